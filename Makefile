@@ -1,0 +1,46 @@
+# Two commands for a newcomer: `make run` and `make test`. Both build .venv themselves and may be repeated.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test lint types fix docs wheel setup clean
+
+run: $(READY)  ## complete the shipped example with the bundled model
+	$(BIN)/lacuna complete examples/temperature.py
+
+test: $(READY) lint types  ## everything that must hold before a commit
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+fix: $(READY)  ## format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## write the generated tables into the READMEs
+	$(BIN)/python -m lacuna_server.readme README.md README.zh-CN.md
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel
+
+setup: $(READY)
+
+# torch goes first and pinned: without the pin its dependants pull a build of several gigabytes.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

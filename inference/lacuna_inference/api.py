@@ -1,0 +1,187 @@
+"""The border of the engine: what is asked, what is answered, and how to wait, cancel and look at its state.
+
+Imports nothing heavy: a server may import this module before it has answered `initialize`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+BUNDLED = "bundled"
+"""Name of the model that is part of the package."""
+
+
+class CancelToken:
+    """A flag that one thread sets and the decode loop reads between tokens."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()
+
+
+class StopReason(StrEnum):
+    """Why the text of a hole ends where it ends."""
+
+    END_OF_HOLE = "end-of-hole"
+    """The model closed the hole."""
+    NEWLINE = "newline"
+    """A single-line request reached the end of its line."""
+    DEDENT = "dedent"
+    """A block ended: a line stood further to the left than the block."""
+    MAX_LINES = "max-lines"
+    MAX_TOKENS = "max-tokens"
+    CONTEXT_FULL = "context-full"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When to stop besides the model's own end-of-hole tokens.
+
+    `dedent_below` is a width in columns: a line of the answer, not the first one, that is indented less ends it.
+    """
+
+    max_tokens: int = 64
+    single_line: bool = False
+    dedent_below: int | None = None
+    max_lines: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a token is chosen. Temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Text around one or several holes.
+
+    `parts` are the texts between the holes: one part means "go on after it", two parts mean one hole, and so on.
+    A request with the same `key` (a document, say) as an older one takes the older one's place.
+    """
+
+    parts: tuple[str, ...]
+    path: str | None = None
+    stop: Stop = field(default_factory=Stop)
+    sampling: Sampling = field(default_factory=Sampling)
+    candidates: int = 1
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """The text for one hole. `mean_logprob` is in nats a token, 0 for an empty fill."""
+
+    text: str
+    reason: StopReason
+    tokens: int
+    mean_logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One candidate: a fill for each hole, in order."""
+
+    fills: tuple[Fill, ...]
+
+    @property
+    def text(self) -> str:
+        """The text of the first hole."""
+        return self.fills[0].text
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What an answer cost. Times are in seconds, everything else in tokens or forward passes."""
+
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    evaluated_tokens: int = 0
+    generated_tokens: int = 0
+    forward_passes: int = 0
+    queued_s: float = 0.0
+    first_token_s: float = 0.0
+    total_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """The answer to a request: at least one candidate, best first."""
+
+    candidates: tuple[Completion, ...]
+    counters: Counters
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which model, where, and how. Sizes in tokens; `max_memory` as accelerate takes it ("0": "10GiB")."""
+
+    model: str = BUNDLED
+    device: str = "auto"
+    dtype: str = "auto"
+    family: str | None = None
+    revision: str | None = None
+    device_map: str | None = None
+    max_memory: dict[str, str] = field(default_factory=dict)
+    trust_remote_code: bool = False
+    context: int = 4096
+
+
+class Phase(StrEnum):
+    UNLOADED = "unloaded"
+    LOADING = "loading"
+    WARM = "warm"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """Where the engine is. `progress` runs from 0 to 1 while loading; `message` says what is done or what failed."""
+
+    phase: Phase
+    progress: float = 0.0
+    message: str = ""
+    model: str = ""
+
+
+class Engine(Protocol):
+    """A model behind a queue. Every method returns at once; none raises for a model that is not ready."""
+
+    @property
+    def state(self) -> EngineState: ...
+
+    def start(self) -> None:
+        """Begins loading in the background. Does nothing when that has begun."""
+
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+        """Queues `request`.
+
+        The future fails with `RequestCancelled` after `cancel`, with `EngineUnavailable` when the model failed to
+        load or the engine was closed, and with another `LacunaError` when this request cannot be answered. A
+        request that comes while the model loads waits for it.
+        """
+        ...
+
+    def watch(self, listener: Callable[[EngineState], None]) -> None:
+        """Calls `listener` with every new state, and at once with the present one, on any thread."""
+
+    def close(self, timeout: float = 2.0) -> bool:
+        """Cancels everything and ends the thread; whether it ended within `timeout` seconds."""
+        ...

@@ -1,0 +1,74 @@
+"""Answers one request with a warm model: prompts, candidates, ranking and counters."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from lacuna_inference.api import CancelToken, Completion, Completions, Counters, Fill, Request, Sampling
+from lacuna_inference.decode.loop import Clock, Decoder
+from lacuna_inference.prompt.plan import fills_together, plan
+
+
+def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, queued: float) -> Completions:
+    """The candidates for `request`, best first, without duplicates; `queued` is a `perf_counter` time.
+
+    Raises RequestCancelled between two tokens, BadRequest for a request that cannot be put into a prompt.
+    """
+    clock = Clock()
+    store = decoder.store
+    reused, evaluated, passes = store.reused, store.evaluated, store.passes
+    candidates: list[Completion] = []
+    prompt_tokens = generated = 0
+    for number in range(max(1, request.candidates)):
+        sampling = _numbered(request.sampling, number)
+        fills, length = _fills(decoder, request, sampling, cancel, clock)
+        prompt_tokens = max(prompt_tokens, length)
+        generated += sum(fill.tokens for fill in fills)
+        candidate = Completion(fills)
+        if all(_texts(candidate) != _texts(other) for other in candidates):
+            candidates.append(candidate)
+    candidates.sort(key=_mean_logprob, reverse=True)
+    counters = Counters(
+        prompt_tokens=prompt_tokens,
+        reused_tokens=store.reused - reused,
+        evaluated_tokens=store.evaluated - evaluated,
+        generated_tokens=generated,
+        forward_passes=store.passes - passes,
+        queued_s=clock.started - queued,
+        first_token_s=clock.first_token,
+        total_s=time.perf_counter() - clock.started,
+    )
+    return Completions(tuple(candidates), counters, model)
+
+
+def _fills(
+    decoder: Decoder, request: Request, sampling: Sampling, cancel: CancelToken, clock: Clock
+) -> tuple[tuple[Fill, ...], int]:
+    """The fills of one candidate and the length of the (last) prompt in tokens."""
+    parts, stop = request.parts, request.stop
+    if len(parts) <= 2 or fills_together(decoder.text.family):
+        prompt = plan(parts, request.path, decoder.text, decoder.context, stop.max_tokens)
+        return decoder.fill(prompt, stop, sampling, cancel, clock), len(prompt.ids)
+    fills: list[Fill] = []
+    before = parts[0]
+    length = 0
+    for number in range(1, len(parts)):
+        prompt = plan((before, "".join(parts[number:])), request.path, decoder.text, decoder.context, stop.max_tokens)
+        length = len(prompt.ids)
+        fills += decoder.fill(prompt, stop, sampling, cancel, clock)
+        before += fills[-1].text + parts[number]
+    return tuple(fills), length
+
+
+def _numbered(sampling: Sampling, number: int) -> Sampling:
+    """Each candidate draws from its own seed, and each again the same when the request gives one."""
+    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
+
+
+def _texts(candidate: Completion) -> tuple[str, ...]:
+    return tuple(fill.text for fill in candidate.fills)
+
+
+def _mean_logprob(candidate: Completion) -> float:
+    return sum(fill.mean_logprob for fill in candidate.fills) / len(candidate.fills)

@@ -1,0 +1,42 @@
+"""Failures that a user can understand and mend. Everything else is a fault of ours and keeps its traceback."""
+
+from __future__ import annotations
+
+
+class LacunaError(Exception):
+    """A failure with one sentence that says what happened and one that says what to do."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class BadRequest(LacunaError):
+    """The caller asked for something that does not exist: a position outside the text, an unknown family."""
+
+
+class ModelNotFound(LacunaError):
+    """The name is neither a folder with a model nor a hub id on this disk."""
+
+
+class ModelUnusable(LacunaError):
+    """The folder holds a model that cannot be used as it is: a missing part, pickled weights, a split sentinel."""
+
+
+class NotEnoughMemory(LacunaError):
+    """The model does not fit the device, or a request ran out of memory."""
+
+
+class EngineUnavailable(LacunaError):
+    """The engine is not loaded yet, failed to load, or was closed."""
+
+
+class RequestCancelled(LacunaError):
+    """The request was cancelled, or a newer one took its place."""
+
+    def __init__(self, message: str = "The request was cancelled.") -> None:
+        super().__init__(message)

@@ -1,0 +1,1 @@
+"""Weights -> step(tokens). The only place that imports transformers."""

@@ -1,0 +1,60 @@
+"""What a model is, told from its small files: family, size, context, and whether it fits. Reads no weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.models import loader, memory, sources
+from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.prompt.tokens import TokenText
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Sizes in bytes and tokens. `fits` compares the weights with the device's free memory."""
+
+    name: str
+    path: Path
+    architecture: str
+    family: str
+    parameters: int
+    weight_bytes: int
+    disk_bytes: int
+    context: int
+    vocabulary: int
+    dtype: str
+    device: str
+    fits: bool
+
+
+def describe(options: ModelOptions) -> Description:
+    """Looks at a model without loading it. Raises the LacunaErrors that loading would raise before the weights."""
+    folder = sources.find(options.model, options.revision)
+    device = loader.choose_device(options.device)
+    dtype = loader.choose_dtype(options.dtype, folder.config, device)
+    tokenizer = loader.read_tokenizer(folder, options)
+    family = loader.choose_family(folder, tokenizer, options.family)
+    text = TokenText(tokenizer, family)
+    size = memory.size_of(loader.read_config(folder, options), dtype, options.trust_remote_code)
+    free = memory.available_bytes(device)
+    return Description(
+        name=folder.name,
+        path=folder.path,
+        architecture=_architecture(folder),
+        family=family.name,
+        parameters=size.parameters,
+        weight_bytes=size.weight_bytes,
+        disk_bytes=sum(file.stat().st_size for file in folder.weight_files),
+        context=loader.context_of(folder.config, family, options.context),
+        vocabulary=text.size,
+        dtype=str(dtype).removeprefix("torch."),
+        device=str(device),
+        fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
+    )
+
+
+def _architecture(folder: ModelFolder) -> str:
+    names = folder.config.get("architectures") or [folder.config.get("model_type", "unknown")]
+    return str(names[0])

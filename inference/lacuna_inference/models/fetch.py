@@ -1,0 +1,45 @@
+"""The one place that goes to the network, and only when the user runs the command that says so."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lacuna_inference.errors import BadRequest, LacunaError
+from lacuna_inference.models.sources import pickled_files
+
+_TEXT = ["*.json", "*.txt", "*.model", "LICENSE*", "README*"]
+
+
+def fetch(hub_id: str, revision: str | None = None) -> Path:
+    """Downloads a model into the hub's local cache; safetensors, or pickled weights where there is nothing else.
+
+    Raises LacunaError when the network or the model cannot be reached.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
+        raise BadRequest("HF_HUB_OFFLINE is set, so nothing can be fetched.", "Unset it for this command.")
+    from huggingface_hub import list_repo_files, snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+
+    try:
+        names = list_repo_files(hub_id, revision=revision)
+        safe = any(name.endswith(".safetensors") for name in names)
+        weights = ["*.safetensors"] if safe else ["pytorch_model*.bin"]
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=[*_TEXT, *weights]))
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise LacunaError(
+            f"The hub has no model {hub_id!r} that you may read.", "Check the spelling, or log in."
+        ) from error
+    except Exception as error:  # of the hub, of the HTTP library below it, of the disk: all mean that it is not here
+        raise LacunaError(
+            f"{hub_id} could not be fetched: {(str(error).splitlines() or [type(error).__name__])[0]}",
+            "Check the network, or copy the model's folder here and name it with --model.",
+        ) from error
+
+
+def needs_conversion(folder: Path) -> bool:
+    """Whether the fetched folder has pickled weights only."""
+    return bool(pickled_files(folder)) and not list(folder.glob("*.safetensors"))

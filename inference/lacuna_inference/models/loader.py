@@ -1,0 +1,197 @@
+"""Loads a model: finds its folder, recognises its prompt family, checks that it fits, reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.errors import BadRequest, ModelUnusable, NotEnoughMemory
+from lacuna_inference.models import memory, sources
+from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.prompt.families import Family, Traits, by_name, recognise
+from lacuna_inference.prompt.tokens import TokenText
+
+Progress = Callable[[float, str], None]
+_HALF_ON_CUDA = ("xglm", "codegen")
+"""Published in fp32 or fp16 before bf16 was usual; fp16 loses about 60 times less than bf16 on them."""
+_DTYPES = {
+    "float32": torch.float32, "fp32": torch.float32, "float16": torch.float16, "fp16": torch.float16,
+    "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A decoder and what is to be said of it."""
+
+    decoder: Decoder
+    name: str
+    family: Family
+    device: str
+    dtype: str
+
+
+def load(options: ModelOptions, progress: Progress) -> LoadedModel:
+    """Reads the model from disk. Raises a LacunaError that says what is wrong and what to do.
+
+    `progress` is called with a share from 0 to 1 and what is being done.
+    """
+    progress(0.0, "looking for the model")
+    folder = sources.find(options.model, options.revision)
+    device = choose_device(options.device)
+    progress(0.05, "reading the tokenizer")
+    tokenizer = read_tokenizer(folder, options)
+    family = choose_family(folder, tokenizer, options.family)
+    text = TokenText(tokenizer, family, _end_ids(folder.config))
+    progress(0.15, "reading the weights")
+    model = _model(folder, device, options)
+    from lacuna_inference.models.library import LibraryForward
+
+    context = context_of(folder.config, family, options.context)
+    decoder = Decoder(PrefixStore(LibraryForward(model)), text, context)
+    progress(0.9, "warming up")
+    return LoadedModel(decoder, folder.name, family, str(model.device), str(model.dtype).removeprefix("torch."))
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device called `wanted`; `auto` takes CUDA, then MPS, then the CPU. Raises BadRequest for another."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise BadRequest(
+            f"There is no kind of device called {wanted!r}.", "Choose auto, cpu, cuda, cuda:N or mps."
+        ) from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise BadRequest(f"The device {wanted} is not there.", "Run: lacuna doctor, or choose --device auto.")
+    return device
+
+
+def choose_dtype(wanted: str, config: dict[str, Any], device: torch.device) -> torch.dtype:
+    """The dtype called `wanted`; `auto` is fp32 on a CPU, fp16 for CodeGen and InCoder, else as published."""
+    if wanted != "auto":
+        return dtype_named(wanted)
+    if device.type == "cpu":
+        return torch.float32
+    if config.get("model_type") in _HALF_ON_CUDA:
+        return torch.float16
+    published = str(config.get("dtype") or config.get("torch_dtype") or "float16")
+    return _DTYPES.get(published, torch.float16)
+
+
+def dtype_named(name: str) -> torch.dtype:
+    """The dtype called `name`. Raises BadRequest for another one."""
+    if name not in _DTYPES:
+        raise BadRequest(f"There is no dtype called {name!r}.", "Choose auto, float32, float16 or bfloat16.")
+    return _DTYPES[name]
+
+
+def choose_family(folder: ModelFolder, tokenizer: Tokenizer, wanted: str | None) -> Family:
+    """The family that the user named, or the one that tokenizer and config show; else left to right."""
+    if wanted and wanted != "auto":
+        return by_name(wanted)
+    name = f"{folder.name} {folder.config.get('_name_or_path', '')} {folder.path.name}".lower()
+    traits = Traits(str(folder.config.get("model_type", "")), name)
+    family = recognise(tokenizer.get_vocab(with_added_tokens=True), traits)
+    return by_name("plain") if family is None else family
+
+
+def context_of(config: dict[str, Any], family: Family, wanted: int) -> int:
+    """Tokens of a prompt and its answer together: as wanted, but no more than the model can hold."""
+    return min(wanted, _positions(config) or family.context)
+
+
+def read_config(folder: ModelFolder, options: ModelOptions) -> Any:
+    """The config as transformers understands it. Raises ModelUnusable for one it does not know."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise _unusable(folder, error) from error
+
+
+def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
+    file = folder.path / "tokenizer.json"
+    if file.is_file():
+        try:
+            return Tokenizer.from_file(str(file))
+        except Exception as error:  # the Rust library raises plain Exception
+            raise ModelUnusable(f"{file} cannot be read: {error}.", "Fetch the model again.") from error
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelUnusable(f"The tokenizer in {folder.path} cannot be read: {_first_line(error)}.") from error
+    backend = getattr(loaded, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ModelUnusable(f"The tokenizer in {folder.path} has no fast form.", "Add a tokenizer.json to the folder.")
+    return backend
+
+
+def _model(folder: ModelFolder, device: torch.device, options: ModelOptions) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    dtype = choose_dtype(options.dtype, folder.config, device)
+    spread = bool(options.device_map or options.max_memory)
+    placement: dict[str, Any] = {"device_map": options.device_map or ("auto" if spread else {"": str(device)})}
+    if options.max_memory:
+        placement["max_memory"] = {int(k) if k.isdigit() else k: v for k, v in options.max_memory.items()}
+    config = read_config(folder, options)
+    if not spread:
+        memory.require_room(memory.size_of(config, dtype, options.trust_remote_code), device)
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder.path,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=options.trust_remote_code,
+            **placement,
+        )
+    except torch.OutOfMemoryError as error:
+        raise NotEnoughMemory(f"The model does not fit {device}.", "Choose a smaller dtype or model.") from error
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unusable(folder, error) from error
+
+
+def _positions(config: dict[str, Any]) -> int | None:
+    """Length of the model's context in tokens, as its config says; None when it says nothing."""
+    if config.get("model_type") == "xglm":
+        return 2048  # InCoder-6B's config says 2049, but it was trained on 2048
+    for key in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length"):
+        if isinstance(value := config.get(key), int):
+            return value
+    return None
+
+
+def _end_ids(config: dict[str, Any]) -> list[int]:
+    ends = config.get("eos_token_id")
+    return [end for end in (ends if isinstance(ends, list) else [ends]) if isinstance(end, int)]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _unusable(folder: ModelFolder, error: Exception) -> ModelUnusable:
+    if "trust_remote_code" in str(error):
+        return ModelUnusable(
+            f"{folder.name} brings its own code, which Lacuna does not run unasked.",
+            "If you trust it: --trust-remote-code.",
+        )
+    return ModelUnusable(f"{folder.name} cannot be loaded: {_first_line(error)}")

@@ -1,0 +1,66 @@
+"""Does a model fit? Parameters are counted on the meta device, from the config alone, before any weight is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lacuna_inference.errors import NotEnoughMemory
+
+HEADROOM = 1.1
+"""Room for activations and the KV cache of a short context, over the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Parameters of a model and the bytes of its weights in one dtype."""
+
+    parameters: int
+    weight_bytes: int
+
+
+def size_of(config: Any, dtype: torch.dtype, trust_remote_code: bool = False) -> Size:
+    """Size of the causal model that `config` describes. Tied weights count once; needs no weight file."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)  # type: ignore[no-untyped-call]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Size(parameters, parameters * dtype.itemsize)
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Free memory of `device`, or None where it cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cpu":
+        return _available_ram()
+    return None
+
+
+def require_room(size: Size, device: torch.device) -> None:
+    """Raises NotEnoughMemory when the weights and a tenth more do not fit the free memory of `device`."""
+    free = available_bytes(device)
+    needed = int(size.weight_bytes * HEADROOM)
+    if free is not None and needed > free:
+        raise NotEnoughMemory(
+            f"The model needs about {_gib(needed)} and {device} has {_gib(free)} free.",
+            "Choose a smaller model or a smaller dtype, or spread it with --device-map auto.",
+        )
+
+
+def _available_ram() -> int | None:
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    for line in meminfo.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

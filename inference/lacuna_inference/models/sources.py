@@ -1,0 +1,142 @@
+"""Where a model's files are: the bundled folder, a folder that the user names, the hub's local cache. Never the net."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lacuna_inference.api import BUNDLED
+from lacuna_inference.errors import ModelNotFound, ModelUnusable
+
+_PICKLED = ("pytorch_model*.bin", "*.pt", "*.pth")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder that was looked through and has everything a model needs. `name` is what the user called it."""
+
+    name: str
+    path: Path
+    config: dict[str, Any]
+
+    @property
+    def weight_files(self) -> list[Path]:
+        return sorted(self.path.glob("*.safetensors"))
+
+
+def go_offline() -> None:
+    """Tells the model libraries that the network does not exist. Must run before they are imported."""
+    for variable in (
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "HF_HUB_DISABLE_TELEMETRY",
+        "DISABLE_SAFETENSORS_CONVERSION",
+    ):
+        os.environ[variable] = "1"
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def bundled_folder() -> Path:
+    return Path(str(resources.files("lacuna_inference") / "bundled"))
+
+
+def find(name: str, revision: str | None = None) -> ModelFolder:
+    """The folder of model `name`: `bundled`, a path, or a hub id in the local cache.
+
+    Raises ModelNotFound when it is none of them, ModelUnusable when a part is missing or the weights are pickled.
+    """
+    return inspect(name, folder_of(name, revision))
+
+
+def folder_of(name: str, revision: str | None = None) -> Path:
+    """The folder of `name`, whatever it holds. Raises ModelNotFound."""
+    if name == BUNDLED:
+        return bundled_folder()
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelNotFound(f"{name} is a file; a model is a folder with config.json.", "Name its folder.")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelNotFound(f"There is no folder {name}.", f"Name a model folder, a hub id, or {BUNDLED!r}.")
+    return _cached(name, revision)
+
+
+def inspect(name: str, path: Path) -> ModelFolder:
+    """Checks that `path` holds a config, a tokenizer and complete safetensors. Raises ModelUnusable otherwise."""
+    config_file = path / "config.json"
+    if not config_file.is_file():
+        raise ModelUnusable(
+            f"{path} is no model folder: it has no config.json.", "Name the folder that holds config.json."
+        )
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnusable(f"{config_file} cannot be read: {error}.", "Fetch the model again.") from error
+    if not isinstance(config, dict):
+        raise ModelUnusable(f"{config_file} holds no JSON object.", "Fetch the model again.")
+    folder = ModelFolder(name, path, config)
+    _require_weights(folder)
+    if not any((path / file).is_file() for file in _TOKENIZER_FILES):
+        raise ModelUnusable(f"{path} has no tokenizer (tokenizer.json).", "Copy the tokenizer's files into the folder.")
+    return folder
+
+
+def pickled_files(path: Path) -> list[Path]:
+    """Checkpoints in the old format, which can run code when they are read."""
+    return sorted(file for pattern in _PICKLED for file in path.glob(pattern))
+
+
+def cached_models() -> list[tuple[str, Path, int]]:
+    """Models in the hub's local cache: id, folder, bytes on disk."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        found = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    models = [(r.repo_id, Path(r.repo_path), r.size_on_disk) for r in found if r.repo_type == "model"]
+    return sorted(models)
+
+
+def _cached(hub_id: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+    except HFValidationError as error:
+        raise ModelNotFound(f"{hub_id!r} is neither a folder nor a hub id.", "Check the spelling.") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise ModelNotFound(
+            f"{hub_id}{at} is not on this disk, and Lacuna does not look on the network by itself.",
+            f"Run: lacuna models fetch {hub_id}{f' --revision {revision}' if revision else ''}",
+        ) from error
+
+
+def _require_weights(folder: ModelFolder) -> None:
+    index = folder.path / "model.safetensors.index.json"
+    if index.is_file():
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        missing = sorted(shard for shard in shards if not (folder.path / shard).is_file())
+        if missing:
+            raise ModelUnusable(
+                f"{folder.path} lacks {len(missing)} of {len(shards)} weight files ({missing[0]}).",
+                "Fetch the model again.",
+            )
+    elif not folder.weight_files:
+        if pickled_files(folder.path):
+            raise ModelUnusable(
+                f"{folder.path} has only pickled weights, which can run code when they are read.",
+                f"Convert them once: lacuna models convert {folder.path}",
+            )
+        raise ModelUnusable(f"{folder.path} has no weights (*.safetensors).", "Fetch the model again.")

@@ -1,0 +1,98 @@
+"""Text <-> token ids of one model, with the family's sentinels as single tokens and user text kept apart from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from tokenizers import Tokenizer
+
+from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.prompt.families import Family
+
+_REPLACEMENT = "\ufffd"
+
+
+class TokenText:
+    """The tokenizer as the prompt code needs it.
+
+    A sentinel string that stands in the user's own text (the source of a tokenizer, say) is encoded as ordinary
+    text: it must never open or close a hole.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, family: Family, extra_ends: Iterable[int] = ()) -> None:
+        """Raises ModelUnusable when a sentinel of `family` is not one token of `tokenizer`."""
+        tokenizer.encode_special_tokens = True
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self.family = family
+        self._ids = {sentinel: _single(tokenizer, family, sentinel) for sentinel in family.sentinels}
+        known = [tokenizer.token_to_id(end) for end in family.ends]
+        self.ends = frozenset(i for i in [*known, *(() if family.ends else extra_ends)] if i is not None)
+        special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        self.banned = frozenset((special | set(self._ids.values())) - self.ends)
+        names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
+        self.size = tokenizer.get_vocab_size(with_added_tokens=True)
+        self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
+        self._anchor = self._ordinary_token()
+        self._anchor_text = self._plain_decode([self._anchor])
+
+    def sentinel(self, text: str) -> int:
+        """The id of a sentinel of the family. Raises ModelUnusable when it is not one token."""
+        known = self._ids.get(text)
+        return known if known is not None else _single(self._tokenizer, self.family, text)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of ordinary text; no special token is added or recognised."""
+        ids: list[int] = []
+        for piece in self._without_sentinels(text):
+            ids += self._tokenizer.encode(piece, add_special_tokens=False).ids
+        return ids
+
+    def encode_bare(self, text: str) -> list[int]:
+        """As `encode`, without the blank that sentencepiece puts before a text."""
+        if not self.family.text_begins_bare:
+            return self.encode(text)
+        dummy = self.encode("\n")
+        return self.encode("\n" + text)[len(dummy) :]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.
+
+        Decoded behind an anchor token, because a sentencepiece decoder drops the blank of the first token.
+        """
+        text = self._plain_decode([self._anchor, *ids])
+        return text[len(self._anchor_text) :].rstrip(_REPLACEMENT)
+
+    def _plain_decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(ids), skip_special_tokens=False)
+
+    def _without_sentinels(self, text: str) -> Iterable[str]:
+        """`text` in pieces, cut inside every sentinel string, so that none is recognised."""
+        start = 0
+        for match in self._sentinel_text.finditer(text) if self._sentinel_text else ():
+            yield text[start : match.start() + 1]
+            start = match.start() + 1
+        yield text[start:]
+
+    def _mask_names(self) -> set[str]:
+        mask = self.family.mask
+        return {mask(i) for i in range(256)} if mask else set()
+
+    def _ordinary_token(self) -> int:
+        for text in ("a", "=", "x"):
+            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+            if ids:
+                return ids[-1]
+        return 0
+
+
+def _single(tokenizer: Tokenizer, family: Family, sentinel: str) -> int:
+    found = tokenizer.token_to_id(sentinel)
+    if found is None:
+        raise ModelUnusable(
+            f"The prompt family {family.name!r} needs {sentinel!r} as one token, and this tokenizer does not have it.",
+            "Choose another family with --family, or a model whose tokenizer has the token.",
+        )
+    return found

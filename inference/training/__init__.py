@@ -1,0 +1,1 @@
+"""How the bundled model is made: corpus, tokenizer, train, export. Not part of the wheel."""

@@ -1,0 +1,182 @@
+"""Collects Python source from the standard library and from the packages installed in this environment.
+
+Only distributions under a permissive licence are read, and each is recorded with its licence and version. Whole
+packages (`HELD_OUT_PACKAGES`) and one file in fifty of the others (by content hash) are kept apart, and whatever
+nearly repeats them is left out of the training part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import sysconfig
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rich.progress import track
+
+from training import clean
+from training.paths import Paths
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+HELD_OUT_PACKAGES = frozenset(
+    {"rich", "networkx", "tornado", "click", "urllib3", "jinja2", "anyio", "prompt_toolkit", "fsspec", "typer"}
+)
+HELD_OUT_SHARE = 0.02
+SEED = 20261123
+
+_PERMISSIVE = re.compile(
+    r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|HPND|Historical Permission|Unlicense|Zlib|0BSD)\b",
+    re.IGNORECASE,
+)
+_NOT_PERMISSIVE = re.compile(r"\b(A?L?GPL|GNU|MPL|Mozilla|EPL|CDDL|Proprietary|NVIDIA)\b", re.IGNORECASE)
+_LEFT_OUT_FOLDERS = frozenset(
+    {"_vendor", "vendored", "_vendored", "vendor", "third_party", "thirdparty_files", "node_modules", "testdata",
+     "test_data", "fixtures", "data", "lib2to3", "site-packages", "idle_test", "turtledemo", "typeshed",
+     "__pycache__", "encodings", "pydoc_data", "ensurepip", "debugpy", "lacuna_server", "lacuna_inference"}
+)  # fmt: skip
+_LEFT_OUT_FILES = re.compile(r"(_pb2(_grpc)?|_version|_mapping)\.pyi?$|^(test_|_)?(datatables|unicodedata).*")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One candidate file: the package it belongs to, and its path on disk."""
+
+    package: str
+    path: Path
+
+
+@dataclass(slots=True)
+class PackageRecord:
+    """What was taken from one package; written to the corpus report."""
+
+    licence: str
+    version: str
+    held_out: bool = False
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class Report:
+    """What the corpus holds and why files were left out."""
+
+    packages: dict[str, PackageRecord] = field(default_factory=dict)
+    refused_packages: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def collect(paths: Paths) -> Report:
+    """Writes the training and the held-out part as JSON lines (`package`, `name`, `text`) and a report."""
+    paths.root.mkdir(parents=True, exist_ok=True)
+    report = Report()
+    sources = _sources(report)
+    random.Random(SEED).shuffle(sources)
+    cleaned = list(_cleaned(sources, report))
+    held_out = [document for document in cleaned if _is_held_out(document)]
+    train = [document for document in cleaned if not _is_held_out(document)]
+    seen = clean.Seen()  # the held-out part goes first, so that training never keeps a copy of it
+    for part, documents, target in (
+        ("held_out", held_out, paths.held_out_corpus),
+        ("train", train, paths.train_corpus),
+    ):
+        kept = [d for d in documents if not seen.repeats(d["text"])]
+        report.left_out[f"near-duplicate ({part})"] = len(documents) - len(kept)
+        _write(target, kept)
+        _count(report, part, kept)
+    paths.corpus_report.write_text(json.dumps(asdict(report), indent=1, sort_keys=True))
+    return report
+
+
+def licence_of(distribution: Distribution) -> str | None:
+    """The permissive licence that `distribution` states, or None when it states none or another kind."""
+    metadata = cast("Message", distribution.metadata)
+    classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
+    stated = metadata.get("License-Expression") or " ".join(classifiers) or (metadata.get("License") or "")[:80]
+    if not stated or _NOT_PERMISSIVE.search(stated) or not _PERMISSIVE.search(stated):
+        return None
+    return " ".join(stated.replace("License :: OSI Approved :: ", "").split())
+
+
+def _sources(report: Report) -> list[Source]:
+    sources = [Source("python", path) for path in Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")]
+    report.packages["python"] = PackageRecord("PSF-2.0", sysconfig.get_python_version())
+    for distribution in sorted(distributions(), key=lambda d: d.name.lower()):
+        licence = licence_of(distribution)
+        if licence is None:
+            stated = cast("Message", distribution.metadata).get("License-Expression")
+            report.refused_packages[distribution.name] = stated or "unclear"
+            continue
+        name = distribution.name.lower().replace("-", "_")
+        report.packages[name] = PackageRecord(licence, distribution.version, name in HELD_OUT_PACKAGES)
+        files = [Path(str(f.locate())) for f in distribution.files or [] if f.suffix == ".py"]
+        sources += [Source(name, path) for path in sorted(files)]
+    stdlib = Path(sysconfig.get_paths()["stdlib"])
+    return sorted((s for s in sources if _wanted(s, stdlib)), key=lambda s: (s.package, str(s.path)))
+
+
+def _wanted(source: Source, stdlib: Path) -> bool:
+    parts = source.path.parts
+    if source.package == "python":
+        parts = source.path.relative_to(stdlib).parts
+    elif "site-packages" in parts:
+        parts = parts[parts.index("site-packages") + 1 :]
+    return not _LEFT_OUT_FOLDERS & set(parts) and not _LEFT_OUT_FILES.search(source.path.name)
+
+
+def _cleaned(sources: list[Source], report: Report) -> Iterator[dict[str, str]]:
+    with ProcessPoolExecutor() as pool:
+        results = pool.map(_read, sources, chunksize=64)
+        for source, result in track(zip(sources, results, strict=True), "reading", total=len(sources)):
+            if isinstance(result, str):
+                report.left_out[result] = report.left_out.get(result, 0) + 1
+            else:
+                yield {"package": source.package, "name": source.path.name, "text": result[0]}
+
+
+def _read(source: Source) -> tuple[str] | str:
+    """The cleaned text in a tuple, or the reason for leaving the file out."""
+    try:
+        text = source.path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return "unreadable"
+    reason = clean.fault(text)
+    return reason if reason else (clean.masked(text),)
+
+
+def _is_held_out(document: dict[str, str]) -> bool:
+    if document["package"] in HELD_OUT_PACKAGES:
+        return True
+    digest = hashlib.sha256(document["text"].encode()).digest()
+    return int.from_bytes(digest[:4], "big") < HELD_OUT_SHARE * 2**32
+
+
+def _write(target: Path, documents: list[dict[str, str]]) -> None:
+    with target.open("w", encoding="utf-8") as file:
+        for document in documents:
+            file.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def _count(report: Report, part: str, documents: list[dict[str, str]]) -> None:
+    sizes = [len(document["text"].encode()) for document in documents]
+    report.totals[part] = {"files": len(sizes), "bytes": sum(sizes)}
+    for document, size in zip(documents, sizes, strict=True):
+        record = report.packages[document["package"]]
+        record.files += 1
+        record.bytes += size
+
+
+def read_documents(path: Path) -> Iterator[dict[str, str]]:
+    """The documents of one part, in file order."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)

@@ -1,0 +1,141 @@
+"""The trained network: a Llama shape (RoPE, grouped-query attention, SwiGLU, RMSNorm, tied embeddings).
+
+Projections that read the same input are stored fused, because few large products are faster than many small ones;
+`export.py` splits them into the names that transformers' LlamaForCausalLM loads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of the network. `heads * head_size` may differ from `width`."""
+
+    vocabulary: int = 8192
+    width: int = 384
+    layers: int = 6
+    heads: int = 4
+    kv_heads: int = 2
+    head_size: int = 96
+    feed_forward: int = 1024
+    rope_base: float = 10_000.0
+    context: int = 1024
+    norm_epsilon: float = 1e-5
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.epsilon)
+        return normed
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each before its own norm. x: [batch, time, width]."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        q, kv = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
+        self.attention_norm = RMSNorm(shape.width, shape.norm_epsilon)
+        self.qkv = nn.Linear(shape.width, q + 2 * kv, bias=False)
+        self.out = nn.Linear(q, shape.width, bias=False)
+        self.feed_forward_norm = RMSNorm(shape.width, shape.norm_epsilon)
+        self.gate_up = nn.Linear(shape.width, 2 * shape.feed_forward, bias=False)
+        self.down = nn.Linear(shape.feed_forward, shape.width, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        s = self.shape
+        batch, time, _ = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(batch, time, s.heads + 2 * s.kv_heads, s.head_size)
+        q, k, v = qkv.transpose(1, 2).split([s.heads, s.kv_heads, s.kv_heads], dim=1)
+        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        groups = s.heads // s.kv_heads
+        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        attended = causal_attention(q, k, v)
+        x = x + self.out(attended.transpose(1, 2).reshape(batch, time, -1))
+        gate, up = self.gate_up(self.feed_forward_norm(x)).chunk(2, dim=-1)
+        result: Tensor = x + self.down(F.silu(gate) * up)
+        return result
+
+
+class Model(nn.Module):
+    """Token ids int64 [batch, time] in, hidden states [batch, time, width] out; `embedding` is also the head."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.norm = RMSNorm(shape.width, shape.norm_epsilon)
+        cos, sin = rotary_table(shape)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+        self._initialise()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embedding(ids)
+        time = ids.shape[1]
+        for block in self.blocks:
+            x = block(x, self.cos[:time], self.sin[:time])
+        hidden: Tensor = self.norm(x)
+        return hidden
+
+    def _initialise(self) -> None:
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2 and "embedding" not in name:
+                nn.init.normal_(parameter, std=0.5 * parameter.shape[1] ** -0.5)
+            if name.endswith(("out.weight", "down.weight")):
+                nn.init.zeros_(parameter)
+
+
+def rotary_table(shape: Shape) -> tuple[Tensor, Tensor]:
+    """Cosine and sine, each float32 [context, head_size], halves repeated as Llama's checkpoints expect."""
+    frequencies = shape.rope_base ** (-torch.arange(0, shape.head_size, 2).float() / shape.head_size)
+    angles = torch.outer(torch.arange(shape.context).float(), frequencies).repeat(1, 2)
+    return angles.cos(), angles.sin()
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention over [batch, heads, time, head_size], written out.
+
+    On a CPU with bfloat16 products this is faster in training than the fused kernel: the two products go to the
+    matrix library, and the compiler fuses what stands between them.
+    """
+    time = q.shape[2]
+    mask = torch.full((time, time), -torch.inf, device=q.device).triu(1)
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    attended: Tensor = (scores.float() + mask).softmax(-1).to(v.dtype) @ v
+    return attended
+
+
+def loss_of(model: nn.Module, head: Tensor, ids: Tensor, targets: Tensor, chunk: int = 2048) -> Tensor:
+    """Mean cross-entropy in nats a counted token. The logits are made in chunks: whole they would fill the caches."""
+    hidden = model(ids).flatten(0, 1)
+    targets = targets.flatten()
+    total = torch.zeros((), dtype=torch.float32)
+    for h, t in zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True):
+        total = total + F.cross_entropy(F.linear(h, head).float(), t, reduction="sum")
+    mean: Tensor = total / (targets >= 0).sum()
+    return mean
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding of x [batch, heads, time, head_size] (Su et al., 2021)."""
+    first, second = x.chunk(2, dim=-1)
+    rotated: Tensor = (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
+    return rotated

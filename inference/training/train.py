@@ -1,0 +1,203 @@
+"""The training loop: resumable, seeded, logged. One process, CPU or one GPU, bfloat16 products over fp32 weights."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from training.batches import Batch, batches, prefetched
+from training.corpus import read_documents
+from training.model import Model, Shape, loss_of
+from training.optim import optimizers, schedule
+from training.paths import Paths
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one call of `train` does. Lengths are in tokens, times in seconds."""
+
+    until: int
+    decay: int = 0
+    rows: int = 16
+    length: int = 512
+    muon_lr: float = 0.02
+    adam_lr: float = 0.003
+    warm_up: int = 300_000
+    seed: int = 1
+    compiled: bool = True
+    save_every: float = 240.0
+    report_every: int = 25
+    validate_every: int = 500
+    validation_batches: int = 8
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the weights have come; kept in the checkpoint and in the exported model's card."""
+
+    tokens: int = 0
+    seconds: float = 0.0
+    resumes: int = 0
+    since_warm_up: int = 0
+
+
+def train(paths: Paths, plan: Plan, target: Path | None = None, shape: Shape | None = None) -> Progress:
+    """Trains from `paths.checkpoint`, or from nothing, until `plan.until` tokens were seen.
+
+    With `plan.decay` the learning rate falls to zero over the last `decay` tokens. The result is written to `target`
+    (default: the checkpoint it came from), on the way every `save_every` seconds, and at SIGTERM or SIGINT.
+    """
+    torch.manual_seed(plan.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    target = target or paths.checkpoint
+    start = target if target.exists() else paths.checkpoint
+    model, optims, progress = _restored(start, plan, shape, device)
+    stream = _stream(paths, plan, progress)
+    validation = _validation(paths, plan)
+    loss_function = _loss_function(plan, device)
+    stopping = _stop_signal()
+    clock, saved, steps, losses = time.monotonic(), time.monotonic(), 0, []
+    first_tokens = progress.tokens
+    while progress.tokens < plan.until and not stopping:
+        factor = _factor(plan, progress)
+        loss = _step(model, optims, loss_function, next(stream), factor, device)
+        losses.append(loss)
+        steps += 1
+        progress.tokens += plan.rows * plan.length
+        progress.since_warm_up += plan.rows * plan.length
+        now = time.monotonic()
+        if steps % plan.report_every == 0 or steps == 1:
+            speed = (progress.tokens - first_tokens) / (now - clock)
+            record = {
+                "tokens": progress.tokens,
+                "loss": sum(losses) / len(losses),
+                "factor": factor,
+                "tokens_per_s": speed,
+            }
+            losses.clear()
+            if steps % plan.validate_every == 0:
+                record["held_out"] = _validate(model, loss_function, validation, device)
+            _report(paths.log, record)
+        if now - saved > plan.save_every:
+            progress.seconds += now - saved
+            saved = now
+            save(target, model, optims, progress)
+    progress.seconds += time.monotonic() - saved
+    _report(paths.log, {"tokens": progress.tokens, "held_out": _validate(model, loss_function, validation, device)})
+    save(target, model, optims, progress)
+    return progress
+
+
+def save(target: Path, model: Model, optims: tuple[torch.optim.Optimizer, ...], progress: Progress) -> None:
+    """Writes a checkpoint beside the old one and then takes its place, so that a stop leaves one of them whole."""
+    state = {
+        "shape": asdict(model.shape),
+        "model": model.state_dict(),
+        "optimizers": [o.state_dict() for o in optims],
+        "progress": asdict(progress),
+    }
+    temporary = target.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(target)
+
+
+def load(source: Path) -> tuple[Model, Progress, dict[str, Any]]:
+    """Model, progress and the whole checkpoint of `source`."""
+    state = torch.load(source, map_location="cpu", weights_only=True)
+    model = Model(Shape(**state["shape"]))
+    model.load_state_dict(state["model"])
+    return model, Progress(**state["progress"]), state
+
+
+def _restored(
+    start: Path, plan: Plan, shape: Shape | None, device: str
+) -> tuple[Model, tuple[torch.optim.Optimizer, ...], Progress]:
+    if not start.exists():
+        model = Model(shape or Shape()).to(device)
+        return model, optimizers(model, plan.muon_lr, plan.adam_lr), Progress()
+    model, progress, state = load(start)
+    model.to(device)
+    optims = optimizers(model, plan.muon_lr, plan.adam_lr)
+    progress.resumes += 1
+    if len(state["optimizers"]) == len(optims):
+        for optim, optim_state in zip(optims, state["optimizers"], strict=True):
+            optim.load_state_dict(optim_state)
+    else:  # weights only, as a published trunk: the momenta begin anew, so the warm-up does too
+        progress.since_warm_up = 0
+    return model, optims, progress
+
+
+def _stream(paths: Paths, plan: Plan, progress: Progress) -> Iterator[Batch]:
+    tokenizer = Tokenizer.from_file(str(paths.tokenizer))
+    documents = list(read_documents(paths.train_corpus))
+    return prefetched(batches(documents, tokenizer, plan.rows, plan.length, plan.seed + 1000 * progress.resumes))
+
+
+def _validation(paths: Paths, plan: Plan) -> list[Batch]:
+    tokenizer = Tokenizer.from_file(str(paths.tokenizer))
+    documents = list(read_documents(paths.held_out_corpus))
+    return list(islice(batches(documents, tokenizer, plan.rows, plan.length, seed=7), plan.validation_batches))
+
+
+def _loss_function(plan: Plan, device: str) -> Any:
+    def function(model: Model, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            return loss_of(model, model.embedding.weight, ids, targets)
+
+    return torch.compile(function) if plan.compiled else function
+
+
+def _factor(plan: Plan, progress: Progress) -> float:
+    warm = min(1.0, (progress.since_warm_up + 1) / plan.warm_up)
+    return min(warm, schedule(progress.tokens, 0, plan.until - plan.decay, plan.until) if plan.decay else 1.0)
+
+
+def _step(
+    model: Model,
+    optims: tuple[torch.optim.Optimizer, ...],
+    loss_function: Any,
+    batch: Batch,
+    factor: float,
+    device: str,
+) -> float:
+    ids, targets = (tensor.to(device, non_blocking=True) for tensor in batch)
+    loss = loss_function(model, ids, targets)
+    loss.backward()
+    nn.utils.clip_grad_norm_([model.embedding.weight], 1.0)
+    for optim in optims:
+        for group in optim.param_groups:
+            group["lr"] = factor * group.setdefault("base_lr", group["lr"])
+        optim.step()
+        optim.zero_grad()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def _validate(model: Model, loss_function: Any, validation: list[Batch], device: str) -> float:
+    losses = [float(loss_function(model, ids.to(device), targets.to(device))) for ids, targets in validation]
+    return sum(losses) / len(losses)
+
+
+def _report(log: Path, record: dict[str, float]) -> None:
+    record = {key: round(value, 4) for key, value in record.items()}
+    print(json.dumps(record), flush=True)
+    with log.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def _stop_signal() -> list[int]:
+    """A list that stays empty until the process is asked to stop."""
+    received: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda n, _: received.append(n))
+    return received

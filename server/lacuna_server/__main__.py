@@ -1,0 +1,21 @@
+"""Entry point: guards stdout before anything else is imported when the protocol will need it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line. For `lacuna lsp` over stdio, stdout belongs to the protocol from here on."""
+    streams = None
+    if sys.argv[1:2] == ["lsp"] and not any(a == "--help" or a.startswith("--tcp") for a in sys.argv):
+        from lacuna_server.stdio import guard
+
+        streams = guard()
+    from lacuna_server.cli import run
+
+    run(streams)
+
+
+if __name__ == "__main__":
+    main()

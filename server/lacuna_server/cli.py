@@ -1,0 +1,210 @@
+"""The command line: parses, calls, prints. Errors are one line with the remedy; the exit code tells the kind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, BinaryIO, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from lacuna_inference import __version__
+from lacuna_inference.errors import BadRequest, LacunaError
+from lacuna_inference.models.sources import go_offline
+from lacuna_server import settings as settings_module
+from lacuna_server.commands import complete as complete_command
+from lacuna_server.commands import models as models_command
+from lacuna_server.settings import Level
+
+USAGE, FAILURE, INTERRUPTED = 2, 1, 130
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="AI code completion on your own hardware.",
+)  # fmt: skip
+models_app = typer.Typer(no_args_is_help=True, help="Look at, fetch and convert models.")
+app.add_typer(models_app, name="models")
+
+Model = Annotated[str | None, typer.Option(help="bundled, a model folder, or a hub id on this disk.")]
+Family = Annotated[str | None, typer.Option(help="Prompt family, when it is not recognised.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Dtype = Annotated[str | None, typer.Option(help="auto, float32, float16 or bfloat16.")]
+Revision = Annotated[str | None, typer.Option(help="Branch or commit of a hub model.")]
+DeviceMap = Annotated[str | None, typer.Option(help="auto: spread the model over several devices.")]
+TrustRemoteCode = Annotated[
+    bool | None, typer.Option("--trust-remote-code", help="Run code that the model brings along.")
+]
+Context = Annotated[int | None, typer.Option(help="Most tokens of prompt and answer together.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a suggestion.")]
+
+
+def run(streams: tuple[BinaryIO, BinaryIO] | None = None) -> NoReturn:
+    """Runs the command of sys.argv and exits: 0, 1 for a failure, 2 for bad use, 130 after Ctrl-C.
+
+    `streams` are stdin and stdout where the protocol owns them. `--debug` anywhere lets tracebacks through.
+    """
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        result = app(arguments, prog_name="lacuna", standalone_mode=False, obj=streams)
+        code = result if isinstance(result, int) else 0
+    except LacunaError as error:
+        if debug:
+            raise
+        code = _complain(str(error), USAGE if isinstance(error, BadRequest) else FAILURE)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILURE
+    except Exception as error:
+        if debug:
+            raise
+        usage = getattr(error, "exit_code", None)  # typer's own usage errors carry one
+        formatted = getattr(error, "format_message", None)
+        message = formatted() if formatted else f"{type(error).__name__}: {error}. Run again with --debug."
+        code = _complain(message, usage if isinstance(usage, int) else FAILURE)
+    sys.exit(code)
+
+
+def _complain(message: str, code: int) -> int:
+    """Prints one line to stderr; styled only on a terminal."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("lacuna: ", "bold red"), " ".join(message.split())))
+    return code
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lacuna {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """AI code completion on your own hardware. Nothing leaves this machine. `--debug` shows tracebacks."""
+
+
+@app.command()
+def complete(
+    file: Annotated[str, typer.Argument(help="A source file, or - for standard input.")],
+    at: Annotated[
+        str | None, typer.Option(help="LINE:COLUMN of the cursor, both from 1. Or mark holes with <FILL>.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the code.")] = False,
+    candidates: Annotated[int, typer.Option(min=1, max=8, help="Number of suggestions.")] = 1,
+    model: Model = None,
+    family: Family = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    revision: Revision = None,
+    device_map: DeviceMap = None,
+    trust_remote_code: TrustRemoteCode = None,
+    context: Context = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Complete a file at a cursor and print it with the suggestion in place."""
+    go_offline()
+    settings = settings_module.load(
+        model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
+        trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens, candidates=candidates,
+    )  # fmt: skip
+    complete_command.run(settings, file, at, json)
+
+
+@app.command()
+def lsp(
+    context: typer.Context,
+    tcp: Annotated[str | None, typer.Option(help="Listen on HOST:PORT (loopback) instead of stdio.")] = None,
+    stdio: Annotated[bool, typer.Option("--stdio", help="Speak over stdin and stdout; the default.")] = False,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_file: Annotated[Path | None, typer.Option(help="Write the log there instead of to stderr.")] = None,
+    model: Model = None,
+    family: Family = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    revision: Revision = None,
+    device_map: DeviceMap = None,
+    trust_remote_code: TrustRemoteCode = None,
+    max_tokens: MaxTokens = None,
+) -> int:
+    """Run the language server."""
+    from lacuna_server.lsp import app as server_app
+
+    settings = settings_module.load(
+        model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
+        trust_remote_code=trust_remote_code, max_tokens=max_tokens, log_level=log_level, log_file=log_file,
+    )  # fmt: skip
+    _start_logging(settings.log_level, settings.log_file)
+    if tcp:
+        server_app.parse_loopback(tcp)
+        if stdio:
+            raise BadRequest("--stdio and --tcp exclude each other.")
+        return server_app.serve_tcp(server_app.build(settings), tcp)
+    streams: tuple[BinaryIO, BinaryIO] | None = context.obj
+    return server_app.serve_stdio(server_app.build(settings), streams or (sys.stdin.buffer, sys.stdout.buffer))
+
+
+@app.command()
+def doctor(model: Model = None, family: Family = None, device: Device = None, dtype: Dtype = None) -> int:
+    """Check everything a completion needs, and say what to do about what is wrong."""
+    go_offline()
+    from lacuna_server.commands import doctor as doctor_command
+
+    return doctor_command.run(settings_module.load(model=model, family=family, device=device, dtype=dtype))
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the models on this disk."""
+    go_offline()
+    models_command.list_models()
+
+
+@models_app.command("info")
+def models_info(
+    model: Annotated[str, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = "bundled",
+    family: Family = None,
+    revision: Revision = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a model's size, prompt family and context, and whether it fits."""
+    go_offline()
+    models_command.info(settings_module.load(model=model, family=family, revision=revision), json)
+
+
+@models_app.command("fetch")
+def models_fetch(
+    hub_id: Annotated[str, typer.Argument(help="For example facebook/incoder-1B.")], revision: Revision = None
+) -> None:
+    """Download a model from the hub. The only command that uses the network."""
+    models_command.fetch(hub_id, revision)
+
+
+@models_app.command("convert")
+def models_convert(
+    folder: Annotated[str, typer.Argument(help="A model folder, or a hub id on this disk, with pickled weights.")],
+    dtype: Annotated[str | None, typer.Option(help="Convert the weights to float16, bfloat16 or float32.")] = None,
+    revision: Revision = None,
+) -> None:
+    """Convert pickled weights to safetensors, once."""
+    go_offline()
+    models_command.convert(folder, dtype, revision)
+
+
+def _start_logging(level: Level, file: Path | None) -> None:
+    """Logs to stderr or a file. pygls logs whole messages, user code included: silent unless debugging."""
+    handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    logging.basicConfig(
+        level=level.upper(), handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.getLogger("pygls").setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
+    logging.captureWarnings(True)

@@ -1,0 +1,23 @@
+"""`lacuna doctor`: prints the findings as a table."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from lacuna_server.commands.show import progress, stdout
+from lacuna_server.lab.doctor import Verdict, examine
+from lacuna_server.settings import Settings
+
+_STYLES = {Verdict.GOOD: "green", Verdict.NOTE: "yellow", Verdict.BAD: "bold red"}
+
+
+def run(settings: Settings) -> int:
+    """Prints what was found; 1 when something is bad, else 0."""
+    with progress("looking"):
+        findings = list(examine(settings))
+    table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
+    for finding in findings:
+        style = _STYLES[finding.verdict]
+        table.add_row(f"[{style}]{finding.verdict}[/{style}]", finding.subject, finding.found, finding.remedy)
+    stdout.print(table)
+    return int(any(finding.verdict is Verdict.BAD for finding in findings))

@@ -1,0 +1,84 @@
+"""`lacuna models`: list, info, fetch, convert."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+
+from lacuna_inference.api import BUNDLED
+from lacuna_inference.errors import BadRequest
+from lacuna_server.commands.show import progress, stderr, stdout
+from lacuna_server.settings import Settings
+
+
+def list_models() -> None:
+    """Prints the bundled model and those in the hub's local cache."""
+    from lacuna_inference.models import sources
+
+    table = Table("model", "size", "folder", box=None, pad_edge=False)
+    folder = sources.bundled_folder()
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    table.add_row(BUNDLED, _mib(size), str(folder))
+    for name, path, on_disk in sources.cached_models():
+        table.add_row(name, _mib(on_disk), str(path))
+    stdout.print(table)
+
+
+def info(settings: Settings, as_json: bool) -> None:
+    """Prints what a model is and whether it fits."""
+    from lacuna_inference.models.describe import describe
+
+    with progress(f"looking at {settings.model}"):
+        description = describe(settings.model_options())
+    if as_json:
+        print(json.dumps(asdict(description), indent=2, default=str))  # noqa: T201
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("model", description.name)
+    table.add_row("folder", str(description.path))
+    table.add_row("architecture", description.architecture)
+    table.add_row("prompt family", description.family)
+    table.add_row("parameters", f"{description.parameters / 1e6:.1f} M")
+    table.add_row(
+        "weights", f"{_mib(description.weight_bytes)} in {description.dtype}, {_mib(description.disk_bytes)} on disk"
+    )
+    table.add_row("context", f"{description.context} tokens")
+    table.add_row("vocabulary", f"{description.vocabulary} tokens")
+    table.add_row("device", f"{description.device}: {'it fits' if description.fits else 'it does not fit'}")
+    stdout.print(table)
+
+
+def fetch(hub_id: str, revision: str | None) -> None:
+    """Downloads a model and says what to do next."""
+    from lacuna_inference.models import fetch as fetching
+
+    path = fetching.fetch(hub_id, revision)
+    stdout.print(f"{hub_id} is in {path}")
+    if fetching.needs_conversion(path):
+        at = f" --revision {revision}" if revision else ""
+        stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {hub_id}{at}")
+
+
+def convert(name: str, dtype_name: str | None, revision: str | None) -> None:
+    """Converts pickled weights and prints the new files."""
+    from lacuna_inference.models import convert as converting
+    from lacuna_inference.models import loader, sources
+
+    folder = sources.folder_of(name, revision)
+    if not folder.is_dir():
+        raise BadRequest(f"{name} is no folder.")
+    dtype = loader.dtype_named(dtype_name) if dtype_name else None
+    with progress(f"converting {name}") as bar:
+        task = bar.task_ids[0]
+        written = converting.convert(
+            folder, dtype, lambda share, text: bar.update(task, completed=share, description=text)
+        )
+    for file in written:
+        stdout.print(str(Path(file)))
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,96 @@
+"""The service: a snapshot in, suggestions out. All faces use it: language server, command line, HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from lacuna_inference.api import (
+    CancelToken,
+    Completions,
+    Counters,
+    Engine,
+    Phase,
+    Request,
+    Sampling,
+)
+from lacuna_inference.errors import LacunaError, RequestCancelled
+from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.core.trigger import stop_for
+from lacuna_server.core.trimming import Withheld, trim
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide how a suggestion is made. Lengths in tokens and lines."""
+
+    max_tokens: int = 64
+    max_lines: int = 12
+    candidates: int = 3
+    temperature: float = 0.4
+    top_p: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Suggestions, best first, and what they cost; or none, and why. `detail` is a sentence for the user."""
+
+    suggestions: tuple[str, ...] = ()
+    withheld: Withheld | None = None
+    counters: Counters = field(default_factory=Counters)
+    model: str = ""
+    detail: str = ""
+
+
+async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: bool = False) -> Answer:
+    """What to show at the cursor. Never raises for a model's failure; a cancelled task cancels the request.
+
+    Automatic requests are greedy and have one suggestion; invoked ones sample several.
+    """
+    request = request_for(snapshot, policy, invoked)
+    if request is None:
+        return Answer(withheld=Withheld.INSIDE_WORD)
+    if engine.state.phase is not Phase.WARM:
+        failed = engine.state.phase is Phase.FAILED
+        return Answer(withheld=Withheld.UNAVAILABLE if failed else Withheld.LOADING, detail=engine.state.message)
+    cancel = CancelToken()
+    try:
+        completions = await asyncio.wrap_future(engine.submit(request, cancel))
+    except asyncio.CancelledError:
+        cancel.cancel()
+        raise
+    except RequestCancelled:
+        return Answer(withheld=Withheld.CANCELLED)
+    except LacunaError as error:
+        return Answer(withheld=Withheld.UNAVAILABLE, detail=str(error))
+    return answer_from(completions, snapshot)
+
+
+def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | None:
+    """The engine's request for this cursor, or None where nothing should be suggested."""
+    stop = stop_for(snapshot, policy.max_tokens, policy.max_lines)
+    if stop is None:
+        return None
+    several = invoked and policy.candidates > 1
+    sampling = Sampling(policy.temperature, policy.top_p, seed=0) if several else Sampling()
+    return Request(
+        parts=(_lf(snapshot.prefix), _lf(snapshot.suffix)),
+        path=snapshot.path,
+        stop=stop,
+        sampling=sampling,
+        candidates=policy.candidates if several else 1,
+        key=snapshot.key or None,
+    )
+
+
+def answer_from(completions: Completions, snapshot: Snapshot) -> Answer:
+    """What of the engine's candidates is worth showing."""
+    outcomes = [trim(candidate.text, snapshot) for candidate in completions.candidates]
+    shown = tuple(dict.fromkeys(o for o in outcomes if not isinstance(o, Withheld)))
+    reason = None if shown else next((o for o in outcomes if isinstance(o, Withheld)), Withheld.EMPTY)
+    return Answer(shown, reason, completions.counters, completions.model)
+
+
+def _lf(text: str) -> str:
+    """Models have learned LF; clients turn it back."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

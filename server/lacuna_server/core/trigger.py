@@ -1,0 +1,43 @@
+"""Whether to complete at a cursor, and how much: one line, or a block until its dedent."""
+
+from __future__ import annotations
+
+from lacuna_inference.api import Stop
+from lacuna_server.core.snapshot import Snapshot
+
+TAB_WIDTH = 4
+_CLOSERS = frozenset(")]}'\"`:;, \t")
+
+
+def stop_for(snapshot: Snapshot, max_tokens: int, max_lines: int) -> Stop | None:
+    """When the suggestion at this cursor must end, or None where none should be made (inside a word).
+
+    One line where text that is more than closing signs stands right of the cursor or the line has begun; a block
+    where the line is empty or opens one.
+    """
+    before, after = snapshot.line_before, snapshot.line_after
+    if _inside_word(before, after):
+        return None
+    if any(character not in _CLOSERS for character in after) or (before.strip() and not _opens_block(before, after)):
+        return Stop(max_tokens, single_line=True)
+    indent = _width(before)
+    below = indent + 1 if before.strip() else indent
+    return Stop(max_tokens, dedent_below=below, max_lines=max_lines)
+
+
+def _inside_word(before: str, after: str) -> bool:
+    return bool(before and after) and _is_word(before[-1]) and _is_word(after[0])
+
+
+def _opens_block(before: str, after: str) -> bool:
+    return not after.strip() and before.rstrip().endswith((":", "{"))
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _width(before: str) -> int:
+    """Columns of the blanks at the start of a line."""
+    blanks = before[: len(before) - len(before.lstrip(" \t"))]
+    return len(blanks.expandtabs(TAB_WIDTH))

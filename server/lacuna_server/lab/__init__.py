@@ -1,0 +1,1 @@
+"""Commands that answer "how fast, how exact, does it fit, what is wrong"."""

@@ -1,0 +1,107 @@
+"""Puts the language server together and runs it over stdio or one loopback connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from ipaddress import ip_address
+from typing import BinaryIO
+
+from lsprotocol import types
+from pygls.io_ import run_async
+
+from lacuna_inference.engine import ModelEngine
+from lacuna_inference.errors import BadRequest, LacunaError
+from lacuna_server.lsp.features import completion, configuration, inline_completion, loading
+from lacuna_server.lsp.language_server import LacunaServer
+from lacuna_server.lsp.session import MakeEngine, Session
+from lacuna_server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def build(settings: Settings, make_engine: MakeEngine | None = None) -> LacunaServer:
+    """A server with every feature; the engine starts with the `initialized` notification."""
+    session = Session(settings, make_engine or (lambda s: ModelEngine(s.model_options())))
+    server = LacunaServer(session)
+    inline_completion.register(server)
+    completion.register(server)
+    configuration.register(server)
+
+    @server.feature(types.INITIALIZED)
+    async def initialized(ls: LacunaServer, _: types.InitializedParams) -> None:
+        sent = await configuration.pull(ls)
+        if sent is not None:
+            ls.session.configure(sent)
+        await loading.start(ls)
+        configuration.report_complaints(ls)
+        await configuration.subscribe(ls)
+
+    return server
+
+
+def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> int:
+    """Serves until exit or the end of the input; the exit code."""
+    server.start_io(*streams)
+    return _ended(server)
+
+
+def serve_tcp(server: LacunaServer, address: str) -> int:
+    """Serves one client that connects to `address` (HOST:PORT); a second one is turned away.
+
+    Raises BadRequest for an address that is not on loopback, LacunaError for one that cannot be bound.
+    """
+    host, port = parse_loopback(address)
+    try:
+        asyncio.run(_serve_one(server, host, port))
+    except OSError as error:
+        raise LacunaError(f"{address} cannot be used: {error.strerror or error}.", "Choose another port.") from error
+    except SystemExit:
+        pass
+    return _ended(server)
+
+
+def parse_loopback(address: str) -> tuple[str, int]:
+    """Host and port. Raises BadRequest unless the host is on loopback and the port a number."""
+    host, separator, port = address.rpartition(":")
+    host = {"localhost": "127.0.0.1", "": "127.0.0.1"}.get(host, host).strip("[]")
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise BadRequest(f"{address!r} is no address.", "Write HOST:PORT, for example 127.0.0.1:2087.")
+    if not loopback:
+        raise BadRequest(f"{host} is not on loopback.", "The protocol has no password; use 127.0.0.1 or [::1].")
+    return host, int(port)
+
+
+async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
+    done = asyncio.Event()
+    stop = threading.Event()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if server.protocol.writer is not None:
+            writer.close()
+            return
+        server.protocol.set_writer(writer)
+        try:
+            await run_async(stop, reader, server.protocol, logger, server.report_server_error)
+        except (SystemExit, asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            done.set()
+
+    listener = await asyncio.start_server(connected, host, port)
+    async with listener:
+        where = listener.sockets[0].getsockname()
+        logger.info("Listening on %s:%s.", where[0], where[1])
+        await done.wait()
+
+
+def _ended(server: LacunaServer) -> int:
+    lifecycle = server.session.lifecycle
+    lifecycle.exit(lifecycle.code)
+    server.session.engine.close(timeout=1.0)
+    return lifecycle.code

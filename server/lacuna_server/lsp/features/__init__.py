@@ -1,0 +1,1 @@
+"""One file for each method of the protocol. A handler takes a snapshot first, asks the core, and translates."""

@@ -1,0 +1,68 @@
+"""Settings from the client: pulled after `initialized` and after each change, or taken from the notification."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from lsprotocol import types
+
+from lacuna_server.lsp.features import loading
+from lacuna_server.lsp.language_server import LacunaServer
+
+SECTION = "lacuna"
+_ANSWER_TIMEOUT_S = 3.0
+
+logger = logging.getLogger(__name__)
+
+
+def register(server: LacunaServer) -> None:
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def changed(ls: LacunaServer, params: types.DidChangeConfigurationParams) -> None:
+        sent = params.settings
+        pushed = isinstance(sent, Mapping) and SECTION in sent
+        await apply(ls, sent if pushed else await pull(ls))
+
+
+async def apply(ls: LacunaServer, sent: object) -> None:
+    """Applies settings and loads another model when they name one."""
+    if ls.session.configure(sent):
+        await loading.start(ls)
+    report_complaints(ls)
+
+
+def report_complaints(ls: LacunaServer) -> None:
+    """Tells the client's log about settings that were left out."""
+    while ls.session.complaints:
+        ls.say(types.MessageType.Warning, ls.session.complaints.pop(0))
+
+
+async def pull(ls: LacunaServer) -> object:
+    """What the client has set under `lacuna`; None when it cannot say or does not in time."""
+    if not ls.session.client.configuration:
+        return None
+    items = [types.ConfigurationItem(section=SECTION)]
+    asked = ls.workspace_configuration_async(types.ConfigurationParams(items))
+    try:
+        # shielded: a late reply to a request whose waiter was cancelled makes pygls raise
+        answer = await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(asked)), _ANSWER_TIMEOUT_S)
+    except Exception as error:
+        logger.warning("The client did not tell its configuration (%s).", type(error).__name__)
+        return None
+    return answer[0] if answer else None
+
+
+async def subscribe(ls: LacunaServer) -> None:
+    """Asks the client to tell when the settings change."""
+    if not ls.session.client.watches_configuration:
+        return
+    registration = types.Registration(
+        "lacuna-configuration",
+        types.WORKSPACE_DID_CHANGE_CONFIGURATION,
+        types.DidChangeConfigurationRegistrationOptions(section=SECTION),
+    )
+    try:
+        await asyncio.shield(ls.client_register_capability_async(types.RegistrationParams([registration])))
+    except Exception as error:
+        logger.warning("The client does not tell when the configuration changes (%s).", type(error).__name__)

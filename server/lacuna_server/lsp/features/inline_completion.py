@@ -1,0 +1,27 @@
+"""textDocument/inlineCompletion: grey text at the cursor."""
+
+from __future__ import annotations
+
+from lsprotocol import types
+
+from lacuna_server.core import service
+from lacuna_server.lsp import to_lsp
+from lacuna_server.lsp.features.boundary import guarded
+from lacuna_server.lsp.language_server import LacunaServer
+
+
+def register(server: LacunaServer) -> None:
+    # pygls leaves the capability out when the options are not given
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    @guarded(types.InlineCompletionList([]))
+    async def inline_completion(ls: LacunaServer, params: types.InlineCompletionParams) -> types.InlineCompletionList:
+        session = ls.session
+        snapshot = session.documents.snapshot(params.text_document.uri, params.position)
+        if snapshot is None:
+            return types.InlineCompletionList([])
+        invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
+        answer = await service.complete(session.engine, snapshot, session.policy, invoked)
+        selected = params.context.selected_completion_info
+        if selected is not None:
+            return to_lsp.with_selected(answer, selected, snapshot)
+        return to_lsp.inline_items(answer, params.position)

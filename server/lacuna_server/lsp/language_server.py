@@ -1,0 +1,127 @@
+"""pygls, with its gaps closed: every request gets one answer, errors are logged and never sent as popups.
+
+The text of documents is kept by `documents.py`; pygls's own workspace stays empty.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol, lsp_method
+
+from lacuna_inference import __version__
+from lacuna_server.lsp import capabilities
+from lacuna_server.lsp.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+class LacunaProtocol(LanguageServerProtocol):
+    """The life cycle as the specification wants it, and document synchronisation into our own store."""
+
+    _server: LacunaServer  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(self, server: LacunaServer, converter: Any) -> None:
+        super().__init__(server, converter)
+        self._initialized = False
+        self._include_headers = True
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """As pygls does, but a request that does not parse is answered."""
+        if not {"method", "result", "error"} & data.keys():
+            return data
+        try:
+            return super().structure_message(data)
+        except JsonRpcException:
+            if "id" in data and "method" in data:
+                self._refuse(data["id"], types.ErrorCodes.InvalidParams, "The parameters do not fit the method.")
+            return None
+
+    def handle_message(self, message: Any) -> None:
+        """Refuses what may not come at this point of the life cycle, and passes on the rest."""
+        method = getattr(message, "method", None)
+        if message is None or (refused := self._refusal(method)) is None:
+            if message is not None:
+                super().handle_message(message)
+        elif (identity := getattr(message, "id", None)) is not None:
+            self._refuse(identity, *refused)
+
+    def answer_unreadable(self) -> None:
+        """Answers a message that was no JSON; its id is not known."""
+        self._refuse(None, types.ErrorCodes.ParseError, "The message is not a JSON-RPC object.")
+
+    def _refusal(self, method: str | None) -> tuple[int, str] | None:
+        """The error for a method at this point, or None when it may pass. A message without method is a response."""
+        if method in (None, types.EXIT):
+            return None
+        if self._shutdown:
+            return types.ErrorCodes.InvalidRequest, "The server was shut down."
+        if method == types.INITIALIZE:
+            if self._initialized:
+                return types.ErrorCodes.InvalidRequest, "The server is initialized already."
+            self._initialized = True
+            return None
+        if not self._initialized:
+            return types.ErrorCodes.ServerNotInitialized, "The first request must be initialize."
+        return None
+
+    def _refuse(self, identity: Any, code: int, message: str) -> None:
+        self._send_data(types.ResponseErrorMessage(id=identity, error=types.ResponseError(int(code), message)))
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
+        session = self._server.session
+        session.initialize(params)
+        result = yield from super().lsp_initialize(params)
+        provided = result.capabilities
+        provided.position_encoding = session.documents.encoding = capabilities.position_encoding(params)
+        if not session.client.shows_popup(session.settings.completion_channel):
+            provided.completion_provider = None
+        if not session.client.shows_inline(session.settings.completion_channel):
+            provided.inline_completion_provider = None
+        return result
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._server.session.documents.open(params.text_document)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not self._server.session.documents.change(params):
+            logger.warning("A change came for a document that is not open.")
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._server.session.documents.close(params.text_document.uri)
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *_: Any) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._server.session.lifecycle.exit(0 if self._shutdown else 1)
+        raise SystemExit
+
+
+class LacunaServer(LanguageServer):
+    """The server object that handlers receive; its state is in `session`."""
+
+    protocol: LacunaProtocol  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        super().__init__("lacuna", __version__, protocol_cls=LacunaProtocol)
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Logs only. pygls would send a popup, and report a failure to send it by sending."""
+        if isinstance(error, (ValueError, AttributeError)) and not isinstance(error, JsonRpcException):
+            logger.warning("A message could not be read (%s).", type(error).__name__)
+            self.protocol.answer_unreadable()
+        elif not isinstance(error, JsonRpcException):
+            logger.error("Unexpected error: %s", type(error).__name__)
+
+    def say(self, kind: types.MessageType, text: str) -> None:
+        """One line for the client's log."""
+        self.window_log_message(types.LogMessageParams(kind, text))

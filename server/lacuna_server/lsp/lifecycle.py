@@ -1,0 +1,75 @@
+"""How the process ends: exit code, deadline, and a watch on the editor that started it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+
+EXIT_DEADLINE_S = 2.0
+WATCH_INTERVAL_S = 3.0
+
+logger = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """Remembers the exit code and makes sure that the process ends, also while the model computes."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        self._ending = False
+
+    def exit(self, code: int) -> None:
+        """Ends the process with `code` within the deadline, whatever the other threads do."""
+        self.code = code
+        if not self._ending:
+            self._ending = True
+            _daemon(self._leave_after_deadline)
+
+    def watch_parent(self, pid: int | None) -> None:
+        """Ends the process when process `pid` is gone: an editor that crashed sends no exit."""
+        if pid:
+            _daemon(lambda: self._wait_for_end_of(pid))
+
+    def _wait_for_end_of(self, pid: int) -> None:
+        while is_alive(pid):
+            time.sleep(WATCH_INTERVAL_S)
+        logger.warning("The editor's process is gone; the server ends.")
+        os._exit(1)
+
+    def _leave_after_deadline(self) -> None:
+        time.sleep(EXIT_DEADLINE_S)
+        sys.stderr.flush()
+        os._exit(self.code)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether process `pid` exists."""
+    if sys.platform == "win32":
+        return _is_alive_on_windows(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_alive_on_windows(pid: int) -> bool:
+    import ctypes
+
+    synchronize, timed_out = 0x00100000, 0x00000102
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+    handle = kernel.OpenProcess(synchronize, False, pid)
+    if not handle:
+        return False
+    alive = kernel.WaitForSingleObject(handle, 0) == timed_out
+    kernel.CloseHandle(handle)
+    return bool(alive)
+
+
+def _daemon(target: object) -> None:
+    threading.Thread(target=target, daemon=True).start()  # type: ignore[arg-type]

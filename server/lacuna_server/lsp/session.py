@@ -1,0 +1,62 @@
+"""What one client's session holds: settings, documents, engine, and what the client can do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lsprotocol import types
+
+from lacuna_inference.api import Engine
+from lacuna_server.core.service import Policy
+from lacuna_server.lsp import capabilities
+from lacuna_server.lsp.capabilities import Client
+from lacuna_server.lsp.documents import Documents
+from lacuna_server.lsp.lifecycle import Lifecycle
+from lacuna_server.settings import Settings
+
+MakeEngine = Callable[[Settings], Engine]
+
+
+class Session:
+    """State of the connection. Touched on the event loop only."""
+
+    def __init__(self, settings: Settings, make_engine: MakeEngine) -> None:
+        self.settings = settings
+        self.client = Client()
+        self.documents = Documents()
+        self.lifecycle = Lifecycle()
+        self._make_engine = make_engine
+        self.engine = make_engine(settings)
+        self.complaints: list[str] = []
+        self.tasks: set[asyncio.Future[None]] = set()
+        """Kept here, because the event loop holds its tasks only weakly."""
+
+    @property
+    def policy(self) -> Policy:
+        s = self.settings
+        return Policy(s.max_tokens, s.max_lines, s.candidates, s.temperature, s.top_p)
+
+    def initialize(self, params: types.InitializeParams) -> None:
+        """Takes over what the client says of itself and its initializationOptions."""
+        self.client = capabilities.resolve(params)
+        self.lifecycle.watch_parent(params.process_id)
+        self.configure(params.initialization_options)
+
+    def configure(self, sent: Any) -> bool:
+        """Applies settings that an editor sent, bare or under `lacuna`; whether that took a new engine.
+
+        What does not fit is collected in `complaints`.
+        """
+        values = sent.get("lacuna", sent) if isinstance(sent, Mapping) else None
+        if not isinstance(values, Mapping):
+            return False
+        before = self.settings.model_options()
+        self.settings, complaints = self.settings.changed(values)
+        self.complaints += complaints
+        if self.settings.model_options() == before:
+            return False
+        self.engine.close(timeout=0)
+        self.engine = self._make_engine(self.settings)
+        return True

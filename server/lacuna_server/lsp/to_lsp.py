@@ -1,0 +1,85 @@
+"""Suggestions -> protocol items, with what each client makes of them. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from lsprotocol import types
+
+from lacuna_server.core.service import Answer
+from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.lsp.capabilities import Client
+
+LABEL_LENGTH = 60
+_WORD_END = re.compile(r"\w*$")
+
+
+def inline_items(answer: Answer, position: types.Position) -> types.InlineCompletionList:
+    """Plain text at an empty range: the one form that every client draws right."""
+    here = types.Range(position, position)
+    return types.InlineCompletionList([types.InlineCompletionItem(text, range=here) for text in answer.suggestions])
+
+
+def with_selected(
+    answer: Answer, selected: types.SelectedCompletionInfo, snapshot: Snapshot
+) -> types.InlineCompletionList:
+    """Items for a highlighted popup row: they use its range and begin with its text, or the client ignores them."""
+    typed = _WORD_END.search(snapshot.line_before)
+    word = typed.group() if typed else ""
+    texts = [word + text for text in answer.suggestions]
+    fitting = [text for text in texts if text.startswith(selected.text)]
+    return types.InlineCompletionList([types.InlineCompletionItem(text, range=selected.range) for text in fitting])
+
+
+def popup_items(
+    answer: Answer, snapshot: Snapshot, position: types.Position, client: Client, language: str
+) -> types.CompletionList:
+    """Items of an incomplete list: the client must ask again with the next character.
+
+    The edit begins at the start of the word, and `filterText` is that word with the suggestion behind it: clients
+    filter by what stands between the start of the edit and the cursor.
+    """
+    typed = _WORD_END.search(snapshot.line_before)
+    word = typed.group() if typed else ""
+    start = types.Position(position.line, position.character - len(word))  # \w outside the BMP is not typed here
+    indent = snapshot.line_before[: len(snapshot.line_before) - len(snapshot.line_before.lstrip())]
+    items = []
+    for number, suggestion in enumerate(answer.suggestions):
+        text, as_snippet = _popup_text(word + suggestion, indent, client)
+        first, *rest = suggestion.strip().split("\n")
+        label = (word + first)[:LABEL_LENGTH] + ("…" if rest or len(word + first) > LABEL_LENGTH else "")
+        items.append(
+            types.CompletionItem(
+                label=label,
+                kind=types.CompletionItemKind.Snippet if rest else types.CompletionItemKind.Text,
+                detail=f"Lacuna ({answer.model})",
+                documentation=types.MarkupContent(types.MarkupKind.Markdown, _fenced(word + suggestion, language)),
+                filter_text=word + first,
+                sort_text=f"{number:04}",
+                text_edit=types.TextEdit(types.Range(start, position), text),
+                insert_text_format=types.InsertTextFormat.Snippet if as_snippet else types.InsertTextFormat.PlainText,
+                insert_text_mode=types.InsertTextMode.AsIs if client.insert_as_is else None,
+            )
+        )
+    return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _popup_text(text: str, indent: str, client: Client) -> tuple[str, bool]:
+    """The text as this client inserts it whole, and whether it is a snippet.
+
+    Some clients insert only the first line of plain text but all of a snippet, whose later lines they indent
+    themselves; a client without either gets the first line.
+    """
+    if "\n" not in text or client.insert_as_is:
+        return text, False
+    if not client.snippets:
+        return text.split("\n")[0], False
+    first, *rest = text.split("\n")
+    relative = [line.removeprefix(indent) for line in rest]
+    return re.sub(r"([\\$}])", r"\\\1", "\n".join([first, *relative])), True
+
+
+def _fenced(text: str, language: str) -> str:
+    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

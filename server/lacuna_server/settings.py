@@ -1,0 +1,160 @@
+"""The settings: one schema for the command line, lacuna.toml, the environment, and what an editor sends.
+
+Later sources win: defaults, `lacuna.toml` in the working folder, `LACUNA_*` variables, initializationOptions and
+workspace/configuration, options of the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from lacuna_inference.api import BUNDLED, ModelOptions
+from lacuna_inference.errors import BadRequest
+from lacuna_inference.prompt.families import FAMILIES
+
+Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
+Level = Literal["debug", "info", "warning", "error"]
+_DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+Channel = Literal["auto", "inline", "popup", "both"]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A field's description is its row in the README."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LACUNA_", toml_file="lacuna.toml", extra="ignore", frozen=True, protected_namespaces=()
+    )
+
+    model: Annotated[str, Field(description="`bundled`, a model folder, or a hub id that is already on this disk")] = (
+        BUNDLED
+    )
+    revision: Annotated[str | None, Field(description="branch or commit of a hub model (InCoder-6B: `float16`)")] = None
+    family: Annotated[str, Field(description="prompt family, when it is not recognised: see the table of families")] = (
+        "auto"
+    )
+    device: Annotated[str, Field(pattern=_DEVICE, description="`auto`, `cpu`, `cuda`, `cuda:N` or `mps`")] = "auto"
+    dtype: Annotated[Dtype, Field(description="`auto`, `float32`, `float16` or `bfloat16`")] = "auto"
+    device_map: Annotated[str | None, Field(description="`auto` spreads a model over several devices (accelerate)")] = (
+        None
+    )
+    max_memory: Annotated[
+        dict[str, str], Field(description='with `device_map`: the most of each device, as `{"0": "10GiB"}`')
+    ] = {}
+    trust_remote_code: Annotated[bool, Field(description="run the code that a model folder brings along")] = False
+    context: Annotated[int, Field(ge=64, description="most tokens of a prompt and its answer together")] = 2048
+    max_tokens: Annotated[int, Field(ge=1, le=2048, description="most tokens of a suggestion")] = 64
+    max_lines: Annotated[int, Field(ge=1, le=100, description="most lines of a suggestion")] = 12
+    candidates: Annotated[int, Field(ge=1, le=8, description="suggestions when you ask by hand")] = 3
+    temperature: Annotated[
+        float, Field(ge=0, le=2, description="for several candidates; automatic ones are greedy")
+    ] = 0.4
+    top_p: Annotated[float, Field(gt=0, le=1, description="for several candidates: nucleus of the distribution")] = 0.95
+    completion_channel: Annotated[
+        Channel, Field(description="`auto`, `inline`, `popup` or `both`: where an editor shows suggestions")
+    ] = "auto"
+    log_level: Annotated[
+        Level, Field(description="`debug` writes prompts and code into the log; the others never do")
+    ] = "info"
+    log_file: Annotated[Path | None, Field(description="write the log to this file instead of stderr")] = None
+
+    @field_validator("family")
+    @classmethod
+    def _known_family(cls, name: str) -> str:
+        known = ["auto", *(family.name for family in FAMILIES)]
+        if name not in known:
+            raise ValueError(f"there is no prompt family called {name!r}; known: {', '.join(known)}")
+        return name
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def model_options(self) -> ModelOptions:
+        """What the engine needs of these settings."""
+        return ModelOptions(
+            model=self.model,
+            device=self.device,
+            dtype=self.dtype,
+            family=self.family,
+            revision=self.revision,
+            device_map=self.device_map,
+            max_memory=self.max_memory,
+            trust_remote_code=self.trust_remote_code,
+            context=self.context,
+        )
+
+    def changed(self, values: Mapping[str, Any]) -> tuple[Self, list[str]]:
+        """These settings with an editor's `values` over them, and what was wrong with the others, a sentence each.
+
+        A wrong value is left out and the old one stays; nothing an editor sends can stop the server.
+        """
+        complaints = [unknown(name) for name in values if name not in type(self).model_fields]
+        kept = self.model_dump()
+        for name, value in values.items():
+            if name not in type(self).model_fields or value is None:
+                continue
+            try:
+                type(self).__pydantic_validator__.validate_assignment(self.model_construct(**kept), name, value)
+            except ValidationError as error:
+                complaints.append(_sentence(name, error))
+            else:
+                kept[name] = value
+        return type(self).model_validate(kept), complaints
+
+
+def load(**options: Any) -> Settings:
+    """Settings from the files, the environment and `options` that are not None.
+
+    Raises BadRequest with one sentence for a value that does not fit, an unknown name or an unreadable file.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        _refuse_unknown_names(Path("lacuna.toml"))
+        return Settings(**given)
+    except tomllib.TOMLDecodeError as error:
+        raise BadRequest(f"lacuna.toml cannot be read: {error}.", "Mend it or move it away.") from error
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0]) if error.errors()[0]["loc"] else "setting"
+        raise BadRequest(_sentence(name, error)) from error
+
+
+def unknown(name: str) -> str:
+    """A sentence about a setting that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, Settings.model_fields, 1)
+    return f"There is no setting called {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def table() -> str:
+    """The settings as a Markdown table, for the README."""
+    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else str(field.default)
+        rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _refuse_unknown_names(file: Path) -> None:
+    if not file.is_file():
+        return
+    for name in tomllib.loads(file.read_text(encoding="utf-8")):
+        if name not in Settings.model_fields:
+            raise BadRequest(unknown(name), f"It stands in {file.resolve()}.")
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    message = error.errors()[0]["msg"].removeprefix("Value error, ")
+    return f"The setting {name!r} does not fit: {message[:1].lower()}{message[1:]}."

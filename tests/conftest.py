@@ -1,0 +1,21 @@
+"""Every test runs offline, with settings of its own, and away from the user's files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from lacuna_inference.models.sources import go_offline
+
+sys.path.insert(0, str(Path(__file__).parent))
+go_offline()
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LACUNA_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,164 @@
+"""The command line: what is printed where, and the exit code of every kind of misuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from helpers import save_tiny_model
+
+LACUNA = str(Path(sys.executable).parent / "lacuna")
+EXAMPLE = str(Path(__file__).parents[2] / "examples" / "temperature.py")
+
+
+def lacuna(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([LACUNA, *arguments], input=stdin, capture_output=True, timeout=120)
+
+
+def refused(*arguments: str, stdin: bytes = b"", code: int = 2) -> str:
+    """The one line on stderr."""
+    done = lacuna(*arguments, stdin=stdin)
+    lines = done.stderr.decode().splitlines()
+    assert (done.returncode, len(lines), done.stdout) == (code, 1, b""), done
+    assert lines[0].startswith("lacuna: ")
+    return lines[0]
+
+
+def completed(*arguments: str, stdin: bytes = b"") -> dict[str, object]:
+    done = lacuna("complete", *arguments, "--json", stdin=stdin)
+    assert done.returncode == 0, done.stderr.decode()
+    result: dict[str, object] = json.loads(done.stdout)
+    return result
+
+
+def test_version() -> None:
+    assert lacuna("--version").stdout.startswith(b"lacuna 0.")
+
+
+def test_the_example_is_printed_with_the_suggestion_in_place() -> None:
+    done = lacuna("complete", EXAMPLE)
+    assert done.returncode == 0
+    before, after = Path(EXAMPLE).read_text().split("<FILL>")
+    printed = done.stdout.decode()
+    assert printed.startswith(before)
+    assert printed.endswith(after)
+    assert b"tokens/s" in done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
+STDLIB = Path(sysconfig.get_paths()["stdlib"])
+
+
+@pytest.mark.parametrize(
+    ("file", "line_with", "column_after"),
+    [
+        ("textwrap.py", "    return w.wrap(text)", "    return w."),  # in the middle of a line
+        ("fnmatch.py", "    name = os.path.normcase(name)", None),  # at a line's end
+    ],
+)
+def test_files_of_the_standard_library(file: str, line_with: str, column_after: str | None) -> None:
+    path = STDLIB / file
+    line = path.read_text().splitlines().index(line_with) + 1
+    result = completed(str(path), "--at", f"{line}:{len(column_after or line_with) + 1}")
+    assert result["model"] == "bundled"
+    assert result["suggestions"] or result["withheld"]
+
+
+def test_an_empty_block_of_a_file_of_the_standard_library(tmp_path: Path) -> None:
+    source = (STDLIB / "bisect.py").read_text().split("    if key is None:")[0]
+    (tmp_path / "bisect.py").write_text(source + "    \n\n\ndef other():\n    pass\n")
+    line = source.count("\n") + 1
+    result = completed(str(tmp_path / "bisect.py"), "--at", f"{line}:5")
+    assert result["suggestions"] or result["withheld"]
+
+
+def test_several_holes_from_standard_input() -> None:
+    result = completed("-", stdin=b"def add(a, b):\n    return <FILL>\n\n\ndef sub(a, b):\n    return <FILL>\n")
+    (fills,) = result["suggestions"]  # type: ignore[misc]
+    assert len(fills) == 2
+
+
+def test_several_candidates_differ() -> None:
+    result = completed("-", "--candidates", "3", stdin=b"import <FILL>\n")
+    suggestions = [tuple(s) for s in result["suggestions"]]  # type: ignore[attr-defined]
+    assert len(suggestions) == len(set(suggestions)) <= 3
+
+
+def test_a_model_folder(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "m", "gpt_bigcode", "starcoder")
+    assert completed("-", "--model", str(folder), stdin=b"x = <FILL>\n")["model"] == str(folder)
+    info = json.loads(lacuna("models", "info", str(folder), "--json").stdout)
+    assert (info["family"], info["context"]) == ("starcoder", 128)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (("complete", "nowhere.py", "--at", "1:1"), b"", "nowhere.py cannot be read: No such file"),
+        (("complete", ".", "--at", "1:1"), b"", "cannot be read: Is a directory"),
+        (("complete", "-", "--at", "9:1"), b"a\nb", "Line 9 is outside the text, which has 2 lines"),
+        (("complete", "-", "--at", "1:9"), b"a\nb", "Column 9 is outside line 1, which has 1 characters"),
+        (("complete", "-", "--at", "here"), b"a", "'here' is no position. Write LINE:COLUMN"),
+        (("complete", "-"), b"a", "no place to complete"),
+        (("complete", "-", "--at", "1:1"), b"a\0b", "binary file"),
+        (("complete", "-", "--at", "1:1"), b"\xff\xfe", "is not UTF-8 text (byte 0)"),
+        (("complete", "-", "--max-tokens", "0"), b"<FILL>", "'max_tokens' does not fit"),
+        (("complete", "-", "--max-tokens", "x"), b"<FILL>", "Invalid value"),
+        (("complete", "-", "--device", "quantum"), b"<FILL>", "'device' does not fit"),
+        (("complete", "-", "--family", "starcodr"), b"<FILL>", "no prompt family called 'starcodr'"),
+        (("explode",), b"", "No such command 'explode'"),
+        (("lsp", "--log-level", "loud"), b"", "'log_level' does not fit"),
+    ],
+)
+def test_bad_use_is_one_line_and_code_2(arguments: tuple[str, ...], stdin: bytes, message: str) -> None:
+    assert message in refused(*arguments, stdin=stdin)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("complete", "-", "--model", "some/model"), "Run: lacuna models fetch some/model"),
+        (("complete", "-", "--model", "."), "no config.json"),
+        (("models", "info", "./nowhere"), "There is no folder ./nowhere"),
+        (("models", "convert", "."), "no pickled weights"),
+        (("complete", "-", "--family", "starcoder"), "needs '<fim_prefix>' as one token"),
+    ],
+)
+def test_failures_are_one_line_and_code_1(arguments: tuple[str, ...], message: str) -> None:
+    assert message in refused(*arguments, stdin=b"<FILL>", code=1)
+
+
+def test_an_unknown_setting_in_the_file() -> None:
+    Path("lacuna.toml").write_text("colour = 1")
+    assert "no setting called 'colour'" in refused("complete", "-", stdin=b"<FILL>")
+
+
+def test_fetch_without_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "HF_HUB_OFFLINE is set" in refused("models", "fetch", "some/model")
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    assert "could not be fetched" in refused("models", "fetch", "some/model", code=1)
+
+
+def test_doctor_gives_a_verdict_on_everything_and_fails_when_something_is_bad(tmp_path: Path) -> None:
+    done = lacuna("doctor")
+    text = done.stdout.decode()
+    assert done.returncode == 0, text
+    for subject in ("Python", "torch", "CUDA", "memory", "model", "prompt family", "hub cache", "network"):
+        assert subject in text
+    done = lacuna("doctor", "--model", str(tmp_path))
+    assert done.returncode == 1
+    assert b"bad" in done.stdout
+
+
+def test_debug_shows_the_traceback() -> None:
+    assert b"Traceback" in lacuna("complete", "nowhere.py", "--at", "1:1", "--debug").stderr
+
+
+def test_models_list_names_the_bundled_one() -> None:
+    assert b"bundled" in lacuna("models", "list").stdout

@@ -1,0 +1,174 @@
+"""The life cycle over raw frames: order of requests, malformed messages, ways to end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from raw_client import RawClient
+
+URI = "file:///w/x.py"
+OPEN = {"textDocument": {"uri": URI, "languageId": "python", "version": 1, "text": "x = \n"}}
+AT = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 4}}
+NOT_INITIALIZED, INVALID_REQUEST, INVALID_PARAMS, METHOD_NOT_FOUND, PARSE_ERROR = -32002, -32600, -32602, -32601, -32700
+
+
+def code(message: dict[str, object]) -> int:
+    error = message["error"]
+    assert isinstance(error, dict)
+    assert "Traceback" not in str(error)
+    return int(error["code"])
+
+
+def test_shutdown_then_exit_is_0() -> None:
+    with RawClient() as client:
+        result = client.initialize()["result"]
+        assert result["serverInfo"]["name"] == "lacuna"
+        assert result["capabilities"]["textDocumentSync"]["change"] == 2
+        assert client.call("shutdown")["result"] is None
+        client.notify("exit")
+        assert client.exit_code() == 0
+
+
+def test_exit_without_shutdown_is_1() -> None:
+    with RawClient() as client:
+        client.initialize()
+        client.notify("exit")
+        assert client.exit_code() == 1
+
+
+def test_the_end_of_the_input_ends_the_server() -> None:
+    with RawClient() as client:
+        client.initialize()
+        client.close_input()
+        assert client.exit_code() in (0, 1)
+
+
+def test_exit_is_quick_while_the_model_loads() -> None:
+    with RawClient() as client:
+        client.initialize()
+        client.notify("initialized", {})
+        client.call("shutdown")
+        client.notify("exit")
+        started = time.monotonic()
+        assert client.exit_code() == 0
+        assert time.monotonic() - started < 10  # the deadline is 2 s; the rest is for a busy machine
+
+
+def test_requests_before_initialize_and_after_shutdown_are_refused() -> None:
+    with RawClient() as client:
+        assert code(client.call("textDocument/completion", AT)) == NOT_INITIALIZED
+        assert code(client.call("shutdown")) == NOT_INITIALIZED
+        client.notify("textDocument/didOpen", OPEN)  # dropped, as the specification says
+        client.initialize()
+        assert code(client.initialize()) == INVALID_REQUEST
+        client.call("shutdown")
+        assert code(client.call("textDocument/completion", AT)) == INVALID_REQUEST
+        client.notify("exit")
+        assert client.exit_code() == 0
+
+
+def test_malformed_messages_are_answered_and_the_server_lives_on() -> None:
+    with RawClient() as client:
+        client.initialize()
+        client.send(b"this is no JSON")
+        assert code(client.answer(None)) == PARSE_ERROR
+        client.send(b"[1, 2]")
+        assert code(client.answer(None)) == PARSE_ERROR
+        client.send(b"\xff\xfe")
+        assert code(client.answer(None)) == PARSE_ERROR
+        assert code(client.call("textDocument/completion", {"nonsense": True})) == INVALID_PARAMS
+        assert (
+            code(client.call("textDocument/inlineCompletion", {**AT, "context": {"triggerKind": 99}})) == INVALID_PARAMS
+        )
+        assert code(client.call("lacuna/unknown", {})) == METHOD_NOT_FOUND
+        client.notify("textDocument/didChange", {"nonsense": True})
+        client.notify("$/unknown", {})
+        client.notify(
+            "textDocument/didChange", {"textDocument": {"uri": "file:///never", "version": 1}, "contentChanges": []}
+        )
+        assert client.call("textDocument/completion", AT)["result"] == {"isIncomplete": True, "items": []}
+        client.call("shutdown")
+        client.notify("exit")
+        assert client.exit_code() == 0
+
+
+def test_completion_before_the_model_is_there_is_an_empty_incomplete_list() -> None:
+    with RawClient() as client:
+        client.initialize()
+        client.notify("textDocument/didOpen", OPEN)
+        assert client.call("textDocument/completion", AT)["result"] == {"isIncomplete": True, "items": []}
+
+
+def test_nothing_heavy_is_imported_before_the_answer_to_initialize() -> None:
+    program = (
+        "import sys; from lacuna_server.lsp import app; from lacuna_server.settings import load; "
+        "server = app.build(load()); "
+        "from lsprotocol import types; "
+        "params = types.InitializeParams(capabilities=types.ClientCapabilities()); "
+        "step = server.protocol.lsp_initialize(params)\n"
+        "try:\n    next(step)\nexcept StopIteration as stop:\n    assert stop.value.capabilities\n"
+        "print(sorted({'torch', 'transformers', 'numpy', 'tokenizers', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    output = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "[]"
+
+
+def test_user_code_is_not_logged_and_stdout_is_the_protocol_s() -> None:
+    with RawClient() as client:
+        client.initialize()
+        secret = {**OPEN, "textDocument": {**OPEN["textDocument"], "text": "password = 'hunter2'"}}
+        client.notify("textDocument/didOpen", secret)
+        client.call("textDocument/completion", AT)
+        client.call("textDocument/completion", {"nonsense": "hunter2"})
+        client.call("shutdown")
+        client.notify("exit")
+        client.exit_code()
+        assert b"hunter2" not in client.stderr
+
+
+def test_a_wrong_setting_is_told_in_the_log() -> None:
+    with RawClient() as client:
+        client.initialize(initializationOptions={"max_tokenz": 3})
+        client.notify("initialized", {})
+        while (message := client.messages.get(timeout=60)) is not None:
+            if message.get("method") == "window/logMessage":
+                assert "Did you mean 'max_tokens'?" in message["params"]["message"]
+                break
+
+
+def test_a_model_that_does_not_load_is_shown_once_and_answers_stay_empty() -> None:
+    with RawClient("--model", "./nowhere") as client:
+        client.initialize()
+        client.notify("initialized", {})
+        while (message := client.messages.get(timeout=60)) is not None:
+            if message.get("method") == "window/showMessage":
+                assert "There is no folder ./nowhere" in message["params"]["message"]
+                break
+        client.notify("textDocument/didOpen", OPEN)
+        assert client.call("textDocument/completion", AT)["result"]["items"] == []
+        client.call("shutdown")
+        client.notify("exit")
+        assert client.exit_code() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="watches a POSIX process")
+def test_the_server_ends_when_its_editor_is_gone() -> None:
+    editor = subprocess.Popen(["sleep", "600"])
+    with RawClient() as client:
+        client.initialize(processId=editor.pid)
+        editor.kill()
+        editor.wait()
+        assert client.exit_code() == 1
+
+
+def test_a_bad_address_is_one_line() -> None:
+    for address, message in (("0.0.0.0:1", "not on loopback"), ("nowhere", "no address")):
+        with RawClient("--tcp", address, env={"PYTHONWARNINGS": "ignore"}) as client:
+            assert client.exit_code() == 2
+            assert message in client.stderr.decode()
+            assert client.stderr.count(b"\n") == 1
+    assert os.environ["HF_HUB_OFFLINE"] == "1"

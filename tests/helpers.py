@@ -1,0 +1,147 @@
+"""What the tests speak through: a cursor mark in the text, small tokenizers, tiny models, a scripted backend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.models.loader import LoadedModel
+from lacuna_inference.prompt.families import Family, by_name
+from lacuna_inference.prompt.tokens import TokenText
+from lacuna_server.core.snapshot import Snapshot
+
+MARK = "|"
+
+
+def at_cursor(marked: str, path: str | None = "test.py") -> Snapshot:
+    """A snapshot of `marked` with the cursor where its only MARK stands."""
+    assert marked.count(MARK) == 1, f"one cursor mark, please: {marked!r}"
+    offset = marked.index(MARK)
+    return Snapshot(marked.replace(MARK, ""), offset, path, "test")
+
+
+def byte_tokenizer(special: Sequence[str] = (), merges: Sequence[str] = ()) -> Tokenizer:
+    """Byte-level tokenizer: ids 0 to 255 are the bytes in the order of ByteLevel's alphabet, then merges, then special.
+
+    Each of `merges` is two byte-level symbols with a blank between them, as in a merges file.
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {symbol: number for number, symbol in enumerate(alphabet)}
+    pairs = []
+    for merge in merges:
+        left, right = merge.split(" ")
+        pairs.append((left, right))
+        vocabulary[left + right] = len(vocabulary)
+    tokenizer = Tokenizer(models.BPE(vocabulary, pairs))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    return tokenizer
+
+
+def family_text(name: str, extra: Sequence[str] = ()) -> TokenText:
+    """A family with a byte tokenizer that has its sentinels and, for causal masking, the first four masks."""
+    family = by_name(name)
+    masks = [family.mask(i) for i in range(4)] if family.mask else []
+    return TokenText(byte_tokenizer(list(dict.fromkeys([*family.sentinels, *masks, *family.ends, *extra]))), family)
+
+
+@dataclass
+class ScriptedForward:
+    """A `Forward` that writes a text: after `prompt_length` tokens it makes each next token of `script` the likeliest.
+
+    `on_step` is called with the number of the step; it may raise, or cancel.
+    """
+
+    vocabulary: int
+    script: Callable[[list[int]], int]
+    on_step: Callable[[int], None] = lambda _: None
+    tokens: list[int] = field(default_factory=list)
+    steps: int = 0
+
+    @property
+    def held(self) -> int:
+        return len(self.tokens)
+
+    def step(self, ids: Sequence[int]) -> torch.Tensor:
+        self.steps += 1
+        self.on_step(self.steps)
+        self.tokens += ids
+        logits = torch.zeros(self.vocabulary)
+        logits[self.script(self.tokens)] = 10.0
+        return logits
+
+    def rollback(self, length: int) -> None:
+        del self.tokens[length:]
+
+
+def scripted_decoder(fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None) -> Decoder:
+    """A decoder whose model answers every hole with `fill` and then closes it."""
+    text = family_text(family)
+    end = min(text.ends) if text.family.name != "incoder" else text.sentinel("<|endofmask|>")
+    answer = [*text.encode(fill), end]
+    masks = [text.sentinel(text.family.mask(i)) for i in range(4)] if text.family.mask else []
+
+    def script(tokens: list[int]) -> int:
+        hole = max((number for number, token in enumerate(tokens) if token in masks), default=0)
+        return answer[min(len(tokens) - hole - 1, len(answer) - 1)]
+
+    return Decoder(PrefixStore(ScriptedForward(text.size, script, on_step)), text, 512)
+
+
+def loaded(decoder: Decoder, family: Family | None = None) -> LoadedModel:
+    return LoadedModel(decoder, "scripted", family or decoder.text.family, "cpu", "float32")
+
+
+_LLAMA_SHAPE: dict[str, Any] = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+}
+TINY: dict[str, dict[str, Any]] = {
+    "codegen": {"n_embd": 64, "n_layer": 2, "n_head": 4, "rotary_dim": 8, "n_positions": 128, "n_ctx": 128},
+    "xglm": {"d_model": 64, "num_layers": 2, "attention_heads": 4, "ffn_dim": 128, "max_position_embeddings": 128},
+    "llama": _LLAMA_SHAPE,
+    "qwen2": _LLAMA_SHAPE,
+    "starcoder2": _LLAMA_SHAPE,
+    "gpt_bigcode": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128},
+}
+
+
+def tiny_model(model_type: str, vocabulary: int = 300) -> Any:
+    """A random fp32 model of an architecture; the same weights every time."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    ids = {"bos_token_id": 0, "eos_token_id": None, "pad_token_id": 1}
+    config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **TINY[model_type], **ids)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2 and "norm" not in name:  # wide enough that greedy choices have no ties
+                parameter.normal_(std=0.15)
+    return model.eval()
+
+
+def save_tiny_model(folder: Path, model_type: str = "llama", family: str = "starcoder") -> Path:
+    """A model folder with random weights and a byte tokenizer that has the family's sentinels."""
+    sentinels = [*by_name(family).sentinels, *by_name(family).ends]
+    tokenizer = byte_tokenizer(list(dict.fromkeys(sentinels)))
+    model = tiny_model(model_type, tokenizer.get_vocab_size() + 8)
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()

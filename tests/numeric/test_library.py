@@ -1,0 +1,69 @@
+"""The decode path against transformers' own: the tokens of generate(), and the logits of a full forward."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import TINY, tiny_model
+
+from lacuna_inference.api import CancelToken
+from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.models.library import LibraryForward
+
+PROMPT = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120]
+OTHER = [*PROMPT[:5], 8, 9, 10, 200, 201]
+
+
+@pytest.fixture(scope="module", params=list(TINY))
+def model(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
+    return tiny_model(request.param)
+
+
+def greedy(store: PrefixStore, prompt: list[int], count: int) -> list[int]:
+    logits = store.advance(prompt, CancelToken())
+    tokens = [int(logits.argmax())]
+    while len(tokens) < count:
+        tokens.append(int(store.append(tokens[-1]).argmax()))
+    return tokens
+
+
+def generated(model, prompt: list[int], count: int) -> list[int]:  # type: ignore[no-untyped-def]
+    ids = torch.tensor([prompt])
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=count, min_new_tokens=count
+    )
+    return out[0, len(prompt) :].tolist()
+
+
+def full_logits(model, ids: list[int]) -> torch.Tensor:  # type: ignore[no-untyped-def]
+    with torch.inference_mode():
+        return model(torch.tensor([ids]), position_ids=torch.arange(len(ids))[None]).logits[0, -1]
+
+
+def test_greedy_tokens_equal_generate_with_reuse_and_rollback(model) -> None:  # type: ignore[no-untyped-def]
+    store = PrefixStore(LibraryForward(model))
+    for prompt in (PROMPT, OTHER, PROMPT[:3], [*PROMPT, 17, 18]):
+        assert greedy(store, prompt, 16) == generated(model, prompt, 16)
+    assert store.reused == 0 + 5 + 2 + 3  # the last token of a prompt is always evaluated anew
+
+
+def test_logits_equal_a_full_forward_after_every_kind_of_step(model) -> None:  # type: ignore[no-untyped-def]
+    forward = LibraryForward(model)
+    held: list[int] = []
+
+    def check(ids: list[int]) -> None:
+        logits = forward.step(ids)
+        held.extend(ids)
+        assert forward.held == len(held)
+        assert (logits - full_logits(model, held)).abs().max() <= 1e-5
+
+    check(PROMPT)
+    check([4])
+    check(OTHER)
+    forward.rollback(9)
+    del held[9:]
+    check([77])
+    check(OTHER)
+    forward.rollback(0)
+    held.clear()
+    check(OTHER)

@@ -1,0 +1,162 @@
+"""The training steps end to end on a toy corpus, and the properties that the samples must have."""
+
+from __future__ import annotations
+
+import json
+import random
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from lacuna_inference.api import ModelOptions, Request, Stop
+from lacuna_inference.engine import ModelEngine
+from training import clean, holes
+from training.batches import IGNORED, SampleEncoder, batches
+from training.corpus import read_documents
+from training.export import export
+from training.model import Shape
+from training.optim import orthogonal, schedule
+from training.paths import Paths
+from training.tokenizer import END_OF_MASK, END_OF_TEXT, train_tokenizer
+from training.train import Plan, train
+from training.trunk import keep, resume
+
+SHAPE = Shape(vocabulary=400, width=32, layers=2, heads=2, kv_heads=1, head_size=16, feed_forward=64, context=128)
+PLAN = Plan(
+    until=4 * 128 * 30, decay=4 * 128 * 10, rows=4, length=128, warm_up=2000, compiled=False, validation_batches=1
+)
+SOURCE = Path(clean.__file__).read_text() + Path(holes.__file__).read_text()
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A toy corpus with its tokenizer."""
+    paths = Paths(tmp_path_factory.mktemp("training"))
+    lines = [{"package": "toy", "name": f"{n}.py", "text": SOURCE[n * 900 : n * 900 + 2500]} for n in range(8)]
+    for target in (paths.train_corpus, paths.held_out_corpus):
+        target.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    train_tokenizer(paths, SHAPE.vocabulary)
+    return paths
+
+
+def test_train_resume_decay_export_and_complete(paths: Paths, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    half = Plan(**{**{f: getattr(PLAN, f) for f in PLAN.__slots__}, "until": PLAN.until // 2, "decay": 0})  # type: ignore[attr-defined]
+    assert train(paths, half, shape=SHAPE).tokens == half.until
+    kept = keep(paths, tmp_path / "trunk.safetensors")
+    assert resume(paths, tmp_path / "trunk.safetensors", paths.tokenizer) == kept
+    progress = train(paths, PLAN, target=paths.root / "decayed.pt")
+    assert (progress.tokens, progress.resumes) == (PLAN.until, 1)
+    losses = [json.loads(line) for line in paths.log.read_text().splitlines()]
+    assert losses[-1]["held_out"] < 0.9 * losses[0]["loss"]
+
+    export(paths, paths.root / "decayed.pt", tmp_path / "exported", 128)
+    engine = ModelEngine(ModelOptions(str(tmp_path / "exported"), device="cpu"))
+    completions = engine.submit(Request(("def f(", "):\n    pass\n"), "x.py", Stop(4))).result(60)
+    assert engine.state.message.startswith(str(tmp_path / "exported"))
+    assert completions.counters.generated_tokens <= 4
+    engine.close()
+
+
+def test_exported_weights_give_the_trained_logits(paths: Paths, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from training.train import load
+
+    if not paths.checkpoint.exists():
+        train(paths, Plan(until=4 * 128, rows=4, length=128, compiled=False, validation_batches=1), shape=SHAPE)
+    export(paths, paths.checkpoint, tmp_path, 128, torch.float32)
+    library = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    model, _, _ = load(paths.checkpoint)
+    ids = torch.arange(40)[None] * 7 % SHAPE.vocabulary
+    with torch.inference_mode():
+        ours = model(ids) @ model.embedding.weight.T
+        assert (ours - library(ids).logits).abs().max() <= 1e-4
+
+
+@given(st.integers(0, 10_000), st.integers(60, 1500))
+def test_the_parts_of_a_sample_make_up_a_window_of_the_file(seed: int, window: int) -> None:
+    sample = holes.sample(SOURCE, "x.py", window, random.Random(seed))
+    whole = sample.prefix + sample.typed + (sample.middle or "") + sample.suffix
+    assert whole in SOURCE
+    assert whole
+    assert not (sample.suffix_first and sample.typed)
+
+
+def test_samples_are_encoded_as_the_prompts_are(paths: Paths) -> None:
+    from lacuna_inference.prompt.families import by_name
+    from lacuna_inference.prompt.plan import plan
+    from lacuna_inference.prompt.tokens import TokenText
+
+    tokenizer = Tokenizer.from_file(str(paths.tokenizer))
+    encoder = SampleEncoder(tokenizer, 256)
+    header = "<| file ext=.py filename=x.py |>\n"
+    ((ids, trained),) = encoder.encode([holes.Sample(header, "a = ", "\nb\n", middle="1", suffix_first=True)])
+    prompt = plan(("a = ", "\nb\n"), "x.py", TokenText(tokenizer, by_name("lacuna")), 256, 16)
+    assert list(prompt.ids) == ids[: len(prompt.ids)]
+    assert ids[-1] == tokenizer.token_to_id(END_OF_MASK)
+    masks = {tokenizer.token_to_id(f"<|mask:{n}|>") for n in range(2)} | {tokenizer.token_to_id(END_OF_TEXT)}
+    assert all(not counted for token, counted in zip(ids, trained, strict=True) if token in masks)
+    assert trained[-1]
+
+
+def test_batches_are_full_seeded_and_ignore_padding(paths: Paths) -> None:
+    def first() -> list[tuple[torch.Tensor, torch.Tensor]]:
+        tokenizer = Tokenizer.from_file(str(paths.tokenizer))
+        return list(islice(batches(list(read_documents(paths.train_corpus)), tokenizer, 4, 128, seed=3), 6))
+
+    once, again = first(), first()
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(once, again, strict=True))
+    inputs, targets = once[0]
+    assert inputs.shape == targets.shape == (4, 128)
+    counted = torch.cat([t for _, t in once]) != IGNORED
+    assert counted.float().mean() > 0.7
+
+
+def test_tokens_do_not_cross_line_ends_and_indentation_is_one(paths: Paths) -> None:
+    tokenizer = Tokenizer.from_file(str(paths.tokenizer))
+    tokens = tokenizer.encode("if x:\n        return 10\n\n").tokens
+    assert not [token for token in tokens if "Ċ" in token.strip("Ċ") or ("Ċ" in token and token.strip("Ċ"))]
+    assert "Ġ" * 8 in tokens
+    assert tokens.count("1") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = 1\n", "size"),
+        ("# Generated by a tool. Do not edit.\n" + "value = compute(1)\n" * 40, "generated"),
+        ("x = [" + "1234567890, " * 60 + "]\n", "minified or data"),
+        ("def f(:\n" + "    value = compute(name)\n" * 30, "syntax"),
+        ("KEY = '-----BEGIN PRIVATE KEY-----'\n" + "value = compute(name)\n" * 30, "private key"),
+        ("def name(value):\n    return compute(value)\n\n\n" * 10, None),
+    ],
+)
+def test_what_is_fit_to_learn_from(text: str, reason: str | None) -> None:
+    assert clean.fault(text) == reason
+
+
+def test_secrets_and_addresses_are_masked() -> None:
+    text = clean.masked("me@mail.example.org\r\nAKIA" + "A" * 16 + " " + "f" * 64 + " @decorator")
+    assert text == "name@example.com\nSECRET " + "0" * 40 + " @decorator"
+
+
+def test_near_duplicates_are_seen() -> None:
+    seen = clean.Seen()
+    text = "".join(f"value_{n} = compute_{n}(argument)\n" for n in range(20))
+    assert not seen.repeats(text)
+    assert seen.repeats(text + "one_more_line = something_else()\n")
+    assert not seen.repeats(text.replace("compute", "other"))
+
+
+def test_muon_s_update_is_nearly_orthogonal_and_the_schedule_ends_at_zero() -> None:
+    for shape in ((16, 48), (48, 16)):
+        singular = torch.linalg.svdvals(orthogonal(torch.randn(shape)).float())
+        assert 0.5 < singular.min() <= singular.max() < 1.5
+    factors = [schedule(n, 100, 500, 1000) for n in (0, 50, 100, 499, 750, 1000)]
+    assert factors == [0.01, 0.51, 1.0, 1.0, 0.5, 0.0]

@@ -1,0 +1,131 @@
+"""Trigger, trimming and service: from a cursor to what is shown, without protocol and without model."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from helpers import at_cursor
+
+from lacuna_inference.api import EngineState, Phase, Request, Stop
+from lacuna_inference.errors import NotEnoughMemory
+from lacuna_inference.fake import FakeEngine
+from lacuna_server.core.service import Answer, Policy, complete
+from lacuna_server.core.trigger import stop_for
+from lacuna_server.core.trimming import Withheld, trim
+
+LINE = Stop(64, single_line=True)
+
+
+def block(below: int) -> Stop:
+    return Stop(64, dedent_below=below, max_lines=12)
+
+
+@pytest.mark.parametrize(
+    ("marked", "stop"),
+    [
+        ("x = |", LINE),
+        ("    return |\n", LINE),
+        ("f(|)", LINE),
+        ("f(a|, b)", LINE),
+        ("if x|:\n", LINE),
+        ("|", block(0)),
+        ("def f():\n    |\n", block(4)),
+        ("def f():\n\t|\n", block(4)),
+        ("    for x in y:|\n", block(5)),
+        ("na|me", None),
+        ("x.|y", LINE),
+    ],
+)
+def test_one_line_a_block_or_nothing(marked: str, stop: Stop | None) -> None:
+    assert stop_for(at_cursor(marked), 64, 12) == stop
+
+
+@pytest.mark.parametrize(
+    ("marked", "answer", "shown"),
+    [
+        ("x = |", "1", "1"),
+        ("x = |", "1   \n", "1"),
+        ("x = |", "  \n ", Withheld.EMPTY),
+        ("f(|)", "a, b)", "a, b"),
+        ("f(|)", "g(x)", "g(x)"),
+        ("f(|)", "g(x))", "g(x)"),
+        ("print(|)", ")", Withheld.REPEATS),
+        ("a = |b", "b", Withheld.REPEATS),
+        ("x = foo(|, key=1)", "a, key=1)", "a"),
+        ("def f():\n    |\n    return total\n", "total = 1\n    return total", "total = 1"),
+        ("def f():\n    |\n    y()\n    z()\n", "x()\n    y()\n    z()", "x()"),
+        ("def f():\n    |\n", "a = 1\r\n    b = 2", "a = 1\n    b = 2"),
+    ],
+)
+def test_trim(marked: str, answer: str, shown: str | Withheld) -> None:
+    assert trim(answer, at_cursor(marked)) == shown
+
+
+def ask(engine: FakeEngine, marked: str = "x = |", invoked: bool = False) -> Answer:
+    return asyncio.run(complete(engine, at_cursor(marked), Policy(), invoked))
+
+
+def test_an_automatic_request_is_greedy_and_single() -> None:
+    engine = FakeEngine("1")
+    assert ask(engine).suggestions == ("1",)
+    (request,) = engine.requests
+    assert (request.candidates, request.sampling.temperature) == (1, 0)
+    assert (request.parts, request.path, request.key) == (("x = ", ""), "test.py", "test")
+
+
+def test_an_invoked_request_samples_several_and_shows_each_once() -> None:
+    engine = FakeEngine(lambda _: ["1", "2", "1 "])
+    assert ask(engine, invoked=True).suggestions == ("1", "2")
+    assert engine.requests[0].candidates == 3
+    assert engine.requests[0].sampling.temperature > 0
+
+
+def test_the_model_sees_lf_only() -> None:
+    engine = FakeEngine("1")
+    ask(engine, "a\r\nb = |\r\nc\r")
+    assert engine.requests[0].parts == ("a\nb = ", "\nc\n")
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason"),
+    [(Phase.LOADING, Withheld.LOADING), (Phase.UNLOADED, Withheld.LOADING), (Phase.FAILED, Withheld.UNAVAILABLE)],
+)
+def test_an_engine_that_is_not_warm_is_not_asked(phase: Phase, reason: Withheld) -> None:
+    engine = FakeEngine(phase=phase)
+    assert ask(engine).withheld is reason
+    assert engine.requests == []
+
+
+def test_failures_and_empty_answers_have_a_reason() -> None:
+    assert ask(FakeEngine("")).withheld is Withheld.EMPTY
+    assert ask(FakeEngine("x"), "na|me").withheld is Withheld.INSIDE_WORD
+    failed = ask(FakeEngine(lambda _: NotEnoughMemory("Too large.", "Shrink it.")))
+    assert (failed.withheld, failed.detail) == (Withheld.UNAVAILABLE, "Too large. Shrink it.")
+
+
+def test_a_cancelled_task_cancels_the_request() -> None:
+    async def scenario() -> FakeEngine:
+        engine = FakeEngine("1", held=True)
+        task = asyncio.create_task(complete(engine, at_cursor("x = |"), Policy()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return engine
+
+    engine = asyncio.run(scenario())
+    assert engine.pending[0].cancel.cancelled
+
+
+def test_the_fake_engine_follows_the_protocol() -> None:
+    engine = FakeEngine("1", phase=Phase.UNLOADED)
+    states: list[EngineState] = []
+    engine.watch(states.append)
+    waiting = engine.submit(Request(("a", "b")))
+    assert not waiting.done()
+    engine.start()
+    engine.release()
+    assert waiting.result(1).candidates[0].text == "1"
+    assert [state.phase for state in states] == [Phase.UNLOADED, Phase.WARM]
+    assert engine.close()

@@ -1,0 +1,113 @@
+"""The server's text is the editor's text: random edits against a plain model, in every encoding."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lsprotocol import types
+
+from lacuna_server.lsp.documents import Document, Documents, file_name
+
+UTF8, UTF16, UTF32 = types.PositionEncodingKind.Utf8, types.PositionEncodingKind.Utf16, types.PositionEncodingKind.Utf32
+ENCODINGS = [UTF8, UTF16, UTF32]
+WIDTH = {UTF8: lambda c: len(c.encode()), UTF16: lambda c: len(c.encode("utf-16-le")) // 2, UTF32: lambda _: 1}
+WILD = st.text(alphabet="ab é漢📦\n\r\t\f\v\x1c\x85\u2028", max_size=30)
+
+
+def lines_of(text: str) -> list[str]:
+    """Reference: LSP's lines with their ends, one character at a time."""
+    lines, line = [], ""
+    for index, character in enumerate(text):
+        line += character
+        if character == "\n" or (character == "\r" and text[index + 1 : index + 2] != "\n"):
+            lines.append(line)
+            line = ""
+    return [*lines, line]
+
+
+def position_of(text: str, offset: int, encoding: types.PositionEncodingKind) -> types.Position:
+    """Reference: the position of an offset that does not stand between CR and LF."""
+    passed = 0
+    for number, line in enumerate(lines_of(text)):
+        if offset < passed + len(line) or number == len(lines_of(text)) - 1:
+            return types.Position(number, sum(WIDTH[encoding](c) for c in line[: offset - passed]))
+        passed += len(line)
+    raise AssertionError
+
+
+def splits_line_end(text: str, offset: int) -> bool:
+    return text[offset - 1 : offset + 1] == "\r\n"
+
+
+@given(WILD, st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12), WILD), max_size=12), st.sampled_from(ENCODINGS))
+def test_random_edits_never_diverge(
+    text: str, edits: list[tuple[int, int, str]], encoding: types.PositionEncodingKind
+) -> None:
+    documents = Documents(encoding)
+    documents.open(types.TextDocumentItem("file:///x.py", "python", 1, text))
+    for version, (start, length, inserted) in enumerate(edits, 2):
+        start = min(start, len(text))
+        end = min(start + length, len(text))
+        if splits_line_end(text, start) or splits_line_end(text, end):
+            continue
+        place = types.Range(position_of(text, start, encoding), position_of(text, end, encoding))
+        change = types.TextDocumentContentChangePartial(place, inserted)
+        identifier = types.VersionedTextDocumentIdentifier(version, "file:///x.py")
+        assert documents.change(types.DidChangeTextDocumentParams(identifier, [change]))
+        text = text[:start] + inserted + text[end:]
+        document = documents.get("file:///x.py")
+        assert document is not None
+        assert (document.text, document.version) == (text, version)
+
+
+@given(WILD, st.integers(0, 30), st.sampled_from(ENCODINGS))
+def test_offset_and_position_are_inverse(text: str, offset: int, encoding: types.PositionEncodingKind) -> None:
+    offset = min(offset, len(text))
+    if splits_line_end(text, offset):
+        return
+    document = Document("x", text)
+    assert document.position_at(offset, encoding) == position_of(text, offset, encoding)
+    assert document.offset_at(position_of(text, offset, encoding), encoding) == offset
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "offset"),
+    [
+        ("abc\ndef", 0, 99, 3),
+        ("abc\r\ndef", 0, 99, 3),
+        ("abc\r\ndef", 0, 4, 3),
+        ("abc", 0, 99, 3),
+        ("abc", 7, 0, 3),
+        ("", 0, 0, 0),
+        ("a📦b", 0, 2, 1),
+        ("a📦b", 0, 3, 2),
+    ],
+)
+def test_places_outside_the_text_are_moved_to_its_edge(text: str, line: int, column: int, offset: int) -> None:
+    assert Document("x", text).offset_at(types.Position(line, column), UTF16) == offset
+
+
+def test_a_position_is_not_changed_by_looking_it_up() -> None:
+    position = types.Position(0, 99)
+    Document("x", "ab").offset_at(position, UTF16)
+    assert position == types.Position(0, 99)
+
+
+def test_whole_changes_and_documents_that_are_not_open() -> None:
+    documents = Documents()
+    identifier = types.VersionedTextDocumentIdentifier(2, "untitled:Untitled-1")
+    whole = types.DidChangeTextDocumentParams(identifier, [types.TextDocumentContentChangeWholeDocument("new")])
+    assert not documents.change(whole)
+    documents.open(types.TextDocumentItem("untitled:Untitled-1", "python", 1, "old"))
+    assert documents.change(whole)
+    snapshot = documents.snapshot("untitled:Untitled-1", types.Position(0, 1))
+    assert snapshot is not None
+    assert (snapshot.prefix, snapshot.suffix, snapshot.path) == ("n", "ew", None)
+    documents.close("untitled:Untitled-1")
+    assert documents.snapshot("untitled:Untitled-1", types.Position(0, 0)) is None
+
+
+def test_file_names_are_decoded() -> None:
+    assert file_name("file:///a%20b/x.py") == "/a b/x.py"
+    assert file_name("untitled:Untitled-1") is None

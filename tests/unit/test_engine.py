@@ -1,0 +1,196 @@
+"""The engine's thread: states, queue, cancel, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from helpers import loaded, scripted_decoder
+
+from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Request
+from lacuna_inference.engine import ModelEngine, Progress
+from lacuna_inference.errors import EngineUnavailable, ModelNotFound, NotEnoughMemory, RequestCancelled
+from lacuna_inference.models.loader import LoadedModel
+
+REQUEST = Request(("def f():\n    return ", "\n"))
+Hook = Callable[[int], None]
+
+
+class Model:
+    """A scripted model whose loading and steps the test holds in its hand. The warm-up takes the first steps."""
+
+    def __init__(self, fill: str = "1") -> None:
+        self.may_load = threading.Event()
+        self.may_load.set()
+        self.hook: Hook = lambda _: None
+        self.decoder = scripted_decoder(fill, on_step=lambda number: self.hook(number))
+
+    def load(self, progress: Progress) -> LoadedModel:
+        progress(0.5, "half")
+        self.may_load.wait(10)
+        return loaded(self.decoder)
+
+
+def engine_with(model: Model) -> ModelEngine:
+    return ModelEngine(ModelOptions("scripted"), model.load)
+
+
+def result(engine: ModelEngine, request: Request = REQUEST) -> Completions:
+    return engine.submit(request).result(10)
+
+
+def test_loading_starts_in_the_background_and_ends_warm() -> None:
+    model = Model()
+    model.may_load.clear()
+    engine = engine_with(model)
+    states: list[EngineState] = []
+    engine.watch(states.append)
+    engine.start()
+    waiting = engine.submit(REQUEST)
+    assert engine.state.phase is Phase.LOADING
+    model.may_load.set()
+    assert waiting.result(10).candidates[0].text == "1"
+    assert [state.phase for state in states] == [Phase.UNLOADED, Phase.LOADING, Phase.LOADING, Phase.WARM]
+    assert [state.progress for state in states] == [0, 0, 0.5, 1]
+    assert engine.close()
+
+
+def test_submit_starts_an_unloaded_engine() -> None:
+    engine = engine_with(Model())
+    assert result(engine).model == "scripted"
+    assert engine.close()
+
+
+def test_a_failed_load_says_what_to_do_and_fails_requests() -> None:
+    def load(_: Progress) -> LoadedModel:
+        raise ModelNotFound("It is not there.", "Fetch it.")
+
+    engine = ModelEngine(ModelOptions("x"), load)
+    with pytest.raises(EngineUnavailable, match=r"not there. Fetch it."):
+        result(engine)
+    assert engine.state.phase is Phase.FAILED
+    with pytest.raises(EngineUnavailable, match="Fetch it"):
+        result(engine)
+
+
+def test_an_unexpected_failure_of_loading_is_a_state_too(caplog: pytest.LogCaptureFixture) -> None:
+    def load(_: Progress) -> LoadedModel:
+        raise KeyError("surprise")
+
+    engine = ModelEngine(ModelOptions("x"), load)
+    with pytest.raises(EngineUnavailable, match=r"KeyError.*lacuna doctor"):
+        result(engine)
+    assert "surprise" in caplog.text
+
+
+@pytest.mark.parametrize("error", [MemoryError("no"), RuntimeError("CUDA out of memory. Tried to allocate")])
+def test_out_of_memory_fails_that_request_only(error: BaseException) -> None:
+    model = Model()
+    engine = engine_with(model)
+    result(engine)
+
+    def fail(_: int) -> None:
+        raise error
+
+    model.hook = fail
+    with pytest.raises(NotEnoughMemory, match="ran out of memory"):
+        result(engine)
+    assert model.decoder.store.tokens == ()
+    model.hook = lambda _: None
+    assert result(engine).candidates[0].text == "1"
+    engine.close()
+
+
+def test_an_unexpected_error_is_logged_and_serving_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    model = Model()
+    engine = engine_with(model)
+    result(engine)
+
+    def fail(_: int) -> None:
+        raise ZeroDivisionError("oops")
+
+    model.hook = fail
+    with pytest.raises(EngineUnavailable, match="unexpected error"):
+        result(engine)
+    model.hook = lambda _: None
+    assert result(engine).candidates[0].text == "1"
+    assert "oops" in caplog.text
+    assert "def f()" not in caplog.text
+    engine.close()
+
+
+class Blocked:
+    """Holds the model in its next step until `release`."""
+
+    def __init__(self, model: Model) -> None:
+        self.entered, self._release = threading.Event(), threading.Event()
+        model.hook = self._hook
+
+    def _hook(self, _: int) -> None:
+        self.entered.set()
+        self._release.wait(10)
+
+    def release(self) -> None:
+        self._release.set()
+
+
+def test_cancel_ends_a_running_request_and_frees_the_engine() -> None:
+    model = Model("x" * 40)
+    engine = engine_with(model)
+    result(engine)
+    blocked, cancel = Blocked(model), CancelToken()
+    running = engine.submit(Request(("other", "")), cancel)
+    assert blocked.entered.wait(10)
+    cancel.cancel()
+    blocked.release()
+    with pytest.raises(RequestCancelled):
+        running.result(10)
+    assert result(engine).candidates[0].text == "x" * 40
+    engine.close()
+
+
+def test_the_newest_request_of_a_key_replaces_older_ones() -> None:
+    model = Model("xy")
+    engine = engine_with(model)
+    result(engine)
+    blocked = Blocked(model)
+    running = engine.submit(Request(("a", ""), key="document"))
+    assert blocked.entered.wait(10)
+    queued = engine.submit(Request(("ab", ""), key="document"))
+    other = engine.submit(Request(("z", ""), key="another"))
+    newest = engine.submit(Request(("abc", ""), key="document"))
+    blocked.release()
+    for replaced in (running, queued):
+        with pytest.raises(RequestCancelled):
+            replaced.result(10)
+    assert newest.result(10).candidates[0].text == other.result(10).candidates[0].text == "xy"
+    engine.close()
+
+
+def test_close_answers_everything_and_ends_the_thread() -> None:
+    model = Model("x" * 40)
+    engine = engine_with(model)
+    result(engine)
+    blocked = Blocked(model)
+    running = engine.submit(REQUEST)
+    queued = engine.submit(REQUEST)
+    assert blocked.entered.wait(10)
+    threading.Timer(0.05, blocked.release).start()
+    assert engine.close(10)
+    with pytest.raises(RequestCancelled):
+        running.result(1)
+    for refused in (queued, engine.submit(REQUEST)):
+        with pytest.raises(EngineUnavailable, match="closed"):
+            refused.result(1)
+
+
+def test_a_future_that_the_waiter_cancelled_is_passed_over() -> None:
+    model = Model()
+    model.may_load.clear()
+    engine = engine_with(model)
+    abandoned = engine.submit(REQUEST)
+    assert abandoned.cancel()
+    model.may_load.set()
+    assert result(engine).candidates[0].text == "1"
+    engine.close()

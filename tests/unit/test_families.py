@@ -1,0 +1,115 @@
+"""Golden prompts: token ids written by hand for every family. P is 'a', S is 'b'; byte ids are ByteLevel's."""
+
+from __future__ import annotations
+
+import pytest
+from helpers import byte_tokenizer, family_text
+
+from lacuna_inference.errors import BadRequest, ModelUnusable
+from lacuna_inference.prompt.families import FAMILIES, Traits, by_name, recognise
+from lacuna_inference.prompt.plan import plan
+from lacuna_inference.prompt.tokens import TokenText
+
+A, B, C = 64, 65, 66  # 'a', 'b', 'c' in the sorted byte-level alphabet
+# the sentinels of each family follow the 256 bytes in the order in which helpers.family_text adds them
+GOLDEN = {
+    "lacuna": [256, 257, B, 258, 257, A],
+    "incoder": [256, A, 257, B, 258, 257],
+    "codegen2": [A, 256, B, 257, 258, 256],
+    "santacoder": [256, A, 257, B, 258],
+    "refact": [256, B, 257, A, 258],
+    "mellum": [256, B, 257, A, 258],
+    "granite": [256, A, 257, B, 258],
+    "granite4": [256, A, 257, B, 258],
+    "starcoder2": [256, A, 257, B, 258],
+    "stablecode": [256, A, 257, B, 258],
+    "starcoder": [256, A, 257, B, 258],
+    "codellama": [256, 257, A, 258, B, 259],
+    "deepseek": [256, 257, A, 258, B, 259],
+    "qwen2.5-coder": [256, A, 257, B, 258],
+    "codegemma": [256, 257, A, 258, B, 259],
+    "codestral": [256, 257, B, 258, A],
+    "seed-coder": [256, 257, B, 258, A, 259],
+    "aixcoder": [256, 257, A, 258, B, 259],
+    "codegen": [A],
+    "plain": [A],
+}
+
+
+def test_every_family_has_a_golden_prompt() -> None:
+    assert set(GOLDEN) == {family.name for family in FAMILIES}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_prompt(name: str) -> None:
+    assert list(plan(("a", "b"), None, family_text(name), 128, 16).ids) == GOLDEN[name]
+
+
+def test_incoder_fills_two_holes_in_one_text() -> None:
+    text = family_text("incoder")
+    prompt = plan(("a", "b", "c"), None, text, 128, 16)
+    masks = [text.sentinel(f"<|mask:{i}|>") for i in range(3)]
+    begin, end = text.sentinel("<|endoftext|>"), text.sentinel("<|endofmask|>")
+    assert list(prompt.ids) == [begin, A, masks[0], B, masks[1], C, masks[2], masks[0]]
+    assert prompt.between == ((end, masks[1]),)
+
+
+def test_incoder_has_exactly_one_begin_of_text_also_with_a_header() -> None:
+    text = family_text("incoder")
+    ids = plan(("a", "b"), "pkg/x.py", text, 128, 16).ids
+    assert ids.count(text.sentinel("<|endoftext|>")) == 1
+    assert text.decode(ids[1 : ids.index(text.sentinel("<|mask:0|>"))]) == "<| file ext=.py |>\na"
+
+
+def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
+    text = family_text("deepseek")
+    assert list(plan(("a",), None, text, 128, 16).ids) == [256, A]
+
+
+@pytest.mark.parametrize(
+    ("family", "model_type", "name"),
+    [
+        ("lacuna", "llama", "bundled"),
+        ("incoder", "xglm", "facebook/incoder-1b"),
+        ("codegen2", "codegen", "salesforce/codegen2-1b"),
+        ("santacoder", "gpt_bigcode", "bigcode/gpt_bigcode-santacoder"),
+        ("refact", "gpt_bigcode", "smallcloudai/refact-1_6b-fim"),
+        ("mellum", "llama", "jetbrains/mellum-4b-base"),
+        ("granite", "llama", "ibm-granite/granite-3b-code-base"),
+        ("granite4", "granitemoehybrid", "ibm-granite/granite-4.0-tiny"),
+        ("starcoder2", "starcoder2", "bigcode/starcoder2-3b"),
+        ("stablecode", "stablelm", "stabilityai/stable-code-3b"),
+        ("starcoder", "gpt_bigcode", "bigcode/starcoderbase-1b"),
+        ("codellama", "llama", "codellama/codellama-7b-hf"),
+        ("deepseek", "llama", "deepseek-ai/deepseek-coder-1.3b-base"),
+        ("qwen2.5-coder", "qwen2", "qwen/qwen2.5-coder-1.5b"),
+        ("codegemma", "gemma", "google/codegemma-2b"),
+        ("codestral", "mistral", "mistralai/codestral-22b-v0.1"),
+        ("seed-coder", "llama", "bytedance-seed/seed-coder-8b-base"),
+        ("aixcoder", "llama", "aixcoder/aixcoder-7b-base"),
+    ],
+)
+def test_family_is_recognised_from_tokens_and_config(family: str, model_type: str, name: str) -> None:
+    found = recognise(set(by_name(family).sentinels), Traits(model_type, name))
+    assert found is not None
+    assert found.name == family
+
+
+def test_codegen_is_recognised_without_infill_tokens() -> None:
+    found = recognise({"<|endoftext|>"}, Traits("codegen", "salesforce/codegen-350m-mono"))
+    assert found is not None
+    assert (found.name, found.infill) == ("codegen", None)
+
+
+def test_unknown_tokens_are_no_family() -> None:
+    assert recognise({"<|endoftext|>"}, Traits("gpt2", "gpt2")) is None
+
+
+def test_a_split_sentinel_is_refused_with_a_clear_message() -> None:
+    with pytest.raises(ModelUnusable, match=r"'<fim_prefix>' as one token.*--family"):
+        TokenText(byte_tokenizer(["<|endoftext|>"]), by_name("starcoder"))
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(BadRequest, match=r"'starcodr'.*starcoder2"):
+        by_name("starcodr")

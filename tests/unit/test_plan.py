@@ -1,0 +1,83 @@
+"""Windows: what of a long text goes into the prompt."""
+
+from __future__ import annotations
+
+import pytest
+from helpers import family_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lacuna_inference.errors import BadRequest
+from lacuna_inference.prompt.plan import plan
+
+STARCODER = family_text("starcoder")
+INCODER = family_text("incoder")
+LINES = "".join(f"line{n:03}\n" for n in range(100))  # 8 tokens a line
+
+
+def windows(prefix: str, suffix: str, context: int = 200, max_tokens: int = 20) -> tuple[str, str]:
+    ids = list(plan((prefix, suffix), None, STARCODER, context, max_tokens).ids)
+    assert len(ids) + max_tokens <= context
+    after_prefix, middle = ids.index(257), ids.index(258)
+    return STARCODER.decode(ids[1:after_prefix]), STARCODER.decode(ids[after_prefix + 1 : middle])
+
+
+def test_short_texts_stand_whole() -> None:
+    assert windows("a\nb", "c\n") == ("a\nb", "c\n")
+
+
+def test_a_long_prefix_is_cut_at_a_line_start_and_leaves_a_quarter_for_the_suffix() -> None:
+    prefix, suffix = windows(LINES + "here", LINES)
+    assert prefix.startswith("line")
+    assert prefix.endswith("line099\nhere")
+    assert suffix.endswith("\n")
+    assert 24 <= len(suffix) <= 44
+    assert len(prefix) + len(suffix) > 176 - 16
+
+
+def test_the_suffix_takes_what_a_short_prefix_leaves() -> None:
+    prefix, suffix = windows("x = ", LINES)
+    assert prefix == "x = "
+    assert len(suffix) > 150
+
+
+def test_a_line_without_end_is_cut_anywhere() -> None:
+    prefix, suffix = windows("x" * 1000, "y" * 1000)
+    assert set(prefix) == {"x"}
+    assert set(suffix) == {"y"}
+    assert len(prefix) + len(suffix) == 176
+
+
+def test_the_header_stays_when_the_prefix_is_cut() -> None:
+    ids = plan((LINES, "b"), "x.py", INCODER, 200, 20).ids
+    assert INCODER.decode(ids[1:20]) == "<| file ext=.py |>\n"
+
+
+def test_no_room_is_a_clear_error() -> None:
+    with pytest.raises(BadRequest, match="leave no room"):
+        plan(("a", "b"), None, STARCODER, 64, 60)
+
+
+def test_no_text_is_a_clear_error() -> None:
+    with pytest.raises(BadRequest, match="no text"):
+        plan((), None, STARCODER, 64, 10)
+
+
+def test_holes_too_far_apart_are_a_clear_error() -> None:
+    with pytest.raises(BadRequest, match="too far apart"):
+        plan(("a", LINES, "b"), None, INCODER, 200, 20)
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=600), st.text(max_size=600), st.integers(40, 300), st.sampled_from([STARCODER, INCODER]))
+def test_the_prompt_always_fits_and_holds_ends_of_the_text(prefix: str, suffix: str, context: int, text) -> None:  # type: ignore[no-untyped-def]
+    ids = list(plan((prefix, suffix), None, text, context, 16).ids)
+    assert len(ids) + 16 <= context
+    ordinary = [i for i in ids if i < 256]
+    before = text.encode(prefix)
+    kept = len(ordinary)
+    assert any(
+        ordinary == before[len(before) - n :] + text.encode(suffix)[: kept - n]
+        for n in range(kept + 1)
+        if n <= len(before)
+    )

@@ -1,0 +1,54 @@
+"""Settings: one schema, several sources, and a sentence for everything that does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lacuna_inference.errors import BadRequest
+from lacuna_server import settings
+from lacuna_server.settings import Settings
+
+
+def test_later_sources_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("lacuna.toml").write_text('max_tokens = 11\ntop_p = 0.5\ndevice = "cpu"\n')
+    monkeypatch.setenv("LACUNA_TOP_P", "0.6")
+    monkeypatch.setenv("LACUNA_DEVICE", "cuda")
+    loaded = settings.load(device="mps", model=None)
+    assert (loaded.max_tokens, loaded.top_p, loaded.device, loaded.model) == (11, 0.6, "mps", "bundled")
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("max_token = 3", r"no setting called 'max_token'. Did you mean 'max_tokens'\?"),
+        ('max_tokens = "many"', "'max_tokens' does not fit"),
+        ("top_p = 3", "'top_p' does not fit"),
+        ("max_tokens = = 3", "lacuna.toml cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(file: str, message: str) -> None:
+    Path("lacuna.toml").write_text(file)
+    with pytest.raises(BadRequest, match=message) as caught:
+        settings.load()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_editor_s_values_are_taken_one_by_one() -> None:
+    changed, complaints = Settings().changed({"max_tokens": 5, "top_p": 7, "colour": "red", "context": None})
+    assert (changed.max_tokens, changed.top_p, changed.context) == (5, 0.95, 2048)
+    assert complaints == [
+        "There is no setting called 'colour'.",
+        "The setting 'top_p' does not fit: input should be less than or equal to 1.",
+    ]
+
+
+def test_an_editor_may_send_strings_and_numbers_as_json_has_them() -> None:
+    changed, complaints = Settings().changed({"temperature": 1, "model": "/models/x", "max_memory": {"0": "10GiB"}})
+    assert complaints == []
+    assert (changed.temperature, changed.model_options().model, changed.max_memory) == (1, "/models/x", {"0": "10GiB"})
+
+
+def test_the_table_has_a_row_for_every_setting() -> None:
+    assert settings.table().count("\n") == 1 + len(Settings.model_fields)

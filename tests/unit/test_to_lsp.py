@@ -1,0 +1,119 @@
+"""Items for each kind of client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers import at_cursor
+from lsprotocol import converters, types
+
+from lacuna_server.core.service import Answer
+from lacuna_server.lsp import to_lsp
+from lacuna_server.lsp.capabilities import Client, position_encoding, resolve
+
+TWO_LINES = "if x:\n        return $y}"
+
+
+def popup(marked: str, suggestion: str, client: Client = Client()) -> types.CompletionItem:  # noqa: B008
+    snapshot = at_cursor(marked)
+    position = types.Position(0, snapshot.offset)
+    answer = Answer((suggestion,), model="fake")
+    (item,) = to_lsp.popup_items(answer, snapshot, position, client, "python").items
+    return item
+
+
+def edit(item: types.CompletionItem) -> types.TextEdit:
+    assert isinstance(item.text_edit, types.TextEdit)
+    return item.text_edit
+
+
+def test_inline_items_have_an_empty_range_at_the_cursor() -> None:
+    position = types.Position(3, 4)
+    items = to_lsp.inline_items(Answer(("a", "b")), position).items
+    assert [(item.insert_text, item.range) for item in items] == [(t, types.Range(position, position)) for t in "ab"]
+
+
+def test_a_selected_row_must_be_the_beginning() -> None:
+    selected = types.SelectedCompletionInfo(
+        range=types.Range(types.Position(0, 2), types.Position(0, 4)), text="append"
+    )
+    fitting = to_lsp.with_selected(Answer(("pend(x)",)), selected, at_cursor("a.ap|"))
+    assert [(i.insert_text, i.range) for i in fitting.items] == [("append(x)", selected.range)]
+    assert to_lsp.with_selected(Answer(("ply(x)",)), selected, at_cursor("a.ap|")).items == []
+
+
+def test_a_popup_item_starts_at_the_word_and_filters_by_it() -> None:
+    item = popup("self.na|", "me = name")
+    assert (edit(item).new_text, edit(item).range.start.character) == ("name = name", 5)
+    assert (item.label, item.filter_text, item.sort_text) == ("name = name", "name = name", "0000")
+    assert item.detail == "Lacuna (fake)"
+
+
+def test_lists_are_incomplete() -> None:
+    assert to_lsp.popup_items(Answer(), at_cursor("|"), types.Position(0, 0), Client(), "").is_incomplete
+
+
+def test_the_whole_text_is_in_the_documentation_also_with_backticks() -> None:
+    item = popup("|", "x = '```'\ny")
+    assert isinstance(item.documentation, types.MarkupContent)
+    assert item.documentation.value == "````python\nx = '```'\ny\n````"
+    assert item.label == "x = '```'…"
+
+
+@pytest.mark.parametrize(
+    ("client", "text", "snippet"),
+    [
+        (Client(insert_as_is=True), TWO_LINES, False),
+        (Client(snippets=True), "if x:\n    return \\$y\\}", True),
+        (Client(), "if x:", False),
+    ],
+)
+def test_several_lines_as_each_client_inserts_them(client: Client, text: str, snippet: bool) -> None:
+    item = popup("    |", TWO_LINES, client)
+    assert edit(item).new_text == text
+    assert (item.insert_text_format == types.InsertTextFormat.Snippet) is snippet
+
+
+def initialize(capabilities: dict[str, object]) -> types.InitializeParams:
+    return converters.get_converter().structure(
+        {"processId": None, "rootUri": None, "capabilities": capabilities}, types.InitializeParams
+    )
+
+
+def test_channels() -> None:
+    inline = resolve(initialize({"textDocument": {"inlineCompletion": {}}}))
+    popup_only = resolve(initialize({}))
+    assert (inline.shows_inline("auto"), inline.shows_popup("auto")) == (True, False)
+    assert (popup_only.shows_inline("auto"), popup_only.shows_popup("auto")) == (False, True)
+    assert inline.shows_popup("both")
+    assert popup_only.shows_inline("both")
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (None, "utf-16"),
+        (["utf-8", "utf-16"], "utf-8"),
+        (["utf-32"], "utf-32"),
+        (["utf-7", "utf-16"], "utf-16"),
+        ([], "utf-16"),
+    ],
+)
+def test_position_encoding(offered: list[str] | None, chosen: str) -> None:
+    general = {} if offered is None else {"general": {"positionEncodings": offered}}
+    assert position_encoding(initialize(general)).value == chosen
+
+
+def test_capabilities_of_a_modern_editor(tmp_path: Path) -> None:
+    raw = {
+        "window": {"workDoneProgress": True},
+        "workspace": {"configuration": True, "didChangeConfiguration": {"dynamicRegistration": True}},
+        "textDocument": {
+            "completion": {"completionItem": {"snippetSupport": True, "insertTextModeSupport": {"valueSet": [1, 2]}}},
+            "inlineCompletion": {"dynamicRegistration": True},
+        },
+    }
+    client = resolve(initialize(json.loads(json.dumps(raw))))
+    assert client == Client("", True, True, True, True, True, True)

@@ -1,0 +1,60 @@
+"""Text and token ids: user text never becomes a sentinel, and decoding loses nothing."""
+
+from __future__ import annotations
+
+from helpers import byte_tokenizer, family_text
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers
+
+from lacuna_inference.prompt.families import by_name
+from lacuna_inference.prompt.tokens import TokenText
+
+INCODER = family_text("incoder")
+ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=40)
+WITH_SENTINELS = st.lists(st.one_of(ANY_TEXT, st.sampled_from(["<|endoftext|>", "<|mask:0|>", "<|endofmask|>"]))).map(
+    "".join
+)
+
+
+@given(WITH_SENTINELS)
+def test_user_text_is_never_a_sentinel_and_survives(text: str) -> None:
+    ids = INCODER.encode(text)
+    assert all(i < 256 for i in ids)
+    assert INCODER.decode(ids) == text.rstrip("\ufffd")
+
+
+def test_an_unfinished_character_is_held_back() -> None:
+    ids = INCODER.encode("x = '漢'")
+    assert INCODER.decode(ids[: len("x = '") + 1]) == "x = '"
+
+
+def test_blanks_before_punctuation_survive_decoding() -> None:
+    assert INCODER.decode(INCODER.encode("from . import x , y")) == "from . import x , y"
+
+
+def _sentencepiece(special: list[str]) -> Tokenizer:
+    """A Llama-like tokenizer: a blank is U+2581, one is put before the text, and the decoder drops the first."""
+    pieces = ["<unk>", "▁", "a", "b", "▁a", "▁b", "\n"]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [("▁", "a"), ("▁", "b")], unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def test_sentencepiece_keeps_leading_blanks_and_adds_none_to_the_suffix() -> None:
+    text = TokenText(_sentencepiece(list(by_name("codellama").sentinels)), by_name("codellama"))
+    assert text.encode("a") == [4]
+    assert text.encode_bare("b") == [3]
+    assert text.decode([5]) == " b"
+    assert text.decode([3]) == "b"
+
+
+def test_banned_are_all_special_tokens_but_the_ends() -> None:
+    text = TokenText(
+        byte_tokenizer(["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"]), by_name("starcoder")
+    )
+    assert text.banned == {256, 257, 258}
+    assert text.ends == {259}
