@@ -32,11 +32,9 @@ def filled(text: str) -> str:
 def _layout(family: Family) -> str:
     if family.infill is None:
         return "left to right"
-    names = {Part.HEADER: "", Part.PREFIX: "prefix", Part.SUFFIX: "suffix"}
-    pieces = [
-        f"`{piece.replace('|', '&#124;')}`" if isinstance(piece, str) else names[piece] for piece in family.infill
-    ]
-    return " ".join(piece.replace("`", "") if "&#124;" in piece else piece for piece in pieces if piece)
+    names = {Part.HEADER: "header", Part.PREFIX: "prefix", Part.SUFFIX: "suffix"}
+    pieces = [names[piece] if isinstance(piece, Part) else f"`{piece}`".replace("|", r"\|") for piece in family.infill]
+    return " ".join(pieces)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def test_the_whole_text_is_in_the_documentation_also_with_backticks() -> None:
     [
         (Client(insert_as_is=True), TWO_LINES, False),
         (Client(snippets=True), "if x:\n    return \\$y\\}", True),
-        (Client(), "if x:", False),
+        (Client(), TWO_LINES, False),
     ],
 )
 def test_several_lines_as_each_client_inserts_them(client: Client, text: str, snippet: bool) -> None:

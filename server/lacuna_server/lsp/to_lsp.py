@@ -67,13 +67,11 @@ def popup_items(
 def _popup_text(text: str, indent: str, client: Client) -> tuple[str, bool]:
     """The text as this client inserts it whole, and whether it is a snippet.
 
-    Some clients insert only the first line of plain text but all of a snippet, whose later lines they indent
-    themselves; a client without either gets the first line.
+    Neovim and Helix insert only the first line of plain text or indent the later ones themselves, but insert all of
+    a snippet; clients that know no snippets (eglot, Kate) insert plain text as it is.
     """
-    if "\n" not in text or client.insert_as_is:
+    if "\n" not in text or client.insert_as_is or not client.snippets:
         return text, False
-    if not client.snippets:
-        return text.split("\n")[0], False
     first, *rest = text.split("\n")
     relative = [line.removeprefix(indent) for line in rest]
     return re.sub(r"([\\$}])", r"\\\1", "\n".join([first, *relative])), True

@@ -1,0 +1,45 @@
+"""The documents are true where a machine can tell."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lacuna_inference import __version__
+from lacuna_server import readme
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_generated_tables_are_up_to_date(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert readme.filled(text) == text, "run: make docs"
+    for table in readme.TABLES:
+        assert f"<!-- {table} -->" in text
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), target
+
+
+def test_both_readmes_have_the_same_commands() -> None:
+    def blocks(name: str) -> list[str]:
+        found = re.findall(r"```\w+\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+        return [re.sub(r"(--|#) .*", "", block) for block in found]
+
+    assert blocks("README.md") == blocks("README.zh-CN.md")
+
+
+def test_modules_that_the_architecture_names_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", text):
+        assert list(ROOT.glob(f"[!.]*/**/{name}")), name
+
+
+def test_the_version_is_a_version() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
