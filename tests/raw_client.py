@@ -19,9 +19,11 @@ _SCRIPT = str(Path(sys.executable).parent / "lacuna")
 class RawClient:
     """Starts `lacuna lsp` and speaks frames with it over stdio."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *arguments: str, env: dict[str, str] | None = None, python: tuple[str, ...] = ()) -> None:
+        """With `python` the server is started as a module by an interpreter with these options."""
+        start = [sys.executable, *python, "-P", "-m", "lacuna_server"] if python else [_SCRIPT]
         self.process = subprocess.Popen(
-            [_SCRIPT, "lsp", *arguments],
+            [*start, "lsp", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

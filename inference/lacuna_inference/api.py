@@ -51,12 +51,14 @@ class Stop:
     """When to stop besides the model's own end-of-hole tokens.
 
     `dedent_below` is a width in columns: a line of the answer, not the first one, that is indented less ends it.
+    `truncate_before` are regular expressions as of CodeGen's `truncate_before_pattern`; None does nothing.
     """
 
     max_tokens: int = 64
     single_line: bool = False
     dedent_below: int | None = None
     max_lines: int | None = None
+    truncate_before: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def complete(
 
 @app.command()
 def lsp(
-    context: typer.Context,
+    typer_context: typer.Context,
     tcp: Annotated[str | None, typer.Option(help="Listen on HOST:PORT (loopback) instead of stdio.")] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="Speak over stdin and stdout; the default.")] = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
@@ -134,23 +134,25 @@ def lsp(
     revision: Revision = None,
     device_map: DeviceMap = None,
     trust_remote_code: TrustRemoteCode = None,
+    context: Context = None,
     max_tokens: MaxTokens = None,
 ) -> int:
     """Run the language server."""
     from lacuna_server.lsp import app as server_app
 
-    settings = settings_module.load(
+    settings, complaints = settings_module.load_leniently(
         model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
-        trust_remote_code=trust_remote_code, max_tokens=max_tokens, log_level=log_level, log_file=log_file,
+        trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens,
+        log_level=log_level, log_file=log_file,
     )  # fmt: skip
     _start_logging(settings.log_level, settings.log_file)
     if tcp:
         server_app.parse_loopback(tcp)
         if stdio:
             raise BadRequest("--stdio and --tcp exclude each other.")
-        return server_app.serve_tcp(server_app.build(settings), tcp)
-    streams: tuple[BinaryIO, BinaryIO] | None = context.obj
-    return server_app.serve_stdio(server_app.build(settings), streams or (sys.stdin.buffer, sys.stdout.buffer))
+        return server_app.serve_tcp(server_app.build(settings, complaints), tcp)
+    streams: tuple[BinaryIO, BinaryIO] = typer_context.obj or (sys.stdin.buffer, sys.stdout.buffer)
+    return server_app.serve_stdio(server_app.build(settings, complaints), streams)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import BadRequest
@@ -21,6 +21,9 @@ from lacuna_inference.prompt.families import FAMILIES
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
 Level = Literal["debug", "info", "warning", "error"]
+FILE = Path("lacuna.toml")
+PROTECTED = frozenset({"trust_remote_code", "log_file"})
+"""A file or an editor's settings may come with a folder that somebody else wrote: they must not run or write things."""
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 Channel = Literal["auto", "inline", "popup", "both"]
 
@@ -28,9 +31,7 @@ Channel = Literal["auto", "inline", "popup", "both"]
 class Settings(BaseSettings):
     """Everything that can be set. A field's description is its row in the README."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="LACUNA_", toml_file="lacuna.toml", extra="ignore", frozen=True, protected_namespaces=()
-    )
+    model_config = SettingsConfigDict(env_prefix="LACUNA_", extra="ignore", frozen=True, protected_namespaces=())
 
     model: Annotated[str, Field(description="`bundled`, a model folder, or a hub id that is already on this disk")] = (
         BUNDLED
@@ -47,7 +48,9 @@ class Settings(BaseSettings):
     max_memory: Annotated[
         dict[str, str], Field(description='with `device_map`: the most of each device, as `{"0": "10GiB"}`')
     ] = {}
-    trust_remote_code: Annotated[bool, Field(description="run the code that a model folder brings along")] = False
+    trust_remote_code: Annotated[
+        bool, Field(description="run code that a model brings along (command line and environment only)")
+    ] = False
     context: Annotated[int, Field(ge=64, description="most tokens of a prompt and its answer together")] = 2048
     max_tokens: Annotated[int, Field(ge=1, le=2048, description="most tokens of a suggestion")] = 64
     max_lines: Annotated[int, Field(ge=1, le=100, description="most lines of a suggestion")] = 12
@@ -62,7 +65,9 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Level, Field(description="`debug` writes prompts and code into the log; the others never do")
     ] = "info"
-    log_file: Annotated[Path | None, Field(description="write the log to this file instead of stderr")] = None
+    log_file: Annotated[
+        Path | None, Field(description="write the log there, not to stderr (command line and environment only)")
+    ] = None
 
     @field_validator("family")
     @classmethod
@@ -81,7 +86,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings
 
     def model_options(self) -> ModelOptions:
         """What the engine needs of these settings."""
@@ -98,14 +103,20 @@ class Settings(BaseSettings):
         )
 
     def changed(self, values: Mapping[str, Any]) -> tuple[Self, list[str]]:
-        """These settings with an editor's `values` over them, and what was wrong with the others, a sentence each.
+        """These settings with the `values` of a file or an editor over them, and what was wrong, a sentence each.
 
         A wrong value is left out and the old one stays; nothing an editor sends can stop the server.
         """
-        complaints = [unknown(name) for name in values if name not in type(self).model_fields]
+        complaints = []
         kept = self.model_dump()
         for name, value in values.items():
-            if name not in type(self).model_fields or value is None:
+            if name not in type(self).model_fields:
+                complaints.append(unknown(name))
+                continue
+            if name in PROTECTED:
+                complaints.append(f"The setting {name!r} counts only on the command line or in the environment.")
+                continue
+            if value is None:
                 continue
             try:
                 type(self).__pydantic_validator__.validate_assignment(self.model_construct(**kept), name, value)
@@ -117,19 +128,29 @@ class Settings(BaseSettings):
 
 
 def load(**options: Any) -> Settings:
-    """Settings from the files, the environment and `options` that are not None.
+    """Settings from the file, the environment and `options` that are not None.
 
     Raises BadRequest with one sentence for a value that does not fit, an unknown name or an unreadable file.
     """
+    settings, complaints = load_leniently(**options)
+    if complaints:
+        raise BadRequest(complaints[0], f"It stands in {FILE.resolve()}.")
+    return settings
+
+
+def load_leniently(**options: Any) -> tuple[Settings, list[str]]:
+    """As `load`, but what is wrong in the file is left out and told, a sentence each: a server must start anyway."""
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        _refuse_unknown_names(Path("lacuna.toml"))
-        return Settings(**given)
-    except tomllib.TOMLDecodeError as error:
-        raise BadRequest(f"lacuna.toml cannot be read: {error}.", "Mend it or move it away.") from error
+        settings = Settings(**given)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0]) if error.errors()[0]["loc"] else "setting"
         raise BadRequest(_sentence(name, error)) from error
+    try:
+        values = tomllib.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        return settings, [f"{FILE} cannot be read: {error}."]
+    return settings.changed({name: value for name, value in values.items() if name not in settings.model_fields_set})
 
 
 def unknown(name: str) -> str:
@@ -145,14 +166,6 @@ def table() -> str:
         default = "" if field.default is None else str(field.default)
         rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {field.description} |")
     return "\n".join(rows)
-
-
-def _refuse_unknown_names(file: Path) -> None:
-    if not file.is_file():
-        return
-    for name in tomllib.loads(file.read_text(encoding="utf-8")):
-        if name not in Settings.model_fields:
-            raise BadRequest(unknown(name), f"It stands in {file.resolve()}.")
 
 
 def _sentence(name: str, error: ValidationError) -> str:

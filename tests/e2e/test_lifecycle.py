@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -104,17 +106,41 @@ def test_completion_before_the_model_is_there_is_an_empty_incomplete_list() -> N
 
 
 def test_nothing_heavy_is_imported_before_the_answer_to_initialize() -> None:
-    program = (
-        "import sys; from lacuna_server.lsp import app; from lacuna_server.settings import load; "
-        "server = app.build(load()); "
-        "from lsprotocol import types; "
-        "params = types.InitializeParams(capabilities=types.ClientCapabilities()); "
-        "step = server.protocol.lsp_initialize(params)\n"
-        "try:\n    next(step)\nexcept StopIteration as stop:\n    assert stop.value.capabilities\n"
-        "print(sorted({'torch', 'transformers', 'numpy', 'tokenizers', 'huggingface_hub'} & set(sys.modules)))"
-    )
-    output = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
-    assert output.stdout.strip() == "[]"
+    with RawClient(python=("-X", "importtime")) as client:
+        client.initialize()
+        client.notify("exit")
+        client.exit_code()
+    imported = {line.rsplit("|", 1)[-1].strip() for line in client.stderr.decode().splitlines()}
+    assert "pygls.lsp.server" in imported
+    assert imported.isdisjoint({"torch", "transformers", "numpy", "tokenizers", "huggingface_hub", "accelerate"})
+
+
+def test_one_client_over_tcp_and_a_second_is_turned_away() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with RawClient("--tcp", f"127.0.0.1:{port}") as server:
+        client = connected(port, server)
+        with socket.create_connection(("127.0.0.1", port), 60) as second:
+            assert second.recv(1) == b""
+        params = {"processId": None, "rootUri": None, "capabilities": {}}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}).encode()
+        client.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert b"Content-Length" in client.recv(4096)
+        client.close()
+        assert server.exit_code() == 0
+
+
+def connected(port: int, server: RawClient) -> socket.socket:
+    """A connection to `server` as soon as it listens."""
+    while server.process.poll() is None:
+        try:
+            client = socket.create_connection(("127.0.0.1", port), 60)
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+            continue
+        return client
+    raise AssertionError(server.stderr.decode())
 
 
 def test_user_code_is_not_logged_and_stdout_is_the_protocol_s() -> None:

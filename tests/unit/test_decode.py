@@ -71,6 +71,11 @@ def test_each_stop_is_named() -> None:
     assert reason(Stop()) is StopReason.END_OF_HOLE
 
 
+def test_truncate_before_cuts_the_finished_text() -> None:
+    stop = Stop(truncate_before=("\n\n\n", "^#"))
+    assert run("x = 1\n# more\n", Request(("a", "b"), stop=stop)).candidates[0].text == "x = 1\n"
+
+
 def test_several_holes_are_filled_in_order() -> None:
     completions = run("q", Request(("a", "b", "c")))
     assert [fill.text for fill in completions.candidates[0].fills] == ["q", "q"]

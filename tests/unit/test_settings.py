@@ -35,12 +35,28 @@ def test_a_wrong_file_is_one_sentence(file: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_server_starts_with_a_wrong_file_and_tells() -> None:
+    Path("lacuna.toml").write_text("max_tokens = 5\ncolour = 1\n")
+    loaded, complaints = settings.load_leniently()
+    assert (loaded.max_tokens, complaints) == (5, ["There is no setting called 'colour'."])
+
+
+def test_a_folder_s_file_cannot_make_code_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("lacuna.toml").write_text("trust_remote_code = true\n")
+    loaded, (complaint,) = settings.load_leniently()
+    assert not loaded.trust_remote_code
+    assert "only on the command line" in complaint
+    assert not Settings().changed({"trust_remote_code": True})[0].trust_remote_code
+    monkeypatch.setenv("LACUNA_TRUST_REMOTE_CODE", "1")
+    assert settings.load_leniently()[0].trust_remote_code
+
+
 def test_an_editor_s_values_are_taken_one_by_one() -> None:
     changed, complaints = Settings().changed({"max_tokens": 5, "top_p": 7, "colour": "red", "context": None})
     assert (changed.max_tokens, changed.top_p, changed.context) == (5, 0.95, 2048)
     assert complaints == [
-        "There is no setting called 'colour'.",
         "The setting 'top_p' does not fit: input should be less than or equal to 1.",
+        "There is no setting called 'colour'.",
     ]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lacuna_inference.api import CancelToken, Fill, Sampling, Stop, StopReason
 from lacuna_inference.decode.sampling import Chooser
-from lacuna_inference.decode.stopping import text_stop
+from lacuna_inference.decode.stopping import text_stop, truncate_before
 from lacuna_inference.decode.store import PrefixStore
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.prompt.plan import Plan
@@ -77,5 +77,7 @@ class Decoder:
                 break
             if len(tokens) < stop.max_tokens:
                 logits = self.store.append(token)
+        if stop.truncate_before is not None:
+            text = truncate_before(text, stop.truncate_before)
         mean = sum(logprobs) / len(logprobs) if logprobs else 0.0
         return Fill(text, reason, len(tokens), mean), tokens

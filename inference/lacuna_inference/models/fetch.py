@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from lacuna_inference.errors import BadRequest, LacunaError
@@ -18,6 +19,8 @@ def fetch(hub_id: str, revision: str | None = None) -> Path:
     """
     if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
         raise BadRequest("HF_HUB_OFFLINE is set, so nothing can be fetched.", "Unset it for this command.")
+    if not sys.stderr.isatty():
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
     from huggingface_hub.utils import logging

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import BinaryIO
 
@@ -21,9 +22,16 @@ from lacuna_server.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-def build(settings: Settings, make_engine: MakeEngine | None = None) -> LacunaServer:
-    """A server with every feature; the engine starts with the `initialized` notification."""
-    session = Session(settings, make_engine or (lambda s: ModelEngine(s.model_options())))
+def build(
+    settings: Settings,
+    complaints: Sequence[str] = (),
+    make_engine: MakeEngine = lambda s: ModelEngine(s.model_options()),
+) -> LacunaServer:
+    """A server with every feature; the engine starts with the `initialized` notification.
+
+    `complaints` are sentences about settings that were left out; the client's log gets them.
+    """
+    session = Session(settings, make_engine, complaints)
     server = LacunaServer(session)
     inline_completion.register(server)
     completion.register(server)
@@ -31,6 +39,7 @@ def build(settings: Settings, make_engine: MakeEngine | None = None) -> LacunaSe
 
     @server.feature(types.INITIALIZED)
     async def initialized(ls: LacunaServer, _: types.InitializedParams) -> None:
+        _warm_up(ls)
         sent = await configuration.pull(ls)
         if sent is not None:
             ls.session.configure(sent)
@@ -39,6 +48,19 @@ def build(settings: Settings, make_engine: MakeEngine | None = None) -> LacunaSe
         await configuration.subscribe(ls)
 
     return server
+
+
+def _warm_up(server: LacunaServer) -> None:
+    """Builds the converters of the frequent messages now: on first use each takes about ten milliseconds."""
+    at = {"textDocument": {"uri": ""}, "position": {"line": 0, "character": 0}}
+    frequent = {
+        types.TEXT_DOCUMENT_INLINE_COMPLETION: {**at, "context": {"triggerKind": 1}},
+        types.TEXT_DOCUMENT_COMPLETION: at,
+    }
+    for method, params in frequent.items():
+        server.protocol.structure_message({"jsonrpc": "2.0", "id": 0, "method": method, "params": params})
+    changed = {"textDocument": {"uri": "", "version": 0}, "contentChanges": [{"text": ""}]}
+    server.protocol.structure_message({"jsonrpc": "2.0", "method": types.TEXT_DOCUMENT_DID_CHANGE, "params": changed})
 
 
 def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lsprotocol import types
@@ -22,14 +22,15 @@ MakeEngine = Callable[[Settings], Engine]
 class Session:
     """State of the connection. Touched on the event loop only."""
 
-    def __init__(self, settings: Settings, make_engine: MakeEngine) -> None:
+    def __init__(self, settings: Settings, make_engine: MakeEngine, complaints: Sequence[str] = ()) -> None:
         self.settings = settings
         self.client = Client()
         self.documents = Documents()
         self.lifecycle = Lifecycle()
         self._make_engine = make_engine
         self.engine = make_engine(settings)
-        self.complaints: list[str] = []
+        self.complaints = list(complaints)
+        """Sentences about settings that were left out; told to the client when it listens."""
         self.tasks: set[asyncio.Future[None]] = set()
         """Kept here, because the event loop holds its tasks only weakly."""
 

@@ -7,7 +7,7 @@ import uuid
 
 from lsprotocol import types
 
-from lacuna_inference.api import EngineState, Phase
+from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_server.lsp.language_server import LacunaServer
 
 
@@ -23,11 +23,11 @@ async def start(ls: LacunaServer) -> None:
 
     engine.watch(pass_on)
     engine.start()
-    ls.session.tasks.add(task := asyncio.ensure_future(_show(ls, states)))
+    ls.session.tasks.add(task := asyncio.ensure_future(_show(ls, engine, states)))
     task.add_done_callback(ls.session.tasks.discard)
 
 
-async def _show(ls: LacunaServer, states: asyncio.Queue[EngineState]) -> None:
+async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
     token = await _begin(ls)
     while True:
         state = await states.get()
@@ -38,6 +38,8 @@ async def _show(ls: LacunaServer, states: asyncio.Queue[EngineState]) -> None:
             break
     if token:
         ls.work_done_progress.end(token, types.WorkDoneProgressEnd(message=state.phase.value))
+    if engine is not ls.session.engine:
+        return  # another model took its place while it was loading; that one reports for itself
     if state.phase is Phase.WARM:
         ls.say(types.MessageType.Info, f"Lacuna is ready: {state.message}.")
     else:
