@@ -112,7 +112,9 @@ def _cached(hub_id: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        # the pattern, because a snapshot counts as incomplete when files are missing that nobody wanted
+        patterns = ["config.json"]
+        return Path(snapshot_download(hub_id, revision=revision, local_files_only=True, allow_patterns=patterns))
     except HFValidationError as error:
         raise ModelNotFound(f"{hub_id!r} is neither a folder nor a hub id.", "Check the spelling.") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:

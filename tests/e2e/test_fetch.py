@@ -1,0 +1,114 @@
+"""`lacuna models fetch` against a small hub on loopback, and then everything without it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import save_tiny_model
+
+LACUNA = str(Path(sys.executable).parent / "lacuna")
+COMMIT = "0" * 39 + "1"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The four addresses of the hub that a download asks for; `files` are what the repository holds."""
+
+    files: dict[str, bytes] = {}  # noqa: RUF012
+    asked: list[str] = []  # noqa: RUF012
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, with_body: bool) -> None:
+        path = self.path.split("?")[0]
+        self.asked.append(path)
+        if not path.removeprefix("/api/models").startswith("/team/tiny"):
+            return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        if "/tree/" in path:
+            tree = [{"type": "file", "path": n, "size": len(c), "oid": _etag(c)} for n, c in self.files.items()]
+            return self._json(tree)
+        if path.startswith("/api/models/"):
+            siblings = [{"rfilename": name} for name in self.files]
+            return self._json({"id": "team/tiny", "sha": COMMIT, "siblings": siblings, "private": False})
+        content = self.files[path.rsplit("/", 1)[-1]]
+        headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        return self._send(200, content, headers, with_body)
+
+    def _json(self, content: Any) -> None:
+        self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+    def _send(self, code: int, body: bytes, headers: dict[str, str], with_body: bool = True) -> None:
+        self.send_response(code)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def _etag(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    folder = save_tiny_model(tmp_path / "source", "gpt_bigcode", "starcoder")
+    Hub.files = {file.name: file.read_bytes() for file in folder.iterdir()} | {"huge.onnx": b"not wanted"}
+    Hub.asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    yield Hub
+    server.shutdown()
+    server.server_close()
+
+
+def lacuna(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([LACUNA, *arguments], input=stdin, capture_output=True, timeout=120)
+
+
+def test_fetch_then_complete_without_asking_the_hub_again(hub: type[Hub]) -> None:
+    fetched = lacuna("models", "fetch", "team/tiny")
+    assert fetched.returncode == 0, fetched.stderr.decode()
+    assert b"team/tiny is in " in fetched.stdout
+    assert fetched.stderr == b""
+    assert not [path for path in hub.asked if path.endswith("huge.onnx")]
+    hub.asked.clear()
+    assert b"team/tiny" in lacuna("models", "list").stdout
+    done = lacuna("complete", "-", "--model", "team/tiny", "--json", stdin=b"x = <FILL>\n")
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["model"] == "team/tiny"
+    assert hub.asked == []
+
+
+def test_a_model_that_the_hub_does_not_have(hub: type[Hub]) -> None:
+    done = lacuna("models", "fetch", "team/nothing")
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("lacuna: The hub has no model 'team/nothing'")
+
+
+def test_pickled_weights_are_fetched_with_the_advice_to_convert_them(hub: type[Hub]) -> None:
+    del hub.files["model.safetensors"]
+    hub.files["pytorch_model.bin"] = b"pickled"
+    done = lacuna("models", "fetch", "team/tiny")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"lacuna models convert team/tiny" in done.stderr
