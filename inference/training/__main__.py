@@ -35,15 +35,17 @@ def train(
     until: Annotated[int, typer.Option(help="Stop when this many tokens were seen, earlier runs counted in.")],
     decay: Annotated[int, typer.Option(help="Let the learning rate fall to zero over so many last tokens.")] = 0,
     target: Annotated[Path | None, typer.Option(help="Write here instead of over the checkpoint.")] = None,
-    rows: Annotated[int, typer.Option(help="Rows of a batch.")] = 16,
+    rows: Annotated[int, typer.Option(help="Rows of a batch.")] = 32,
     length: Annotated[int, typer.Option(help="Tokens of a row.")] = 512,
+    muon_lr: Annotated[float, typer.Option(help="Learning rate of the matrices.")] = 0.01,
+    adam_lr: Annotated[float, typer.Option(help="Learning rate of embeddings and norms.")] = 0.0015,
     compiled: Annotated[bool, typer.Option(help="Compile the step (needs a C++ compiler on a CPU).")] = True,
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Train from the last checkpoint, or from nothing."""
     from training.train import Plan, train
 
-    plan = Plan(until=until, decay=decay, rows=rows, length=length, compiled=compiled)
+    plan = Plan(until=until, decay=decay, rows=rows, length=length, muon_lr=muon_lr, adam_lr=adam_lr, compiled=compiled)
     typer.echo(train(Paths(root), plan, target))
 
 

@@ -21,15 +21,14 @@ from typing import TYPE_CHECKING, cast
 
 from rich.progress import track
 
+from lacuna_inference.models.sources import bundled_folder
 from training import clean
 from training.paths import Paths
 
 if TYPE_CHECKING:
     from email.message import Message
 
-HELD_OUT_PACKAGES = frozenset(
-    {"rich", "networkx", "tornado", "click", "urllib3", "jinja2", "anyio", "prompt_toolkit", "fsspec", "typer"}
-)
+HELD_OUT_PACKAGES = frozenset((bundled_folder() / "held_out.txt").read_text(encoding="utf-8").split())
 HELD_OUT_SHARE = 0.02
 SEED = 20261123
 

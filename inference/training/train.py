@@ -28,17 +28,17 @@ class Plan:
 
     until: int
     decay: int = 0
-    rows: int = 16
+    rows: int = 32
     length: int = 512
-    muon_lr: float = 0.02
-    adam_lr: float = 0.003
+    muon_lr: float = 0.01
+    adam_lr: float = 0.0015
     warm_up: int = 300_000
     seed: int = 1
     compiled: bool = True
     save_every: float = 240.0
-    report_every: int = 25
-    validate_every: int = 500
-    validation_batches: int = 8
+    report_every: int = 20
+    validate_every: int = 100
+    validation_batches: int = 4
 
 
 @dataclass(slots=True)
@@ -131,7 +131,10 @@ def _restored(
     progress.resumes += 1
     if len(state["optimizers"]) == len(optims):
         for optim, optim_state in zip(optims, state["optimizers"], strict=True):
-            optim.load_state_dict(optim_state)
+            optim.load_state_dict(optim_state)  # with the rates of the run that saved it; those of the plan count
+        for optim, rate in zip(optims, (plan.muon_lr, plan.adam_lr), strict=True):
+            for group in optim.param_groups:
+                group["base_lr"] = rate
     else:  # weights only, as a published trunk: the momenta begin anew, so the warm-up does too
         progress.since_warm_up = 0
     return model, optims, progress

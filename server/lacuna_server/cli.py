@@ -136,7 +136,7 @@ def lsp(
     trust_remote_code: TrustRemoteCode = None,
     context: Context = None,
     max_tokens: MaxTokens = None,
-) -> int:
+) -> None:
     """Run the language server."""
     from lacuna_server.lsp import app as server_app
 
@@ -150,9 +150,32 @@ def lsp(
         server_app.parse_loopback(tcp)
         if stdio:
             raise BadRequest("--stdio and --tcp exclude each other.")
-        return server_app.serve_tcp(server_app.build(settings, complaints), tcp)
+        server_app.serve_tcp(server_app.build(settings, complaints), tcp)
     streams: tuple[BinaryIO, BinaryIO] = typer_context.obj or (sys.stdin.buffer, sys.stdout.buffer)
-    return server_app.serve_stdio(server_app.build(settings, complaints), streams)
+    server_app.serve_stdio(server_app.build(settings, complaints), streams)
+
+
+@app.command("eval")
+def evaluate(
+    model: Model = None,
+    also: Annotated[
+        list[str] | None, typer.Option(help="Another model to judge on the same holes; repeatable.")
+    ] = None,
+    files: Annotated[list[Path] | None, typer.Option(help="Judge on these files or folders instead.")] = None,
+    file_count: Annotated[int, typer.Option(min=1, help="Number of files.")] = 60,
+    per_file: Annotated[int, typer.Option(min=1, help="Holes of each kind in a file.")] = 4,
+    seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    family: Family = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Measure how well a model fills holes in code it has not seen, beside a copier without a model."""
+    go_offline()
+    from lacuna_server.commands import evaluate as evaluate_command
+
+    settings = settings_module.load(model=model, family=family, device=device, dtype=dtype)
+    evaluate_command.evaluate(settings, also or [], files or [], file_count, per_file, seed, json)
 
 
 @app.command()

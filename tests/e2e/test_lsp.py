@@ -128,6 +128,18 @@ async def test_completion_at_the_same_cursor(client: LanguageClient) -> None:
     close_document(client, URI)
 
 
+async def test_the_popup_s_edit_begins_at_the_word_also_when_it_is_wide(client: LanguageClient) -> None:
+    open_document(client, OTHER, "größe = 1\n𠮷野 = größ\nreturn 𠮷")
+    for line, column, start in ((1, 10, 6), (2, 9, 7)):
+        params = types.CompletionParams(types.TextDocumentIdentifier(OTHER), types.Position(line, column))
+        result = await client.text_document_completion_async(params)
+        assert isinstance(result, types.CompletionList)
+        for item in result.items:
+            assert isinstance(item.text_edit, types.TextEdit)
+            assert item.text_edit.range == types.Range(types.Position(line, start), types.Position(line, column))
+    close_document(client, OTHER)
+
+
 async def test_invoked_may_bring_several_and_none_twice(client: LanguageClient) -> None:
     open_document(client, URI, TEXT)
     items = await inline(client, inline_params(URI, 3, 8, types.InlineCompletionTriggerKind.Invoked))

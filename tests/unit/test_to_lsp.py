@@ -13,14 +13,14 @@ from lacuna_server.core.service import Answer
 from lacuna_server.lsp import to_lsp
 from lacuna_server.lsp.capabilities import Client, position_encoding, resolve
 
+AT = types.Range(types.Position(0, 5), types.Position(0, 7))
 TWO_LINES = "if x:\n        return $y}"
 
 
 def popup(marked: str, suggestion: str, client: Client = Client()) -> types.CompletionItem:  # noqa: B008
     snapshot = at_cursor(marked)
-    position = types.Position(0, snapshot.offset)
     answer = Answer((suggestion,), model="fake")
-    (item,) = to_lsp.popup_items(answer, snapshot, position, client, "python").items
+    (item,) = to_lsp.popup_items(answer, snapshot, AT, client, "python").items
     return item
 
 
@@ -46,13 +46,13 @@ def test_a_selected_row_must_be_the_beginning() -> None:
 
 def test_a_popup_item_starts_at_the_word_and_filters_by_it() -> None:
     item = popup("self.na|", "me = name")
-    assert (edit(item).new_text, edit(item).range.start.character) == ("name = name", 5)
+    assert (edit(item).new_text, edit(item).range) == ("name = name", AT)
     assert (item.label, item.filter_text, item.sort_text) == ("name = name", "name = name", "0000")
     assert item.detail == "Lacuna (fake)"
 
 
 def test_lists_are_incomplete() -> None:
-    assert to_lsp.popup_items(Answer(), at_cursor("|"), types.Position(0, 0), Client(), "").is_incomplete
+    assert to_lsp.popup_items(Answer(), at_cursor("|"), AT, Client(), "").is_incomplete
 
 
 def test_the_whole_text_is_in_the_documentation_also_with_backticks() -> None:
@@ -74,6 +74,10 @@ def test_several_lines_as_each_client_inserts_them(client: Client, text: str, sn
     item = popup("    |", TWO_LINES, client)
     assert edit(item).new_text == text
     assert (item.insert_text_format == types.InsertTextFormat.Snippet) is snippet
+
+
+def test_one_line_is_a_snippet_too_where_plain_text_is_cut_at_a_blank() -> None:
+    assert edit(popup("x = |", "{a} b", Client(snippets=True))).new_text == "{a\\} b"
 
 
 def initialize(capabilities: dict[str, object]) -> types.InitializeParams:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from lsprotocol import types
 from pygls.io_ import run_async
@@ -63,14 +63,14 @@ def _warm_up(server: LacunaServer) -> None:
     server.protocol.structure_message({"jsonrpc": "2.0", "method": types.TEXT_DOCUMENT_DID_CHANGE, "params": changed})
 
 
-def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> int:
-    """Serves until exit or the end of the input; the exit code."""
+def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> NoReturn:
+    """Serves until exit or the end of the input, and ends the process."""
     server.start_io(*streams)
-    return _ended(server)
+    server.session.lifecycle.leave()
 
 
-def serve_tcp(server: LacunaServer, address: str) -> int:
-    """Serves one client that connects to `address` (HOST:PORT); a second one is turned away.
+def serve_tcp(server: LacunaServer, address: str) -> NoReturn:
+    """Serves one client that connects to `address` (HOST:PORT), and ends the process; a second one is turned away.
 
     Raises BadRequest for an address that is not on loopback, LacunaError for one that cannot be bound.
     """
@@ -81,7 +81,7 @@ def serve_tcp(server: LacunaServer, address: str) -> int:
         raise LacunaError(f"{address} cannot be used: {error.strerror or error}.", "Choose another port.") from error
     except SystemExit:
         pass
-    return _ended(server)
+    server.session.lifecycle.leave()
 
 
 def parse_loopback(address: str) -> tuple[str, int]:
@@ -120,10 +120,3 @@ async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
         where = listener.sockets[0].getsockname()
         logger.info("Listening on %s:%s.", where[0], where[1])
         await done.wait()
-
-
-def _ended(server: LacunaServer) -> int:
-    lifecycle = server.session.lifecycle
-    lifecycle.exit(lifecycle.code)
-    server.session.engine.close(timeout=1.0)
-    return lifecycle.code

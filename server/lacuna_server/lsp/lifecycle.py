@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from typing import NoReturn
 
 EXIT_DEADLINE_S = 2.0
 WATCH_INTERVAL_S = 3.0
@@ -28,6 +29,12 @@ class Lifecycle:
             self._ending = True
             _daemon(self._leave_after_deadline)
 
+    def leave(self) -> NoReturn:
+        """Ends the process now. The interpreter's own end would wait seconds for the libraries under the model."""
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(self.code)
+
     def watch_parent(self, pid: int | None) -> None:
         """Ends the process when process `pid` is gone: an editor that crashed sends no exit."""
         if pid:
@@ -41,8 +48,7 @@ class Lifecycle:
 
     def _leave_after_deadline(self) -> None:
         time.sleep(EXIT_DEADLINE_S)
-        sys.stderr.flush()
-        os._exit(self.code)
+        self.leave()
 
 
 def is_alive(pid: int) -> bool:

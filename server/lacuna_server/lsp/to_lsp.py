@@ -24,24 +24,27 @@ def with_selected(
     answer: Answer, selected: types.SelectedCompletionInfo, snapshot: Snapshot
 ) -> types.InlineCompletionList:
     """Items for a highlighted popup row: they use its range and begin with its text, or the client ignores them."""
-    typed = _WORD_END.search(snapshot.line_before)
-    word = typed.group() if typed else ""
+    word = word_before(snapshot)
     texts = [word + text for text in answer.suggestions]
     fitting = [text for text in texts if text.startswith(selected.text)]
     return types.InlineCompletionList([types.InlineCompletionItem(text, range=selected.range) for text in fitting])
 
 
+def word_before(snapshot: Snapshot) -> str:
+    """The part of a word that stands directly before the cursor."""
+    found = _WORD_END.search(snapshot.line_before)
+    return found.group() if found else ""
+
+
 def popup_items(
-    answer: Answer, snapshot: Snapshot, position: types.Position, client: Client, language: str
+    answer: Answer, snapshot: Snapshot, word_range: types.Range, client: Client, language: str
 ) -> types.CompletionList:
     """Items of an incomplete list: the client must ask again with the next character.
 
-    The edit begins at the start of the word, and `filterText` is that word with the suggestion behind it: clients
-    filter by what stands between the start of the edit and the cursor.
+    The edit replaces `word_range`, the word before the cursor, and `filterText` is that word with the suggestion behind
+    it: clients filter by what stands between the start of the edit and the cursor.
     """
-    typed = _WORD_END.search(snapshot.line_before)
-    word = typed.group() if typed else ""
-    start = types.Position(position.line, position.character - len(word))  # \w outside the BMP is not typed here
+    word = word_before(snapshot)
     indent = snapshot.line_before[: len(snapshot.line_before) - len(snapshot.line_before.lstrip())]
     items = []
     for number, suggestion in enumerate(answer.suggestions):
@@ -56,7 +59,7 @@ def popup_items(
                 documentation=types.MarkupContent(types.MarkupKind.Markdown, _fenced(word + suggestion, language)),
                 filter_text=word + first,
                 sort_text=f"{number:04}",
-                text_edit=types.TextEdit(types.Range(start, position), text),
+                text_edit=types.TextEdit(word_range, text),
                 insert_text_format=types.InsertTextFormat.Snippet if as_snippet else types.InsertTextFormat.PlainText,
                 insert_text_mode=types.InsertTextMode.AsIs if client.insert_as_is else None,
             )
@@ -67,10 +70,11 @@ def popup_items(
 def _popup_text(text: str, indent: str, client: Client) -> tuple[str, bool]:
     """The text as this client inserts it whole, and whether it is a snippet.
 
-    Neovim and Helix insert only the first line of plain text or indent the later ones themselves, but insert all of
-    a snippet; clients that know no snippets (eglot, Kate) insert plain text as it is.
+    Neovim 0.11 inserts plain text up to its first blank, newer ones up to the first line's end, and Helix indents the
+    later lines itself; all of them insert a whole snippet. Clients that know no snippets (eglot, Kate) insert plain
+    text as it is.
     """
-    if "\n" not in text or client.insert_as_is or not client.snippets:
+    if client.insert_as_is or not client.snippets:
         return text, False
     first, *rest = text.split("\n")
     relative = [line.removeprefix(indent) for line in rest]

@@ -20,10 +20,13 @@ def register(server: LacunaServer) -> None:
     async def completion(ls: LacunaServer, params: types.CompletionParams) -> types.CompletionList:
         session = ls.session
         uri = params.text_document.uri
-        snapshot = session.documents.snapshot(uri, params.position)
-        if snapshot is None:
+        document, snapshot = session.documents.get(uri), session.documents.snapshot(uri, params.position)
+        if document is None or snapshot is None:
             return types.CompletionList(is_incomplete=True, items=[])
-        document = session.documents.get(uri)
-        language = document.language if document else ""
+        word = to_lsp.word_before(snapshot)
+        start, end = (
+            document.position_at(offset, session.documents.encoding)
+            for offset in (snapshot.offset - len(word), snapshot.offset)
+        )
         answer = await service.complete(session.engine, snapshot, session.policy)
-        return to_lsp.popup_items(answer, snapshot, params.position, session.client, language)
+        return to_lsp.popup_items(answer, snapshot, types.Range(start, end), session.client, document.language)

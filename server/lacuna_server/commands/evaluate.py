@@ -1,0 +1,61 @@
+"""`lacuna eval`: judges models and the n-gram copier on the same holes, and prints one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markdown import Markdown
+
+from lacuna_inference.engine import ModelEngine
+from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
+from lacuna_server.lab.evaluation import files, report, run
+from lacuna_server.lab.evaluation.holes import Hole
+from lacuna_server.settings import Settings
+
+COPIER = "n-gram copier"
+
+
+def evaluate(
+    settings: Settings,
+    also: Sequence[str],
+    paths: Sequence[Path],
+    file_count: int,
+    per_file: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Fills the same holes with the settings' model, each model of `also`, and the copier."""
+    sources = files.own(list(paths), file_count, seed) if paths else files.held_out(file_count, seed)
+    holes = run.holes(sources, per_file, seed)
+    groups = sorted({source.group for source in sources})
+    stderr.print(f"{len(holes)} holes in {len(sources)} files of {', '.join(groups)}")
+    scores = {COPIER: _scored(COPIER, holes, run.by_copier)}
+    for model in dict.fromkeys([settings.model, *also]):
+        engine = ModelEngine(settings.model_copy(update={"model": model}).model_options())
+        try:
+            wait_until_warm(engine)
+            scores[model] = _scored(model, holes, run.by_engine(engine, settings.max_tokens))
+        finally:
+            engine.close()
+    tables = {name: report.rows(found) for name, found in scores.items()}
+    if as_json:
+        print(json.dumps({"files": len(sources), "seed": seed, "tables": report.as_json(tables)}, indent=1))  # noqa: T201
+    elif stdout.is_terminal:
+        stdout.print(Markdown(report.markdown(tables)))
+    else:
+        stdout.print(report.markdown(tables))
+    for name, found in scores.items():
+        stderr.print(
+            f"{name}: the end of single-line holes is found in {report.percent(report.end_found_single_line(found))}"
+        )
+
+
+def _scored(name: str, holes: Sequence[Hole], answerer: run.Answerer) -> list[run.Score]:
+    found = []
+    with progress(name) as bar:
+        for number, score in enumerate(run.scores(holes, answerer), 1):
+            found.append(score)
+            bar.update(bar.task_ids[0], completed=number / len(holes), description=f"{name}: {number} of {len(holes)}")
+    return found

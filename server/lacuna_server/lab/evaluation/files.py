@@ -1,0 +1,89 @@
+"""The source files that a model is judged on: packages that the bundled model never saw, or the user's own."""
+
+from __future__ import annotations
+
+import ast
+import random
+import warnings
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+
+from lacuna_inference.errors import BadRequest
+
+MIN_CHARACTERS, MAX_CHARACTERS = 400, 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file and the package or folder that it belongs to."""
+
+    group: str
+    name: str
+    text: str
+
+
+def held_out_packages() -> list[str]:
+    """Names of the packages that the bundled model was never trained on."""
+    listed = resources.files("lacuna_inference") / "bundled" / "held_out.txt"
+    return [line for line in listed.read_text(encoding="utf-8").splitlines() if line]
+
+
+def held_out(count: int, seed: int) -> list[SourceFile]:
+    """`count` files of the held-out packages that are installed here; each package has the same chance."""
+    packages = {name: _package_files(name) for name in held_out_packages()}
+    packages = {name: files for name, files in packages.items() if files}
+    if not packages:
+        raise BadRequest("None of the held-out packages is installed.", "Name files with --files.")
+    rng = random.Random(seed)
+    for files in packages.values():
+        rng.shuffle(files)
+    chosen: list[SourceFile] = []
+    while len(chosen) < count and any(packages.values()):
+        for name, files in packages.items():
+            while files and len(chosen) < count:
+                source = _read(name, files.pop())
+                if source is not None:
+                    chosen.append(source)
+                    break
+    return chosen
+
+
+def own(paths: list[Path], count: int, seed: int) -> list[SourceFile]:
+    """`count` Python files below `paths`. Raises BadRequest when there is none."""
+    found = sorted({file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))})
+    random.Random(seed).shuffle(found)
+    sources = [source for file in found if (source := _read(file.parent.name, file)) is not None]
+    if not sources:
+        raise BadRequest(f"There is no Python file to judge in {', '.join(map(str, paths))}.", "Name other files.")
+    return sources[:count]
+
+
+def _package_files(name: str) -> list[Path]:
+    try:
+        files = metadata.files(name) or []
+    except metadata.PackageNotFoundError:
+        return []
+    return sorted(Path(str(file.locate())) for file in files if file.suffix == ".py" and "tests" not in file.parts)
+
+
+def _read(group: str, path: Path) -> SourceFile | None:
+    """The file, or None when it is too short, too long, no UTF-8 or no Python."""
+    try:
+        text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS or not parses(text):
+        return None
+    return SourceFile(group, path.name, text)
+
+
+def parses(text: str) -> bool:
+    """Whether `text` is a Python module."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
