@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +55,9 @@ def family_text(name: str, extra: Sequence[str] = ()) -> TokenText:
 
 @dataclass
 class ScriptedForward:
-    """A `Forward` that writes a text: after `prompt_length` tokens it makes each next token of `script` the likeliest.
+    """A `Forward` that makes the token that `script` names for the tokens so far the likeliest.
 
-    `on_step` is called with the number of the step; it may raise, or cancel.
+    `on_step` is called with the number of the step, when its tokens are in the cache; it may raise, or cancel.
     """
 
     vocabulary: int
@@ -73,14 +72,15 @@ class ScriptedForward:
 
     def step(self, ids: Sequence[int]) -> torch.Tensor:
         self.steps += 1
-        self.on_step(self.steps)
         self.tokens += ids
+        self.on_step(self.steps)
         logits = torch.zeros(self.vocabulary)
         logits[self.script(self.tokens)] = 10.0
         return logits
 
-    def rollback(self, length: int) -> None:
+    def rollback(self, length: int) -> int:
         del self.tokens[length:]
+        return len(self.tokens)
 
 
 def scripted_decoder(fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None) -> Decoder:
@@ -118,13 +118,13 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny_model(model_type: str, vocabulary: int = 300) -> Any:
+def tiny_model(model_type: str, vocabulary: int = 300, **changed: Any) -> Any:
     """A random fp32 model of an architecture; the same weights every time."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
     ids = {"bos_token_id": 0, "eos_token_id": None, "pad_token_id": 1}
-    config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **TINY[model_type], **ids)
+    config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **{**TINY[model_type], **ids, **changed})
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -141,7 +141,3 @@ def save_tiny_model(folder: Path, model_type: str = "llama", family: str = "star
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
-
-
-def one_line(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()

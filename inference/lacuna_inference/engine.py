@@ -5,7 +5,9 @@ Imports no torch: the thread does, so that a server can start the engine before 
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -123,6 +125,12 @@ class ModelEngine:
             except Exception:  # whatever it was, the next request deserves an answer
                 logger.exception("The engine met an unexpected error and goes on.")
                 model.decoder.store.clear()
+            except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
+                logger.critical("The engine ended.", exc_info=True)
+                self._fail(f"The engine ended: {type(error).__name__}. Restart it.")
+                break
+        del model
+        _empty_device_cache()
 
     def _loaded(self) -> LoadedModel | None:
         try:
@@ -131,7 +139,7 @@ class ModelEngine:
             self._enter(EngineState(Phase.WARM, 1.0, f"{model.name} on {model.device} in {model.dtype}", model.name))
         except LacunaError as error:
             self._fail(str(error))
-        except Exception as error:
+        except BaseException as error:  # also a panic of a native library: somebody waits for the outcome
             logger.exception("The model failed to load.")
             self._fail(f"The model failed to load: {type(error).__name__}: {error}. Run: lacuna doctor")
         else:
@@ -146,7 +154,7 @@ class ModelEngine:
             try:
                 _settle(job, _answered(model, job))
             finally:
-                _settle(job, EngineUnavailable("The engine met an unexpected error; it is in the log."))
+                _settle(job, EngineUnavailable("The engine met an unexpected error.", "Look into the log."))
                 with self._changed:
                     self._running = None
 
@@ -223,9 +231,9 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 def _empty_device_cache() -> None:
-    import torch
-
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()
 
 

@@ -8,7 +8,8 @@ import sys
 def main() -> None:
     """Runs the command line. For `lacuna lsp` over stdio, stdout belongs to the protocol from here on."""
     streams = None
-    if sys.argv[1:2] == ["lsp"] and not any(a == "--help" or a.startswith("--tcp") for a in sys.argv):
+    words = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    if words[:1] == ["lsp"] and not any(word == "--help" or word.startswith("--tcp") for word in words):
         from lacuna_server.stdio import guard
 
         streams = guard()

@@ -149,7 +149,7 @@ def lsp(
     if tcp:
         server_app.parse_loopback(tcp)
         if stdio:
-            raise BadRequest("--stdio and --tcp exclude each other.")
+            raise BadRequest("--stdio and --tcp exclude each other.", "Leave one of them out.")
         server_app.serve_tcp(server_app.build(settings, complaints), tcp)
     streams: tuple[BinaryIO, BinaryIO] = typer_context.obj or (sys.stdin.buffer, sys.stdout.buffer)
     server_app.serve_stdio(server_app.build(settings, complaints), streams)

@@ -1,7 +1,8 @@
 """The settings: one schema for the command line, lacuna.toml, the environment, and what an editor sends.
 
 Later sources win: defaults, `lacuna.toml` in the working folder, `LACUNA_*` variables, initializationOptions and
-workspace/configuration, options of the command line.
+workspace/configuration, options of the command line. What could run code or write files counts only from the
+environment and the command line.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import BadRequest
@@ -22,8 +23,10 @@ from lacuna_inference.prompt.families import FAMILIES
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
 Level = Literal["debug", "info", "warning", "error"]
 FILE = Path("lacuna.toml")
-PROTECTED = frozenset({"trust_remote_code", "log_file"})
-"""A file or an editor's settings may come with a folder that somebody else wrote: they must not run or write things."""
+PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level"})
+"""A file or an editor's settings may come with a folder that somebody else wrote: it must not run or write things."""
+_OF_THE_EXTENSION = frozenset({"path"})
+"""Settings of the VS Code extension, which its client sends along."""
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 Channel = Literal["auto", "inline", "popup", "both"]
 
@@ -69,6 +72,9 @@ class Settings(BaseSettings):
         Path | None, Field(description="write the log there, not to stderr (command line and environment only)")
     ] = None
 
+    _pinned: frozenset[str] = PrivateAttr(frozenset())
+    """Names given on the command line: nothing that comes later changes them."""
+
     @field_validator("family")
     @classmethod
     def _known_family(cls, name: str) -> str:
@@ -110,13 +116,10 @@ class Settings(BaseSettings):
         complaints = []
         kept = self.model_dump()
         for name, value in values.items():
-            if name not in type(self).model_fields:
-                complaints.append(unknown(name))
+            if name in self._pinned | _OF_THE_EXTENSION or value is None:
                 continue
-            if name in PROTECTED:
-                complaints.append(f"The setting {name!r} counts only on the command line or in the environment.")
-                continue
-            if value is None:
+            if refusal := self._refusal(name, value):
+                complaints.append(refusal)
                 continue
             try:
                 type(self).__pydantic_validator__.validate_assignment(self.model_construct(**kept), name, value)
@@ -124,7 +127,18 @@ class Settings(BaseSettings):
                 complaints.append(_sentence(name, error))
             else:
                 kept[name] = value
-        return type(self).model_validate(kept), complaints
+        changed = type(self).model_validate(kept)
+        changed._pinned = self._pinned
+        return changed, complaints
+
+    def _refusal(self, name: str, value: Any) -> str | None:
+        """Why `name` may not be set by a file or an editor, or None when it may."""
+        if name not in type(self).model_fields:
+            return unknown(name)
+        runs_code = self.trust_remote_code and name in ("model", "revision")
+        if name in PROTECTED or runs_code or (name == "model" and str(value).startswith(("\\\\", "//"))):
+            return f"The setting {name!r} counts only on the command line or in the environment here."
+        return None
 
 
 def load(**options: Any) -> Settings:
@@ -143,6 +157,8 @@ def load_leniently(**options: Any) -> tuple[Settings, list[str]]:
     given = {name: value for name, value in options.items() if value is not None}
     try:
         settings = Settings(**given)
+    except SettingsError as error:
+        raise BadRequest(f"A LACUNA_ variable cannot be read: {error}.", "Mappings are written as JSON.") from error
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0]) if error.errors()[0]["loc"] else "setting"
         raise BadRequest(_sentence(name, error)) from error
@@ -150,7 +166,10 @@ def load_leniently(**options: Any) -> tuple[Settings, list[str]]:
         values = tomllib.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         return settings, [f"{FILE} cannot be read: {error}."]
-    return settings.changed({name: value for name, value in values.items() if name not in settings.model_fields_set})
+    settings._pinned = frozenset(settings.model_fields_set)
+    changed, complaints = settings.changed(values)
+    changed._pinned = frozenset(given)
+    return changed, complaints
 
 
 def unknown(name: str) -> str:

@@ -50,6 +50,14 @@ def test_the_example_is_printed_with_the_suggestion_in_place() -> None:
     assert b"\x1b" not in done.stdout + done.stderr
 
 
+def test_what_is_not_completed_is_printed_byte_by_byte() -> None:
+    source = "def f():\n\treturn <FILL>\n\x0c\n# 漢字📦\n"
+    printed = lacuna("complete", "-", stdin=source.encode()).stdout.decode()
+    before, after = source.split("<FILL>")
+    assert printed.startswith(before)
+    assert printed.endswith(after)
+
+
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 
 

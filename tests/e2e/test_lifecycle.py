@@ -79,7 +79,9 @@ def test_malformed_messages_are_answered_and_the_server_lives_on() -> None:
         client.send(b"this is no JSON")
         assert code(client.answer(None)) == PARSE_ERROR
         client.send(b"[1, 2]")
-        assert code(client.answer(None)) == PARSE_ERROR
+        assert code(client.answer(None)) == INVALID_REQUEST
+        client.send({"jsonrpc": "1.0", "id": 77, "method": "shutdown"})
+        assert code(client.answer(77)) == INVALID_REQUEST
         client.send(b"\xff\xfe")
         assert code(client.answer(None)) == PARSE_ERROR
         assert code(client.call("textDocument/completion", {"nonsense": True})) == INVALID_PARAMS
@@ -120,8 +122,13 @@ def test_one_client_over_tcp_and_a_second_is_turned_away() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with RawClient("--tcp", f"127.0.0.1:{port}") as server:
+        with connected(port, server) as browser:
+            browser.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+            assert browser.recv(1) == b""
         client = connected(port, server)
+        client.sendall(b"Content-Type: application/vscode-jsonrpc\r\n")
         with socket.create_connection(("127.0.0.1", port), 60) as second:
+            second.sendall(b"Content-Length: 2\r\n\r\n{}")
             assert second.recv(1) == b""
         params = {"processId": None, "rootUri": None, "capabilities": {}}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}).encode()

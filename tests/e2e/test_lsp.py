@@ -169,6 +169,18 @@ async def test_overlapping_requests_each_get_one_answer(client: LanguageClient) 
     close_document(client, URI)
 
 
+async def test_both_channels_at_once_do_not_replace_each_other(client: LanguageClient) -> None:
+    open_document(client, URI, TEXT)
+    type_text(client, URI, 3, 8, "self.height =")
+    params = types.CompletionParams(types.TextDocumentIdentifier(URI), types.Position(3, 21))
+    popup, grey = await asyncio.gather(
+        client.text_document_completion_async(params), inline(client, inline_params(URI, 3, 21))
+    )
+    assert isinstance(popup, types.CompletionList)
+    assert len(popup.items) == len(grey) == 1
+    close_document(client, URI)
+
+
 async def test_a_second_document_is_kept_apart(client: LanguageClient) -> None:
     open_document(client, URI, TEXT)
     open_document(client, OTHER, "📦 = '漢字'\nvalue = \n")

@@ -47,6 +47,13 @@ def test_greedy_tokens_equal_generate_with_reuse_and_rollback(model) -> None:  #
     assert store.reused == 0 + 5 + 2 + 3  # the last token of a prompt is always evaluated anew
 
 
+def test_a_full_sliding_window_is_recomputed_instead_of_cropped() -> None:
+    model = tiny_model("starcoder2", sliding_window=8)
+    store = PrefixStore(LibraryForward(model))
+    for prompt in (PROMPT, OTHER):
+        assert greedy(store, prompt, 8) == generated(model, prompt, 8)
+
+
 def test_logits_equal_a_full_forward_after_every_kind_of_step(model) -> None:  # type: ignore[no-untyped-def]
     forward = LibraryForward(model)
     held: list[int] = []

@@ -12,7 +12,7 @@ from lacuna_inference.errors import NotEnoughMemory
 from lacuna_inference.fake import FakeEngine
 from lacuna_server.core.service import Answer, Policy, complete
 from lacuna_server.core.trigger import stop_for
-from lacuna_server.core.trimming import Withheld, trim
+from lacuna_server.core.trimming import Withheld, loops, trim
 
 LINE = Stop(64, single_line=True)
 
@@ -56,10 +56,37 @@ def test_one_line_a_block_or_nothing(marked: str, stop: Stop | None) -> None:
         ("def f():\n    |\n    return total\n", "total = 1\n    return total", "total = 1"),
         ("def f():\n    |\n    y()\n    z()\n", "x()\n    y()\n    z()", "x()"),
         ("def f():\n    |\n", "a = 1\r\n    b = 2", "a = 1\n    b = 2"),
+        ("print(len(|))", "list(set(x))", "list(set(x))"),
+        ('d = {"k": [|]}', '{"x": [1]}', '{"x": [1]}'),
+        ('print("|")', 'hello, " + name + "', 'hello, " + name + "'),
+        ('print("|")', 'hello")', "hello"),
+        ('print(|end="")', "value", "value"),
+        ("return |x", "not ", "not "),
+        ("foo(|b)", "a, ", "a, "),
+        ("f(|)", "a, b) + c", "a, b"),
+        ("if foo(|):", "x) and y:", "x"),
+        ("f(|)", "')', x)", "')', x"),
+        ("def f():\n    |\n    return total\n", "return total", Withheld.REPEATS),
+        ("@decorator|\ndef f(): pass\n", "(1)\ndef f(): pass", "(1)"),
     ],
 )
 def test_trim(marked: str, answer: str, shown: str | Withheld) -> None:
     assert trim(answer, at_cursor(marked)) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "loop"),
+    [
+        ("_mutable" + "Mutable" * 12 + "Mut", True),
+        (", a, b" * 9, True),
+        ("x = 1\n" + "self.retry = []\n" * 5, True),
+        ("# " + "-" * 60, False),
+        ("[0, 1, 2, 3, 4]", False),
+        ("a = b = c = d", False),
+    ],
+)
+def test_a_model_that_lost_its_way(text: str, loop: bool) -> None:
+    assert loops(text) is loop
 
 
 def ask(engine: FakeEngine, marked: str = "x = |", invoked: bool = False) -> Answer:

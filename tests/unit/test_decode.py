@@ -38,6 +38,29 @@ def test_cancel_between_prefill_chunks_keeps_what_was_done() -> None:
     assert len(store.tokens) == len(forward.tokens) == 256
 
 
+def test_a_step_that_fails_half_way_is_cleared() -> None:
+    def fail(number: int) -> None:
+        if number == 2:
+            raise MemoryError
+
+    forward = ScriptedForward(4, lambda tokens: tokens[-1], on_step=fail)
+    store = PrefixStore(forward)
+    store.advance([1, 2], CancelToken())
+    with pytest.raises(MemoryError):
+        store.append(3)
+    store.clear()
+    assert int(store.advance([1, 2, 3], CancelToken()).argmax()) == 3
+    assert forward.tokens == [1, 2, 3]
+
+
+def test_an_empty_candidate_comes_last() -> None:
+    from lacuna_inference.api import Completion, Fill
+    from lacuna_inference.decode.answer import rank
+
+    empty, full = (Completion((Fill(t, StopReason.END_OF_HOLE, len(t), -1.0 if t else 0.0),)) for t in ("", "x"))
+    assert max((empty, full), key=rank) is full
+
+
 def test_greedy_takes_the_likeliest_that_is_allowed() -> None:
     logits = torch.tensor([1.0, 5.0, 4.0, 9.0])
     assert Chooser(Sampling(), banned=[1], known=3).choose(logits)[0] == 2

@@ -120,6 +120,28 @@ def test_an_unexpected_error_is_logged_and_serving_goes_on(caplog: pytest.LogCap
     engine.close()
 
 
+class Panic(BaseException):
+    """As a native library raises it: no Exception."""
+
+
+@pytest.mark.parametrize("while_loading", [True, False])
+def test_a_panic_leaves_nobody_waiting(while_loading: bool) -> None:
+    model = Model()
+
+    def panic(_: int) -> None:
+        raise Panic("lost")
+
+    engine = engine_with(model)
+    if not while_loading:
+        result(engine)
+    model.hook = panic
+    with pytest.raises(EngineUnavailable):
+        result(engine)
+    with pytest.raises(EngineUnavailable, match="Panic"):
+        result(engine)
+    assert engine.state.phase is Phase.FAILED
+
+
 class Blocked:
     """Holds the model in its next step until `release`."""
 

@@ -32,7 +32,7 @@ def test_a_long_prefix_is_cut_at_a_line_start_and_leaves_a_quarter_for_the_suffi
     assert prefix.endswith("line099\nhere")
     assert suffix.endswith("\n")
     assert 24 <= len(suffix) <= 44
-    assert len(prefix) + len(suffix) > 176 - 16
+    assert len(prefix) + len(suffix) > 176 - 16 - 16 - 8  # at most a step of the grid and a line are given away
 
 
 def test_the_suffix_takes_what_a_short_prefix_leaves() -> None:
@@ -58,13 +58,47 @@ def test_no_room_is_a_clear_error() -> None:
         plan(("a", "b"), None, STARCODER, 64, 60)
 
 
+def test_windows_stay_where_they_are_while_the_user_types() -> None:
+    starts, ends = set(), set()
+    for typed in range(12):
+        prefix, suffix = windows(LINES + "x" * typed, LINES)
+        starts.add(prefix[:8])
+        ends.add(suffix[-8:])
+    assert len(starts) <= 2
+    assert len(ends) <= 2
+
+
+def test_a_header_that_would_take_the_last_room_is_left_out() -> None:
+    ids = plan(("a", "b"), "x" * 60 + ".py" + "y" * 60, INCODER, 128, 64).ids
+    assert len(ids) + 64 <= 128
+    assert 64 in ids
+
+
+def test_nothing_before_the_cursor_is_a_prompt_too() -> None:
+    codegen = family_text("codegen")
+    assert plan(("",), None, codegen, 128, 16).ids == (codegen.begin_of_nothing,)
+
+
+def test_a_long_line_is_not_tokenised_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = 0
+
+    def encode(text: str) -> list[int]:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return [0] * len(text)
+
+    monkeypatch.setattr(STARCODER, "encode", encode)
+    plan(("x" * 100_000, "y"), None, STARCODER, 200, 20)
+    assert longest < 3000
+
+
 def test_no_text_is_a_clear_error() -> None:
     with pytest.raises(BadRequest, match="no text"):
         plan((), None, STARCODER, 64, 10)
 
 
 def test_holes_too_far_apart_are_a_clear_error() -> None:
-    with pytest.raises(BadRequest, match="too far apart"):
+    with pytest.raises(BadRequest, match="text between the holes"):
         plan(("a", LINES, "b"), None, INCODER, 200, 20)
 
 

@@ -51,6 +51,32 @@ def test_a_folder_s_file_cannot_make_code_run(monkeypatch: pytest.MonkeyPatch) -
     assert settings.load_leniently()[0].trust_remote_code
 
 
+def test_the_command_line_is_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("lacuna.toml").write_text("max_tokens = 5\ntop_p = 0.5\n")
+    monkeypatch.setenv("LACUNA_CONTEXT", "300")
+    loaded, _ = settings.load_leniently(max_tokens=7)
+    changed, complaints = loaded.changed({"max_tokens": 9, "top_p": 0.6, "context": 400, "path": "/bin/lacuna"})
+    assert (changed.max_tokens, changed.top_p, changed.context, complaints) == (7, 0.6, 400, [])
+    assert changed.changed({"max_tokens": 9})[0].max_tokens == 7
+
+
+@pytest.mark.parametrize("model", ["./evil", "Salesforce/codegen2"])
+def test_who_trusts_a_model_s_code_gets_no_other_model_from_a_folder(model: str) -> None:
+    trusting, _ = settings.load_leniently(trust_remote_code=True)
+    assert trusting.changed({"model": model})[0].model == "bundled"
+    assert Settings().changed({"model": model})[0].model == model
+
+
+def test_a_network_share_is_no_model_of_a_folder_s_settings() -> None:
+    assert Settings().changed({"model": "\\\\host\\share"})[0].model == "bundled"
+
+
+def test_a_mapping_that_is_no_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LACUNA_MAX_MEMORY", "10GiB")
+    with pytest.raises(BadRequest, match="written as JSON"):
+        settings.load()
+
+
 def test_an_editor_s_values_are_taken_one_by_one() -> None:
     changed, complaints = Settings().changed({"max_tokens": 5, "top_p": 7, "colour": "red", "context": None})
     assert (changed.max_tokens, changed.top_p, changed.context) == (5, 0.95, 2048)

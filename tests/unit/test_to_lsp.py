@@ -76,6 +76,11 @@ def test_several_lines_as_each_client_inserts_them(client: Client, text: str, sn
     assert (item.insert_text_format == types.InsertTextFormat.Snippet) is snippet
 
 
+def test_a_blank_after_a_word_stays_in_label_and_filter() -> None:
+    item = popup("if|", " x > 0:")
+    assert (item.label, item.filter_text, edit(item).new_text) == ("if x > 0:", "if x > 0:", "if x > 0:")
+
+
 def test_one_line_is_a_snippet_too_where_plain_text_is_cut_at_a_blank() -> None:
     assert edit(popup("x = |", "{a} b", Client(snippets=True))).new_text == "{a\\} b"
 

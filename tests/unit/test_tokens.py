@@ -52,6 +52,13 @@ def test_sentencepiece_keeps_leading_blanks_and_adds_none_to_the_suffix() -> Non
     assert text.decode([3]) == "b"
 
 
+def test_a_sentinel_in_the_text_brings_no_blank_with_it() -> None:
+    text = TokenText(_sentencepiece(["<s>", *by_name("codellama").sentinels[1:]]), by_name("codellama"))
+    whole = text.decode(text.encode("a<s>b"))
+    assert "▁" not in whole.strip()
+    assert whole.count(" ") == 1
+
+
 def test_banned_are_all_special_tokens_but_the_ends() -> None:
     text = TokenText(
         byte_tokenizer(["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"]), by_name("starcoder")

@@ -28,7 +28,7 @@ def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, 
         candidate = Completion(fills)
         if all(_texts(candidate) != _texts(other) for other in candidates):
             candidates.append(candidate)
-    candidates.sort(key=_mean_logprob, reverse=True)
+    candidates.sort(key=rank, reverse=True)
     counters = Counters(
         prompt_tokens=prompt_tokens,
         reused_tokens=store.reused - reused,
@@ -70,5 +70,8 @@ def _texts(candidate: Completion) -> tuple[str, ...]:
     return tuple(fill.text for fill in candidate.fills)
 
 
-def _mean_logprob(candidate: Completion) -> float:
+def rank(candidate: Completion) -> float:
+    """Mean log-probability of a candidate's fills; one without any text comes last."""
+    if not any(fill.text for fill in candidate.fills):
+        return -float("inf")
     return sum(fill.mean_logprob for fill in candidate.fills) / len(candidate.fills)

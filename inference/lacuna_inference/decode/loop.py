@@ -46,7 +46,7 @@ class Decoder:
                 ids += plan.between[number - 1]
             logits = self.store.advance(ids, cancel)
             fill, tokens = self._one_hole(logits, len(ids), stop, chooser, cancel, clock)
-            ids += tokens
+            ids += tokens if self.text.decode(tokens) == fill.text else self.text.encode(fill.text)
             fills.append(fill)
         return tuple(fills)
 

@@ -24,8 +24,9 @@ class Forward(Protocol):
         """Appends `ids` to the cache; logits [vocabulary] after the last of them."""
         ...
 
-    def rollback(self, length: int) -> None:
-        """Forgets everything behind the first `length` tokens."""
+    def rollback(self, length: int) -> int:
+        """Forgets everything behind the first `length` tokens, or more; how many it kept."""
+        ...
 
 
 class PrefixStore:
@@ -45,12 +46,13 @@ class PrefixStore:
     def advance(self, ids: Sequence[int], cancel: CancelToken) -> Tensor:
         """Makes the cache hold exactly `ids` and returns the logits after the last; [vocabulary].
 
-        At least one token is evaluated, because the logits of held tokens are not kept. After RequestCancelled the
-        chunks that were done stay in the cache.
+        `ids` must not be empty; at least one token is evaluated, because the logits of held tokens are not kept.
+        After RequestCancelled the chunks that were done stay in the cache.
         """
-        reused = min(self._common(ids), len(ids) - 1)
-        self.rollback(reused)
-        self.reused += reused
+        if not ids:
+            raise ValueError("a prompt holds at least one token")
+        self.rollback(min(self._common(ids), len(ids) - 1))
+        self.reused += len(self._tokens)
         while True:
             if cancel.cancelled:
                 raise RequestCancelled
@@ -64,10 +66,9 @@ class PrefixStore:
         return self._step([token])
 
     def rollback(self, length: int) -> None:
-        """Keeps the first `length` tokens."""
+        """Keeps at most the first `length` tokens."""
         if length < len(self._tokens):
-            self._forward.rollback(length)
-            del self._tokens[length:]
+            del self._tokens[self._forward.rollback(length) :]
 
     def clear(self) -> None:
         """Forgets everything, also after a step that failed half way."""

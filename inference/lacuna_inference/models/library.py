@@ -42,9 +42,17 @@ class LibraryForward:
         logits: Tensor = output.logits[0, -1]
         return logits
 
-    def rollback(self, length: int) -> None:
-        """Forgets everything behind the first `length` tokens."""
+    def rollback(self, length: int) -> int:
+        """Forgets everything behind the first `length` tokens; how many it kept.
+
+        Caches with a full sliding window or a recurrent state cannot be cropped: then nothing is kept.
+        """
+        surplus = self.held - length
+        if length > 0 and surplus > 0:
+            try:
+                self._cache.crop(-surplus)
+            except (RuntimeError, ValueError, NotImplementedError):
+                length = 0
         if length <= 0:
             self._cache = DynamicCache(config=self._model.config)
-        elif (surplus := self.held - length) > 0:
-            self._cache.crop(-surplus)
+        return self.held

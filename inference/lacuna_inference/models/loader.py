@@ -102,7 +102,9 @@ def choose_family(folder: ModelFolder, tokenizer: Tokenizer, wanted: str | None)
     """The family that the user named, or the one that tokenizer and config show; else left to right."""
     if wanted and wanted != "auto":
         return by_name(wanted)
-    name = f"{folder.name} {folder.config.get('_name_or_path', '')} {folder.path.name}".lower()
+    # not the whole path: a folder above the model says nothing of it
+    own_name = "/".join(folder.name.replace("\\", "/").split("/")[-2:])
+    name = f"{own_name} {folder.config.get('_name_or_path', '')} {folder.path.name}".lower()
     traits = Traits(str(folder.config.get("model_type", "")), name)
     family = recognise(tokenizer.get_vocab(with_added_tokens=True), traits)
     return by_name("plain") if family is None else family
@@ -135,7 +137,9 @@ def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
     try:
         loaded = AutoTokenizer.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
     except (OSError, ValueError, ImportError) as error:
-        raise ModelUnusable(f"The tokenizer in {folder.path} cannot be read: {_first_line(error)}.") from error
+        raise ModelUnusable(
+            f"The tokenizer in {folder.path} cannot be read: {_first_line(error)}.", "Fetch the model again."
+        ) from error
     backend = getattr(loaded, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise ModelUnusable(f"The tokenizer in {folder.path} has no fast form.", "Add a tokenizer.json to the folder.")
@@ -194,4 +198,6 @@ def _unusable(folder: ModelFolder, error: Exception) -> ModelUnusable:
             f"{folder.name} brings its own code, which Lacuna does not run unasked.",
             "If you trust it: --trust-remote-code.",
         )
-    return ModelUnusable(f"{folder.name} cannot be loaded: {_first_line(error)}")
+    return ModelUnusable(
+        f"{folder.name} cannot be loaded: {_first_line(error)}.", "Run: lacuna doctor, or fetch it again."
+    )

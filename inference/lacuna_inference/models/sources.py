@@ -59,14 +59,21 @@ def folder_of(name: str, revision: str | None = None) -> Path:
     """The folder of `name`, whatever it holds. Raises ModelNotFound."""
     if name == BUNDLED:
         return bundled_folder()
+    hub_shaped = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    if hub_shaped and (cached := _cached(name, revision)):
+        return cached  # first, so that a folder that happens to be called so cannot take a model's place
     path = Path(name).expanduser()
     if path.is_dir():
         return path
     if path.exists():
         raise ModelNotFound(f"{name} is a file; a model is a folder with config.json.", "Name its folder.")
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not hub_shaped:
         raise ModelNotFound(f"There is no folder {name}.", f"Name a model folder, a hub id, or {BUNDLED!r}.")
-    return _cached(name, revision)
+    at = f" --revision {revision}" if revision else ""
+    raise ModelNotFound(
+        f"{name} is not on this disk, and Lacuna does not look on the network by itself.",
+        f"Run: lacuna models fetch {name}{at}",
+    )
 
 
 def inspect(name: str, path: Path) -> ModelFolder:
@@ -107,7 +114,8 @@ def cached_models() -> list[tuple[str, Path, int]]:
     return sorted(models)
 
 
-def _cached(hub_id: str, revision: str | None) -> Path:
+def _cached(hub_id: str, revision: str | None) -> Path | None:
+    """The snapshot of a hub model in the local cache, or None."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -115,20 +123,17 @@ def _cached(hub_id: str, revision: str | None) -> Path:
         # the pattern, because a snapshot counts as incomplete when files are missing that nobody wanted
         patterns = ["config.json"]
         return Path(snapshot_download(hub_id, revision=revision, local_files_only=True, allow_patterns=patterns))
-    except HFValidationError as error:
-        raise ModelNotFound(f"{hub_id!r} is neither a folder nor a hub id.", "Check the spelling.") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        at = f" at revision {revision}" if revision else ""
-        raise ModelNotFound(
-            f"{hub_id}{at} is not on this disk, and Lacuna does not look on the network by itself.",
-            f"Run: lacuna models fetch {hub_id}{f' --revision {revision}' if revision else ''}",
-        ) from error
+    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError):
+        return None
 
 
 def _require_weights(folder: ModelFolder) -> None:
     index = folder.path / "model.safetensors.index.json"
     if index.is_file():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        try:
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelUnusable(f"{index} cannot be read.", "Fetch the model again.") from error
         missing = sorted(shard for shard in shards if not (folder.path / shard).is_file())
         if missing:
             raise ModelUnusable(

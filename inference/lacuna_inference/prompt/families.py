@@ -96,7 +96,7 @@ FAMILIES: tuple[Family, ...] = (
         "lacuna", "the bundled model",
         ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", "<|mask:0|>", HEADER, PREFIX),
         ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        models=("llama",), header=_lacuna_header, mask=_causal_mask,
+        models=("llama",), header=_lacuna_header,
     ),
     Family(
         "incoder", "InCoder 1B, 6B", _CAUSAL_MASKING, ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
@@ -135,7 +135,10 @@ FAMILIES: tuple[Family, ...] = (
     Family("stablecode", "Stable Code 3B", _PSM, ("<|endoftext|>",), context=16_384, models=("stablelm",)),
     Family(
         "starcoder", "StarCoder, StarCoderBase 1B to 15B", _PSM, ("<|endoftext|>",), context=8192,
-        models=("gpt_bigcode", "llama"),
+        models=("gpt_bigcode",),
+    ),
+    Family(
+        "codeqwen", "CodeQwen1.5 7B", _PSM, ("<|endoftext|>",), context=65_536, models=("qwen2",), names=("codeqwen",),
     ),
     Family(
         "codellama", "CodeLlama 7B, 13B, 70B base",

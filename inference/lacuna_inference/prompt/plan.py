@@ -11,6 +11,8 @@ from lacuna_inference.prompt.tokens import TokenText
 
 SUFFIX_SHARE = 4
 """The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""
+STEPS = 8
+"""The windows move in steps of this part of the room, not with every token."""
 _CHARACTERS_PER_TOKEN = 6
 MINIMUM_ROOM = 16
 
@@ -34,14 +36,9 @@ def plan(parts: tuple[str, ...], path: str | None, text: TokenText, context: int
     Raises BadRequest when there is no part, or when the context leaves no room for the text.
     """
     if not parts:
-        raise BadRequest("The request holds no text.")
+        raise BadRequest("The request holds no text.", "Send the text before the cursor.")
     holes = max(1, len(parts) - 1)
     room = context - holes * (max_tokens + 1)
-    if room < MINIMUM_ROOM:
-        raise BadRequest(
-            f"{holes} x {max_tokens} new tokens leave no room for the text in a context of {context} tokens.",
-            "Ask for fewer tokens, or choose a model with a longer context.",
-        )
     if len(parts) == 1 or text.family.infill is None:
         return _left_to_right(parts[0], path, text, room)
     if len(parts) == 2:
@@ -55,17 +52,16 @@ def fills_together(family: Family) -> bool:
 
 
 def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) -> Plan:
-    begin = [text.sentinel(text.family.begin)] if text.family.begin else []
-    header = _header(path, text)
-    ids = _last_tokens(prefix, room - len(begin) - len(header), text.encode)
-    return Plan((*begin, *header, *ids))
+    header, room = _header(path, text, room - len(text.begin) - 1)
+    ids = (*text.begin, *header, *_last_tokens(prefix, room, text.encode))
+    return Plan(ids or (text.begin_of_nothing,))
 
 
 def _one_hole(prefix: str, suffix: str, path: str | None, text: TokenText, room: int) -> Plan:
     layout = text.family.infill or ()
-    header = _header(path, text) if Part.HEADER in layout else []
     fixed = sum(isinstance(piece, str) for piece in layout)
-    before, after = _windows(prefix, suffix, room - fixed - len(header), text)
+    header, room = _header(path if Part.HEADER in layout else None, text, room - fixed)
+    before, after = _windows(prefix, suffix, room, text)
     filled = {Part.HEADER: header, Part.PREFIX: before, Part.SUFFIX: after}
     ids: list[int] = []
     for piece in layout:
@@ -80,11 +76,8 @@ def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, ro
         raise BadRequest(f"The prompt family {text.family.name!r} fills one hole at a time.")
     masks = [text.sentinel(mask(i)) for i in range(len(parts))]
     end = text.sentinel(text.family.ends[0])
-    header = _header(path, text)
     inner = [text.encode(part) for part in parts[1:-1]]
-    room -= 2 + len(header) + len(parts) + sum(map(len, inner))
-    if room < MINIMUM_ROOM:
-        raise BadRequest("The holes stand too far apart for the model's context.", "Fill them one at a time.")
+    header, room = _header(path, text, room - 2 - len(parts) - sum(map(len, inner)))
     before, after = _windows(parts[0], parts[-1], room, text)
     ids = [text.sentinel(begin), *header, *before]
     for number, tokens in enumerate([*inner, after]):
@@ -93,48 +86,73 @@ def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, ro
     return Plan(tuple(ids), tuple((end, masks[i]) for i in range(1, len(parts) - 1)))
 
 
-def _header(path: str | None, text: TokenText) -> list[int]:
-    return text.encode(text.family.header(path)) if text.family.header else []
+def _header(path: str | None, text: TokenText, room: int) -> tuple[list[int], int]:
+    """The header's tokens and the room that is left for text; no header when it would take the last room.
+
+    Raises BadRequest when there is no room for text at all.
+    """
+    if room < MINIMUM_ROOM:
+        raise BadRequest(
+            "The answer's tokens and the text between the holes leave no room in the model's context.",
+            "Ask for fewer tokens or holes, or choose a model with a longer context.",
+        )
+    header = text.encode(text.family.header(path)) if text.family.header else []
+    return (header, room - len(header)) if room - len(header) >= MINIMUM_ROOM else ([], room)
 
 
 def _windows(prefix: str, suffix: str, room: int, text: TokenText) -> tuple[list[int], list[int]]:
-    """Tokens of the end of `prefix` and of the beginning of `suffix`, together at most `room`, prefix first."""
+    """Tokens of the end of `prefix` and of the beginning of `suffix`, together at most `room`, prefix first.
+
+    The suffix's share changes in steps, so that its end stays where it is while the user types.
+    """
+    step = max(1, room // STEPS)
     before = _last_tokens(prefix, room, text.encode)
-    after = _first_tokens(suffix, max(room - len(before), room // SUFFIX_SHARE), text.encode_bare)
+    share = max((room - len(before)) // step * step, room // SUFFIX_SHARE)
+    after = _first_tokens(suffix, share, text.encode_bare)
     if len(before) + len(after) > room:
         before = _last_tokens(prefix, room - len(after), text.encode)
     return before, after
 
 
 def _last_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> list[int]:
-    """Tokens of the longest end of `text` that fits and begins at a line start; of any end when no line fits."""
-    size = room * _CHARACTERS_PER_TOKEN
-    while True:
-        window = text if size >= len(text) else text[text.find("\n", len(text) - size) + 1 :]
-        ids = encode(window)
-        if len(ids) > room or size >= len(text):
-            break
-        size *= 2
+    """Tokens of a long end of `text` that fits and begins at a line start; of any end when no line fits.
+
+    The beginning is chosen on a grid over the text, so that it stays while the user types, and with it the KV cache.
+    """
+    start, ids = 0, encode(text[-room * _CHARACTERS_PER_TOKEN :])
+    if len(text) > room * _CHARACTERS_PER_TOKEN:
+        start, ids = _grown(text, room, encode, ids)
+    step = max(1, (len(text) - start) * room // max(1, len(ids)) // STEPS)
+    grid = 1 << (step.bit_length() - 1)  # a power of two: the measured length of a token varies, the grid must not
     while len(ids) > room:
-        # about as many characters too many as the surplus tokens are long; then on to the next line start
-        surplus = max(1, len(window) * (len(ids) - room) // len(ids))
-        line_start = window.find("\n", surplus - 1) + 1
-        if line_start == 0 or line_start >= len(window):
+        window = len(text) - start
+        surplus = max(1, window * (len(ids) - room) // len(ids))
+        start = min(-(-(start + surplus) // grid) * grid, len(text) - 1)
+        line_start = text.find("\n", max(0, start - 1)) + 1
+        if line_start == 0 or line_start >= len(text):
             return ids[len(ids) - room :]
-        window = window[line_start:]
-        ids = encode(window)
+        start = line_start
+        ids = encode(text[start:])
     return ids
+
+
+def _grown(text: str, room: int, encode: Callable[[str], list[int]], ids: list[int]) -> tuple[int, list[int]]:
+    """Start and tokens of an end of `text` that holds at least `room` tokens, or of all of it."""
+    size = room * _CHARACTERS_PER_TOKEN
+    while len(ids) <= room and size < len(text):
+        size *= 2
+        ids = encode(text[-size:])
+    return max(0, len(text) - size), ids
 
 
 def _first_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> list[int]:
     """Tokens of the longest beginning of `text` that fits and ends at a line start; of any when no line fits."""
     size = room * _CHARACTERS_PER_TOKEN
-    while True:
-        window = text if size >= len(text) else text[: text.rfind("\n", 0, size) + 1 or size]
-        ids = encode(window)
-        if len(ids) > room or size >= len(text):
-            break
+    ids = encode(text[:size])
+    while len(ids) <= room and size < len(text):
         size *= 2
+        ids = encode(text[:size])
+    window = text[:size]
     while len(ids) > room:
         surplus = max(1, len(window) * (len(ids) - room) // len(ids))
         line_end = window.rfind("\n", 0, len(window) - surplus) + 1

@@ -30,13 +30,20 @@ class TokenText:
         self._ids = {sentinel: _single(tokenizer, family, sentinel) for sentinel in family.sentinels}
         known = [tokenizer.token_to_id(end) for end in family.ends]
         self.ends = frozenset(i for i in [*known, *(() if family.ends else extra_ends)] if i is not None)
+        self.begin = self._begin()
         special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-        self.banned = frozenset((special | set(self._ids.values())) - self.ends)
+        masks = {i for name in self._mask_names() if (i := tokenizer.token_to_id(name)) is not None}
+        self.banned = frozenset((special | masks | set(self._ids.values())) - self.ends)
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
         self.size = tokenizer.get_vocab_size(with_added_tokens=True)
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
+
+    @property
+    def begin_of_nothing(self) -> int:
+        """What stands before an empty text: a model cannot be asked without a token."""
+        return min(self.ends, default=self._anchor)
 
     def sentinel(self, text: str) -> int:
         """The id of a sentinel of the family. Raises ModelUnusable when it is not one token."""
@@ -45,17 +52,15 @@ class TokenText:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ordinary text; no special token is added or recognised."""
-        ids: list[int] = []
-        for piece in self._without_sentinels(text):
-            ids += self._tokenizer.encode(piece, add_special_tokens=False).ids
+        first, *others = self._without_sentinels(text)
+        ids = self._raw(first)
+        for piece in others:
+            ids += self._bare(piece)
         return ids
 
     def encode_bare(self, text: str) -> list[int]:
         """As `encode`, without the blank that sentencepiece puts before a text."""
-        if not self.family.text_begins_bare:
-            return self.encode(text)
-        dummy = self.encode("\n")
-        return self.encode("\n" + text)[len(dummy) :]
+        return [token for piece in self._without_sentinels(text) for token in self._bare(piece)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.
@@ -64,6 +69,15 @@ class TokenText:
         """
         text = self._plain_decode([self._anchor, *ids])
         return text[len(self._anchor_text) :].rstrip(_REPLACEMENT)
+
+    def _raw(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def _bare(self, text: str) -> list[int]:
+        """Ids of `text` inside a text: sentencepiece puts its blank before the dummy line end instead."""
+        if not self.family.text_begins_bare:
+            return self._raw(text)
+        return self._raw("\n" + text)[len(self._raw("\n")) :]
 
     def _plain_decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
@@ -76,14 +90,22 @@ class TokenText:
             start = match.start() + 1
         yield text[start:]
 
+    def _begin(self) -> tuple[int, ...]:
+        """What stands before a left-to-right text; for models of no known family what their tokenizer puts there."""
+        if self.family.begin:
+            return (self._ids[self.family.begin],)
+        if self.family.name != "plain":
+            return ()
+        whole, text = self._tokenizer.encode("a", add_special_tokens=True).ids, self._raw("a")
+        return tuple(whole[: next((n for n, i in enumerate(whole) if i == text[0]), 0)]) if text else ()
+
     def _mask_names(self) -> set[str]:
         mask = self.family.mask
         return {mask(i) for i in range(256)} if mask else set()
 
     def _ordinary_token(self) -> int:
         for text in ("a", "=", "x"):
-            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
-            if ids:
+            if ids := self._raw(text):
                 return ids[-1]
         return 0
 

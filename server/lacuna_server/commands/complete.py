@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from rich.text import Text
@@ -69,9 +70,12 @@ def offset_at(text: str, at: str) -> int:
     line, column = int(line_text), int(column_text)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not 1 <= line <= len(lines):
-        raise BadRequest(f"Line {line} is outside the text, which has {len(lines)} lines.")
+        raise BadRequest(f"Line {line} is outside the text, which has {len(lines)} lines.", "Check --at LINE:COLUMN.")
     if not 1 <= column <= len(lines[line - 1]) + 1:
-        raise BadRequest(f"Column {column} is outside line {line}, which has {len(lines[line - 1])} characters.")
+        known = len(lines[line - 1])
+        raise BadRequest(
+            f"Column {column} is outside line {line}, which has {known} characters.", "Check --at LINE:COLUMN."
+        )
     return sum(len(other) + 1 for other in lines[: line - 1]) + column - 1
 
 
@@ -114,13 +118,13 @@ def _several(engine: ModelEngine, policy: service.Policy, parts: list[str], path
 def _print(outcome: Outcome) -> None:
     """The code with the suggestion in place: all of it into a pipe, its surroundings on a terminal."""
     if not outcome.candidates:
-        stdout.print(_filled(outcome.parts, (), shorten=stdout.is_terminal), end="")
+        _write(outcome, ())
         stderr.print(f"nothing to suggest here ({outcome.withheld or 'empty'})")
         return
     for number, fills in enumerate(outcome.candidates):
         if number:
             stderr.print(f"--- candidate {number + 1}")
-        stdout.print(_filled(outcome.parts, fills, shorten=stdout.is_terminal), end="")
+        _write(outcome, fills)
     counters = outcome.counters
     speed = counters.generated_tokens / counters.total_s if counters.total_s else 0.0
     stderr.print(
@@ -128,19 +132,28 @@ def _print(outcome: Outcome) -> None:
     )
 
 
-def _filled(parts: list[str], fills: tuple[str, ...], shorten: bool) -> Text:
-    shown = Text()
-    for number, part in enumerate(parts):
-        if shorten and number == 0:
-            part = "\n".join(part.split("\n")[-_SHOWN_LINES:])
-        if shorten and number == len(parts) - 1:
-            part = "\n".join(part.split("\n")[:_SHOWN_LINES])
-        shown.append(part)
-        if number < len(fills):
-            shown.append(fills[number], style=_SUGGESTION)
-    if not shown.plain.endswith("\n"):
-        shown.append("\n")
-    return shown
+def _write(outcome: Outcome, fills: tuple[str, ...]) -> None:
+    """Coloured and shortened on a terminal; else byte by byte, because rich changes tabs and control characters."""
+    if stdout.is_terminal:
+        stdout.print(_coloured(outcome.parts, fills), end="")
+        return
+    texts = [text for pair in zip_longest(outcome.parts, fills, fillvalue="") for text in pair]
+    sys.stdout.buffer.write(_ended("".join(texts)).encode())
+    sys.stdout.buffer.flush()
+
+
+def _coloured(parts: list[str], fills: tuple[str, ...]) -> Text:
+    """The lines around the holes, with the fills in colour."""
+    first = "\n".join(parts[0].split("\n")[-_SHOWN_LINES:])
+    last = "\n".join(parts[-1].split("\n")[:_SHOWN_LINES])
+    shown = Text(first)
+    for fill, part in zip(fills, [*parts[1:-1], _ended(last)], strict=False):
+        shown.append(fill, style=_SUGGESTION).append(part)
+    return shown if fills else Text(first + _ended(last))
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
 
 
 def _print_json(outcome: Outcome) -> None:
@@ -150,4 +163,4 @@ def _print_json(outcome: Outcome) -> None:
         "model": outcome.model,
         "counters": asdict(outcome.counters),
     }
-    print(json.dumps(content, indent=2, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(content, indent=2))  # noqa: T201

@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.table import Table
 
 from lacuna_inference.api import BUNDLED
-from lacuna_inference.errors import BadRequest
 from lacuna_server.commands.show import progress, stderr, stdout
 from lacuna_server.settings import Settings
 
@@ -68,8 +67,6 @@ def convert(name: str, dtype_name: str | None, revision: str | None) -> None:
     from lacuna_inference.models import loader, sources
 
     folder = sources.folder_of(name, revision)
-    if not folder.is_dir():
-        raise BadRequest(f"{name} is no folder.")
     dtype = loader.dtype_named(dtype_name) if dtype_name else None
     with progress(f"converting {name}") as bar:
         task = bar.task_ids[0]

@@ -10,14 +10,16 @@ from lacuna_inference.api import (
     Completions,
     Counters,
     Engine,
+    Fill,
     Phase,
     Request,
     Sampling,
+    StopReason,
 )
 from lacuna_inference.errors import LacunaError, RequestCancelled
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.core.trigger import stop_for
-from lacuna_server.core.trimming import Withheld, trim
+from lacuna_server.core.trimming import Withheld, loops, trim
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,16 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
 
 def answer_from(completions: Completions, snapshot: Snapshot) -> Answer:
     """What of the engine's candidates is worth showing."""
-    outcomes = [trim(candidate.text, snapshot) for candidate in completions.candidates]
+    outcomes = [_outcome(candidate.fills[0], snapshot) for candidate in completions.candidates]
     shown = tuple(dict.fromkeys(o for o in outcomes if not isinstance(o, Withheld)))
     reason = None if shown else next((o for o in outcomes if isinstance(o, Withheld)), Withheld.EMPTY)
     return Answer(shown, reason, completions.counters, completions.model)
+
+
+def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
+    if fill.reason is StopReason.MAX_TOKENS and loops(fill.text):
+        return Withheld.LOOP
+    return trim(fill.text, snapshot)
 
 
 def _lf(text: str) -> str:

@@ -1,10 +1,15 @@
-"""Cuts an answer to what should stand at the cursor: no repetition of the text that follows, no trailing blanks."""
+"""Cuts an answer to what should stand at the cursor: no repetition of the text that follows, brackets that balance."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from lacuna_server.core.snapshot import Snapshot
+
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+_LOOP = re.compile(r"(?=.{0,60}\w)(.{2,60}?)\1{3,}.{0,60}$", re.DOTALL)
+_QUOTES = "\"'"
 
 
 class Withheld(StrEnum):
@@ -14,6 +19,8 @@ class Withheld(StrEnum):
     """The model had nothing to add."""
     REPEATS = "repeats"
     """The answer only repeated the text that follows the cursor."""
+    LOOP = "loop"
+    """The model repeated itself until it was stopped."""
     INSIDE_WORD = "inside-word"
     """The cursor stands inside a word."""
     LOADING = "loading"
@@ -29,47 +36,72 @@ def trim(text: str, snapshot: Snapshot) -> str | Withheld:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         return Withheld.EMPTY
-    suffix = snapshot.suffix.replace("\r\n", "\n").replace("\r", "\n")
-    text = _without_following_lines(text, suffix)
-    text = _without_overlap(text, snapshot.line_after)
-    text = text.rstrip()
+    after = snapshot.line_after.rstrip()
+    text = _without_following_lines(text, snapshot)
+    if after:
+        text = _without_overlap(_without_stray_closer(text, after), after)
+    # a blank before text that goes on in the line is part of the code
+    text = text.rstrip("\n") if after else text.rstrip()
     return text if text.strip() else Withheld.REPEATS
 
 
-def _without_following_lines(text: str, suffix: str) -> str:
-    """Cuts where two lines of the answer are the first two lines that stand below the cursor anyway."""
+def loops(text: str) -> bool:
+    """Whether `text` ends in the same words over and over, as a model does that has lost its way."""
+    return _LOOP.search(text) is not None
+
+
+def _without_following_lines(text: str, snapshot: Snapshot) -> str:
+    """Cuts where the answer goes on with the lines that stand below the cursor anyway.
+
+    Two lines must agree, or one when the answer ends with it. The answer's first line counts on an empty line only.
+    """
+    suffix = snapshot.suffix.replace("\r\n", "\n").replace("\r", "\n")
     below = [line.rstrip() for line in suffix.split("\n")[1:] if line.strip()][:2]
-    lines = text.split("\n")
-    if not below or len("".join(below)) < 4:
+    if len("".join(below)) < 4:
         return text
-    kept = [line.rstrip() for line in lines]
-    for number in range(1, len(lines)):
-        following = [line for line in kept[number:] if line.strip()][: len(below)]
-        if (
-            following
-            and following == below[: len(following)]
-            and (len(following) == len(below) or number == len(lines) - 1)
-        ):
+    lines = text.split("\n")
+    compared = [snapshot.line_before + lines[0], *lines[1:]]
+    for number in range(1 if snapshot.line_before.strip() else 0, len(lines)):
+        following = [line.rstrip() for line in compared[number:] if line.strip()]
+        if following and following[:2] == below[: len(following)]:
             return "\n".join(lines[:number])
     return text
 
 
-def _without_overlap(text: str, after: str) -> str:
-    """Cuts the longest end of the answer's last line that the rest of the cursor's line repeats.
-
-    A closing sign alone is left in place unless it would stand twice: `f(x` before `)` may be completed to `f(x)`,
-    so the overlap is only cut when the brackets of the answer do not need it.
-    """
-    after = after.rstrip()
-    if not after.strip():
+def _without_stray_closer(text: str, after: str) -> str:
+    """Cuts before the first closing bracket that the answer did not open and that the line brings itself."""
+    closer = after.lstrip()[0]
+    if closer not in _PAIRS:
         return text
+    depth, quote = 0, ""
+    for place, sign in enumerate(text):
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in _QUOTES:
+            quote = sign
+        elif sign in _PAIRS.values():
+            depth += 1
+        elif sign in _PAIRS:
+            if depth == 0 and sign == closer:
+                return text[:place]
+            depth -= 1
+    return text
+
+
+def _without_overlap(text: str, after: str) -> str:
+    """Cuts the longest end of the answer that the rest of the cursor's line repeats, if what is kept is balanced.
+
+    One letter of several signs is no overlap: `value` before `end=` does not end with `e` by repetition.
+    """
     for length in range(min(len(text), len(after)), 0, -1):
-        if text.endswith(after[:length]) and (length > 1 or not _needed(text, after[0])):
+        word = length == 1 < len(after) and (after[0].isalnum() or after[0] == "_")
+        if text.endswith(after[:length]) and not word and _balanced(text[: len(text) - length]):
             return text[: len(text) - length]
     return text
 
 
-def _needed(text: str, closer: str) -> bool:
-    """Whether the last closing bracket of `text` closes one that `text` opened itself."""
-    opener = {")": "(", "]": "[", "}": "{"}.get(closer)
-    return opener is not None and text.count(opener) >= text.count(closer)
+def _balanced(text: str) -> bool:
+    """Whether `text` leaves no bracket and no quote open."""
+    return all(text.count(opener) <= text.count(closer) for closer, opener in _PAIRS.items()) and all(
+        text.count(quote) % 2 == 0 for quote in _QUOTES
+    )

@@ -104,15 +104,17 @@ async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
     stop = threading.Event()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if server.protocol.writer is not None:
-            writer.close()
+        first = await reader.readline()
+        if server.protocol.writer is not None or not first.lower().startswith(b"content-"):
+            writer.close()  # a second client, or a web page that tries its luck with HTTP
             return
         server.protocol.set_writer(writer)
         try:
-            await run_async(stop, reader, server.protocol, logger, server.report_server_error)
+            await run_async(stop, _Reader(first, reader), server.protocol, logger, server.report_server_error)
         except (SystemExit, asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            writer.close()
             done.set()
 
     listener = await asyncio.start_server(connected, host, port)
@@ -120,3 +122,18 @@ async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
         where = listener.sockets[0].getsockname()
         logger.info("Listening on %s:%s.", where[0], where[1])
         await done.wait()
+
+
+class _Reader:
+    """A stream whose first line was read already."""
+
+    def __init__(self, first: bytes, reader: asyncio.StreamReader) -> None:
+        self._first = first
+        self._reader = reader
+
+    async def readline(self) -> bytes:
+        first, self._first = self._first, b""
+        return first or await self._reader.readline()
+
+    async def readexactly(self, n: int) -> bytes:
+        return await self._reader.readexactly(n)

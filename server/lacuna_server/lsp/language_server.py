@@ -5,12 +5,13 @@ The text of documents is kept by `documents.py`; pygls's own workspace stays emp
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Generator
 from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
+from pygls.exceptions import JsonRpcException, JsonRpcMethodNotFound
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
@@ -19,6 +20,8 @@ from lacuna_server.lsp import capabilities
 from lacuna_server.lsp.session import Session
 
 logger = logging.getLogger(__name__)
+_SETTLED = object()
+"""Stands for a message that was answered or left out while it was read."""
 
 
 class LacunaProtocol(LanguageServerProtocol):
@@ -29,10 +32,9 @@ class LacunaProtocol(LanguageServerProtocol):
     def __init__(self, server: LacunaServer, converter: Any) -> None:
         super().__init__(server, converter)
         self._initialized = False
-        self._include_headers = True
 
     def structure_message(self, data: dict[str, Any]) -> Any:
-        """As pygls does, but a request that does not parse is answered."""
+        """As pygls does, but a request that does not parse is answered and a notification is logged."""
         if not {"method", "result", "error"} & data.keys():
             return data
         try:
@@ -40,20 +42,25 @@ class LacunaProtocol(LanguageServerProtocol):
         except JsonRpcException:
             if "id" in data and "method" in data:
                 self._refuse(data["id"], types.ErrorCodes.InvalidParams, "The parameters do not fit the method.")
-            return None
+            else:
+                logger.error("A %s message does not parse and was left out.", str(data.get("method"))[:80])
+            return _SETTLED
 
     def handle_message(self, message: Any) -> None:
         """Refuses what may not come at this point of the life cycle, and passes on the rest."""
-        method = getattr(message, "method", None)
-        if message is None or (refused := self._refusal(method)) is None:
-            if message is not None:
-                super().handle_message(message)
+        if message is _SETTLED:
+            return
+        if getattr(message, "jsonrpc", None) != self.VERSION:
+            identity = message.get("id") if isinstance(message, dict) else getattr(message, "id", None)
+            self._refuse(identity, types.ErrorCodes.InvalidRequest, "The message is not a JSON-RPC 2.0 object.")
+        elif (refused := self._refusal(getattr(message, "method", None))) is None:
+            super().handle_message(message)
         elif (identity := getattr(message, "id", None)) is not None:
             self._refuse(identity, *refused)
 
     def answer_unreadable(self) -> None:
         """Answers a message that was no JSON; its id is not known."""
-        self._refuse(None, types.ErrorCodes.ParseError, "The message is not a JSON-RPC object.")
+        self._refuse(None, types.ErrorCodes.ParseError, "The message is not JSON.")
 
     def _refusal(self, method: str | None) -> tuple[int, str] | None:
         """The error for a method at this point, or None when it may pass. A message without method is a response."""
@@ -62,16 +69,20 @@ class LacunaProtocol(LanguageServerProtocol):
         if self._shutdown:
             return types.ErrorCodes.InvalidRequest, "The server was shut down."
         if method == types.INITIALIZE:
-            if self._initialized:
-                return types.ErrorCodes.InvalidRequest, "The server is initialized already."
-            self._initialized = True
-            return None
+            return (
+                (types.ErrorCodes.InvalidRequest, "The server is initialized already.") if self._initialized else None
+            )
         if not self._initialized:
             return types.ErrorCodes.ServerNotInitialized, "The first request must be initialize."
         return None
 
     def _refuse(self, identity: Any, code: int, message: str) -> None:
-        self._send_data(types.ResponseErrorMessage(id=identity, error=types.ResponseError(int(code), message)))
+        known = identity if isinstance(identity, (str, int)) else None
+        self._send_data(types.ResponseErrorMessage(id=known, error=types.ResponseError(int(code), message)))
+
+    def _send_response(self, msg_id: Any, result: Any = None, error: types.ResponseError | None = None) -> None:
+        """As pygls does, without the traceback that it puts into an error's data."""
+        super()._send_response(msg_id, result, types.ResponseError(error.code, error.message) if error else None)
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
@@ -84,6 +95,7 @@ class LacunaProtocol(LanguageServerProtocol):
             provided.completion_provider = None
         if not session.client.shows_inline(session.settings.completion_channel):
             provided.inline_completion_provider = None
+        self._initialized = True
         return result
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
@@ -116,11 +128,11 @@ class LacunaServer(LanguageServer):
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Logs only. pygls would send a popup, and report a failure to send it by sending."""
-        if isinstance(error, (ValueError, AttributeError)) and not isinstance(error, JsonRpcException):
-            logger.warning("A message could not be read (%s).", type(error).__name__)
+        if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):  # of a message; handlers' errors are wrapped
+            logger.warning("A message is not JSON.")
             self.protocol.answer_unreadable()
-        elif not isinstance(error, JsonRpcException):
-            logger.error("Unexpected error: %s", type(error).__name__)
+        elif not isinstance(error, JsonRpcMethodNotFound):
+            logger.error("Unexpected error in %s.", getattr(source, "__name__", source), exc_info=error)
 
     def say(self, kind: types.MessageType, text: str) -> None:
         """One line for the client's log."""

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import NoReturn
 
 EXIT_DEADLINE_S = 2.0
@@ -31,8 +32,8 @@ class Lifecycle:
 
     def leave(self) -> NoReturn:
         """Ends the process now. The interpreter's own end would wait seconds for the libraries under the model."""
-        logging.shutdown()
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
         os._exit(self.code)
 
     def watch_parent(self, pid: int | None) -> None:
@@ -48,7 +49,7 @@ class Lifecycle:
 
     def _leave_after_deadline(self) -> None:
         time.sleep(EXIT_DEADLINE_S)
-        self.leave()
+        os._exit(self.code)
 
 
 def is_alive(pid: int) -> bool:
@@ -67,11 +68,11 @@ def is_alive(pid: int) -> bool:
 def _is_alive_on_windows(pid: int) -> bool:
     import ctypes
 
-    synchronize, timed_out = 0x00100000, 0x00000102
+    synchronize, timed_out, access_denied = 0x00100000, 0x00000102, 5
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
     handle = kernel.OpenProcess(synchronize, False, pid)
     if not handle:
-        return False
+        return bool(kernel.GetLastError() == access_denied)
     alive = kernel.WaitForSingleObject(handle, 0) == timed_out
     kernel.CloseHandle(handle)
     return bool(alive)

@@ -23,7 +23,7 @@ class Session:
     """State of the connection. Touched on the event loop only."""
 
     def __init__(self, settings: Settings, make_engine: MakeEngine, complaints: Sequence[str] = ()) -> None:
-        self.settings = settings
+        self.settings = self._base = settings
         self.client = Client()
         self.documents = Documents()
         self.lifecycle = Lifecycle()
@@ -31,6 +31,11 @@ class Session:
         self.engine = make_engine(settings)
         self.complaints = list(complaints)
         """Sentences about settings that were left out; told to the client when it listens."""
+        self._told = set(complaints)
+        self.retired: list[Engine] = []
+        """Engines whose place was taken; their memory must be free before the next one loads."""
+        self.announced: Engine | None = None
+        """The engine whose loading was shown last."""
         self.tasks: set[asyncio.Future[None]] = set()
         """Kept here, because the event loop holds its tasks only weakly."""
 
@@ -44,20 +49,23 @@ class Session:
         self.client = capabilities.resolve(params)
         self.lifecycle.watch_parent(params.process_id)
         self.configure(params.initialization_options)
+        self._base = self.settings
 
     def configure(self, sent: Any) -> bool:
-        """Applies settings that an editor sent, bare or under `lacuna`; whether that took a new engine.
+        """Applies settings that an editor sent, bare or under `lacuna`, over those it started with.
 
-        What does not fit is collected in `complaints`.
+        Returns whether that took a new engine. What does not fit is collected in `complaints`.
         """
         values = sent.get("lacuna", sent) if isinstance(sent, Mapping) else None
         if not isinstance(values, Mapping):
             return False
         before = self.settings.model_options()
-        self.settings, complaints = self.settings.changed(values)
-        self.complaints += complaints
+        self.settings, complaints = self._base.changed(values)
+        self.complaints += [c for c in complaints if c not in self._told]
+        self._told.update(complaints)
         if self.settings.model_options() == before:
             return False
         self.engine.close(timeout=0)
+        self.retired.append(self.engine)
         self.engine = self._make_engine(self.settings)
         return True

@@ -49,15 +49,15 @@ def popup_items(
     items = []
     for number, suggestion in enumerate(answer.suggestions):
         text, as_snippet = _popup_text(word + suggestion, indent, client)
-        first, *rest = suggestion.strip().split("\n")
-        label = (word + first)[:LABEL_LENGTH] + ("…" if rest or len(word + first) > LABEL_LENGTH else "")
+        first, *rest = (word + suggestion).strip("\n").split("\n")
+        label = first.strip()[:LABEL_LENGTH] + ("…" if rest or len(first.strip()) > LABEL_LENGTH else "")
         items.append(
             types.CompletionItem(
                 label=label,
                 kind=types.CompletionItemKind.Snippet if rest else types.CompletionItemKind.Text,
                 detail=f"Lacuna ({answer.model})",
                 documentation=types.MarkupContent(types.MarkupKind.Markdown, _fenced(word + suggestion, language)),
-                filter_text=word + first,
+                filter_text=first,
                 sort_text=f"{number:04}",
                 text_edit=types.TextEdit(word_range, text),
                 insert_text_format=types.InsertTextFormat.Snippet if as_snippet else types.InsertTextFormat.PlainText,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lsprotocol import types
 
 from lacuna_server.core import service
@@ -28,5 +30,9 @@ def register(server: LacunaServer) -> None:
             document.position_at(offset, session.documents.encoding)
             for offset in (snapshot.offset - len(word), snapshot.offset)
         )
-        answer = await service.complete(session.engine, snapshot, session.policy)
+        if not session.client.shows_popup(session.settings.completion_channel):
+            return types.CompletionList(is_incomplete=True, items=[])
+        # a key of its own: a client that shows both channels asks both, and neither may replace the other
+        own = replace(snapshot, key=f"{uri}#popup")
+        answer = await service.complete(session.engine, own, session.policy)
         return to_lsp.popup_items(answer, snapshot, types.Range(start, end), session.client, document.language)

@@ -17,7 +17,7 @@ def register(server: LacunaServer) -> None:
     async def inline_completion(ls: LacunaServer, params: types.InlineCompletionParams) -> types.InlineCompletionList:
         session = ls.session
         snapshot = session.documents.snapshot(params.text_document.uri, params.position)
-        if snapshot is None:
+        if snapshot is None or not session.client.shows_inline(session.settings.completion_channel):
             return types.InlineCompletionList([])
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         answer = await service.complete(session.engine, snapshot, session.policy, invoked)

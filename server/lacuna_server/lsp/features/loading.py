@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 
 from lsprotocol import types
 
 from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_server.lsp.language_server import LacunaServer
 
+_ANSWER_TIMEOUT_S = 3.0
+_RETIRE_TIMEOUT_S = 10.0
+
 
 async def start(ls: LacunaServer) -> None:
-    """Starts the session's engine; returns at once, the rest happens in a task."""
+    """Starts the session's engine and shows its loading, once; returns at once, the rest happens in a task."""
+    session = ls.session
+    if session.announced is session.engine:
+        return
+    session.announced = session.engine
+    session.tasks.add(task := asyncio.ensure_future(_load(ls, session.engine)))
+    task.add_done_callback(session.tasks.discard)
+
+
+async def _load(ls: LacunaServer, engine: Engine) -> None:
+    while ls.session.retired:
+        await asyncio.to_thread(ls.session.retired.pop().close, _RETIRE_TIMEOUT_S)
     loop = asyncio.get_running_loop()
     states: asyncio.Queue[EngineState] = asyncio.Queue()
-    engine = ls.session.engine
 
     def pass_on(state: EngineState) -> None:
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(states.put_nowait, state)
 
     engine.watch(pass_on)
     engine.start()
-    ls.session.tasks.add(task := asyncio.ensure_future(_show(ls, engine, states)))
-    task.add_done_callback(ls.session.tasks.discard)
+    await _show(ls, engine, states)
 
 
 async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
@@ -53,8 +66,9 @@ async def _begin(ls: LacunaServer) -> str | None:
         return None
     token = str(uuid.uuid4())
     try:
-        await asyncio.shield(ls.work_done_progress.create_async(token))
-    except Exception:  # a client may refuse; loading goes on without being shown
+        created = asyncio.ensure_future(ls.work_done_progress.create_async(token))
+        await asyncio.wait_for(asyncio.shield(created), _ANSWER_TIMEOUT_S)
+    except Exception:  # a client may refuse, or not answer; loading goes on without being shown
         return None
     title = f"Lacuna: loading {ls.session.settings.model}"
     ls.work_done_progress.begin(token, types.WorkDoneProgressBegin(title, percentage=0))
