@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make run` and `make test`. Both build .venv themselves and may be repeated.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -143,7 +143,7 @@ class ModelOptions:
     device_map: str | None = None
     max_memory: dict[str, str] = field(default_factory=dict)
     trust_remote_code: bool = False
-    context: int = 4096
+    context: int = 2048
 
 
 class Phase(StrEnum):

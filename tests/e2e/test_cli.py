@@ -164,6 +164,15 @@ def test_doctor_gives_a_verdict_on_everything_and_fails_when_something_is_bad(tm
     assert b"bad" in done.stdout
 
 
+def test_eval_prints_a_table_for_the_model_and_the_copier(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(Path(__file__).read_text())
+    done = lacuna("eval", "--files", str(tmp_path), "--per-file", "1")
+    assert done.returncode == 0, done.stderr.decode()
+    table = done.stdout.decode()
+    assert table.count("| bundled |") == table.count("| n-gram copier |") == 6
+    assert b"bits per byte" in done.stderr
+
+
 def test_debug_shows_the_traceback() -> None:
     assert b"Traceback" in lacuna("complete", "nowhere.py", "--at", "1:1", "--debug").stderr
 

@@ -47,6 +47,14 @@ def test_greedy_tokens_equal_generate_with_reuse_and_rollback(model) -> None:  #
     assert store.reused == 0 + 5 + 2 + 3  # the last token of a prompt is always evaluated anew
 
 
+def test_logprobs_are_those_of_a_full_forward(model) -> None:  # type: ignore[no-untyped-def]
+    forward = LibraryForward(model)
+    found = forward.logprobs(PROMPT)
+    expected = [full_logits(model, PROMPT[:n]).log_softmax(-1)[PROMPT[n]] for n in range(1, len(PROMPT))]
+    assert (found - torch.stack(expected)).abs().max() <= 1e-5
+    assert forward.held == 0
+
+
 def test_a_full_sliding_window_is_recomputed_instead_of_cropped() -> None:
     model = tiny_model("starcoder2", sliding_window=8)
     store = PrefixStore(LibraryForward(model))

@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 
 from lacuna_inference.api import Stop, StopReason
-
-TAB_WIDTH = 4
+from lacuna_inference.text import indentation
 
 
 def text_stop(text: str, stop: Stop) -> tuple[int, StopReason] | None:
-    """Where to cut `text` (in code points) and why, or None to go on. Looks at complete lines only."""
+    """Where to cut `text` (in code points) and why, or None to go on."""
     if stop.single_line:
         newline = text.find("\n")
         return None if newline < 0 else (newline, StopReason.NEWLINE)
@@ -21,12 +20,6 @@ def text_stop(text: str, stop: Stop) -> tuple[int, StopReason] | None:
         if place is not None
     ]
     return min(found, default=None)
-
-
-def indentation(line: str) -> int:
-    """Width of the blanks before `line`, in columns."""
-    blanks = line[: len(line) - len(line.lstrip(" \t"))]
-    return len(blanks.expandtabs(TAB_WIDTH))
 
 
 def truncate_before(text: str, patterns: Sequence[str]) -> str:

@@ -42,6 +42,16 @@ class LibraryForward:
         logits: Tensor = output.logits[0, -1]
         return logits
 
+    @torch.inference_mode()
+    def logprobs(self, ids: Sequence[int]) -> Tensor:
+        """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
+        device = self._model.device
+        tokens = torch.tensor([list(ids)], device=device)
+        positions = torch.arange(len(ids), device=device)[None]
+        logits = self._model(input_ids=tokens, position_ids=positions, use_cache=False).logits[0, :-1]
+        found: Tensor = logits.float().log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0]
+        return found
+
     def rollback(self, length: int) -> int:
         """Forgets everything behind the first `length` tokens; how many it kept.
 

@@ -30,13 +30,14 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A decoder and what is to be said of it."""
+    """A decoder, the library's model under it, and what is to be said of it."""
 
     decoder: Decoder
     name: str
     family: Family
     device: str
     dtype: str
+    model: Any = None
 
 
 def load(options: ModelOptions, progress: Progress) -> LoadedModel:
@@ -58,7 +59,7 @@ def load(options: ModelOptions, progress: Progress) -> LoadedModel:
     context = context_of(folder.config, family, options.context)
     decoder = Decoder(PrefixStore(LibraryForward(model)), text, context)
     progress(0.9, "warming up")
-    return LoadedModel(decoder, folder.name, family, str(model.device), str(model.dtype).removeprefix("torch."))
+    return LoadedModel(decoder, folder.name, family, str(model.device), str(model.dtype).removeprefix("torch."), model)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -11,6 +11,7 @@ from rich.markdown import Markdown
 from lacuna_inference.engine import ModelEngine
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.lab.evaluation import files, report, run
+from lacuna_server.lab.evaluation.files import SourceFile
 from lacuna_server.lab.evaluation.holes import Hole
 from lacuna_server.settings import Settings
 
@@ -32,6 +33,7 @@ def evaluate(
     groups = sorted({source.group for source in sources})
     stderr.print(f"{len(holes)} holes in {len(sources)} files of {', '.join(groups)}")
     scores = {COPIER: _scored(COPIER, holes, run.by_copier)}
+    bits: dict[str, float] = {}
     for model in dict.fromkeys([settings.model, *also]):
         engine = ModelEngine(settings.model_copy(update={"model": model}).model_options())
         try:
@@ -39,17 +41,37 @@ def evaluate(
             scores[model] = _scored(model, holes, run.by_engine(engine, settings.max_tokens))
         finally:
             engine.close()
+        bits[model] = _bits(settings, model, sources)
     tables = {name: report.rows(found) for name, found in scores.items()}
     if as_json:
-        print(json.dumps({"files": len(sources), "seed": seed, "tables": report.as_json(tables)}, indent=1))  # noqa: T201
+        print(
+            json.dumps(
+                {"files": len(sources), "seed": seed, "bits_per_byte": bits, "tables": report.as_json(tables)}, indent=1
+            )
+        )  # noqa: T201
     elif stdout.is_terminal:
         stdout.print(Markdown(report.markdown(tables)))
     else:
         stdout.print(report.markdown(tables))
+    for name, value in bits.items():
+        stderr.print(f"{name}: {value:.3f} bits per byte")
     for name, found in scores.items():
         stderr.print(
             f"{name}: the end of single-line holes is found in {report.percent(report.end_found_single_line(found))}"
         )
+
+
+def _bits(settings: Settings, model: str, sources: Sequence[SourceFile]) -> float:
+    """Bits per byte over all files."""
+    from lacuna_inference.models.scoring import Scorer
+
+    scorer = Scorer(settings.model_copy(update={"model": model}).model_options())
+    total = 0.0
+    with progress(model) as bar:
+        for number, source in enumerate(sources, 1):
+            total += scorer.bits(source.text, source.name)
+            bar.update(bar.task_ids[0], completed=number / len(sources), description=f"{model}: reading")
+    return total / sum(len(source.text.encode()) for source in sources)
 
 
 def _scored(name: str, holes: Sequence[Hole], answerer: run.Answerer) -> list[run.Score]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lacuna_inference.api import Stop
+from lacuna_inference.text import indentation
 from lacuna_server.core.snapshot import Snapshot
 
-TAB_WIDTH = 4
 _CLOSERS = frozenset(")]}'\"`:;, \t")
 
 
@@ -20,7 +20,7 @@ def stop_for(snapshot: Snapshot, max_tokens: int, max_lines: int) -> Stop | None
         return None
     if any(character not in _CLOSERS for character in after) or (before.strip() and not _opens_block(before, after)):
         return Stop(max_tokens, single_line=True)
-    indent = _width(before)
+    indent = indentation(before)
     below = indent + 1 if before.strip() else indent
     return Stop(max_tokens, dedent_below=below, max_lines=max_lines)
 
@@ -35,9 +35,3 @@ def _opens_block(before: str, after: str) -> bool:
 
 def _is_word(character: str) -> bool:
     return character.isalnum() or character == "_"
-
-
-def _width(before: str) -> int:
-    """Columns of the blanks at the start of a line."""
-    blanks = before[: len(before) - len(before.lstrip(" \t"))]
-    return len(blanks.expandtabs(TAB_WIDTH))

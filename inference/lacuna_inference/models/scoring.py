@@ -1,0 +1,32 @@
+"""How surprised a model is by a text: bits per byte, read from left to right."""
+
+from __future__ import annotations
+
+import math
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.models import loader
+from lacuna_inference.models.library import LibraryForward
+from lacuna_inference.prompt.plan import plan
+
+
+class Scorer:
+    """A model loaded for reading. Texts are read in pieces that fit its context, each from nothing but the header."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        """Raises a LacunaError when the model cannot be loaded."""
+        loaded = loader.load(options, lambda *_: None)
+        self._text = loaded.decoder.text
+        self._context = loaded.decoder.context
+        self._forward = LibraryForward(loaded.model)
+
+    def bits(self, text: str, path: str) -> float:
+        """Bits that `text` costs in all. Divide by its UTF-8 bytes for bits per byte."""
+        before = list(plan(("",), path, self._text, self._context, 1).ids)
+        ids = self._text.encode(text)
+        room = self._context - len(before)
+        return sum(self._piece(before, ids[start : start + room]) for start in range(0, len(ids), room))
+
+    def _piece(self, before: list[int], ids: list[int]) -> float:
+        logprobs = self._forward.logprobs([*before, *ids])
+        return -float(logprobs[len(before) - 1 :].sum()) / math.log(2)
