@@ -12,7 +12,7 @@ class Station:
         self.readings = readings
 
     def mean(self):
-        return sum(self.readings) / <FILL>
+        return sum(self.readings) / len<FILL>
 
 
 def load(path):

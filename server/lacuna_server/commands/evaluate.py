@@ -44,11 +44,8 @@ def evaluate(
         bits[model] = _bits(settings, model, sources)
     tables = {name: report.rows(found) for name, found in scores.items()}
     if as_json:
-        print(
-            json.dumps(
-                {"files": len(sources), "seed": seed, "bits_per_byte": bits, "tables": report.as_json(tables)}, indent=1
-            )
-        )  # noqa: T201
+        content = {"files": len(sources), "seed": seed, "bits_per_byte": bits, "tables": report.as_json(tables)}
+        print(json.dumps(content, indent=1))  # noqa: T201
     elif stdout.is_terminal:
         stdout.print(Markdown(report.markdown(tables)))
     else:
