@@ -14,7 +14,7 @@ from pygls.exceptions import JsonRpcRequestCancelled
 from pytest_lsp import ClientServerConfig, LanguageClient
 
 SERVER = [str(Path(sys.executable).parent / "lacuna"), "lsp"]
-URI, OTHER = "file:///work/shapes.py", "file:///work/other.py"
+URI, OTHER = "file:///project/shapes.py", "file:///project/other.py"
 TEXT = (
     "class Shape:\n    def __init__(self, width, height):\n        self.width = width\n        \n\n"
     "    def area(self):\n        return self.width * self.height\n"
