@@ -89,6 +89,7 @@ def scripted_decoder(fill: str, family: str = "incoder", on_step: Callable[[int]
     end = min(text.ends) if text.family.name != "incoder" else text.sentinel("<|endofmask|>")
     answer = [*text.encode(fill), end]
     masks = [text.sentinel(text.family.mask(i)) for i in range(4)] if text.family.mask else []
+    masks += [text.sentinel(piece) for piece in text.family.infill or () if isinstance(piece, str)]
 
     def script(tokens: list[int]) -> int:
         hole = max((number for number, token in enumerate(tokens) if token in masks), default=0)

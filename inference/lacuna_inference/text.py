@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
+
 TAB_WIDTH = 4
 """Columns of a tab, for comparing indentations only; no tab is ever replaced."""
 
@@ -10,3 +13,14 @@ def indentation(line: str) -> int:
     """Width of the blanks before `line`, in columns."""
     blanks = line[: len(line) - len(line.lstrip(" \t"))]
     return len(blanks.expandtabs(TAB_WIDTH))
+
+
+def parses(text: str) -> bool:
+    """Whether `text` is a Python module."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Command line of the pipeline: `python -m training corpus | tokenizer | train | export`."""
+"""Command line of the pipeline: `python -m training STEP`; CONTRIBUTING.md shows the steps in their order."""
 
 from __future__ import annotations
 
@@ -50,6 +50,26 @@ def train(
 
 
 @app.command()
+def evaluate(
+    source: Annotated[Path | None, typer.Option(help="Checkpoint to read instead of the last one.")] = None,
+    context: Annotated[int, typer.Option(help="Context the model was trained on, in tokens.")] = 512,
+    file_count: Annotated[int, typer.Option(help="Number of held-out files.")] = 40,
+    per_file: Annotated[int, typer.Option(help="Holes of each kind in a file.")] = 2,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Judge a checkpoint as `lacuna eval` does, beside the model that is bundled now."""
+    from lacuna_inference.models.sources import go_offline
+    from lacuna_server.commands.evaluate import evaluate
+    from lacuna_server.settings import load
+    from training.export import export
+
+    go_offline()
+    paths, target = Paths(root), root / "evaluated"
+    export(paths, source or paths.checkpoint, target, context)
+    evaluate(load(model=str(target)), ["bundled"], [], file_count, per_file, seed=0, as_json=False)
+
+
+@app.command()
 def export(
     target: Annotated[Path, typer.Option(help="Folder to write.")],
     source: Annotated[Path | None, typer.Option(help="Checkpoint to read instead of the last one.")] = None,
@@ -64,19 +84,29 @@ def export(
 
 
 @app.command()
-def keep(root: Root = DEFAULT_ROOT) -> None:
-    """Keep the last checkpoint's weights in the repository, to go on from them later."""
-    from training.trunk import keep
+def gguf(
+    target: Annotated[Path, typer.Option(help="File to write.")],
+    source: Annotated[Path | None, typer.Option(help="Exported folder; the bundled model by default.")] = None,
+    half: Annotated[bool, typer.Option(help="fp16 matrices instead of fp32.")] = True,
+) -> None:
+    """Write an exported model as a GGUF file, for llama.cpp."""
+    from lacuna_inference.models.sources import bundled_folder
+    from training.gguf_file import write_gguf
 
-    typer.echo(keep(Paths(root)))
+    write_gguf(source or bundled_folder(), target, half)
+    typer.echo(f"{target}: {target.stat().st_size / 2**20:.0f} MiB")
 
 
 @app.command()
-def resume(root: Root = DEFAULT_ROOT) -> None:
-    """Make a checkpoint of the weights that the repository keeps, and take over the bundled tokenizer."""
-    from training.trunk import resume
+def resume(
+    source: Annotated[Path | None, typer.Option(help="Exported folder; the bundled model by default.")] = None,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Make a checkpoint of an exported model, to train on from it."""
+    from lacuna_inference.models.sources import bundled_folder
+    from training.resume import resume
 
-    typer.echo(resume(Paths(root)))
+    typer.echo(resume(Paths(root), source or bundled_folder()))
 
 
 if __name__ == "__main__":

@@ -13,58 +13,53 @@ from tokenizers import Tokenizer
 from training.holes import Sample, sample
 from training.tokenizer import END_OF_MASK, END_OF_TEXT, token_id
 
-IGNORED = -100
+HOLE_WEIGHT = 4.0
+"""What a token of a hole counts against one of the text around it: holes are what the model is for, and rare."""
 _OPEN_ROWS = 24
 _CHARACTERS_PER_TOKEN = 3.3
 
-Row = tuple[list[int], list[bool]]
-Batch = tuple[torch.Tensor, torch.Tensor]
+Row = tuple[list[int], list[float]]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class SampleEncoder:
-    """Turns a sample into token ids and marks, for each, whether the model is trained to predict it."""
+    """Turns a sample into token ids and says, for each, how much its prediction counts; 0 for what is given."""
 
     def __init__(self, tokenizer: Tokenizer, limit: int) -> None:
         tokenizer.encode_special_tokens = True  # a sentinel that a source file spells out is ordinary text
         self._tokenizer = tokenizer
         self._limit = limit
         self._begin = token_id(tokenizer, END_OF_TEXT)
-        self._masks = [token_id(tokenizer, f"<|mask:{i}|>") for i in range(2)]
+        self._masks = [token_id(tokenizer, f"<|mask:{i}|>") for i in range(3)]
         self._end = token_id(tokenizer, END_OF_MASK)
 
     def encode(self, samples: Sequence[Sample]) -> list[Row]:
-        """Rows of at most `limit` tokens: what does not fit is cut from the outer ends, never from the hole."""
-        texts = [text for s in samples for text in (s.header, s.prefix, s.suffix, s.typed, s.middle or "")]
+        """Rows of at most `limit` tokens: what does not fit is cut from the outer ends, and half is the hole's."""
+        texts = [text for s in samples for text in (s.header, s.prefix, s.suffix, s.middle or "")]
         encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
         parts = [encoding.ids for encoding in encodings]
-        rows = [self._row(s, *parts[5 * i : 5 * i + 5]) for i, s in enumerate(samples)]
-        return [(ids[: self._limit], trained[: self._limit]) for ids, trained in rows]
+        rows = [self._row(s, *parts[4 * i : 4 * i + 4]) for i, s in enumerate(samples)]
+        return [(ids[: self._limit], weights[: self._limit]) for ids, weights in rows]
 
-    def _row(
-        self, s: Sample, header: list[int], prefix: list[int], suffix: list[int], typed: list[int], middle: list[int]
-    ) -> Row:
+    def _row(self, s: Sample, header: list[int], prefix: list[int], suffix: list[int], middle: list[int]) -> Row:
         if s.middle is None:
             ids = [self._begin, *header, *prefix][: self._limit]
-            return ids, [False] + [True] * (len(ids) - 1)
-        middle = middle[: self._limit // 2]
-        room = max(0, self._limit - len(header) - len(typed) - len(middle) - 5)
+            return ids, [0.0] + [1.0] * (len(ids) - 1)
+        filled = [*middle, self._end][: self._limit // 2]  # the rest of a very long hole is missing, and so is its end
+        room = max(0, self._limit - len(header) - len(filled) - 4)
         suffix = suffix[: max(0, room - min(len(prefix), room * 2 // 3))]
         prefix = prefix[max(0, len(prefix) - (room - len(suffix))) :]
-        first, extra = self._masks
+        first, extra, hole = self._masks
         body = [*header, *prefix]
-        if s.suffix_first:
-            ids = [self._begin, first, *suffix, extra, first, *body, *middle, self._end]
-            trained = [False, False, *[True] * len(suffix), False, False]
-            return ids, trained + [True] * (len(ids) - len(trained))
-        ids = [self._begin, *body, first, *suffix, extra, first, *typed, *middle, self._end]
-        trained = [False, *[True] * len(body), False, *[True] * len(suffix), False, False]
-        return ids, trained + [True] * (len(ids) - len(trained))
+        ids = [self._begin, first, *suffix, extra, *body, hole, *filled]
+        weights = [0.0, 0.0, *[1.0] * len(suffix), 0.0, *[1.0] * len(body), 0.0]
+        return ids, weights + [HOLE_WEIGHT] * len(filled)
 
 
 def batches(
     documents: Sequence[dict[str, str]], tokenizer: Tokenizer, rows: int, length: int, seed: int
 ) -> Iterator[Batch]:
-    """Pairs of inputs and targets, both int64 [rows, length]; targets that do not count are `IGNORED`.
+    """Inputs and targets, int64 [rows, length], and how much each target counts, float32 [rows, length].
 
     Each epoch visits every file in proportion to its length, in a new order and with new windows.
     """
@@ -107,12 +102,12 @@ def prefetched(stream: Iterator[Batch], depth: int = 4) -> Iterator[Batch]:
 
 def _pack(row: Row, open_rows: list[Row], full: list[Row], length: int) -> None:
     """Puts `row` into the fullest open row that has room; when too many are open, the fullest is closed."""
-    ids, trained = row
+    ids, weights = row
     fitting = [r for r in open_rows if len(r[0]) + len(ids) <= length]
     if fitting:
         target = max(fitting, key=lambda r: len(r[0]))
         target[0].extend(ids)
-        target[1].extend(trained)
+        target[1].extend(weights)
     else:
         target = row
         open_rows.append(row)
@@ -126,10 +121,10 @@ def _pack(row: Row, open_rows: list[Row], full: list[Row], length: int) -> None:
 
 
 def _tensors(rows: Sequence[Row], length: int) -> Batch:
-    inputs = torch.zeros(len(rows), length, dtype=torch.int64)
-    targets = torch.full((len(rows), length), IGNORED, dtype=torch.int64)
-    for i, (ids, trained) in enumerate(rows):
-        row = torch.tensor(ids)
-        inputs[i, : min(len(ids), length)] = row[:length]
-        targets[i, : len(ids) - 1] = torch.where(torch.tensor(trained[1:]), row[1:], IGNORED)
-    return inputs, targets
+    """What a row lacks to `length` + 1 is filled with id 0, whose targets do not count."""
+    ids = torch.zeros(len(rows), length + 1, dtype=torch.int64)
+    weights = torch.zeros(len(rows), length + 1)
+    for i, (row, row_weights) in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+        weights[i, : len(row)] = torch.tensor(row_weights)
+    return ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights[:, 1:].contiguous()

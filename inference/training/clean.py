@@ -5,10 +5,10 @@ Knows nothing of packages or of the disk; `corpus.py` decides which files come h
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 from collections.abc import Iterable
+
+from lacuna_inference.text import parses
 
 MIN_BYTES = 200
 MAX_BYTES = 200_000
@@ -43,17 +43,6 @@ def fault(text: str) -> str | None:
     if letters < 0.3 * len(text) or digits > 0.12 * len(text):
         return "data"
     return None if parses(text) else "syntax"
-
-
-def parses(text: str) -> bool:
-    """Whether `text` is a complete Python module for the running interpreter."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def masked(text: str) -> str:

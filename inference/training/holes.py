@@ -1,10 +1,12 @@
 """Cuts windows and holes out of source files, as an editor makes them.
 
 Causal masking as in the InCoder paper (Fried et al., 2022, arXiv 2204.05999), with the extra sentinel that says
-"more text follows". In most samples the first part is empty and the text left of the hole is the beginning of the
-masked span ("suffix first"): the hole then directly follows what stands before it, which a small model learns far
-sooner, and typing only appends to the prompt. The parts are returned apart, because they are tokenised apart: a hole
-then may begin inside a word, and the model learns to go on from a partial one.
+"more text follows". Most samples are anchored and suffix first: the suffix, what stands before the hole's line, a
+mark, and then the line from its start through the end of the hole. Where in that line the cursor stood need not be
+drawn: one such text teaches all its positions at once, and its words are tokenised as the file's other words are,
+because at a prompt the word under the cursor is healed (`lacuna_inference.prompt.plan`). The mark says that an end
+must come; without one a small model did not learn to end a hole. The other samples put the mark at the cursor and
+tokenise the parts apart, so that the model can also go on from a partial word.
 """
 
 from __future__ import annotations
@@ -12,43 +14,38 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-HOLE_SHARE = 0.65
+HOLE_SHARE = 0.87
 HEADER_SHARE = 0.5
-SUFFIX_FIRST_SHARE = 0.75
-ANCHORED_SHARE = 0.3
-_KINDS = {"rest of line": 36, "whole line": 12, "lines": 18, "block": 14, "span": 15, "empty": 5}
+ANCHORED_SHARE = 0.9
+_SHORTEST = 0.3
+"""Of the window: lengths are drawn between it and the whole, short ones more often; many holes fit into a batch."""
+_KINDS = {"line": 46, "span": 14, "lines": 20, "block": 15, "empty": 5}
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One training text. `middle` is None for plain left-to-right text, which then stands in `prefix`.
 
-    `typed` is the beginning of the hole that the anchored prompt layout gives to the model; it is tokenised apart
-    from `middle`. With `suffix_first` the suffix stands before the prefix.
+    A mark stands between `prefix` and `middle`.
     """
 
     header: str
     prefix: str
     suffix: str = ""
-    typed: str = ""
     middle: str | None = None
-    suffix_first: bool = False
 
 
 def sample(text: str, name: str, window: int, rng: random.Random) -> Sample:
-    """A window of about `window` characters of `text`, with a hole in most of them."""
+    """A window of at most about `window` characters of `text`, with a hole in most of them."""
     header = f"<| file ext=.py filename={name} |>\n" if rng.random() < HEADER_SHARE else ""
-    text = _window(text, window - len(header), rng)
+    size = int(window * _SHORTEST ** rng.random())
+    text = _window(text, max(40, size - len(header)), rng)
     if rng.random() >= HOLE_SHARE:
         return Sample(header, text)
     start, end = _hole(text, rng)
-    if rng.random() < SUFFIX_FIRST_SHARE:
-        return Sample(header, text[:start], text[end:], middle=text[start:end], suffix_first=True)
-    line_start = text.rfind("\n", 0, start) + 1
-    typed = ""
     if rng.random() < ANCHORED_SHARE:
-        typed, start = text[line_start:start], line_start
-    return Sample(header, text[:start], text[end:], typed, text[start + len(typed) : end])
+        start = text.rfind("\n", 0, start) + 1
+    return Sample(header, text[:start], text[end:], text[start:end])
 
 
 def _window(text: str, size: int, rng: random.Random) -> str:
@@ -63,29 +60,25 @@ def _window(text: str, size: int, rng: random.Random) -> str:
 def _hole(text: str, rng: random.Random) -> tuple[int, int]:
     """Start and end of a hole, in characters."""
     kind = rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
-    if kind == "span":
-        start = rng.randrange(len(text))
-        return start, min(len(text), start + int(rng.expovariate(1 / 40)) + 1)
     line_start, line_end = _line(text, rng)
     content = line_start + len(text[line_start:line_end]) - len(text[line_start:line_end].lstrip())
+    start = rng.choice((line_start, content, rng.randint(content, max(content, line_end - 1))))
+    if kind == "span":
+        return start, min(len(text), start + int(rng.expovariate(1 / 30)) + 1)
     if kind == "empty":
-        at = line_end if rng.random() < 0.6 else rng.randint(content, line_end)
-        return at, at
-    if kind == "rest of line":
-        return rng.randint(content, max(content, line_end - 1)), line_end
-    if kind == "whole line":
-        return rng.choice((line_start, content)), line_end
+        return (at := rng.randint(content, line_end)), at
+    if kind == "line":
+        return start, line_end
     if kind == "lines":
-        start = rng.choice((line_start, content, rng.randint(content, line_end)))
-        return start, _after_lines(text, line_end, rng.randint(1, 6))
+        return start, _after_lines(text, line_end, rng.randint(1, 5))
     return _block(text, line_end, content - line_start)
 
 
 def _line(text: str, rng: random.Random) -> tuple[int, int]:
-    """Start and end (before the line break) of a random line; blank ones only rarely."""
+    """Start and end (before the line break) of a random line; blank ones only rarely, later ones more often."""
     start = end = 0
     for _ in range(8):
-        start = text.rfind("\n", 0, rng.randrange(len(text))) + 1
+        start = text.rfind("\n", 0, int(len(text) * rng.random() ** 0.7)) + 1
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
         if text[start:end].strip():

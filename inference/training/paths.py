@@ -40,5 +40,3 @@ class Paths:
 
 
 DEFAULT_ROOT = HERE / "work"
-TRUNK = HERE / "trunk.safetensors"
-"""Weights before the learning rate was lowered: the place to go on training from. Kept in the repository."""

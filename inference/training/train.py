@@ -135,7 +135,7 @@ def _restored(
         for optim, rate in zip(optims, (plan.muon_lr, plan.adam_lr), strict=True):
             for group in optim.param_groups:
                 group["base_lr"] = rate
-    else:  # weights only, as a published trunk: the momenta begin anew, so the warm-up does too
+    else:  # weights only, as of an exported model: the momenta begin anew, so the warm-up does too
         progress.since_warm_up = 0
     return model, optims, progress
 
@@ -153,9 +153,9 @@ def _validation(paths: Paths, plan: Plan) -> list[Batch]:
 
 
 def _loss_function(plan: Plan, device: str) -> Any:
-    def function(model: Model, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def function(model: Model, ids: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16):
-            return loss_of(model, model.embedding.weight, ids, targets)
+            return loss_of(model, model.embedding.weight, ids, targets, weights)
 
     return torch.compile(function) if plan.compiled else function
 
@@ -173,8 +173,7 @@ def _step(
     factor: float,
     device: str,
 ) -> float:
-    ids, targets = (tensor.to(device, non_blocking=True) for tensor in batch)
-    loss = loss_function(model, ids, targets)
+    loss = loss_function(model, *(tensor.to(device, non_blocking=True) for tensor in batch))
     loss.backward()
     nn.utils.clip_grad_norm_([model.embedding.weight], 1.0)
     for optim in optims:
@@ -187,7 +186,7 @@ def _step(
 
 @torch.no_grad()
 def _validate(model: Model, loss_function: Any, validation: list[Batch], device: str) -> float:
-    losses = [float(loss_function(model, ids.to(device), targets.to(device))) for ids, targets in validation]
+    losses = [float(loss_function(model, *(tensor.to(device) for tensor in batch))) for batch in validation]
     return sum(losses) / len(losses)
 
 

@@ -165,17 +165,40 @@ def evaluate(
     file_count: Annotated[int, typer.Option(min=1, help="Number of files.")] = 60,
     per_file: Annotated[int, typer.Option(min=1, help="Holes of each kind in a file.")] = 4,
     seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0,
+    chart: Annotated[Path | None, typer.Option(help="Also draw exact match into this PNG file.")] = None,
+    problems: Annotated[
+        Path | None, typer.Option(help="Judge on HumanEval or HumanEval-Infilling: its .jsonl or .jsonl.gz file.")
+    ] = None,
+    problem_count: Annotated[int | None, typer.Option(min=1, help="With --problems: only the first so many.")] = None,
+    samples: Annotated[int, typer.Option(min=1, max=200, help="With --problems: answers to each, for pass@k.")] = 1,
+    execute: Annotated[
+        bool, typer.Option("--execute", help="With --problems: run what the model writes, and score pass@k.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     family: Family = None,
     device: Device = None,
     dtype: Dtype = None,
+    context: Context = None,
+    max_tokens: MaxTokens = None,
 ) -> None:
     """Measure how well a model fills holes in code it has not seen, beside a copier without a model."""
     go_offline()
+    if problems is None and (execute or samples > 1 or problem_count is not None):
+        raise BadRequest("--execute, --samples and --problem-count belong to a benchmark.", "Name it with --problems.")
+    if problems is not None and (files or chart):
+        raise BadRequest("--files and --chart do not go with --problems.", "Leave one of them out.")
     from lacuna_server.commands import evaluate as evaluate_command
+    from lacuna_server.commands import problems as problems_command
 
-    settings = settings_module.load(model=model, family=family, device=device, dtype=dtype)
-    evaluate_command.evaluate(settings, also or [], files or [], file_count, per_file, seed, json)
+    if problems is not None:
+        max_tokens = max_tokens or problems_command.MOST_TOKENS
+    settings = settings_module.load(
+        model=model, family=family, device=device, dtype=dtype, context=context, max_tokens=max_tokens
+    )
+    if problems is not None:
+        problems_command.judge(settings, also or [], problems, samples, problem_count, execute, json)
+        return
+    evaluate_command.evaluate(settings, also or [], files or [], file_count, per_file, seed, json, chart)
 
 
 @app.command()

@@ -32,8 +32,7 @@ def filled(text: str) -> str:
 def _layout(family: Family) -> str:
     if family.infill is None:
         return "left to right"
-    names = {Part.HEADER: "header", Part.PREFIX: "prefix", Part.SUFFIX: "suffix"}
-    pieces = [names[piece] if isinstance(piece, Part) else f"`{piece}`".replace("|", r"\|") for piece in family.infill]
+    pieces = [piece.value if isinstance(piece, Part) else f"`{piece}`".replace("|", r"\|") for piece in family.infill]
     return " ".join(pieces)
 
 

@@ -179,3 +179,25 @@ def test_debug_shows_the_traceback() -> None:
 
 def test_models_list_names_the_bundled_one() -> None:
     assert b"bundled" in lacuna("models", "list").stdout
+
+
+def test_a_benchmark_s_answers_are_run_only_when_told_to(tmp_path: Path) -> None:
+    record = {
+        "task_id": "test/0",
+        "prompt": "def one():\n    return ",
+        "suffix": "\n",
+        "canonical_solution": "1",
+        "test": "def check(f):\n    assert True\n",
+        "entry_point": "one",
+    }
+    (tmp_path / "problems.jsonl").write_text(json.dumps(record))
+    asked = ["eval", "--problems", str(tmp_path / "problems.jsonl"), "--json"]
+    quiet, run = lacuna(*asked), lacuna(*asked, "--execute", "--samples", "2")
+    assert (quiet.returncode, run.returncode) == (0, 0)
+    assert json.loads(quiet.stdout)["models"][0]["pass_at"] == {}
+    assert list(json.loads(run.stdout)["models"][0]["pass_at"]) == ["1"]
+    assert b"no security border" in run.stderr
+    assert b"no security border" not in quiet.stderr
+    assert "--problems" in refused("eval", "--execute")
+    assert "--chart" in refused(*asked, "--chart", "x.png")
+    assert "cannot be read" in refused("eval", "--problems", str(tmp_path / "none.jsonl"))

@@ -16,15 +16,15 @@ from tokenizers import Tokenizer
 from lacuna_inference.api import ModelOptions, Request, Stop
 from lacuna_inference.engine import ModelEngine
 from training import clean, holes
-from training.batches import IGNORED, SampleEncoder, batches
+from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches
 from training.corpus import read_documents
 from training.export import export
 from training.model import Shape
 from training.optim import orthogonal, schedule
 from training.paths import Paths
+from training.resume import resume
 from training.tokenizer import END_OF_MASK, END_OF_TEXT, train_tokenizer
-from training.train import Plan, train
-from training.trunk import keep, resume
+from training.train import Plan, load, train
 
 SHAPE = Shape(vocabulary=400, width=32, layers=2, heads=2, kv_heads=1, head_size=16, feed_forward=64, context=128)
 PLAN = Plan(
@@ -44,12 +44,21 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     return paths
 
 
+def _trained(paths: Paths) -> None:
+    if not paths.checkpoint.exists():
+        train(paths, Plan(until=4 * 128, rows=4, length=128, compiled=False, validation_batches=1), shape=SHAPE)
+
+
 def test_train_resume_decay_export_and_complete(paths: Paths, tmp_path: Path) -> None:
     torch.manual_seed(1)
     half = Plan(**{**{f: getattr(PLAN, f) for f in PLAN.__slots__}, "until": PLAN.until // 2, "decay": 0})  # type: ignore[attr-defined]
     assert train(paths, half, shape=SHAPE).tokens == half.until
-    kept = keep(paths, tmp_path / "trunk.safetensors")
-    assert resume(paths, tmp_path / "trunk.safetensors", paths.tokenizer) == kept
+    exported = export(paths, paths.checkpoint, tmp_path / "half", 128, torch.float32)
+    before = load(paths.checkpoint)[0]
+    assert resume(paths, tmp_path / "half") == exported
+    after = load(paths.checkpoint)[0]
+    assert after.shape.width == SHAPE.width
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
     progress = train(paths, PLAN, target=paths.root / "decayed.pt")
     assert (progress.tokens, progress.resumes) == (PLAN.until, 1)
     losses = [json.loads(line) for line in paths.log.read_text().splitlines()]
@@ -66,10 +75,7 @@ def test_train_resume_decay_export_and_complete(paths: Paths, tmp_path: Path) ->
 def test_exported_weights_give_the_trained_logits(paths: Paths, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    from training.train import load
-
-    if not paths.checkpoint.exists():
-        train(paths, Plan(until=4 * 128, rows=4, length=128, compiled=False, validation_batches=1), shape=SHAPE)
+    _trained(paths)
     export(paths, paths.checkpoint, tmp_path, 128, torch.float32)
     library = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     model, _, _ = load(paths.checkpoint)
@@ -82,13 +88,23 @@ def test_exported_weights_give_the_trained_logits(paths: Paths, tmp_path: Path) 
 @given(st.integers(0, 10_000), st.integers(60, 1500))
 def test_the_parts_of_a_sample_make_up_a_window_of_the_file(seed: int, window: int) -> None:
     sample = holes.sample(SOURCE, "x.py", window, random.Random(seed))
-    whole = sample.prefix + sample.typed + (sample.middle or "") + sample.suffix
+    whole = sample.prefix + (sample.middle or "") + sample.suffix
     assert whole in SOURCE
     assert whole
-    assert not (sample.suffix_first and sample.typed)
+    assert len(whole) <= window
 
 
-def test_samples_are_encoded_as_the_prompts_are(paths: Paths) -> None:
+def test_most_holes_are_anchored_and_some_begin_inside_a_line() -> None:
+    rng = random.Random(0)
+    samples = [holes.sample(SOURCE, "x.py", 800, rng) for _ in range(1000)]
+    with_hole = [s for s in samples if s.middle is not None]
+    anchored = [s for s in with_hole if not s.prefix or s.prefix.endswith("\n")]
+    assert 0.8 < len(with_hole) / len(samples) < 0.95
+    assert 0.85 < len(anchored) / len(with_hole) < 1
+
+
+@pytest.mark.parametrize(("typed", "begun"), [("    a = ", " "), ("    a = fo", " fo"), ("    ", "    "), ("", "")])
+def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, begun: str) -> None:
     from lacuna_inference.prompt.families import by_name
     from lacuna_inference.prompt.plan import plan
     from lacuna_inference.prompt.tokens import TokenText
@@ -96,26 +112,58 @@ def test_samples_are_encoded_as_the_prompts_are(paths: Paths) -> None:
     tokenizer = Tokenizer.from_file(str(paths.tokenizer))
     encoder = SampleEncoder(tokenizer, 256)
     header = "<| file ext=.py filename=x.py |>\n"
-    ((ids, trained),) = encoder.encode([holes.Sample(header, "a = ", "\nb\n", middle="1", suffix_first=True)])
-    prompt = plan(("a = ", "\nb\n"), "x.py", TokenText(tokenizer, by_name("lacuna")), 256, 16)
+    sample = holes.Sample(header, "if x:\n", "\nb\n", "    a = foo(1)")
+    ((ids, weights),) = encoder.encode([sample])
+    prompt = plan((sample.prefix + typed, sample.suffix), "x.py", TokenText(tokenizer, by_name("lacuna")), 256, 16)
+    assert prompt.begun == begun
     assert list(prompt.ids) == ids[: len(prompt.ids)]
     assert ids[-1] == tokenizer.token_to_id(END_OF_MASK)
-    masks = {tokenizer.token_to_id(f"<|mask:{n}|>") for n in range(2)} | {tokenizer.token_to_id(END_OF_TEXT)}
-    assert all(not counted for token, counted in zip(ids, trained, strict=True) if token in masks)
-    assert trained[-1]
+    marks = {tokenizer.token_to_id(f"<|mask:{n}|>") for n in range(3)} | {tokenizer.token_to_id(END_OF_TEXT)}
+    assert all(not weight for token, weight in zip(ids, weights, strict=True) if token in marks)
+    hole = ids.index(tokenizer.token_to_id("<|mask:2|>"))
+    assert set(weights[hole + 1 :]) == {HOLE_WEIGHT}
 
 
-def test_batches_are_full_seeded_and_ignore_padding(paths: Paths) -> None:
-    def first() -> list[tuple[torch.Tensor, torch.Tensor]]:
+def test_batches_are_full_seeded_and_do_not_count_padding(paths: Paths) -> None:
+    def first() -> list[Batch]:
         tokenizer = Tokenizer.from_file(str(paths.tokenizer))
         return list(islice(batches(list(read_documents(paths.train_corpus)), tokenizer, 4, 128, seed=3), 6))
 
     once, again = first(), first()
-    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(once, again, strict=True))
-    inputs, targets = once[0]
-    assert inputs.shape == targets.shape == (4, 128)
-    counted = torch.cat([t for _, t in once]) != IGNORED
-    assert counted.float().mean() > 0.7
+    assert all(torch.equal(a, b) for x, y in zip(once, again, strict=True) for a, b in zip(x, y, strict=True))
+    inputs, targets, weights = (torch.cat(tensors) for tensors in zip(*once, strict=True))
+    assert inputs.shape == targets.shape == weights.shape == (24, 128)
+    assert torch.equal(inputs[:, 1:], targets[:, :-1])
+    assert (weights > 0).float().mean() > 0.7
+
+
+def test_a_packed_sample_sees_no_other(paths: Paths) -> None:
+    from training.model import BEGIN, Model
+
+    torch.manual_seed(0)
+    model = Model(SHAPE)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    alone = torch.tensor([[BEGIN, 5, 6, 7]])
+    packed = torch.tensor([[BEGIN, 9, 8, BEGIN, 5, 6, 7]])
+    assert Tokenizer.from_file(str(paths.tokenizer)).token_to_id(END_OF_TEXT) == BEGIN
+    with torch.inference_mode():
+        assert (model(alone)[0] - model(packed)[0, 3:]).abs().max() <= 1e-4
+
+
+def test_gguf_holds_the_same_model(paths: Paths, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from training.gguf_file import write_gguf
+
+    _trained(paths)
+    export(paths, paths.checkpoint, tmp_path, 128, torch.float32)
+    write_gguf(tmp_path, tmp_path / "model.gguf", half=False)
+    ours = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    read_back = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.gguf", dtype=torch.float32)
+    ids = torch.arange(40)[None] * 7 % SHAPE.vocabulary
+    with torch.inference_mode():
+        assert (ours(ids).logits - read_back(ids).logits).abs().max() <= 1e-5
 
 
 def test_tokens_do_not_cross_line_ends_and_indentation_is_one(paths: Paths) -> None:

@@ -100,6 +100,19 @@ def test_a_table_has_a_row_for_each_kind_and_answerer() -> None:
     assert report.end_found_single_line(fake).mean == 1.0
 
 
+def test_the_chart_is_a_png(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from lacuna_server.lab.evaluation import chart
+
+    copied = report.rows(list(run.scores(run.holes([FILE], 1, 0), run.by_copier)))
+    chart.draw({"copier": copied, "again": copied[:3]}, tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(BadRequest, match="no folder"):
+        chart.check(tmp_path / "none" / "chart.png")
+    with pytest.raises(BadRequest, match="cannot be written"):
+        chart.draw({"copier": copied}, tmp_path / "none" / "chart.png")
+
+
 def test_held_out_files_come_from_packages_that_were_never_trained_on() -> None:
     sources = files.held_out(12, 0)
     assert len(sources) == 12

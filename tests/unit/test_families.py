@@ -13,7 +13,8 @@ from lacuna_inference.prompt.tokens import TokenText
 A, B, C = 64, 65, 66  # 'a', 'b', 'c' in the sorted byte-level alphabet
 # the sentinels of each family follow the 256 bytes in the order in which helpers.family_text adds them
 GOLDEN = {
-    "lacuna": [256, 257, B, 258, 257, A],
+    "lacuna": [256, 257, B, 258, 259],
+    "lacuna-0": [256, 257, B, 258, 257, A],
     "incoder": [256, A, 257, B, 258, 257],
     "codegen2": [A, 256, B, 257, 258, 256],
     "santacoder": [256, A, 257, B, 258],
@@ -71,6 +72,7 @@ def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
     ("family", "model_type", "name"),
     [
         ("lacuna", "llama", "bundled"),
+        ("lacuna-0", "llama", "lacuna-0"),
         ("incoder", "xglm", "facebook/incoder-1b"),
         ("codegen2", "codegen", "salesforce/codegen2-1b"),
         ("santacoder", "gpt_bigcode", "bigcode/gpt_bigcode-santacoder"),

@@ -49,14 +49,15 @@ def _fills(
     parts, stop = request.parts, request.stop
     if len(parts) <= 2 or fills_together(decoder.text.family):
         prompt = plan(parts, request.path, decoder.text, decoder.context, stop.max_tokens)
-        return decoder.fill(prompt, stop, sampling, cancel, clock), len(prompt.ids)
+        return decoder.fill(prompt, parts, stop, sampling, cancel, clock), len(prompt.ids)
     fills: list[Fill] = []
     before = parts[0]
     length = 0
     for number in range(1, len(parts)):
-        prompt = plan((before, "".join(parts[number:])), request.path, decoder.text, decoder.context, stop.max_tokens)
+        around = (before, "".join(parts[number:]))
+        prompt = plan(around, request.path, decoder.text, decoder.context, stop.max_tokens)
         length = len(prompt.ids)
-        fills += decoder.fill(prompt, stop, sampling, cancel, clock)
+        fills += decoder.fill(prompt, around, stop, sampling, cancel, clock)
         before += fills[-1].text + parts[number]
     return tuple(fills), length
 

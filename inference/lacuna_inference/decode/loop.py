@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from lacuna_inference.api import CancelToken, Fill, Sampling, Stop, StopReason
+from lacuna_inference.decode.hole import Hole
+from lacuna_inference.decode.local import Local
 from lacuna_inference.decode.sampling import Chooser
-from lacuna_inference.decode.stopping import text_stop, truncate_before
 from lacuna_inference.decode.store import PrefixStore
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.prompt.plan import Plan
 from lacuna_inference.prompt.tokens import TokenText
+
+Choice = Callable[[Tensor, Hole], tuple[int, float]]
 
 
 @dataclass(slots=True)
@@ -36,48 +40,43 @@ class Decoder:
     text: TokenText
     context: int
 
-    def fill(self, plan: Plan, stop: Stop, sampling: Sampling, cancel: CancelToken, clock: Clock) -> tuple[Fill, ...]:
-        """A fill for every hole of `plan`, in order. Raises RequestCancelled between two tokens."""
-        chooser = Chooser(sampling, self.text.banned, self.text.size)
+    def fill(
+        self, plan: Plan, parts: Sequence[str], stop: Stop, sampling: Sampling, cancel: CancelToken, clock: Clock
+    ) -> tuple[Fill, ...]:
+        """A fill for every hole of `plan`, in order; `parts` is the text that it was made of.
+
+        Raises RequestCancelled between two tokens.
+        """
+        choose = self._choice(plan, parts, sampling)
         ids = list(plan.ids)
         fills = []
         for number in range(plan.holes):
             if number:
                 ids += plan.between[number - 1]
-            logits = self.store.advance(ids, cancel)
-            fill, tokens = self._one_hole(logits, len(ids), stop, chooser, cancel, clock)
-            ids += tokens if self.text.decode(tokens) == fill.text else self.text.encode(fill.text)
-            fills.append(fill)
+            hole = Hole("" if number else plan.begun, stop, self.text)
+            self._write(hole, ids, choose, cancel, clock)
+            ids += hole.held()
+            fills.append(hole.fill())
         return tuple(fills)
 
-    def _one_hole(
-        self, logits: Tensor, position: int, stop: Stop, chooser: Chooser, cancel: CancelToken, clock: Clock
-    ) -> tuple[Fill, list[int]]:
-        """The fill and the ids that the store holds for it. Text is judged anew after each token."""
-        tokens: list[int] = []
-        logprobs: list[float] = []
-        text = ""
-        reason = StopReason.MAX_TOKENS
-        while len(tokens) < stop.max_tokens:
+    def _write(self, hole: Hole, ids: Sequence[int], choose: Choice, cancel: CancelToken, clock: Clock) -> None:
+        """Writes `hole` behind the prompt `ids`."""
+        logits = self.store.advance(ids, cancel)
+        while hole.reason is None:
             if cancel.cancelled:
                 raise RequestCancelled
-            token, logprob = chooser.choose(logits)
-            clock.token()
-            if token in self.text.ends:
-                reason = StopReason.END_OF_HOLE
-                break
-            tokens.append(token)
-            logprobs.append(logprob)
-            text = self.text.decode(tokens)
-            if (cut := text_stop(text, stop)) is not None:
-                text, reason = text[: cut[0]], cut[1]
-                break
-            if position + len(tokens) >= self.context:
-                reason = StopReason.CONTEXT_FULL
-                break
-            if len(tokens) < stop.max_tokens:
+            token, logprob = choose(logits, hole)
+            hole.take(token, logprob)
+            if hole.new_tokens or hole.reason:
+                clock.token()
+            if hole.reason is None and len(ids) + len(hole.tokens) >= self.context:
+                hole.reason = StopReason.CONTEXT_FULL
+            if hole.reason is None:
                 logits = self.store.append(token)
-        if stop.truncate_before is not None:
-            text = truncate_before(text, stop.truncate_before)
-        mean = sum(logprobs) / len(logprobs) if logprobs else 0.0
-        return Fill(text, reason, len(tokens), mean), tokens
+
+    def _choice(self, plan: Plan, parts: Sequence[str], sampling: Sampling) -> Choice:
+        chooser = Chooser(sampling, self.text.banned, self.text.size)
+        if not self.text.family.local:
+            return lambda logits, hole: chooser.choose(logits, hole.allowed())
+        local = Local(parts, plan.begun, self.text)
+        return lambda logits, hole: chooser.choose(logits, hole.allowed(), lambda p: local.mix(p, hole.tokens))

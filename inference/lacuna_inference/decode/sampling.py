@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,11 +24,22 @@ class Chooser:
         else:
             self._random.manual_seed(sampling.seed)
 
-    def choose(self, logits: Tensor) -> tuple[int, float]:
-        """The chosen id and its log-probability in nats, from logits [vocabulary] on any device."""
+    def choose(
+        self, logits: Tensor, allowed: Sequence[int] | None = None, mix: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[int, float]:
+        """The chosen id and its log-probability in nats, from logits [vocabulary] on any device.
+
+        `mix` may change the probabilities. With `allowed`, which must not be empty, one of these ids is chosen, and its
+        probability is that among them.
+        """
         scores = logits[: self._known].float().cpu()
         if len(self._banned):
             scores = scores.index_fill(0, self._banned, -torch.inf)
+        if mix is not None:
+            scores = mix(scores.softmax(0)).log()
+        if allowed is not None:
+            kept = torch.tensor(allowed)
+            scores = torch.full_like(scores, -torch.inf).scatter_(0, kept, scores[kept])
         log_probabilities = scores.log_softmax(0)
         greedy = self._sampling.temperature <= 0
         token = int(log_probabilities.argmax()) if greedy else self._sample(scores)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 
-from lacuna_inference.api import ModelOptions
-from lacuna_inference.models import loader
 from lacuna_inference.models.library import LibraryForward
+from lacuna_inference.models.loader import LoadedModel
 from lacuna_inference.prompt.plan import plan
 
 
 class Scorer:
-    """A model loaded for reading. Texts are read in pieces that fit its context, each from nothing but the header."""
+    """Reads with a loaded model. Texts are read in pieces that fit its context, each from nothing but the header."""
 
-    def __init__(self, options: ModelOptions) -> None:
-        """Raises a LacunaError when the model cannot be loaded."""
-        loaded = loader.load(options, lambda *_: None)
+    def __init__(self, loaded: LoadedModel) -> None:
         self._text = loaded.decoder.text
         self._context = loaded.decoder.context
         self._forward = LibraryForward(loaded.model)

@@ -1,8 +1,8 @@
 """The prompt families: one table of how each published model wants the text around a hole.
 
-A layout is a tuple of sentinel strings and of the marks HEADER, PREFIX and SUFFIX. Every sentinel must be one token
-of the model's tokenizer; `prompt/tokens.py` refuses a model where it is not. To add a family, add a row here and a
-golden row in tests/unit/test_families.py.
+A layout is a tuple of sentinel strings and of the marks HEADER, PREFIX, SUFFIX and LINE. Every sentinel must be one
+token of the model's tokenizer; `prompt/tokens.py` refuses a model where it is not. To add a family, add a row here and
+a golden row in tests/unit/test_families.py.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ class Part(Enum):
     HEADER = "header"
     PREFIX = "prefix"
     SUFFIX = "suffix"
+    LINE = "line"
+    """The beginning of the cursor's line, which then is not part of the prefix: such a layout is anchored."""
 
 
-HEADER, PREFIX, SUFFIX = Part.HEADER, Part.PREFIX, Part.SUFFIX
+HEADER, PREFIX, SUFFIX, LINE = Part.HEADER, Part.PREFIX, Part.SUFFIX, Part.LINE
 Piece = str | Part
 
 
@@ -57,6 +59,10 @@ class Family:
     header: Callable[[str | None], str] | None = None
     mask: Callable[[int], str] | None = None
     """Sentinel of the n-th hole, for families that fill several holes in one text."""
+    healed: bool = False
+    """The model was trained on whole words only: the one under the cursor is left out of the prompt and spelt again."""
+    local: bool = False
+    """N-grams of the open file are mixed in (`lacuna_inference.decode.local`), with shares fitted to this model."""
     text_begins_bare: bool = False
     """Sentencepiece puts a blank before a text; for the suffix it must be taken away again."""
 
@@ -94,9 +100,15 @@ _SPM = ("<fim_suffix>", SUFFIX, "<fim_prefix>", PREFIX, "<fim_middle>")
 FAMILIES: tuple[Family, ...] = (
     Family(
         "lacuna", "the bundled model",
+        ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", HEADER, PREFIX, "<|mask:2|>", LINE),
+        ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
+        models=("llama",), header=_lacuna_header, healed=True, local=True,
+    ),
+    Family(
+        "lacuna-0", "the first bundled model, kept to compare with",
         ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", "<|mask:0|>", HEADER, PREFIX),
         ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        models=("llama",), header=_lacuna_header,
+        models=("llama",), names=("lacuna-0",), named_only=True, header=_lacuna_header,
     ),
     Family(
         "incoder", "InCoder 1B, 6B", _CAUSAL_MASKING, ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",

@@ -13,16 +13,24 @@ SUFFIX_SHARE = 4
 """The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""
 STEPS = 8
 """The windows move in steps of this part of the room, not with every token."""
+LONGEST_BEGUN = 8
+"""Tokens of a word under the cursor that is spelt again; each costs a forward pass, and a longer one stays as it is."""
+_SEARCHED = 200
+"""Characters before the cursor in which that word is looked for."""
 _CHARACTERS_PER_TOKEN = 6
 MINIMUM_ROOM = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Token ids of a prompt. `between` holds, for each later hole, the ids that stand between its fill and the last."""
+    """Token ids of a prompt. `between` holds, for each later hole, the ids that stand between its fill and the last.
+
+    `begun` is the end of the text before the cursor when it is not in `ids`: what is written must begin with it.
+    """
 
     ids: tuple[int, ...]
     between: tuple[tuple[int, ...], ...] = ()
+    begun: str = ""
 
     @property
     def holes(self) -> int:
@@ -52,21 +60,27 @@ def fills_together(family: Family) -> bool:
 
 
 def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) -> Plan:
-    header, room = _header(path, text, room - len(text.begin) - 1)
+    prefix, begun = _healed(prefix, text)
+    header, room = _header(path, text, room - len(text.begin) - 1 - len(text.encode(begun)))
     ids = (*text.begin, *header, *_last_tokens(prefix, room, text.encode))
-    return Plan(ids or (text.begin_of_nothing,))
+    return Plan(ids or (text.begin_of_nothing,), begun=begun)
 
 
 def _one_hole(prefix: str, suffix: str, path: str | None, text: TokenText, room: int) -> Plan:
     layout = text.family.infill or ()
     fixed = sum(isinstance(piece, str) for piece in layout)
+    prefix, begun = _healed(prefix, text)
+    prefix, line = _anchored(prefix) if Part.LINE in layout else (prefix, "")
+    fixed += len(text.encode(begun))
     header, room = _header(path if Part.HEADER in layout else None, text, room - fixed)
-    before, after = _windows(prefix, suffix, room, text)
-    filled = {Part.HEADER: header, Part.PREFIX: before, Part.SUFFIX: after}
+    line_ids = _last_tokens(line, room // 2, text.encode)
+    step = max(1, room // STEPS)
+    before, after = _windows(prefix, suffix, room - -(-len(line_ids) // step) * step, text)
+    filled = {Part.HEADER: header, Part.PREFIX: before, Part.SUFFIX: after, Part.LINE: line_ids}
     ids: list[int] = []
     for piece in layout:
         ids += [text.sentinel(piece)] if isinstance(piece, str) else filled[piece]
-    return Plan(tuple(ids))
+    return Plan(tuple(ids), begun=begun)
 
 
 def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, room: int) -> Plan:
@@ -84,6 +98,20 @@ def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, ro
         ids += [masks[number], *tokens]
     ids += [masks[len(parts) - 1], masks[0]]
     return Plan(tuple(ids), tuple((end, masks[i]) for i in range(1, len(parts) - 1)))
+
+
+def _healed(prefix: str, text: TokenText) -> tuple[str, str]:
+    """`prefix` without the last piece of its last line, and that piece; the whole prefix where words are not healed."""
+    begun = text.last_piece(_anchored(prefix)[1][-_SEARCHED:]) if text.family.healed else ""
+    if len(text.encode(begun)) > LONGEST_BEGUN:
+        return prefix, ""
+    return prefix[: len(prefix) - len(begun)], begun
+
+
+def _anchored(prefix: str) -> tuple[str, str]:
+    """`prefix` up to the cursor's line, and the beginning of that line."""
+    start = prefix.rfind("\n") + 1
+    return prefix[:start], prefix[start:]
 
 
 def _header(path: str | None, text: TokenText, room: int) -> tuple[list[int], int]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.prompt.families import Family
+from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of
 
 _REPLACEMENT = "\ufffd"
+_LINE_AND_ENDS = re.compile(r"[^\n]*\n+|[^\n]+")
+_LINES, _LONGEST_LINE = 20_000, 1000
+"""Lines whose tokens are kept (some large files), and the characters of one."""
 
 
 class TokenText:
@@ -37,6 +44,7 @@ class TokenText:
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
         self.size = tokenizer.get_vocab_size(with_added_tokens=True)
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
+        self._line = lru_cache(_LINES)(lambda line: np.array(self.encode_bare(line), np.int64))
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
 
@@ -61,6 +69,31 @@ class TokenText:
     def encode_bare(self, text: str) -> list[int]:
         """As `encode`, without the blank that sentencepiece puts before a text."""
         return [token for piece in self._without_sentinels(text) for token in self._bare(piece)]
+
+    def last_piece(self, text: str) -> str:
+        """The end of `text` that could be tokenised otherwise when more text follows: its last word, roughly."""
+        pieces = self._tokenizer.pre_tokenizer.pre_tokenize_str(text) if self._tokenizer.pre_tokenizer else []
+        return text[pieces[-1][1][0] :] if pieces else ""
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The bytes of every ordinary token of a byte-level tokenizer."""
+        names = self._tokenizer.get_vocab(with_added_tokens=True)
+        ordinary = {name: token for name, token in names.items() if token not in self.banned | self.ends}
+        return Vocabulary({token: bytes_of(name) for name, token in ordinary.items()})
+
+    @cached_property
+    def newlines(self) -> list[int]:
+        """Ids of the tokens that begin with a line end."""
+        return [token for token, piece in self.vocabulary.bytes_of.items() if piece[:1] in b"\r\n"]
+
+    def encode_lines(self, text: str) -> NDArray[np.int64]:
+        """Token ids of ordinary text, line by line with the line ends behind it: lines seen before cost nothing.
+
+        Of a very long line only the end counts.
+        """
+        lines = _LINE_AND_ENDS.findall(text)
+        return np.concatenate([self._line(line[-_LONGEST_LINE:]) for line in lines]) if lines else np.zeros(0, np.int64)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.

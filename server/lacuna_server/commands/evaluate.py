@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markdown import Markdown
 
 from lacuna_inference.engine import ModelEngine
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
-from lacuna_server.lab.evaluation import files, report, run
+from lacuna_server.lab.evaluation import chart, files, report, run
 from lacuna_server.lab.evaluation.files import SourceFile
 from lacuna_server.lab.evaluation.holes import Hole
 from lacuna_server.settings import Settings
+
+if TYPE_CHECKING:
+    from lacuna_inference.models.loader import LoadedModel
 
 COPIER = "n-gram copier"
 
@@ -26,8 +30,11 @@ def evaluate(
     per_file: int,
     seed: int,
     as_json: bool,
+    chart_file: Path | None = None,
 ) -> None:
     """Fills the same holes with the settings' model, each model of `also`, and the copier."""
+    if chart_file is not None:
+        chart.check(chart_file)
     sources = files.own(list(paths), file_count, seed) if paths else files.held_out(file_count, seed)
     holes = run.holes(sources, per_file, seed)
     groups = sorted({source.group for source in sources})
@@ -35,13 +42,7 @@ def evaluate(
     scores = {COPIER: _scored(COPIER, holes, run.by_copier)}
     bits: dict[str, float] = {}
     for model in dict.fromkeys([settings.model, *also]):
-        engine = ModelEngine(settings.model_copy(update={"model": model}).model_options())
-        try:
-            wait_until_warm(engine)
-            scores[model] = _scored(model, holes, run.by_engine(engine, settings.max_tokens))
-        finally:
-            engine.close()
-        bits[model] = _bits(settings, model, sources)
+        scores[model], bits[model] = _judged(settings, model, holes, sources)
     tables = {name: report.rows(found) for name, found in scores.items()}
     if as_json:
         content = {"files": len(sources), "seed": seed, "bits_per_byte": bits, "tables": report.as_json(tables)}
@@ -56,13 +57,32 @@ def evaluate(
         stderr.print(
             f"{name}: the end of single-line holes is found in {report.percent(report.end_found_single_line(found))}"
         )
+    if chart_file is not None:
+        chart.draw(tables, chart_file)
 
 
-def _bits(settings: Settings, model: str, sources: Sequence[SourceFile]) -> float:
-    """Bits per byte over all files."""
+def _judged(
+    settings: Settings, model: str, holes: Sequence[Hole], sources: Sequence[SourceFile]
+) -> tuple[list[run.Score], float]:
+    """Scores of the holes, and bits per byte over all files. Reads the model from disk once."""
+    from lacuna_inference.models import loader
+
+    options = settings.model_copy(update={"model": model}).model_options()
+    loaded = loader.load(options, lambda *_: None)
+    bits = _bits(loaded, model, sources)
+    engine = ModelEngine(options, lambda *_: loaded)
+    try:
+        wait_until_warm(engine)
+        return _scored(model, holes, run.by_engine(engine, settings.max_tokens)), bits
+    finally:
+        engine.close()
+
+
+def _bits(loaded: LoadedModel, model: str, sources: Sequence[SourceFile]) -> float:
+    """Bits per byte, read from left to right."""
     from lacuna_inference.models.scoring import Scorer
 
-    scorer = Scorer(settings.model_copy(update={"model": model}).model_options())
+    scorer = Scorer(loaded)
     total = 0.0
     with progress(model) as bar:
         for number, source in enumerate(sources, 1):

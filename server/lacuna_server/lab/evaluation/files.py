@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import random
-import warnings
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 
 from lacuna_inference.errors import BadRequest
+from lacuna_inference.text import parses
 
 MIN_CHARACTERS, MAX_CHARACTERS = 400, 60_000
 
@@ -76,14 +75,3 @@ def _read(group: str, path: Path) -> SourceFile | None:
     if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS or not parses(text):
         return None
     return SourceFile(group, path.name, text)
-
-
-def parses(text: str) -> bool:
-    """Whether `text` is a Python module."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True

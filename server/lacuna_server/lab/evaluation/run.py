@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lacuna_inference.api import Engine, Request, Stop, StopReason
+from lacuna_inference.text import parses
 from lacuna_server.lab.evaluation.copier import copy
-from lacuna_server.lab.evaluation.files import SourceFile, parses
+from lacuna_server.lab.evaluation.files import SourceFile
 from lacuna_server.lab.evaluation.holes import SINGLE_LINE, Hole, Kind, cut
 from lacuna_server.lab.evaluation.metrics import edit_similarity
 

@@ -1,0 +1,114 @@
+"""The word under the cursor: left out of the prompt, spelt again, and never part of the answer."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from helpers import ScriptedForward, family_text, scripted_decoder
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from lacuna_inference.api import CancelToken, Request, Stop
+from lacuna_inference.decode.answer import answer
+from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.models.sources import bundled_folder
+from lacuna_inference.prompt.families import by_name
+from lacuna_inference.prompt.plan import plan
+from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of
+
+BUNDLED = TokenText(Tokenizer.from_file(str(bundled_folder() / "tokenizer.json")), by_name("lacuna"))
+LINE = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\n"), max_size=30)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=4), unique=True, max_size=40), st.binary(min_size=1, max_size=5))
+def test_agreeing_tokens_are_those_that_one_text_can_begin_with(pieces: list[bytes], wanted: bytes) -> None:
+    tokens = dict(enumerate(pieces))
+    agreeing = {n for n, piece in tokens.items() if piece.startswith(wanted) or wanted.startswith(piece)}
+    found = Vocabulary(tokens).agreeing(wanted)
+    assert set(found) == agreeing
+    assert len(found) == len(agreeing)
+
+
+@given(st.text(max_size=20))
+def test_tokens_are_known_by_their_bytes(text: str) -> None:
+    ids = BUNDLED.encode(text)
+    assert b"".join(BUNDLED.vocabulary.bytes_of[token] for token in ids) == text.encode()
+
+
+def test_a_sign_outside_the_byte_alphabet_is_itself() -> None:
+    assert bytes_of("Ġa漢") == " a漢".encode()
+
+
+@pytest.mark.parametrize(
+    ("before", "kept", "begun"),
+    [
+        ("x\n    return sel", "    return", " sel"),
+        ("x\n    return self.", "    return self", "."),
+        ("x\nfoo(", "foo", "("),
+        ("x\n    ", "", "    "),
+        ("x\n", "", ""),
+        ("x = 漢字", "x =", " 漢字"),
+    ],
+)
+def test_the_last_word_of_the_line_is_left_out_of_the_prompt(before: str, kept: str, begun: str) -> None:
+    prompt = plan((before, "\ny\n"), None, BUNDLED, 256, 16)
+    hole = prompt.ids.index(BUNDLED.sentinel("<|mask:2|>"))
+    assert BUNDLED.decode(prompt.ids[hole + 1 :]) == kept
+    assert prompt.begun == begun
+
+
+@given(LINE, st.text(max_size=60), st.integers(64, 200))
+def test_a_healed_prompt_fits_and_loses_nothing_of_the_line(line: str, suffix: str, context: int) -> None:
+    prompt = plan(("first\n" + line, suffix), "x.py", BUNDLED, context, 16)
+    assert len(prompt.ids) + 16 <= context
+    hole = len(prompt.ids) - prompt.ids[::-1].index(BUNDLED.sentinel("<|mask:2|>"))
+    kept = b"".join(BUNDLED.vocabulary.bytes_of[token] for token in prompt.ids[hole:])
+    assert line.encode().endswith(kept + prompt.begun.encode())
+
+
+@given(LINE, st.integers(0, 1000), st.integers(1, 12))
+def test_any_model_spells_what_was_begun_and_answers_only_what_follows(line: str, seed: int, most: int) -> None:
+    rng = random.Random(seed)
+    forward = ScriptedForward(BUNDLED.size, lambda _: rng.randrange(BUNDLED.size))
+    decoder = Decoder(PrefixStore(forward), BUNDLED, 512)
+    fill = answer(decoder, "random", Request((line, "\n"), None, Stop(most)), CancelToken(), 0.0).candidates[0].fills[0]
+    begun = plan((line, "\n"), None, BUNDLED, 512, most).begun
+    written = BUNDLED.decode(forward.tokens[forward.tokens.index(BUNDLED.sentinel("<|mask:2|>")) + 1 :])
+    assert fill.tokens <= most
+    assert (line[: len(line) - len(begun)] + begun).startswith(written[: len(line)]) or written.startswith(line)
+
+
+def test_the_answer_begins_behind_the_cursor() -> None:
+    decoder = scripted_decoder("foo(1)", "lacuna")
+    completions = answer(decoder, "scripted", Request(("fo", "\n"), None, Stop(16)), CancelToken(), 0.0)
+    assert completions.candidates[0].text == "o(1)"
+
+
+def test_spelling_again_costs_nothing_of_the_answer() -> None:
+    decoder = scripted_decoder("foo", "lacuna")
+    one = answer(decoder, "scripted", Request(("fo", "\n"), None, Stop(1)), CancelToken(), 0.0).candidates[0].fills[0]
+    none = answer(decoder, "scripted", Request(("foo", "\n"), None, Stop(9)), CancelToken(), 0.0).candidates[0].fills[0]
+    assert (one.text, one.tokens) == ("o", 1)
+    assert (none.text, none.tokens, none.mean_logprob) == ("", 0, 0.0)
+
+
+def test_a_long_word_is_not_spelt_again() -> None:
+    assert plan(("y = '" + "字" * 100, "\n"), None, BUNDLED, 512, 16).begun == ""
+    assert plan(("y = " + "x" * 1000, "\n"), None, BUNDLED, 512, 16).begun == ""
+
+
+def test_lines_are_encoded_as_the_text_is() -> None:
+    text = "def f():\n\n\n    return 1\n\n\n\nx = 2"
+    assert BUNDLED.encode_lines(text).tolist() == BUNDLED.encode_bare(text)
+    assert len(BUNDLED.encode_lines("x" * 100_000)) < 1001
+
+
+def test_a_family_that_is_not_healed_keeps_the_whole_prefix() -> None:
+    text = family_text("starcoder")
+    assert plan(("fo", ""), None, text, 64, 8).begun == ""
+    assert torch.tensor(plan(("fo", ""), None, text, 64, 8).ids).shape == (5,)

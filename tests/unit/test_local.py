@@ -1,0 +1,69 @@
+"""N-grams of the open file: what they add to a model's distribution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import family_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lacuna_inference.decode.local import END_ODDS, Local
+
+TEXT = family_text("lacuna")
+FLAT = torch.full((TEXT.size,), 1 / TEXT.size)
+
+
+def mixed(before: str, after: str = "", written: str = "", begun: str = "") -> torch.Tensor:
+    return Local((before, after), begun, TEXT).mix(FLAT, TEXT.encode(written))
+
+
+def likeliest(distribution: torch.Tensor) -> str:
+    return TEXT.decode([int(distribution.argmax())])
+
+
+@given(st.text("ab\n", max_size=30), st.text("ab\n", max_size=30), st.text("ab\n", max_size=5))
+def test_the_mixture_is_a_distribution(before: str, after: str, written: str) -> None:
+    distribution = mixed(before, after, written)
+    assert float(distribution.sum()) == pytest.approx(1, abs=1e-4)
+    assert float(distribution.min()) >= 0
+
+
+def test_what_followed_before_or_behind_the_hole_is_likely() -> None:
+    assert likeliest(mixed("position = 1\nposit")) == "i"
+    assert likeliest(mixed("x\nposit", "\nposition = 1\n")) == "i"
+    assert likeliest(mixed("position = 1\n", written="posit")) == "i"
+
+
+def test_the_longer_match_counts_more() -> None:
+    assert likeliest(mixed("abcx cy cy\nabc")) == "x"
+
+
+def test_what_is_spelt_again_is_not_its_own_example() -> None:
+    with_itself, without = mixed("q\nzzz"), mixed("q\nzzz", begun="zzz")
+    z = TEXT.encode("z")[0]
+    assert with_itself[z] > 0.1
+    assert float(without[z]) < 1 / TEXT.size
+
+
+def test_nothing_is_matched_across_the_hole() -> None:
+    x = TEXT.encode("x")[0]
+    across = mixed("abc", "x\nabc")
+    assert float(across[x]) < 0.1
+
+
+def test_in_an_empty_file_only_the_end_is_likelier() -> None:
+    distribution = mixed("")
+    ends = list(TEXT.ends)
+    assert distribution.argmax() in ends
+    assert torch.allclose(distribution[ends] / distribution[0], torch.tensor(END_ODDS))
+    assert len(distribution[:256].unique()) == 1
+
+
+def test_the_model_shares_line_ends_between_text_and_the_hole_s_end() -> None:
+    end = min(TEXT.ends, key=lambda token: token)
+    model = FLAT.clone()
+    model[list(TEXT.ends)] = 0
+    model[end] = 99 * model[TEXT.newlines].sum()
+    distribution = Local(("abc\nabc", ""), "", TEXT).mix(model / model.sum(), [])
+    assert int(distribution.argmax()) == end
