@@ -1,4 +1,4 @@
-"""What engine and server both say about lines of code. Pure."""
+"""What engine, server and training all say about code. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Writes an exported model as one GGUF file, so that llama.cpp can run the same weights beside Lacuna.
 
 The sentinels of the bundled model's layout are named as llama.cpp's infill tokens: with its option --spm-infill it
-builds `<|endoftext|> <|mask:0|> suffix <|mask:1|> prefix <|mask:2|>`, which the model knows from a tenth of its
+builds `<|endoftext|> <|mask:0|> suffix <|mask:1|> prefix <|mask:2|>`, which the model knows from a few of its
 samples; Lacuna's own prompt has the mark at the line's start, a header, and heals. Its pre-tokenizer cuts words a
 little otherwise than this tokenizer does; who compares token by token should send token ids.
 """

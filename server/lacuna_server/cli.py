@@ -189,9 +189,10 @@ def evaluate(
         raise BadRequest("--files and --chart do not go with --problems.", "Leave one of them out.")
     from lacuna_server.commands import evaluate as evaluate_command
     from lacuna_server.commands import problems as problems_command
+    from lacuna_server.lab.evaluation.problems import MOST_TOKENS
 
     if problems is not None:
-        max_tokens = max_tokens or problems_command.MOST_TOKENS
+        max_tokens = max_tokens or MOST_TOKENS
     settings = settings_module.load(
         model=model, family=family, device=device, dtype=dtype, context=context, max_tokens=max_tokens
     )

@@ -85,7 +85,7 @@ class TokenText:
     @cached_property
     def newlines(self) -> list[int]:
         """Ids of the tokens that begin with a line end."""
-        return [token for token, piece in self.vocabulary.bytes_of.items() if piece[:1] in b"\r\n"]
+        return [token for token, piece in self.vocabulary.bytes_of.items() if piece.startswith((b"\r", b"\n"))]
 
     def encode_lines(self, text: str) -> NDArray[np.int64]:
         """Token ids of ordinary text, line by line with the line ends behind it: lines seen before cost nothing.

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.markdown import Markdown
 
@@ -15,11 +14,10 @@ from lacuna_server.commands.show import progress, stderr, stdout, wait_until_war
 from lacuna_server.lab.evaluation import problems
 from lacuna_server.lab.evaluation.execute import WARNING, check_platform, passes
 from lacuna_server.lab.evaluation.metrics import Interval
-from lacuna_server.lab.evaluation.problems import MOST_TOKENS, Problem, Result
+from lacuna_server.lab.evaluation.problems import Problem, Result
 from lacuna_server.lab.evaluation.report import percent
 from lacuna_server.settings import Settings
 
-__all__ = ["MOST_TOKENS", "judge"]
 _KS = (1, 10, 100)
 
 
@@ -44,7 +42,7 @@ def judge(
     found = problems.read(path)[:count]
     judged = [_judged(settings, model, found, samples, execute) for model in dict.fromkeys([settings.model, *also])]
     if as_json:
-        print(json.dumps({"file": path.name, "models": [_plain(one) for one in judged]}, indent=1))  # noqa: T201
+        print(json.dumps({"file": path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
         return
     table = markdown(judged)
     stdout.print(Markdown(table) if stdout.is_terminal else table)
@@ -85,7 +83,3 @@ def _results(
             results.append(result)
             bar.update(bar.task_ids[0], completed=number / len(found), description=f"{model}: {problem.task}")
     return results
-
-
-def _plain(judged: Judged) -> dict[str, Any]:
-    return asdict(judged)
