@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -17,6 +18,7 @@ HOLE_WEIGHT = 4.0
 """What a token of a hole counts against one of the text around it: holes are what the model is for, and rare."""
 _OPEN_ROWS = 24
 _CHARACTERS_PER_TOKEN = 3.3
+_MOST_OFTEN = 4.0
 
 Row = tuple[list[int], list[float]]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -61,16 +63,16 @@ def batches(
 ) -> Iterator[Batch]:
     """Inputs and targets, int64 [rows, length], and how much each target counts, float32 [rows, length].
 
-    Each epoch visits every file in proportion to its length, in a new order and with new windows.
+    Each epoch has new windows in a new order; how often a file is visited, `visits_of` says.
     """
     encoder = SampleEncoder(tokenizer, length + 1)
     rng = random.Random(seed)
     window = int(length * _CHARACTERS_PER_TOKEN)
-    weights = [max(1, round(len(document["text"]) / window)) for document in documents]
-    visits = [i for i, weight in enumerate(weights) for _ in range(weight)]
+    expected = visits_of(documents, window)
     full: list[Row] = []
     open_rows: list[Row] = []
     while True:
+        visits = [i for i, number in enumerate(expected) for _ in range(int(number + rng.random()))]
         rng.shuffle(visits)
         for chunk_start in range(0, len(visits), 128):
             chunk = [documents[i] for i in visits[chunk_start : chunk_start + 128]]
@@ -79,6 +81,20 @@ def batches(
             while len(full) >= rows:
                 yield _tensors(full[:rows], length)
                 del full[:rows]
+
+
+def visits_of(documents: Sequence[dict[str, str]], window: int) -> list[float]:
+    """How many windows an epoch takes from each file: in proportion to its length, and fewer from large packages.
+
+    A package counts by the square root of its size, because its code resembles itself and a user's resembles none of
+    them; small ones are still not read more than `_MOST_OFTEN` times as often as they are long.
+    """
+    sizes: Counter[str] = Counter()
+    for document in documents:
+        sizes[document["package"]] += len(document["text"])
+    even = sum(sizes.values()) / sum(size**0.5 for size in sizes.values())
+    often = {package: min(_MOST_OFTEN, even * size**-0.5) for package, size in sizes.items()}
+    return [max(1.0, len(d["text"]) / window) * often[d["package"]] for d in documents]
 
 
 def prefetched(stream: Iterator[Batch], depth: int = 4) -> Iterator[Batch]:

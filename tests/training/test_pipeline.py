@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from lacuna_inference.api import ModelOptions, Request, Stop
 from lacuna_inference.engine import ModelEngine
 from training import clean, holes
-from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches
+from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches, visits_of
 from training.corpus import read_documents
 from training.export import export
 from training.model import Shape
@@ -122,6 +122,17 @@ def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, begun:
     assert all(not weight for token, weight in zip(ids, weights, strict=True) if token in marks)
     hole = ids.index(tokenizer.token_to_id("<|mask:2|>"))
     assert set(weights[hole + 1 :]) == {HOLE_WEIGHT}
+
+
+def test_a_large_package_is_read_less_often_than_a_small_one_but_not_less() -> None:
+    def visits(large: int, small: int) -> tuple[float, float]:
+        file = {"text": "x" * 900}
+        found = visits_of([{"package": "large", **file}] * large + [{"package": "small", **file}] * small, 300)
+        return sum(found[:large]), sum(found[large:])
+
+    assert visits(100, 25) == pytest.approx((250, 125))  # by the square root of their sizes
+    assert visits(100, 1)[1] == 4 * 3  # four times as often as it is long, no more
+    assert visits(100, 0) == pytest.approx((300, 0))
 
 
 def test_batches_are_full_seeded_and_do_not_count_padding(paths: Paths) -> None:
