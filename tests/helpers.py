@@ -11,7 +11,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.decode.store import Stores
 from lacuna_inference.models.loader import LoadedModel
 from lacuna_inference.prompt.families import Family, by_name
 from lacuna_inference.prompt.tokens import TokenText
@@ -54,6 +54,23 @@ def family_text(name: str, extra: Sequence[str] = ()) -> TokenText:
 
 
 @dataclass
+class ScriptedSlot:
+    """A cache of tokens. `rolls_back` says whether it can."""
+
+    rolls_back: bool = True
+    tokens: list[int] = field(default_factory=list)
+    bytes: int = 1000
+
+    @property
+    def held(self) -> int:
+        return len(self.tokens)
+
+    def rollback(self, length: int) -> int:
+        del self.tokens[length if self.rolls_back else 0 :]
+        return len(self.tokens)
+
+
+@dataclass
 class ScriptedForward:
     """A `Forward` that makes the token that `script` names for the tokens so far the likeliest.
 
@@ -63,27 +80,35 @@ class ScriptedForward:
     vocabulary: int
     script: Callable[[list[int]], int]
     on_step: Callable[[int], None] = lambda _: None
-    tokens: list[int] = field(default_factory=list)
+    rolls_back: bool = True
+    slots: list[ScriptedSlot] = field(default_factory=list)
     steps: int = 0
+    widths: list[int] = field(default_factory=list)
 
     @property
-    def held(self) -> int:
-        return len(self.tokens)
+    def tokens(self) -> list[int]:
+        """What the slot that was made last holds."""
+        return self.slots[-1].tokens
 
-    def step(self, ids: Sequence[int]) -> torch.Tensor:
+    def slot(self) -> ScriptedSlot:
+        self.slots.append(ScriptedSlot(self.rolls_back))
+        return self.slots[-1]
+
+    def step(self, ids: Sequence[int], slot: ScriptedSlot, rows: int = 1) -> torch.Tensor:
         self.steps += 1
-        self.tokens += ids
+        self.widths.append(len(ids))
+        logits = torch.zeros(rows, self.vocabulary)
+        slot.tokens += ids
+        for row in range(rows):
+            length = len(slot.tokens) - rows + row + 1
+            logits[row, self.script(slot.tokens[:length])] = 10.0
         self.on_step(self.steps)
-        logits = torch.zeros(self.vocabulary)
-        logits[self.script(self.tokens)] = 10.0
         return logits
 
-    def rollback(self, length: int) -> int:
-        del self.tokens[length:]
-        return len(self.tokens)
 
-
-def scripted_decoder(fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None) -> Decoder:
+def scripted_decoder(
+    fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None, widest_draft: int = 0
+) -> Decoder:
     """A decoder whose model answers every hole with `fill` and then closes it."""
     text = family_text(family)
     end = min(text.ends) if text.family.name != "incoder" else text.sentinel("<|endofmask|>")
@@ -95,7 +120,7 @@ def scripted_decoder(fill: str, family: str = "incoder", on_step: Callable[[int]
         hole = max((number for number, token in enumerate(tokens) if token in masks), default=0)
         return answer[min(len(tokens) - hole - 1, len(answer) - 1)]
 
-    return Decoder(PrefixStore(ScriptedForward(text.size, script, on_step)), text, 512)
+    return Decoder(Stores(ScriptedForward(text.size, script, on_step)), text, 512, widest_draft)
 
 
 def loaded(decoder: Decoder, family: Family | None = None) -> LoadedModel:
@@ -113,6 +138,7 @@ TINY: dict[str, dict[str, Any]] = {
     "codegen": {"n_embd": 64, "n_layer": 2, "n_head": 4, "rotary_dim": 8, "n_positions": 128, "n_ctx": 128},
     "xglm": {"d_model": 64, "num_layers": 2, "attention_heads": 4, "ffn_dim": 128, "max_position_embeddings": 128},
     "llama": _LLAMA_SHAPE,
+    "mistral": {**_LLAMA_SHAPE, "head_dim": 24},
     "qwen2": _LLAMA_SHAPE,
     "starcoder2": _LLAMA_SHAPE,
     "gpt_bigcode": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128},

@@ -110,16 +110,24 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What an answer cost. Times are in seconds, everything else in tokens or forward passes."""
+    """What an answer cost. Times are in seconds, everything else in tokens or forward passes.
+
+    `evaluated_tokens` are all that the model read, the `drafted_tokens` among them, of which `accepted_tokens` came
+    true.
+    """
 
     prompt_tokens: int = 0
     reused_tokens: int = 0
     evaluated_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     generated_tokens: int = 0
     forward_passes: int = 0
     queued_s: float = 0.0
     first_token_s: float = 0.0
     total_s: float = 0.0
+    forward: str = ""
+    """What ran the model: `own` or `transformers`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,10 @@ class ModelOptions:
     max_memory: dict[str, str] = field(default_factory=dict)
     trust_remote_code: bool = False
     context: int = 2048
+    forward: str = "auto"
+    """`own`, `transformers`, or `auto`: the own one wherever it can run the model."""
+    draft_tokens: int | None = None
+    """Most tokens of a draft; 0 for none, None for what suits device and forward."""
 
 
 class Phase(StrEnum):

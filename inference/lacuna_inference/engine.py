@@ -124,7 +124,7 @@ class ModelEngine:
                 self._serve(model)
             except Exception:  # whatever it was, the next request deserves an answer
                 logger.exception("The engine met an unexpected error and goes on.")
-                model.decoder.store.clear()
+                model.decoder.stores.clear()
             except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
                 logger.critical("The engine ended.", exc_info=True)
                 self._fail(f"The engine ended: {type(error).__name__}. Restart it.")
@@ -212,7 +212,7 @@ def _answered(model: LoadedModel, job: _Job) -> Completions | LacunaError:
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
-        model.decoder.store.clear()
+        model.decoder.stores.clear()
         _empty_device_cache()
         return NotEnoughMemory(
             "This request ran out of memory.", "Shorten the context (--context) or choose a smaller model."

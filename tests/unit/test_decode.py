@@ -4,28 +4,83 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import ScriptedForward, scripted_decoder
+from helpers import ScriptedForward, family_text, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request, Sampling, Stop, StopReason
 from lacuna_inference.decode.answer import answer
+from lacuna_inference.decode.drafts import Drafts
+from lacuna_inference.decode.history import History
 from lacuna_inference.decode.sampling import Chooser
-from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.decode.store import MOST_ROWS, PrefixStore, Stores
 from lacuna_inference.errors import RequestCancelled
 
+PROMPTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=8)
 
-@given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=8))
-def test_the_store_holds_exactly_what_was_asked_and_reuses_the_common_beginning(prompts: list[list[int]]) -> None:
-    forward = ScriptedForward(4, lambda tokens: tokens[-1])
+
+@given(PROMPTS, st.lists(st.integers(0, 3), max_size=3), st.booleans())
+def test_the_store_answers_for_every_prompt_and_reads_nothing_twice(
+    prompts: list[list[int]], draft: list[int], rolls_back: bool
+) -> None:
+    forward = ScriptedForward(4, lambda tokens: tokens[-1], rolls_back=rolls_back)
     store = PrefixStore(forward)
     for ids in prompts:
-        held, evaluated = list(forward.tokens), store.evaluated
-        logits = store.advance(ids, CancelToken())
+        held, passes, evaluated = list(forward.tokens), store.work.passes, store.work.evaluated
+        logits = store.after(ids, CancelToken(), draft)
         common = next((n for n, (a, b) in enumerate(zip(held, ids, strict=False)) if a != b), min(len(held), len(ids)))
-        assert forward.tokens == ids == list(store.tokens)
         assert int(logits.argmax()) == ids[-1]
-        assert store.evaluated - evaluated == len(ids) - min(common, len(ids) - 1)
+        assert forward.tokens[: len(ids)] == ids
+        assert list(store.tokens) == forward.tokens
+        if store.work.passes == passes:
+            assert common == len(ids)
+        elif rolls_back:
+            drafted = len(forward.tokens) - len(ids)
+            assert store.work.evaluated - evaluated - drafted == len(ids) - min(common, len(ids) - 1)
+
+
+def test_what_was_read_needs_no_second_pass_and_leaving_it_one() -> None:
+    forward = ScriptedForward(9, lambda tokens: tokens[-1])
+    store = PrefixStore(forward)
+    for length in (3, 4, 5, 6):
+        store.after([1, 2, 3, 4, 5, 6][:length], CancelToken())
+    assert forward.steps == 4
+    for length in (4, 3, 6, 5):
+        assert int(store.after([1, 2, 3, 4, 5, 6][:length], CancelToken()).argmax()) == length
+    assert forward.steps == 4
+    store.after([1, 2, 3, 4, 8], CancelToken())
+    assert forward.steps == 5
+    assert forward.widths[-1] == 1
+
+
+def test_a_draft_that_comes_true_saves_passes_and_is_counted_once() -> None:
+    forward = ScriptedForward(9, lambda tokens: tokens[-1] + 1)
+    store = PrefixStore(forward)
+    store.after([1], CancelToken(), draft=[2, 3, 7])
+    for ids in ([1, 2], [1, 2, 3], [1, 2], [1, 2, 3], [1, 2, 3, 4]):
+        store.after(ids, CancelToken())
+    assert forward.steps == 2
+    assert (store.work.drafted, store.work.accepted, store.work.evaluated) == (3, 2, 5)
+
+
+def test_a_cache_that_cannot_go_back_gets_no_more_drafts() -> None:
+    forward = ScriptedForward(9, lambda tokens: tokens[-1], rolls_back=False)
+    store = PrefixStore(forward)
+    store.after([1], CancelToken(), draft=[2])
+    store.after([1, 3], CancelToken(), draft=[2])
+    assert forward.tokens == [1, 3]
+    assert int(store.after([1, 3, 4], CancelToken(), draft=[2]).argmax()) == 4
+    assert store.work.drafted == 1
+
+
+def test_only_the_latest_logits_are_kept() -> None:
+    store = PrefixStore(ScriptedForward(4, lambda _: 0))
+    for length in range(1, 3 * MOST_ROWS):
+        store.after([1] * length, CancelToken())
+    assert store.bytes == 1000 + MOST_ROWS * 4 * 4
+    before = store.work.passes
+    store.after([1] * 10, CancelToken())
+    assert store.work.passes == before + 1
 
 
 def test_cancel_between_prefill_chunks_keeps_what_was_done() -> None:
@@ -33,7 +88,7 @@ def test_cancel_between_prefill_chunks_keeps_what_was_done() -> None:
     forward = ScriptedForward(4, lambda _: 0, on_step=lambda _: cancel.cancel())
     store = PrefixStore(forward)
     with pytest.raises(RequestCancelled):
-        store.advance([1] * 600, cancel)
+        store.after([1] * 600, cancel)
     assert forward.steps == 1
     assert len(store.tokens) == len(forward.tokens) == 256
 
@@ -45,12 +100,33 @@ def test_a_step_that_fails_half_way_is_cleared() -> None:
 
     forward = ScriptedForward(4, lambda tokens: tokens[-1], on_step=fail)
     store = PrefixStore(forward)
-    store.advance([1, 2], CancelToken())
+    store.after([1, 2], CancelToken())
     with pytest.raises(MemoryError):
-        store.append(3)
+        store.after([1, 2, 3], CancelToken())
     store.clear()
-    assert int(store.advance([1, 2, 3], CancelToken()).argmax()) == 3
+    assert int(store.after([1, 2, 3], CancelToken()).argmax()) == 3
     assert forward.tokens == [1, 2, 3]
+
+
+def test_documents_have_stores_of_their_own_within_a_budget() -> None:
+    forward = ScriptedForward(4, lambda tokens: tokens[-1])
+    stores = Stores(forward, budget=2 * (1000 + MOST_ROWS * 16))
+    for key in ("a", "b"):
+        stores.of(key).after([1, 2], CancelToken())
+    assert (len(forward.slots), forward.steps) == (2, 2)
+    stores.of("a").after([1, 2], CancelToken())
+    assert forward.steps == 2
+    stores.of("c").after([1, 2], CancelToken())  # takes the place of b
+    assert (len(forward.slots), forward.steps) == (2, 3)
+    stores.of("a").after([1, 2], CancelToken())
+    assert forward.steps == 3
+    assert stores.of("b").tokens == ()
+
+
+def test_there_is_one_store_whatever_the_budget() -> None:
+    stores = Stores(ScriptedForward(4, lambda _: 0), budget=0)
+    store = stores.of("a")
+    assert stores.of("b") is store
 
 
 def test_an_empty_candidate_comes_last() -> None:
@@ -133,3 +209,51 @@ def test_cancel_is_seen_between_tokens() -> None:
     with pytest.raises(RequestCancelled):
         answer(scripted_decoder("x" * 50, on_step=on_step), "scripted", Request(("a", "b")), cancel, 0.0)
     assert len(steps) == 3
+
+
+def drafted(before: str, after: str = "", written: str = "", widest: int = 8) -> str:
+    text = family_text("starcoder")
+    drafts = Drafts(History((before, after), "", text), widest)
+    return text.decode(drafts.after(text.encode(written)))
+
+
+def test_drafts_go_on_where_the_text_stood_before_as_far_as_the_match_is_long() -> None:
+    assert drafted("abcdefgh xabc") == "def"
+    assert drafted("abcdefgh x", written="abc") == "def"
+    assert drafted("xab", "abcdefgh") == "cd"
+    assert drafted("abcdefghij abcde", widest=2) == "fg"
+    assert drafted("abcdefghij abcde", widest=0) == ""
+    assert drafted("abc q") == ""
+
+
+def test_the_latest_place_is_taken_and_nothing_is_drafted_across_the_hole() -> None:
+    assert drafted("ab1 ab2 ab") == "2 a"
+    assert drafted("abc", "abc") == ""
+    assert drafted("") == ""
+
+
+def test_an_answer_that_was_given_before_is_the_latest_place() -> None:
+    text = family_text("starcoder")
+    history = History(("ab1 ab", ""), "", text)
+    history.add(text.encode("ab9"))
+    assert text.decode(Drafts(history, 8).after([])) == "9"
+
+
+TEXT = st.text("ab \n", max_size=40)
+
+
+@given(TEXT, TEXT, st.text("ab \n", min_size=1, max_size=30), st.integers(1, 8))
+def test_drafts_change_no_answer(before: str, after: str, fill: str, widest: int) -> None:
+    def answers(width: int) -> tuple[list[str], int]:
+        decoder = scripted_decoder(fill, widest_draft=width)
+        texts = []
+        passes = 0
+        for typed in ("", fill[:1], fill[:3], "zz"):
+            completions = answer(decoder, "s", Request((before + typed, after), stop=Stop(20)), CancelToken(), 0.0)
+            texts.append(completions.candidates[0].text)
+            passes += completions.counters.forward_passes
+        return texts, passes
+
+    plain, drafts = answers(0), answers(widest)
+    assert plain[0] == drafts[0]
+    assert drafts[1] <= plain[1]

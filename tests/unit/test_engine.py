@@ -14,6 +14,8 @@ from lacuna_inference.errors import EngineUnavailable, ModelNotFound, NotEnoughM
 from lacuna_inference.models.loader import LoadedModel
 
 REQUEST = Request(("def f():\n    return ", "\n"))
+OTHER = Request(("def g():\n    return ", "\n"))
+"""What was asked before is answered without the model; this was not."""
 Hook = Callable[[int], None]
 
 
@@ -95,8 +97,8 @@ def test_out_of_memory_fails_that_request_only(error: BaseException) -> None:
 
     model.hook = fail
     with pytest.raises(NotEnoughMemory, match="ran out of memory"):
-        result(engine)
-    assert model.decoder.store.tokens == ()
+        result(engine, OTHER)
+    assert model.decoder.stores.of(None).tokens == ()
     model.hook = lambda _: None
     assert result(engine).candidates[0].text == "1"
     engine.close()
@@ -112,7 +114,7 @@ def test_an_unexpected_error_is_logged_and_serving_goes_on(caplog: pytest.LogCap
 
     model.hook = fail
     with pytest.raises(EngineUnavailable, match="unexpected error"):
-        result(engine)
+        result(engine, OTHER)
     model.hook = lambda _: None
     assert result(engine).candidates[0].text == "1"
     assert "oops" in caplog.text
@@ -136,7 +138,7 @@ def test_a_panic_leaves_nobody_waiting(while_loading: bool) -> None:
         result(engine)
     model.hook = panic
     with pytest.raises(EngineUnavailable):
-        result(engine)
+        result(engine, OTHER)
     with pytest.raises(EngineUnavailable, match="Panic"):
         result(engine)
     assert engine.state.phase is Phase.FAILED
@@ -195,7 +197,7 @@ def test_close_answers_everything_and_ends_the_thread() -> None:
     engine = engine_with(model)
     result(engine)
     blocked = Blocked(model)
-    running = engine.submit(REQUEST)
+    running = engine.submit(OTHER)
     queued = engine.submit(REQUEST)
     assert blocked.entered.wait(10)
     threading.Timer(0.05, blocked.release).start()

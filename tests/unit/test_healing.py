@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from lacuna_inference.api import CancelToken, Request, Stop
 from lacuna_inference.decode.answer import answer
 from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.decode.store import Stores
 from lacuna_inference.models.sources import bundled_folder
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.plan import plan
@@ -74,7 +74,7 @@ def test_a_healed_prompt_fits_and_loses_nothing_of_the_line(line: str, suffix: s
 def test_any_model_spells_what_was_begun_and_answers_only_what_follows(line: str, seed: int, most: int) -> None:
     rng = random.Random(seed)
     forward = ScriptedForward(BUNDLED.size, lambda _: rng.randrange(BUNDLED.size))
-    decoder = Decoder(PrefixStore(forward), BUNDLED, 512)
+    decoder = Decoder(Stores(forward), BUNDLED, 512)
     fill = answer(decoder, "random", Request((line, "\n"), None, Stop(most)), CancelToken(), 0.0).candidates[0].fills[0]
     held = forward.tokens[forward.tokens.index(BUNDLED.sentinel("<|mask:2|>")) + 1 :]
     written = BUNDLED.decode(held)  # all but the last token

@@ -8,6 +8,7 @@ from helpers import family_text
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lacuna_inference.decode.history import History
 from lacuna_inference.decode.local import END_ODDS, Local
 
 TEXT = family_text("lacuna")
@@ -15,7 +16,7 @@ FLAT = torch.full((TEXT.size,), 1 / TEXT.size)
 
 
 def mixed(before: str, after: str = "", written: str = "", begun: str = "") -> torch.Tensor:
-    return Local((before, after), begun, TEXT).mix(FLAT, TEXT.encode(written))
+    return Local(History((before, after), begun, TEXT), TEXT).mix(FLAT, TEXT.encode(written))
 
 
 def likeliest(distribution: torch.Tensor) -> str:
@@ -65,5 +66,5 @@ def test_the_model_shares_line_ends_between_text_and_the_hole_s_end() -> None:
     model = FLAT.clone()
     model[list(TEXT.ends)] = 0
     model[end] = 99 * model[TEXT.newlines].sum()
-    distribution = Local(("abc\nabc", ""), "", TEXT).mix(model / model.sum(), [])
+    distribution = Local(History(("abc\nabc", ""), "", TEXT), TEXT).mix(model / model.sum(), [])
     assert int(distribution.argmax()) == end

@@ -16,8 +16,8 @@ def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, 
     Raises RequestCancelled between two tokens, BadRequest for a request that cannot be put into a prompt.
     """
     clock = Clock()
-    store = decoder.store
-    reused, evaluated, passes = store.reused, store.evaluated, store.passes
+    work = decoder.stores.of(request.key).work
+    before = work.copy()
     candidates: list[Completion] = []
     prompt_tokens = generated = 0
     for number in range(max(1, request.candidates)):
@@ -29,15 +29,19 @@ def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, 
         if all(_texts(candidate) != _texts(other) for other in candidates):
             candidates.append(candidate)
     candidates.sort(key=rank, reverse=True)
+    done = work.since(before)
     counters = Counters(
         prompt_tokens=prompt_tokens,
-        reused_tokens=store.reused - reused,
-        evaluated_tokens=store.evaluated - evaluated,
+        reused_tokens=done.reused,
+        evaluated_tokens=done.evaluated,
+        drafted_tokens=done.drafted,
+        accepted_tokens=done.accepted,
         generated_tokens=generated,
-        forward_passes=store.passes - passes,
+        forward_passes=done.passes,
         queued_s=clock.started - queued,
         first_token_s=clock.first_token,
         total_s=time.perf_counter() - clock.started,
+        forward=decoder.forward,
     )
     return Completions(tuple(candidates), counters, model)
 
@@ -49,7 +53,7 @@ def _fills(
     parts, stop = request.parts, request.stop
     if len(parts) <= 2 or fills_together(decoder.text.family):
         prompt = plan(parts, request.path, decoder.text, decoder.context, stop.max_tokens)
-        return decoder.fill(prompt, parts, stop, sampling, cancel, clock), len(prompt.ids)
+        return decoder.fill(prompt, request, parts, sampling, cancel, clock), len(prompt.ids)
     fills: list[Fill] = []
     before = parts[0]
     length = 0
@@ -57,7 +61,7 @@ def _fills(
         around = (before, "".join(parts[number:]))
         prompt = plan(around, request.path, decoder.text, decoder.context, stop.max_tokens)
         length = len(prompt.ids)
-        fills += decoder.fill(prompt, around, stop, sampling, cancel, clock)
+        fills += decoder.fill(prompt, request, around, sampling, cancel, clock)
         before += fills[-1].text + parts[number]
     return tuple(fills), length
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from lacuna_inference.decode.history import History, Ids
 from lacuna_inference.prompt.tokens import TokenText
 
 TRUST = (0.02, 0.13, 0.22, 0.3, 0.32, 0.25, 0.25, 0.3, 0.9)
@@ -22,25 +22,15 @@ it was not trained on and on the source of Lacuna itself; none of them is among 
 END_ODDS = 2.5
 """The bundled model says too rarely that the hole ends: on unseen files of the training packages odds of one and a half
 times its own are likeliest, and 2.5 are as likely as its own; an end too early costs less than a line too many."""
-MOST_BEFORE, MOST_AFTER = 200_000, 50_000
-"""Code points around the hole that are looked at."""
-_HOLE = np.array([-1])
-"""Stands in the history where text is missing; no token matches it."""
-
-Ids = NDArray[np.int64]
 
 
 class Local:
-    """The tokens of one request's text, and where the hole is in them."""
+    """The n-grams of one request's text."""
 
-    def __init__(self, parts: Sequence[str], begun: str, text: TokenText) -> None:
-        """`parts` are the texts around the hole; `begun` ends the first and will be written again."""
-        before = text.encode_lines(parts[0][: len(parts[0]) - len(begun)][-MOST_BEFORE:])
-        after = text.encode_lines("".join(parts[1:])[:MOST_AFTER])
-        self._history: Ids = np.concatenate((before, _HOLE, after, _HOLE))
-        self._context = before[1 - len(TRUST) :].tolist()
+    def __init__(self, history: History, text: TokenText) -> None:
+        self._history = history
         self._text = text
-        tokens = np.concatenate((before, after))
+        tokens = np.concatenate((history.before, history.after))
         self._counts = np.bincount(tokens, minlength=text.size) if len(tokens) else None
         self._share = TRUST[0] * len(tokens) / (len(tokens) + len(np.unique(tokens))) if len(tokens) else 0.0
 
@@ -57,7 +47,7 @@ class Local:
             return probabilities
         local = np.zeros(len(probabilities))
         left = 1.0
-        for trust, following in reversed(self._matches([*self._context, *written])):
+        for trust, following in reversed(self._matches(written)):
             tokens, counts = np.unique(following, return_counts=True)
             share = left * trust * len(following) / (len(following) + len(tokens))
             local[tokens] += share / len(following) * counts
@@ -66,23 +56,11 @@ class Local:
         local[: len(self._counts)] += share / self._counts.sum() * self._counts
         return (left - share) * probabilities + self._ended(torch.from_numpy(local).to(probabilities), probabilities)
 
-    def _matches(self, context: Sequence[int]) -> list[tuple[float, Ids]]:
-        """What follows the last 1, 2 ... tokens of `context` in the file, with the trust in it, while there is any."""
-        found: list[tuple[float, Ids]] = []
-        places = np.arange(0)
-        for length, trust in enumerate(TRUST[1:], 1):
-            if length > len(context):
-                break
-            if length == 1:
-                places = np.flatnonzero(self._history[:-1] == context[-1]) + 1
-                places = places[self._history[places] >= 0]
-            else:
-                places = places[places >= length]
-                places = places[self._history[places - length] == context[-length]]
-            if not len(places):
-                break
-            found.append((trust, self._history[places]))
-        return found
+    def _matches(self, written: Sequence[int]) -> list[tuple[float, Ids]]:
+        """What follows the last 1, 2 ... tokens in the file, with the trust in it, while there is any."""
+        context = self._history.context(written, len(TRUST) - 1)
+        places = self._history.matches(context, len(TRUST) - 1)
+        return [(trust, self._history.at(found)) for trust, found in zip(TRUST[1:], places, strict=False)]
 
     def _ended(self, local: Tensor, probabilities: Tensor) -> Tensor:
         """Gives the hole's end its part of the line ends: where the hole ends the file does not know, but the model."""

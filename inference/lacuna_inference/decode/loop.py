@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lacuna_inference.api import CancelToken, Fill, Sampling, Stop, StopReason
+from lacuna_inference.api import CancelToken, Fill, Request, Sampling, StopReason
+from lacuna_inference.decode.drafts import Drafts
+from lacuna_inference.decode.history import History
 from lacuna_inference.decode.hole import Hole
 from lacuna_inference.decode.local import Local
 from lacuna_inference.decode.sampling import Chooser
-from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.decode.store import PrefixStore, Stores
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.prompt.plan import Plan
 from lacuna_inference.prompt.tokens import TokenText
@@ -34,49 +36,88 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A warm model: its cache, its text and the length of its context, in tokens."""
+    """A warm model: its stores, its text, the length of its context in tokens, the longest draft, and what runs it."""
 
-    store: PrefixStore
+    stores: Stores
     text: TokenText
     context: int
+    widest_draft: int = 0
+    forward: str = ""
 
     def fill(
-        self, plan: Plan, parts: Sequence[str], stop: Stop, sampling: Sampling, cancel: CancelToken, clock: Clock
+        self, plan: Plan, request: Request, parts: Sequence[str], sampling: Sampling, cancel: CancelToken, clock: Clock
     ) -> tuple[Fill, ...]:
         """A fill for every hole of `plan`, in order; `parts` is the text that it was made of.
 
         Raises RequestCancelled between two tokens.
         """
-        choose = self._choice(plan, parts, sampling)
+        history = History(parts, plan.begun, self.text)
+        writer = _Writer(
+            self.stores.of(request.key),
+            self.context,
+            Drafts(history, self.widest_draft),
+            self._choice(history, sampling),
+            cancel,
+            clock,
+        )
         ids = list(plan.ids)
         fills = []
         for number in range(plan.holes):
             if number:
                 ids += plan.between[number - 1]
-            hole = Hole("" if number else plan.begun, stop, self.text)
-            self._write(hole, ids, choose, cancel, clock)
+            hole = Hole("" if number else plan.begun, request.stop, self.text)
+            writer.write(hole, ids)
             ids += hole.held()
             fills.append(hole.fill())
         return tuple(fills)
 
-    def _write(self, hole: Hole, ids: Sequence[int], choose: Choice, cancel: CancelToken, clock: Clock) -> None:
-        """Writes `hole` behind the prompt `ids`."""
-        logits = self.store.advance(ids, cancel)
-        while hole.reason is None:
-            if cancel.cancelled:
-                raise RequestCancelled
-            token, logprob = choose(logits, hole)
-            hole.take(token, logprob)
-            if hole.new_tokens or hole.reason:
-                clock.token()
-            if hole.reason is None and len(ids) + len(hole.tokens) >= self.context:
-                hole.reason = StopReason.CONTEXT_FULL
-            if hole.reason is None:
-                logits = self.store.append(token)
-
-    def _choice(self, plan: Plan, parts: Sequence[str], sampling: Sampling) -> Choice:
+    def _choice(self, history: History, sampling: Sampling) -> Choice:
         chooser = Chooser(sampling, self.text.banned, self.text.size)
         if not self.text.family.local:
             return lambda logits, hole: chooser.choose(logits, hole.allowed())
-        local = Local(parts, plan.begun, self.text)
+        local = Local(history, self.text)
         return lambda logits, hole: chooser.choose(logits, hole.allowed(), lambda p: local.mix(p, hole.tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes the holes of one prompt."""
+
+    store: PrefixStore
+    context: int
+    drafts: Drafts
+    choose: Choice
+    cancel: CancelToken
+    clock: Clock
+
+    def write(self, hole: Hole, ids: Sequence[int]) -> None:
+        """Writes `hole` behind the prompt `ids`."""
+        logits = self._prompted(hole, ids)
+        while hole.reason is None:
+            if self.cancel.cancelled:
+                raise RequestCancelled
+            token, logprob = self.choose(logits, hole)
+            hole.take(token, logprob)
+            if hole.new_tokens or hole.reason:
+                self.clock.token()
+            if hole.reason is None and len(ids) + len(hole.tokens) >= self.context:
+                hole.reason = StopReason.CONTEXT_FULL
+            if hole.reason is None:
+                logits = self._after(hole, ids)
+
+    def _prompted(self, hole: Hole, ids: Sequence[int]) -> Tensor:
+        """Logits after the prompt; counts what of it was read before."""
+        before = self.store.work.copy()
+        logits = self._after(hole, ids)
+        read = self.store.work.since(before)
+        self.store.work.reused += len(ids) - (read.evaluated - read.drafted)
+        return logits
+
+    def _after(self, hole: Hole, ids: Sequence[int]) -> Tensor:
+        """Logits after what `hole` holds."""
+        held = [*ids, *hole.tokens]
+        draft = self.drafts.after(hole.tokens)[: max(0, self.context - len(held))]
+        allowed = hole.allowed()
+        if draft and allowed is not None and draft[0] not in allowed:
+            draft = []
+        return self.store.after(held, self.cancel, draft)

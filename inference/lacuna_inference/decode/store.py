@@ -1,9 +1,17 @@
-"""What the model's KV cache holds, token by token, and how a new prompt makes use of it."""
+"""What the model's KV cache holds, token by token, and how a new prompt makes use of it.
+
+A store keeps more than the prompt: also the tokens that were written behind it, and the logits after each. So a prompt
+that goes on along an answer that was given (a user who types what was suggested) needs no forward pass at all, and one
+that leaves it needs one. Drafts need no machinery of their own either: they are tokens that were stored early, and
+when the decode loop arrives at them, their logits are there.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -12,80 +20,167 @@ from lacuna_inference.errors import RequestCancelled
 
 PREFILL_CHUNK = 256
 """Tokens of one prefill step; cancel is looked at between two of them."""
+MOST_ROWS = 128
+"""Positions whose logits are kept."""
 
 
-class Forward(Protocol):
-    """A model over one KV cache. `held` tokens are in the cache; positions follow from it."""
+class Slot(Protocol):
+    """The KV cache of one sequence; `held` tokens are in it, positions follow from it."""
 
     @property
     def held(self) -> int: ...
 
-    def step(self, ids: Sequence[int]) -> Tensor:
-        """Appends `ids` to the cache; logits [vocabulary] after the last of them."""
-        ...
+    @property
+    def bytes(self) -> int: ...
 
     def rollback(self, length: int) -> int:
         """Forgets everything behind the first `length` tokens, or more; how many it kept."""
         ...
 
 
+class Forward(Protocol):
+    """A model that reads tokens into slots."""
+
+    def slot(self) -> Any:
+        """A new, empty slot."""
+        ...
+
+    def step(self, ids: Sequence[int], slot: Any, rows: int = 1) -> Tensor:
+        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
+        ...
+
+
+@dataclass(slots=True)
+class Work:
+    """What was done so far, in tokens and forward passes.
+
+    `evaluated` are all tokens that the model read, the `drafted` ones among them, of which `accepted` came true.
+    `reused` are tokens of prompts that it had read before.
+    """
+
+    reused: int = 0
+    evaluated: int = 0
+    passes: int = 0
+    drafted: int = 0
+    accepted: int = 0
+
+    def since(self, before: Work) -> Work:
+        return Work(*(getattr(self, name) - getattr(before, name) for name in self.__slots__))
+
+    def copy(self) -> Work:
+        return self.since(Work())
+
+
 class PrefixStore:
-    """The tokens behind a `Forward`, so that a prompt only costs what differs from the one before it."""
+    """The tokens of one slot, with the logits after some of them."""
 
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
+        self._slot: Slot = forward.slot()
         self._tokens: list[int] = []
-        self.reused = 0
-        self.evaluated = 0
-        self.passes = 0
+        self._logits: OrderedDict[int, Tensor] = OrderedDict()
+        self._early = range(0)
+        self._drafts = True
+        self.work = Work()
 
     @property
     def tokens(self) -> tuple[int, ...]:
         return tuple(self._tokens)
 
-    def advance(self, ids: Sequence[int], cancel: CancelToken) -> Tensor:
-        """Makes the cache hold exactly `ids` and returns the logits after the last; [vocabulary].
+    @property
+    def bytes(self) -> int:
+        """Memory of the slot and of the logits that may be kept."""
+        row = next(iter(self._logits.values()), None)
+        return self._slot.bytes + (MOST_ROWS * row.nbytes if row is not None else 0)
 
-        `ids` must not be empty; at least one token is evaluated, because the logits of held tokens are not kept.
-        After RequestCancelled the chunks that were done stay in the cache.
+    def after(self, ids: Sequence[int], cancel: CancelToken, draft: Sequence[int] = ()) -> Tensor:
+        """Logits [vocabulary] after `ids`, which must not be empty.
+
+        What the store holds of it costs nothing. Where a forward pass is needed, `draft`, a guess of what comes next,
+        is read in the same pass. After RequestCancelled the chunks that were done stay.
         """
         if not ids:
             raise ValueError("a prompt holds at least one token")
-        self.rollback(min(self._common(ids), len(ids) - 1))
-        self.reused += len(self._tokens)
-        while True:
+        length = len(ids)
+        common = self._common(ids)
+        if common == length and length in self._logits:
+            if length - 1 in self._early:
+                self._early = range(length, self._early.stop)
+                self.work.accepted += 1
+            return self._logits[length]
+        self._rollback(min(common, length - 1))
+        while len(self._tokens) < length:
             if cancel.cancelled:
                 raise RequestCancelled
             held = len(self._tokens)
-            logits = self._step(ids[held : held + PREFILL_CHUNK])
-            if len(self._tokens) == len(ids):
-                return logits
-
-    def append(self, token: int) -> Tensor:
-        """Logits [vocabulary] after one more token."""
-        return self._step([token])
-
-    def rollback(self, length: int) -> None:
-        """Keeps at most the first `length` tokens."""
-        if length < len(self._tokens):
-            del self._tokens[self._forward.rollback(length) :]
+            chunk = list(ids[held : held + PREFILL_CHUNK])
+            last = held + len(chunk) == length
+            self._read(chunk, list(draft) if last and self._drafts else [])
+        return self._logits[length]
 
     def clear(self) -> None:
         """Forgets everything, also after a step that failed half way."""
-        self._forward.rollback(0)
+        self._slot.rollback(0)
         self._tokens.clear()
+        self._logits.clear()
+        self._early = range(0)
 
-    def _step(self, ids: Sequence[int]) -> Tensor:
-        logits = self._forward.step(ids)
+    def _read(self, ids: list[int], draft: list[int]) -> None:
+        held = len(self._tokens)
+        logits = self._forward.step([*ids, *draft], self._slot, 1 + len(draft))
         self._tokens += ids
-        self.evaluated += len(ids)
-        self.passes += 1
-        return logits
+        self._tokens += draft
+        first = held + len(ids)
+        for number, row in enumerate(logits):
+            self._logits[first + number] = row
+        while len(self._logits) > MOST_ROWS:
+            self._logits.popitem(last=False)
+        self._early = range(first, first + len(draft))
+        self.work.evaluated += len(ids) + len(draft)
+        self.work.drafted += len(draft)
+        self.work.passes += 1
+
+    def _rollback(self, length: int) -> None:
+        """Keeps at most the first `length` tokens. A cache that cannot go back gets no more drafts."""
+        if length >= len(self._tokens):
+            return
+        kept = self._slot.rollback(length)
+        self._drafts = self._drafts and kept == length
+        del self._tokens[kept:]
+        for position in [position for position in self._logits if position > kept]:
+            del self._logits[position]
 
     def _common(self, ids: Sequence[int]) -> int:
-        count = 0
-        for held, asked in zip(self._tokens, ids, strict=False):
-            if held != asked:
-                break
-            count += 1
-        return count
+        count = min(len(self._tokens), len(ids))
+        if self._tokens[:count] == list(ids[:count]):
+            return count
+        return next(n for n, (held, asked) in enumerate(zip(self._tokens, ids, strict=False)) if held != asked)
+
+
+class Stores:
+    """A store for each of the documents that were asked for last, as many as `budget` bytes hold, one at least."""
+
+    def __init__(self, forward: Forward, budget: int = 512 * 2**20) -> None:
+        self._forward = forward
+        self._budget = budget
+        self._stores: OrderedDict[str | None, PrefixStore] = OrderedDict()
+
+    def of(self, key: str | None) -> PrefixStore:
+        """The store of the document `key`. When there is no room for one more, the longest unused one changes hands."""
+        if key not in self._stores:
+            self._stores[key] = self._free() or PrefixStore(self._forward)
+        self._stores.move_to_end(key)
+        return self._stores[key]
+
+    def clear(self) -> None:
+        """Forgets all of them and gives their memory back."""
+        self._stores.clear()
+
+    def _free(self) -> PrefixStore | None:
+        """An emptied store, when one more would not fit."""
+        sizes = [store.bytes for store in self._stores.values()]
+        if not sizes or sum(sizes) + max(sizes) <= self._budget:
+            return None
+        _, store = self._stores.popitem(last=False)
+        store.clear()
+        return store

@@ -13,7 +13,10 @@ from lacuna_inference.prompt.tokens import TokenText
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Sizes in bytes and tokens. `fits` compares the weights with the device's free memory."""
+    """Sizes in bytes and tokens. `fits` compares the weights with the device's free memory.
+
+    `forward` is what will run it, `own` or `transformers`; `not_own` says why not the own forward.
+    """
 
     name: str
     path: Path
@@ -27,6 +30,8 @@ class Description:
     dtype: str
     device: str
     fits: bool
+    forward: str
+    not_own: str
 
 
 def describe(options: ModelOptions) -> Description:
@@ -38,6 +43,8 @@ def describe(options: ModelOptions) -> Description:
     family = loader.choose_family(folder, tokenizer, options.family)
     text = TokenText(tokenizer, family)
     size = memory.size_of(loader.read_config(folder, options), dtype, options.trust_remote_code)
+    context = loader.context_of(folder.config, family, options.context)
+    forward, not_own = loader.choose_forward(folder, options, context)
     free = memory.available_bytes(device)
     return Description(
         name=folder.name,
@@ -47,11 +54,13 @@ def describe(options: ModelOptions) -> Description:
         parameters=size.parameters,
         weight_bytes=size.weight_bytes,
         disk_bytes=sum(file.stat().st_size for file in folder.weight_files),
-        context=loader.context_of(folder.config, family, options.context),
+        context=context,
         vocabulary=text.size,
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
+        forward=forward,
+        not_own=not_own,
     )
 
 

@@ -4,53 +4,28 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 
-class LibraryForward:
-    """One sequence over one DynamicCache; eager, without `generate()`.
+class LibrarySlot:
+    """One DynamicCache."""
 
-    Positions are always given: models with absolute positions (XGLM, GPTBigCode) would otherwise derive them from a
-    mask that is not there.
-    """
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._model = model
-        model.train(False)
-        self._cache = DynamicCache(config=model.config)
-        accepted = inspect.signature(model.forward).parameters
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self.cache = DynamicCache(config=config)
 
     @property
     def held(self) -> int:
-        return int(self._cache.get_seq_length())
+        return int(self.cache.get_seq_length())
 
-    @torch.inference_mode()
-    def step(self, ids: Sequence[int]) -> Tensor:
-        """Appends `ids` to the cache; logits [vocabulary] after the last of them, in the model's dtype."""
-        held, device = self.held, self._model.device
-        output = self._model(
-            input_ids=torch.tensor([list(ids)], device=device),
-            position_ids=torch.arange(held, held + len(ids), device=device)[None],
-            past_key_values=self._cache,
-            use_cache=True,
-            **self._last_only,
-        )
-        logits: Tensor = output.logits[0, -1]
-        return logits
-
-    @torch.inference_mode()
-    def logprobs(self, ids: Sequence[int]) -> Tensor:
-        """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
-        device = self._model.device
-        tokens = torch.tensor([list(ids)], device=device)
-        positions = torch.arange(len(ids), device=device)[None]
-        logits = self._model(input_ids=tokens, position_ids=positions, use_cache=False).logits[0, :-1]
-        found: Tensor = logits.float().log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0]
-        return found
+    @property
+    def bytes(self) -> int:
+        kept = [getattr(layer, name, None) for layer in self.cache.layers for name in ("keys", "values")]
+        return sum(tensor.nbytes for tensor in kept if tensor is not None)
 
     def rollback(self, length: int) -> int:
         """Forgets everything behind the first `length` tokens; how many it kept.
@@ -60,9 +35,48 @@ class LibraryForward:
         surplus = self.held - length
         if length > 0 and surplus > 0:
             try:
-                self._cache.crop(-surplus)
+                self.cache.crop(-surplus)
             except (RuntimeError, ValueError, NotImplementedError):
                 length = 0
         if length <= 0:
-            self._cache = DynamicCache(config=self._model.config)
+            self.cache = DynamicCache(config=self._config)
         return self.held
+
+
+class LibraryForward:
+    """Eager, without `generate()`.
+
+    Positions are always given: models with absolute positions (XGLM, GPTBigCode) would otherwise derive them from a
+    mask that is not there.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        model.train(False)
+        self._chooses_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    def slot(self) -> LibrarySlot:
+        """An empty cache for one sequence."""
+        return LibrarySlot(self._model.config)
+
+    @torch.inference_mode()
+    def step(self, ids: Sequence[int], slot: LibrarySlot, rows: int = 1) -> Tensor:
+        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
+        held, device = slot.held, self._model.device
+        output = self._model(
+            input_ids=torch.tensor([list(ids)], device=device),
+            position_ids=torch.arange(held, held + len(ids), device=device)[None],
+            past_key_values=slot.cache,
+            use_cache=True,
+            **({"logits_to_keep": rows} if self._chooses_rows else {}),
+        )
+        logits: Tensor = output.logits[0, -rows:]
+        return logits
+
+    @torch.inference_mode()
+    def logprobs(self, ids: Sequence[int]) -> Tensor:
+        """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
+        logits = self.step(ids, self.slot(), len(ids))[:-1]
+        targets = torch.tensor(list(ids[1:]), device=logits.device)
+        found: Tensor = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0]
+        return found

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.decode.store import Forward, Stores
 from lacuna_inference.errors import BadRequest, ModelUnusable, NotEnoughMemory
-from lacuna_inference.models import memory, sources
+from lacuna_inference.models import memory, own, sources
 from lacuna_inference.models.sources import ModelFolder
 from lacuna_inference.prompt.families import Family, Traits, by_name, recognise
 from lacuna_inference.prompt.tokens import TokenText
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
 _HALF_ON_CUDA = ("xglm", "codegen")
@@ -28,16 +32,25 @@ _DTYPES = {
 }  # fmt: skip
 
 
+class ReadingForward(Forward, Protocol):
+    """A forward that can also be asked how likely a text is."""
+
+    def logprobs(self, ids: Sequence[int]) -> Tensor:
+        """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A decoder, the library's model under it, and what is to be said of it."""
+    """A decoder, the forward under it, and what is to be said of it. `kind` is `own` or `transformers`."""
 
     decoder: Decoder
     name: str
     family: Family
     device: str
     dtype: str
-    model: Any = None
+    forward: ReadingForward | None = None
+    kind: str = "own"
 
 
 def load(options: ModelOptions, progress: Progress) -> LoadedModel:
@@ -48,18 +61,52 @@ def load(options: ModelOptions, progress: Progress) -> LoadedModel:
     progress(0.0, "looking for the model")
     folder = sources.find(options.model, options.revision)
     device = choose_device(options.device)
+    dtype = choose_dtype(options.dtype, folder.config, device)
     progress(0.05, "reading the tokenizer")
     tokenizer = read_tokenizer(folder, options)
     family = choose_family(folder, tokenizer, options.family)
     text = TokenText(tokenizer, family, _end_ids(folder.config))
+    context = context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
-    model = _model(folder, device, options)
+    forward, kind = _forward(folder, dtype, device, options, context)
+    widest = widest_draft(kind, device) if options.draft_tokens is None else options.draft_tokens
+    progress(0.9, "warming up")
+    decoder = Decoder(Stores(forward), text, context, widest, kind)
+    return LoadedModel(decoder, folder.name, family, str(device), str(dtype).removeprefix("torch."), forward, kind)
+
+
+def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
+    """`own` or `transformers`, and why not the own one. Raises BadRequest when the wanted one cannot run the model."""
+    reason = own.obstacle(folder, context)
+    if reason is None and (options.device_map or options.max_memory):
+        reason = "it is spread over several devices"
+    if options.forward == "transformers":
+        return "transformers", "the settings say so"
+    if options.forward == "own" and reason:
+        raise BadRequest(f"The own forward does not run {folder.name}: {reason}.", "Choose --forward auto.")
+    return ("transformers", reason) if reason else ("own", "")
+
+
+def widest_draft(kind: str, device: torch.device) -> int:
+    """How many tokens to draft at most: as many as are read in little more than the time of one.
+
+    On a CPU the own forward reads up to four rows so (`linear.py`); the library's products do not.
+    """
+    if device.type == "cpu":
+        return 3 if kind == "own" else 0
+    return 7
+
+
+def _forward(
+    folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions, context: int
+) -> tuple[ReadingForward, str]:
+    kind, reason = choose_forward(folder, options, context)
+    if kind == "own":
+        return own.read(folder, dtype, device, context), kind
+    logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
     from lacuna_inference.models.library import LibraryForward
 
-    context = context_of(folder.config, family, options.context)
-    decoder = Decoder(PrefixStore(LibraryForward(model)), text, context)
-    progress(0.9, "warming up")
-    return LoadedModel(decoder, folder.name, family, str(model.device), str(model.dtype).removeprefix("torch."), model)
+    return LibraryForward(_model(folder, dtype, device, options)), kind
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -147,10 +194,9 @@ def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
     return backend
 
 
-def _model(folder: ModelFolder, device: torch.device, options: ModelOptions) -> Any:
+def _model(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions) -> Any:
     from transformers import AutoModelForCausalLM
 
-    dtype = choose_dtype(options.dtype, folder.config, device)
     spread = bool(options.device_map or options.max_memory)
     placement: dict[str, Any] = {"device_map": options.device_map or ("auto" if spread else {"": str(device)})}
     if options.max_memory:

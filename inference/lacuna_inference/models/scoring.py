@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from lacuna_inference.models.library import LibraryForward
 from lacuna_inference.models.loader import LoadedModel
 from lacuna_inference.prompt.plan import plan
 
@@ -15,7 +14,8 @@ class Scorer:
     def __init__(self, loaded: LoadedModel) -> None:
         self._text = loaded.decoder.text
         self._context = loaded.decoder.context
-        self._forward = LibraryForward(loaded.model)
+        assert loaded.forward is not None
+        self._forward = loaded.forward
 
     def bits(self, text: str, path: str) -> float:
         """Bits that `text` costs in all. Divide by its UTF-8 bytes for bits per byte."""

@@ -101,6 +101,8 @@ def _model(settings: Settings) -> Iterator[Finding]:
     plain = info.family == "plain"
     remedy = "It can only write from left to right; name its family with --family if it has one." if plain else ""
     yield Finding("prompt family", Verdict.NOTE if plain else Verdict.GOOD, info.family, remedy)
+    because = f", because {info.not_own}" if info.not_own else ""
+    yield Finding("forward", Verdict.GOOD, f"{info.forward}{because}")
     remedy = "" if info.fits else "Choose a smaller model or dtype, or --device-map auto."
     found = f"{info.weight_bytes / 2**20:.0f} MiB of weights in {info.dtype} on {info.device}"
     yield Finding("fits", Verdict.GOOD if info.fits else Verdict.BAD, found, remedy)

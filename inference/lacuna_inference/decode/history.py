@@ -1,0 +1,59 @@
+"""The tokens of the text around a hole: what n-grams are taken from, for the mixture and for drafts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lacuna_inference.prompt.tokens import TokenText
+
+Ids = NDArray[np.int64]
+
+MOST_BEFORE, MOST_AFTER = 200_000, 50_000
+"""Code points around the hole that are looked at."""
+_HOLE = np.array([-1])
+"""Stands where text is missing; no token matches it."""
+
+
+class History:
+    """The whole file, also what lies outside the model's context; `before` and `after` are the sides of the hole."""
+
+    def __init__(self, parts: Sequence[str], begun: str, text: TokenText) -> None:
+        """`parts` are the texts around the hole; `begun` ends the first and will be written again."""
+        self.before = text.encode_lines(parts[0][: len(parts[0]) - len(begun)][-MOST_BEFORE:])
+        self.after = text.encode_lines("".join(parts[1:])[:MOST_AFTER])
+        self._tokens: Ids = np.concatenate((self.before, _HOLE, self.after, _HOLE))
+
+    def add(self, tokens: Sequence[int]) -> None:
+        """Adds text that stands nowhere, such as an answer that was given before: the latest there is."""
+        self._tokens = np.concatenate((self._tokens, np.array(tokens, np.int64), _HOLE))
+
+    def context(self, written: Sequence[int], length: int) -> list[int]:
+        """The last `length` tokens before what comes next; `written` are the hole's tokens so far."""
+        return [*self.before[max(0, len(self.before) - length) :].tolist(), *written][-length:]
+
+    def matches(self, context: Sequence[int], longest: int) -> Iterator[Ids]:
+        """Places behind the last 1, 2 ... `longest` tokens of `context`, in ascending order, while there are any."""
+        places: Ids = np.arange(0)
+        for length in range(1, min(longest, len(context)) + 1):
+            if length == 1:
+                places = np.flatnonzero(self._tokens[:-1] == context[-1]) + 1
+                places = places[self._tokens[places] >= 0]
+            else:
+                places = places[places >= length]
+                places = places[self._tokens[places - length] == context[-length]]
+            if not len(places):
+                return
+            yield places
+
+    def at(self, places: Ids) -> Ids:
+        """The tokens at `places`."""
+        found: Ids = self._tokens[places]
+        return found
+
+    def following(self, place: int, count: int) -> list[int]:
+        """Up to `count` tokens from `place` on, not beyond a hole."""
+        tokens: list[int] = self._tokens[place : place + count].tolist()
+        return tokens[: tokens.index(-1)] if -1 in tokens else tokens

@@ -1,0 +1,59 @@
+"""CodeGen in the terms of `network.py`: attention and feed-forward side by side, some dimensions rotated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
+from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.weights import Weights
+
+MODEL_TYPES = frozenset({"codegen"})
+_SHARDS = 4
+"""The fused projection is stored in shards, one for each of the four cores that it was trained on."""
+_BASE = 10_000.0
+
+
+def obstacle(config: dict[str, Any]) -> str | None:
+    """What of `config` this forward does not do, or None when it does everything."""
+    if (activation := config.get("activation_function", "gelu_new")) not in ACTIVATIONS:
+        return f"the activation {activation}"
+    return None if config.get("rotary_dim") else "attention without rotary positions"
+
+
+def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
+    """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
+    width, queries = config["n_embd"], config["n_head"]
+    heads = Heads(queries, queries, width // queries, rotary=config["rotary_dim"])
+    epsilon = config.get("layer_norm_epsilon", 1e-5)
+    activation = config.get("activation_function", "gelu_new")
+    embedding = weights.take("transformer.wte.weight")
+
+    def block(at: str) -> Block:
+        qkv = weights.layer(in_order(weights.take(f"{at}.attn.qkv_proj.weight")))
+        return Block(
+            norm=layer_norm(f"{at}.ln_1", epsilon, weights),
+            attention=Attention(qkv, weights.linear(f"{at}.attn.out_proj")),
+            feed_forward_norm=None,
+            feed_forward=feed_forward(f"{at}.mlp.fc_in", f"{at}.mlp.fc_out", activation, weights),
+        )
+
+    return Network(
+        embed=lambda ids, _: F.embedding(ids, embedding),
+        blocks=[block(f"transformer.h.{i}") for i in range(config["n_layer"])],
+        norm=layer_norm("transformer.ln_f", epsilon, weights),
+        head=weights.linear("lm_head"),
+        heads=heads,
+        context=context,
+        rotation=rotation_table(context, heads.rotary, _BASE).to(embedding.device),
+    )
+
+
+def in_order(fused: Tensor) -> Tensor:
+    """The rows of the fused projection as all queries, keys, values; stored are queries, values, keys of each shard."""
+    query, value, key = fused.view(_SHARDS, 3, -1, fused.shape[1]).unbind(1)
+    return torch.cat([part.reshape(-1, fused.shape[1]) for part in (query, key, value)])

@@ -1,0 +1,99 @@
+"""Llama shapes in the terms of `network.py`: Llama, Mistral, Qwen2 and what carries their names.
+
+RMSNorm, rotary positions kept in halves, grouped-query attention with or without biases, SwiGLU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.layers import rms_norm, swiglu
+from lacuna_inference.models.linear import Linear
+from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.weights import Weights
+
+MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
+
+
+def obstacle(config: dict[str, Any]) -> str | None:
+    """What of `config` this forward does not do, or None when it does everything."""
+    if config.get("hidden_act", "silu") != "silu":
+        return f"the activation {config['hidden_act']}"
+    if config.get("mlp_bias"):
+        return "biases of the feed-forward"
+    return rotary_obstacle(config)
+
+
+def rotary_obstacle(config: dict[str, Any]) -> str | None:
+    rotary = rotary_of(config)
+    kind = rotary.get("rope_type", rotary.get("type", "default"))
+    if kind not in ("default", "linear") or rotary.get("partial_rotary_factor", 1.0) != 1.0:
+        return f"rotary positions of the kind {kind}"
+    return None
+
+
+def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
+    """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
+    heads = heads_of(config)
+    epsilon = config.get("rms_norm_eps", 1e-6)
+    embedding = weights.take("model.embed_tokens.weight")
+    return Network(
+        embed=lambda ids, _: F.embedding(ids, embedding),
+        blocks=[_block(f"model.layers.{i}", heads, epsilon, weights) for i in range(config["num_hidden_layers"])],
+        norm=rms_norm("model.norm", epsilon, weights),
+        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        heads=heads,
+        context=context,
+        rotation=rotation_of(config, heads, context).to(embedding.device),
+    )
+
+
+def heads_of(config: dict[str, Any]) -> Heads:
+    queries = config["num_attention_heads"]
+    size = config.get("head_dim") or config["hidden_size"] // queries
+    return Heads(queries, config.get("num_key_value_heads") or queries, size, rotary=size)
+
+
+def rotary_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What the config says of rotary positions: under its new name, or under the old ones."""
+    new: dict[str, Any] | None = config.get("rope_parameters")
+    return new or {**(config.get("rope_scaling") or {}), "rope_theta": config.get("rope_theta", 10_000.0)}
+
+
+def rotation_of(config: dict[str, Any], heads: Heads, context: int) -> Tensor:
+    rotary = rotary_of(config)
+    linear = rotary.get("rope_type", rotary.get("type")) == "linear"
+    base = rotary.get("rope_theta") or config.get("rope_theta") or 10_000.0
+    return rotation_table(context, heads.rotary, base, rotary["factor"] if linear else 1.0)
+
+
+def projections(at: str, heads: Heads, weights: Weights) -> Linear:
+    """Queries, keys and values as one product, the rotated rows in pairs."""
+    fused = weights.linear(*(f"{at}.{name}_proj" for name in "qkv"))
+    rotated = (heads.queries + heads.keys) * heads.size
+    for tensor in (fused.weight, fused.bias):
+        if tensor is not None:
+            tensor[:rotated] = paired(tensor[:rotated], heads)
+    return fused
+
+
+def paired(rows: Tensor, heads: Heads) -> Tensor:
+    """Reorders the rows of each head so that the two numbers that are rotated together are neighbours.
+
+    Queries and keys are reordered alike, so their products stay what they are.
+    """
+    halves = rows.view(-1, 2, heads.size // 2, *rows.shape[1:])
+    return halves.transpose(1, 2).reshape(rows.shape)
+
+
+def _block(at: str, heads: Heads, epsilon: float, weights: Weights) -> Block:
+    gate, up, down = (f"{at}.mlp.{name}_proj" for name in ("gate", "up", "down"))
+    return Block(
+        norm=rms_norm(f"{at}.input_layernorm", epsilon, weights),
+        attention=Attention(projections(f"{at}.self_attn", heads, weights), weights.linear(f"{at}.self_attn.o_proj")),
+        feed_forward_norm=rms_norm(f"{at}.post_attention_layernorm", epsilon, weights),
+        feed_forward=swiglu(gate, up, down, weights),
+    )

@@ -1,0 +1,172 @@
+"""A decoder-only transformer with fused projections over a preallocated KV store: the engine's own forward.
+
+One class serves every architecture that `llama.py`, `starcoder2.py`, `xglm.py` and `codegen.py` describe in its
+terms. It knows no names of checkpoints and no tokens' meaning. Rotary pairs stand side by side (as in GPT-J), so that a
+rotation is one complex product; architectures that keep them in halves have their rows reordered once, while loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.linear import Linear
+
+Layer = Callable[[Tensor], Tensor]
+"""[tokens, in] -> [tokens, out], each token by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Projections of one block. `qkv` gives queries, keys and values, in this order, for all heads at once."""
+
+    qkv: Linear
+    out: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One layer. Without a norm of its own the feed-forward reads what attention reads, beside it (CodeGen)."""
+
+    norm: Layer
+    attention: Attention
+    feed_forward_norm: Layer | None
+    feed_forward: Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """`queries` heads share `keys` key/value heads of `size` each; the first `rotary` dimensions are rotated."""
+
+    queries: int
+    keys: int
+    size: int
+    rotary: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`embed` takes ids and positions, both int64 [tokens]. `rotation` is complex64 [context, 1, rotary / 2]."""
+
+    embed: Callable[[Tensor, Tensor], Tensor]
+    blocks: Sequence[Block]
+    norm: Layer
+    head: Linear
+    heads: Heads
+    context: int
+    rotation: Tensor | None = None
+
+
+class Slot:
+    """Keys and values of one sequence: [layers, 2, key heads, context, head size], of which `held` tokens count."""
+
+    def __init__(self, network: Network) -> None:
+        heads, weight = network.heads, network.head
+        shape = (len(network.blocks), 2 * heads.keys, network.context, heads.size)
+        self.keys_values = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+        self.held = 0
+
+    @property
+    def bytes(self) -> int:
+        return self.keys_values.nbytes
+
+    def rollback(self, length: int) -> int:
+        """Forgets everything behind the first `length` tokens; how many it kept. Costs nothing."""
+        self.held = max(0, min(self.held, length))
+        return self.held
+
+
+class OwnForward:
+    """`Forward` over a `Network`."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._device = network.head.device
+
+    def slot(self) -> Slot:
+        """An empty KV store for one sequence."""
+        return Slot(self._network)
+
+    @torch.inference_mode()
+    def step(self, ids: Sequence[int], slot: Slot, rows: int = 1) -> Tensor:
+        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
+        network = self._network
+        start, end = slot.held, slot.held + len(ids)
+        positions = torch.arange(start, end, device=self._device)
+        x = network.embed(torch.tensor(ids, device=self._device), positions)
+        rotation = None if network.rotation is None else network.rotation[start:end]
+        mask = _mask(len(ids), start, self._device)
+        for block, keys_values in zip(network.blocks, slot.keys_values, strict=True):
+            normed = block.norm(x)
+            attended = self._attend(block.attention, normed, keys_values, start, rotation, mask)
+            if block.feed_forward_norm is None:
+                x = x + attended + block.feed_forward(normed)
+            else:
+                x = x + attended
+                x = x + block.feed_forward(block.feed_forward_norm(x))
+        slot.held = end
+        return network.head(network.norm(x[-rows:]))
+
+    @torch.inference_mode()
+    def logprobs(self, ids: Sequence[int]) -> Tensor:
+        """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
+        logits = self.step(ids, self.slot(), len(ids))[:-1]
+        targets = torch.tensor(ids[1:], device=self._device)
+        found: Tensor = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0]
+        return found
+
+    def _attend(
+        self,
+        attention: Attention,
+        x: Tensor,
+        keys_values: Tensor,
+        start: int,
+        rotation: Tensor | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """x: [tokens, width]; keys_values: [2 * key heads, context, head size], into which this call writes."""
+        heads, count = self._network.heads, len(x)
+        qkv = attention.qkv(x).contiguous().view(count, heads.queries + 2 * heads.keys, heads.size)
+        if rotation is not None:
+            _rotate(qkv[:, : heads.queries + heads.keys, : heads.rotary], rotation)
+        keys_values[:, start : start + count] = qkv[:, heads.queries :].transpose(0, 1)
+        seen = keys_values[:, : start + count]
+        attended = F.scaled_dot_product_attention(
+            qkv[:, : heads.queries].transpose(0, 1)[None],
+            seen[None, : heads.keys],
+            seen[None, heads.keys :],
+            attn_mask=mask,
+            is_causal=mask is None and count > 1,
+            enable_gqa=heads.queries != heads.keys,
+        )
+        return attention.out(attended[0].transpose(0, 1).reshape(count, -1))
+
+
+def rotation_table(context: int, rotary: int, base: float, scale: float = 1.0) -> Tensor:
+    """Rotary positions (Su et al., 2021, arXiv 2104.09864) as complex64 [context, 1, rotary / 2].
+
+    `scale` divides the positions (linear scaling of the context).
+    """
+    frequencies = base ** (-torch.arange(0, rotary, 2, dtype=torch.int64).float() / rotary)
+    angles = torch.outer(torch.arange(context).float() / scale, frequencies)
+    return torch.polar(torch.ones_like(angles), angles)[:, None]
+
+
+def _mask(count: int, start: int, device: torch.device) -> Tensor | None:
+    """Which of `start + count` tokens each of the last `count` sees; None where all or the plain triangle is meant."""
+    if count == 1 or start == 0:
+        return None
+    return torch.ones((count, start + count), dtype=torch.bool, device=device).tril_(start)
+
+
+def _rotate(x: Tensor, rotation: Tensor) -> None:
+    """Rotates neighbouring pairs of x [tokens, heads, rotary] in place, in fp32."""
+    pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
+    if x.dtype is torch.float32:
+        pairs.mul_(rotation)
+    else:
+        x.copy_(torch.view_as_real(pairs * rotation).flatten(-2))

@@ -1,0 +1,48 @@
+"""StarCoder2 in the terms of `network.py`: LayerNorm, rotary positions, grouped-query attention, GELU, biases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+
+from lacuna_inference.models import llama
+from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
+from lacuna_inference.models.network import Attention, Block, Network
+from lacuna_inference.models.weights import Weights
+
+MODEL_TYPES = frozenset({"starcoder2"})
+
+
+def obstacle(config: dict[str, Any]) -> str | None:
+    """What of `config` this forward does not do, or None when it does everything."""
+    if (activation := config.get("hidden_act", "gelu_pytorch_tanh")) not in ACTIVATIONS:
+        return f"the activation {activation}"
+    return llama.rotary_obstacle(config)
+
+
+def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
+    """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
+    heads = llama.heads_of(config)
+    epsilon = config.get("norm_epsilon", 1e-5)
+    activation = config.get("hidden_act", "gelu_pytorch_tanh")
+    embedding = weights.take("model.embed_tokens.weight")
+
+    def block(at: str) -> Block:
+        out = weights.linear(f"{at}.self_attn.o_proj")
+        return Block(
+            norm=layer_norm(f"{at}.input_layernorm", epsilon, weights),
+            attention=Attention(llama.projections(f"{at}.self_attn", heads, weights), out),
+            feed_forward_norm=layer_norm(f"{at}.post_attention_layernorm", epsilon, weights),
+            feed_forward=feed_forward(f"{at}.mlp.c_fc", f"{at}.mlp.c_proj", activation, weights),
+        )
+
+    return Network(
+        embed=lambda ids, _: F.embedding(ids, embedding),
+        blocks=[block(f"model.layers.{i}") for i in range(config["num_hidden_layers"])],
+        norm=layer_norm("model.norm", epsilon, weights),
+        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        heads=heads,
+        context=context,
+        rotation=llama.rotation_of(config, heads, context).to(embedding.device),
+    )

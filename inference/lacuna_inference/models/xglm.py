@@ -1,0 +1,61 @@
+"""XGLM, the architecture of InCoder, in the terms of `network.py`: sinusoidal positions, LayerNorm, biases, GELU."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
+from lacuna_inference.models.network import Attention, Block, Heads, Network
+from lacuna_inference.models.weights import Weights
+
+MODEL_TYPES = frozenset({"xglm"})
+_OFFSET = 2
+"""The first position; fairseq's habit."""
+_EPSILON = 1e-5
+
+
+def obstacle(config: dict[str, Any]) -> str | None:
+    """What of `config` this forward does not do, or None when it does everything."""
+    activation = config.get("activation_function", "gelu")
+    return None if activation in ACTIVATIONS else f"the activation {activation}"
+
+
+def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
+    """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
+    width, queries = config["d_model"], config["attention_heads"]
+    embedding = weights.take("model.embed_tokens.weight")
+    scale = math.sqrt(width) if config.get("scale_embedding", True) else 1.0
+    positions = sinusoids(context + _OFFSET, width).to(embedding)
+    activation = config.get("activation_function", "gelu")
+
+    def block(at: str) -> Block:
+        qkv = weights.linear(*(f"{at}.self_attn.{name}_proj" for name in "qkv"))
+        return Block(
+            norm=layer_norm(f"{at}.self_attn_layer_norm", _EPSILON, weights),
+            attention=Attention(qkv, weights.linear(f"{at}.self_attn.out_proj")),
+            feed_forward_norm=layer_norm(f"{at}.final_layer_norm", _EPSILON, weights),
+            feed_forward=feed_forward(f"{at}.fc1", f"{at}.fc2", activation, weights),
+        )
+
+    return Network(
+        embed=lambda ids, at: F.embedding(ids, embedding) * scale + positions[at + _OFFSET],
+        blocks=[block(f"model.layers.{i}") for i in range(config["num_layers"])],
+        norm=layer_norm("model.layer_norm", _EPSILON, weights),
+        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        heads=Heads(queries, queries, width // queries),
+        context=context,
+    )
+
+
+def sinusoids(count: int, width: int) -> Tensor:
+    """XGLM's table of positions: all sines, then all cosines; float32 [count, width]."""
+    frequencies = torch.exp(
+        torch.arange(width // 2, dtype=torch.int64).float() * -(math.log(10_000) / (width // 2 - 1))
+    )
+    angles = torch.arange(count, dtype=torch.int64).float()[:, None] * frequencies[None]
+    return F.pad(torch.cat((angles.sin(), angles.cos()), dim=1), (0, width % 2))

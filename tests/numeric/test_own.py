@@ -1,0 +1,171 @@
+"""The own forward against transformers', on random weights of every architecture that it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import save_tiny_model, tiny_model
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.errors import BadRequest, ModelUnusable
+from lacuna_inference.models import linear, loader, own, sources
+from lacuna_inference.models.network import OwnForward
+
+CONTEXT = 64
+IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {}),
+    "llama with untied head": ("llama", {"tie_word_embeddings": False}),
+    "llama with tied head": ("llama", {"tie_word_embeddings": True}),
+    "llama with biases": ("llama", {"attention_bias": True}),
+    "llama with a longer context": (
+        "llama",
+        {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}},
+    ),
+    "llama without groups": ("llama", {"num_key_value_heads": 4}),
+    "mistral": ("mistral", {}),
+    "qwen2": ("qwen2", {}),
+    "starcoder2": ("starcoder2", {}),
+    "xglm": ("xglm", {}),
+    "xglm of odd width": ("xglm", {"d_model": 60, "scale_embedding": False}),
+    "codegen": ("codegen", {}),
+}
+
+
+def same(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Any, OwnForward]:
+    """The library's model and the own forward with the same weights."""
+    kind, changed = VARIANTS[name]
+    model = tiny_model(kind, **changed)
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    found = sources.find(str(folder))
+    assert own.obstacle(found, CONTEXT) is None
+    return model, own.read(found, dtype, torch.device("cpu"), CONTEXT)
+
+
+def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(torch.tensor([ids]), position_ids=torch.arange(len(ids))[None]).logits[0]
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_logits_equal_transformers_after_every_kind_of_step(name: str, tmp_path: Path) -> None:
+    model, forward = same(name, tmp_path)
+    slot = forward.slot()
+    held: list[int] = []
+
+    def check(ids: list[int], rows: int = 1) -> None:
+        logits = forward.step(ids, slot, rows)
+        held.extend(ids)
+        assert slot.held == len(held)
+        assert (logits - full_logits(model, held)[-rows:]).abs().max() <= 1e-5
+
+    check(IDS)
+    check([4])
+    check([4, 5])
+    check(IDS[:9], rows=9)
+    slot.rollback(11)
+    del held[11:]
+    check([77])
+    check(IDS, rows=3)
+    check(IDS)
+    check(IDS[: CONTEXT - len(held) - 1])
+    check([1])  # the last position that there is
+    slot.rollback(0)
+    held.clear()
+    check(IDS[::-1], rows=20)
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+@pytest.mark.parametrize("way", linear.WAYS)
+def test_every_way_to_write_a_product_gives_the_same_logits(
+    name: str, way: linear.Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "WAYS", (way,))
+    model, forward = same(name, tmp_path)
+    slot = forward.slot()
+    for ids in (IDS[:7], IDS[7:8], IDS[8:11]):
+        logits = forward.step(ids, slot)
+    assert (logits[0] - full_logits(model, IDS[:11])[-1]).abs().max() <= 1e-5
+
+
+def test_logprobs_are_those_of_a_full_forward(tmp_path: Path) -> None:
+    model, forward = same("llama", tmp_path)
+    expected = full_logits(model, IDS)[:-1].log_softmax(-1).gather(1, torch.tensor(IDS[1:])[:, None])[:, 0]
+    assert (forward.logprobs(IDS) - expected).abs().max() <= 1e-5
+
+
+def test_slots_are_apart(tmp_path: Path) -> None:
+    model, forward = same("qwen2", tmp_path)
+    one, two = forward.slot(), forward.slot()
+    forward.step(IDS[:5], one)
+    forward.step(IDS[5:9], two)
+    logits = forward.step(IDS[9:12], one)
+    assert (logits[0] - full_logits(model, IDS[:5] + IDS[9:12])[-1]).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["llama", "starcoder2", "xglm", "codegen"])
+def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
+    model, forward = same(name, tmp_path, torch.bfloat16)
+    expected = full_logits(model, IDS)
+    logits = forward.step(IDS, forward.slot(), len(IDS))
+    assert logits.dtype is torch.bfloat16
+    assert (logits.float() - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "reason"),
+    [
+        ("gpt_bigcode", {}, "its architecture is gpt_bigcode"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "rope_theta": 1e4}},
+            "rotary positions of the kind yarn",
+        ),
+        ("mistral", {"sliding_window": 8}, "a window of 8 tokens"),
+        ("llama", {"hidden_act": "gelu"}, "the activation gelu"),
+        ("llama", {"mlp_bias": True}, "biases of the feed-forward"),
+    ],
+)
+def test_what_the_own_forward_does_not_do_is_left_to_transformers(
+    kind: str, changed: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    tiny_model(kind, **changed).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    folder = sources.find(str(tmp_path))
+    assert reason in (own.obstacle(folder, CONTEXT) or "")
+    options = ModelOptions(str(tmp_path))
+    assert loader.choose_forward(folder, options, CONTEXT)[0] == "transformers"
+    with pytest.raises(BadRequest, match=reason):
+        loader.choose_forward(folder, ModelOptions(str(tmp_path), forward="own"), CONTEXT)
+
+
+def test_a_model_that_is_spread_over_devices_is_left_to_transformers(tmp_path: Path) -> None:
+    folder = sources.find(str(save_tiny_model(tmp_path)))
+    assert loader.choose_forward(folder, ModelOptions(device_map="auto"), CONTEXT)[0] == "transformers"
+    assert loader.choose_forward(folder, ModelOptions(), CONTEXT) == ("own", "")
+
+
+def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save_tiny_model(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ModelUnusable, match=r"model.layers.1.mlp.up_proj.weight"):
+        own.read(sources.find(str(tmp_path)), torch.float32, torch.device("cpu"), CONTEXT)
+
+
+def test_the_bundled_model_is_the_same_on_both() -> None:
+    ids = list(range(20, 60))
+    found = []
+    for kind in ("own", "transformers"):
+        loaded = loader.load(ModelOptions(forward=kind, device="cpu"), lambda *_: None)
+        assert loaded.kind == kind
+        assert loaded.forward is not None
+        found.append(loaded.forward.logprobs(ids))
+    assert (found[0] - found[1]).abs().max() <= 1e-4
