@@ -27,10 +27,11 @@ def at_cursor(marked: str, path: str | None = "test.py") -> Snapshot:
     return Snapshot(marked.replace(MARK, ""), offset, path, "test")
 
 
-def byte_tokenizer(special: Sequence[str] = (), merges: Sequence[str] = ()) -> Tokenizer:
+def byte_tokenizer(special: Sequence[str] = (), merges: Sequence[str] = (), words: bool = False) -> Tokenizer:
     """Byte-level tokenizer: ids 0 to 255 are the bytes in the order of ByteLevel's alphabet, then merges, then special.
 
-    Each of `merges` is two byte-level symbols with a blank between them, as in a merges file.
+    Each of `merges` is two byte-level symbols with a blank between them, as in a merges file. With `words` a text is
+    split into words first, as GPT-2's tokenizer does.
     """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {symbol: number for number, symbol in enumerate(alphabet)}
@@ -40,17 +41,18 @@ def byte_tokenizer(special: Sequence[str] = (), merges: Sequence[str] = ()) -> T
         pairs.append((left, right))
         vocabulary[left + right] = len(vocabulary)
     tokenizer = Tokenizer(models.BPE(vocabulary, pairs))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return tokenizer
 
 
-def family_text(name: str, extra: Sequence[str] = ()) -> TokenText:
+def family_text(name: str, extra: Sequence[str] = (), words: bool = False) -> TokenText:
     """A family with a byte tokenizer that has its sentinels and, for causal masking, the first four masks."""
     family = by_name(name)
     masks = [family.mask(i) for i in range(4)] if family.mask else []
-    return TokenText(byte_tokenizer(list(dict.fromkeys([*family.sentinels, *masks, *family.ends, *extra]))), family)
+    special = list(dict.fromkeys([*family.sentinels, *masks, *family.ends, *extra]))
+    return TokenText(byte_tokenizer(special, words=words), family)
 
 
 @dataclass
@@ -109,7 +111,11 @@ class ScriptedForward:
 def scripted_decoder(
     fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None, widest_draft: int = 0
 ) -> Decoder:
-    """A decoder whose model answers every hole with `fill` and then closes it."""
+    """A decoder whose model writes `fill` behind the last sentinel and then closes the hole.
+
+    It knows nothing of a line that was begun: let the text before the hole end with a line end, or `fill` begin with
+    that line.
+    """
     text = family_text(family)
     end = min(text.ends) if text.family.name != "incoder" else text.sentinel("<|endofmask|>")
     answer = [*text.encode(fill), end]

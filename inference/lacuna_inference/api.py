@@ -154,6 +154,8 @@ class ModelOptions:
     context: int = 2048
     forward: str = "auto"
     """`own`, `transformers`, or `auto`: the own one wherever it can run the model."""
+    layout: str = "auto"
+    """`anchored`, `canonical`, or `auto`: see `prompt.families.Layout`."""
     draft_tokens: int | None = None
     """Most tokens of a draft; 0 for none, None for what suits device and forward."""
 

@@ -166,6 +166,9 @@ def evaluate(
     per_file: Annotated[int, typer.Option(min=1, help="Holes of each kind in a file.")] = 4,
     seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0,
     chart: Annotated[Path | None, typer.Option(help="Also draw exact match into this PNG file.")] = None,
+    layout: Annotated[
+        bool, typer.Option("--layout", help="Lay the prompts out both ways, anchored and canonical.")
+    ] = False,
     problems: Annotated[
         Path | None, typer.Option(help="Judge on HumanEval or HumanEval-Infilling: its .jsonl or .jsonl.gz file.")
     ] = None,
@@ -185,8 +188,8 @@ def evaluate(
     go_offline()
     if problems is None and (execute or samples > 1 or problem_count is not None):
         raise BadRequest("--execute, --samples and --problem-count belong to a benchmark.", "Name it with --problems.")
-    if problems is not None and (files or chart):
-        raise BadRequest("--files and --chart do not go with --problems.", "Leave one of them out.")
+    if problems is not None and (files or chart or layout):
+        raise BadRequest("--files, --chart and --layout do not go with --problems.", "Leave one of them out.")
     from lacuna_server.commands import evaluate as evaluate_command
     from lacuna_server.commands import problems as problems_command
     from lacuna_server.lab.evaluation.problems import MOST_TOKENS
@@ -199,7 +202,7 @@ def evaluate(
     if problems is not None:
         problems_command.judge(settings, also or [], problems, samples, problem_count, execute, json)
         return
-    evaluate_command.evaluate(settings, also or [], files or [], file_count, per_file, seed, json, chart)
+    evaluate_command.evaluate(settings, also or [], files or [], file_count, per_file, seed, json, chart, layout)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import FAMILIES
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
+LayoutKind = Literal["auto", "anchored", "canonical"]
 ForwardKind = Literal["auto", "own", "transformers"]
 Level = Literal["debug", "info", "warning", "error"]
 FILE = Path("lacuna.toml")
@@ -61,6 +62,12 @@ class Settings(BaseSettings):
     forward: Annotated[
         ForwardKind,
         Field(description="what runs the model: `auto`, `own` or `transformers` (slower, knows all models)"),
+    ] = "auto"
+    prompt_layout: Annotated[
+        LayoutKind,
+        Field(
+            description="`anchored` keeps the prompt while you type a line, `canonical` cuts it at the cursor; `auto`"
+        ),
     ] = "auto"
     draft_tokens: Annotated[
         int | None, Field(ge=0, le=32, description="most tokens guessed ahead from the file; `0` for none")
@@ -115,6 +122,7 @@ class Settings(BaseSettings):
             trust_remote_code=self.trust_remote_code,
             context=self.context,
             forward=self.forward,
+            layout=self.prompt_layout,
             draft_tokens=self.draft_tokens,
         )
 

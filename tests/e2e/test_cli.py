@@ -173,6 +173,14 @@ def test_eval_prints_a_table_for_the_model_and_the_copier(tmp_path: Path) -> Non
     assert b"bits per byte" in done.stderr
 
 
+def test_eval_compares_the_layouts_of_a_prompt(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(Path(__file__).read_text())
+    done = lacuna("eval", "--files", str(tmp_path), "--per-file", "1", "--layout")
+    assert done.returncode == 0, done.stderr.decode()
+    table = done.stdout.decode()
+    assert table.count("| bundled, anchored |") == table.count("| bundled, canonical |") == 6
+
+
 def test_debug_shows_the_traceback() -> None:
     assert b"Traceback" in lacuna("complete", "nowhere.py", "--at", "1:1", "--debug").stderr
 

@@ -149,7 +149,9 @@ async def test_invoked_may_bring_several_and_none_twice(client: LanguageClient) 
 
 
 async def test_a_cancelled_request_is_answered_so_and_the_next_one_works(client: LanguageClient) -> None:
-    open_document(client, URI, TEXT)
+    open_document(
+        client, URI, TEXT + "".join(f"x{n} = Shape({n}, {n})\n" for n in range(60))
+    )  # not read yet: takes time
     method, params = types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_params(URI, 3, 8)
     request = client.protocol.send_request_async(method, params, msg_id="to-be-cancelled")
     task = asyncio.ensure_future(request)

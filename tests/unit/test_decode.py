@@ -154,14 +154,14 @@ def run(fill: str, request: Request, cancel: CancelToken | None = None):  # type
 
 
 def test_a_hole_ends_where_the_model_closes_it() -> None:
-    fill = run("return a + b", Request(("def f(a, b):\n    ", "\n"))).candidates[0].fills[0]
+    fill = run("return a + b", Request(("def f(a, b):\n", "\n"))).candidates[0].fills[0]
     assert (fill.text, fill.reason, fill.tokens) == ("return a + b", StopReason.END_OF_HOLE, 12)
     assert fill.mean_logprob < 0
 
 
 def test_each_stop_is_named() -> None:
     def reason(stop: Stop) -> StopReason:
-        return run("a\n    b\nc\nd", Request(("x", "y"), stop=stop)).candidates[0].fills[0].reason
+        return run("a\n    b\nc\nd", Request(("x\n", "y"), stop=stop)).candidates[0].fills[0].reason
 
     assert reason(Stop(single_line=True)) is StopReason.NEWLINE
     assert reason(Stop(dedent_below=2)) is StopReason.DEDENT
@@ -172,23 +172,23 @@ def test_each_stop_is_named() -> None:
 
 def test_truncate_before_cuts_the_finished_text() -> None:
     stop = Stop(truncate_before=("\n\n\n", "^#"))
-    assert run("x = 1\n# more\n", Request(("a", "b"), stop=stop)).candidates[0].text == "x = 1\n"
+    assert run("x = 1\n# more\n", Request(("a\n", "b"), stop=stop)).candidates[0].text == "x = 1\n"
 
 
 def test_several_holes_are_filled_in_order() -> None:
-    completions = run("q", Request(("a", "b", "c")))
+    completions = run("q", Request(("a\n", "b\n", "c")))
     assert [fill.text for fill in completions.candidates[0].fills] == ["q", "q"]
 
 
 def test_families_without_masks_fill_one_hole_after_the_other() -> None:
     decoder = scripted_decoder("q", "starcoder")
-    request = Request(("a", "b", "c"), stop=Stop(max_tokens=3))
+    request = Request(("a\n", "b\n", "c"), stop=Stop(max_tokens=3))
     fills = answer(decoder, "scripted", request, CancelToken(), 0.0).candidates[0].fills
     assert len(fills) == 2
 
 
 def test_candidates_are_unique_and_counters_add_up() -> None:
-    completions = run("same", Request(("a", "b"), candidates=3, sampling=Sampling(0.5, seed=1)))
+    completions = run("same", Request(("a\n", "b"), candidates=3, sampling=Sampling(0.5, seed=1)))
     assert len(completions.candidates) == 1
     counters = completions.counters
     assert counters.generated_tokens == 12
@@ -207,7 +207,7 @@ def test_cancel_is_seen_between_tokens() -> None:
             cancel.cancel()
 
     with pytest.raises(RequestCancelled):
-        answer(scripted_decoder("x" * 50, on_step=on_step), "scripted", Request(("a", "b")), cancel, 0.0)
+        answer(scripted_decoder("x" * 50, on_step=on_step), "scripted", Request(("a\n", "b")), cancel, 0.0)
     assert len(steps) == 3
 
 

@@ -13,8 +13,8 @@ from lacuna_inference.engine import ModelEngine, Progress
 from lacuna_inference.errors import EngineUnavailable, ModelNotFound, NotEnoughMemory, RequestCancelled
 from lacuna_inference.models.loader import LoadedModel
 
-REQUEST = Request(("def f():\n    return ", "\n"))
-OTHER = Request(("def g():\n    return ", "\n"))
+REQUEST = Request(("def f():\n", "\n"))
+OTHER = Request(("def g():\n", "\n"))
 """What was asked before is answered without the model; this was not."""
 Hook = Callable[[int], None]
 
@@ -164,7 +164,7 @@ def test_cancel_ends_a_running_request_and_frees_the_engine() -> None:
     engine = engine_with(model)
     result(engine)
     blocked, cancel = Blocked(model), CancelToken()
-    running = engine.submit(Request(("other", "")), cancel)
+    running = engine.submit(Request(("other\n", "")), cancel)
     assert blocked.entered.wait(10)
     cancel.cancel()
     blocked.release()
@@ -179,11 +179,11 @@ def test_the_newest_request_of_a_key_replaces_older_ones() -> None:
     engine = engine_with(model)
     result(engine)
     blocked = Blocked(model)
-    running = engine.submit(Request(("a", ""), key="document"))
+    running = engine.submit(Request(("a\n", ""), key="document"))
     assert blocked.entered.wait(10)
-    queued = engine.submit(Request(("ab", ""), key="document"))
-    other = engine.submit(Request(("z", ""), key="another"))
-    newest = engine.submit(Request(("abc", ""), key="document"))
+    queued = engine.submit(Request(("ab\n", ""), key="document"))
+    other = engine.submit(Request(("z\n", ""), key="another"))
+    newest = engine.submit(Request(("abc\n", ""), key="document"))
     blocked.release()
     for replaced in (running, queued):
         with pytest.raises(RequestCancelled):

@@ -1,4 +1,4 @@
-"""Golden prompts: token ids written by hand for every family. P is 'a', S is 'b'; byte ids are ByteLevel's."""
+"""Golden prompts: token ids written by hand for every family. The prefix is 'a' and a line end, the suffix 'b'."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import pytest
 from helpers import byte_tokenizer, family_text
 
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.prompt.families import FAMILIES, Traits, by_name, recognise
+from lacuna_inference.prompt.families import FAMILIES, Layout, Traits, by_name, recognise
 from lacuna_inference.prompt.plan import plan
 from lacuna_inference.prompt.tokens import TokenText
 
-A, B, C = 64, 65, 66  # 'a', 'b', 'c' in the sorted byte-level alphabet
+A, B, C, D, N = 64, 65, 66, 67, 198  # 'a' to 'd' and the line end in the sorted byte-level alphabet
 # the sentinels of each family follow the 256 bytes in the order in which helpers.family_text adds them
 GOLDEN = {
-    "lacuna": [256, 257, B, 258, 259],
-    "lacuna-0": [256, 257, B, 258, 257, A],
-    "incoder": [256, A, 257, B, 258, 257],
-    "codegen2": [A, 256, B, 257, 258, 256],
-    "santacoder": [256, A, 257, B, 258],
-    "refact": [256, B, 257, A, 258],
-    "mellum": [256, B, 257, A, 258],
-    "granite": [256, A, 257, B, 258],
-    "granite4": [256, A, 257, B, 258],
-    "starcoder2": [256, A, 257, B, 258],
-    "stablecode": [256, A, 257, B, 258],
-    "starcoder": [256, A, 257, B, 258],
-    "codeqwen": [256, A, 257, B, 258],
-    "codellama": [256, 257, A, 258, B, 259],
-    "deepseek": [256, 257, A, 258, B, 259],
-    "qwen2.5-coder": [256, A, 257, B, 258],
-    "codegemma": [256, 257, A, 258, B, 259],
-    "codestral": [256, 257, B, 258, A],
-    "seed-coder": [256, 257, B, 258, A, 259],
-    "aixcoder": [256, 257, A, 258, B, 259],
-    "codegen": [A],
-    "plain": [A],
+    "lacuna": [256, 257, B, 258, A, N, 259],
+    "lacuna-0": [256, 257, B, 258, 257, A, N],
+    "incoder": [256, A, N, 257, B, 258, 257],
+    "codegen2": [A, N, 256, B, 257, 258, 256],
+    "santacoder": [256, A, N, 257, B, 258],
+    "refact": [256, B, 257, A, N, 258],
+    "mellum": [256, B, 257, A, N, 258],
+    "granite": [256, A, N, 257, B, 258],
+    "granite4": [256, A, N, 257, B, 258],
+    "starcoder2": [256, A, N, 257, B, 258],
+    "stablecode": [256, A, N, 257, B, 258],
+    "starcoder": [256, A, N, 257, B, 258],
+    "codeqwen": [256, A, N, 257, B, 258],
+    "codellama": [256, 257, A, N, 258, B, 259],
+    "deepseek": [256, 257, A, N, 258, B, 259],
+    "qwen2.5-coder": [256, A, N, 257, B, 258],
+    "codegemma": [256, 257, A, N, 258, B, 259],
+    "codestral": [256, 257, B, 258, A, N],
+    "seed-coder": [256, 257, B, 258, A, N, 259],
+    "aixcoder": [256, 257, A, N, 258, B, 259],
+    "codegen": [A, N],
+    "plain": [A, N],
 }
 
 
@@ -44,7 +44,35 @@ def test_every_family_has_a_golden_prompt() -> None:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_prompt(name: str) -> None:
-    assert list(plan(("a", "b"), None, family_text(name), 128, 16).ids) == GOLDEN[name]
+    for layout in Layout:
+        prompt = plan(("a\n", "b"), None, family_text(name), 128, 16, layout)
+        assert (list(prompt.ids), prompt.begun) == (GOLDEN[name], "")
+
+
+ANCHORED = {
+    "lacuna": [256, 257, B, 258, A, N, 259, C, D],
+    "incoder": [256, A, N, 257, B, 258, 257, C, D],
+    "starcoder2": [256, A, N, 257, B, 258, C, D],
+    "deepseek": [256, 257, A, N, 258, B, 259, C, D],
+    "mellum": [256, B, 257, A, N, C, D, 258],
+    "codestral": [256, 257, B, 258, A, N, C, D],
+    "codegen": [A, N, C, D],
+}
+CANONICAL = {
+    "lacuna": [256, 257, B, 258, A, N, C, D, 259],
+    "incoder": [256, A, N, C, D, 257, B, 258, 257],
+    "starcoder2": [256, A, N, C, D, 257, B, 258],
+    "mellum": ANCHORED["mellum"],
+    "codestral": ANCHORED["codestral"],
+    "codegen": ANCHORED["codegen"],
+}
+
+
+@pytest.mark.parametrize(("layout", "golden"), [(Layout.ANCHORED, ANCHORED), (Layout.CANONICAL, CANONICAL)])
+def test_the_line_stands_behind_the_anchor_or_in_the_prefix(layout: Layout, golden: dict[str, list[int]]) -> None:
+    for name, expected in golden.items():
+        prompt = plan(("a\ncd e", "b"), None, family_text(name, words=True), 128, 16, layout)
+        assert (list(prompt.ids), prompt.begun) == (expected, " e"), name
 
 
 def test_incoder_fills_two_holes_in_one_text() -> None:
@@ -58,14 +86,14 @@ def test_incoder_fills_two_holes_in_one_text() -> None:
 
 def test_incoder_has_exactly_one_begin_of_text_also_with_a_header() -> None:
     text = family_text("incoder")
-    ids = plan(("a", "b"), "pkg/x.py", text, 128, 16).ids
+    ids = plan(("a\n", "b"), "pkg/x.py", text, 128, 16).ids
     assert ids.count(text.sentinel("<|endoftext|>")) == 1
-    assert text.decode(ids[1 : ids.index(text.sentinel("<|mask:0|>"))]) == "<| file ext=.py |>\na"
+    assert text.decode(ids[1 : ids.index(text.sentinel("<|mask:0|>"))]) == "<| file ext=.py |>\na\n"
 
 
 def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
     text = family_text("deepseek")
-    assert list(plan(("a",), None, text, 128, 16).ids) == [256, A]
+    assert list(plan(("a\n",), None, text, 128, 16).ids) == [256, A, N]
 
 
 @pytest.mark.parametrize(

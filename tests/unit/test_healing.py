@@ -8,7 +8,7 @@ import pytest
 from helpers import ScriptedForward, family_text, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lacuna_inference.api import CancelToken, Request, Stop
 from lacuna_inference.decode.answer import answer
@@ -18,7 +18,7 @@ from lacuna_inference.models.sources import bundled_folder
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.plan import plan
 from lacuna_inference.prompt.tokens import TokenText
-from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of
+from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
 BUNDLED = TokenText(Tokenizer.from_file(str(bundled_folder() / "tokenizer.json")), by_name("lacuna"))
 LINE = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\n"), max_size=30)
@@ -28,7 +28,7 @@ LINE = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\
 def test_agreeing_tokens_are_those_that_one_text_can_begin_with(pieces: list[bytes], wanted: bytes) -> None:
     tokens = dict(enumerate(pieces))
     agreeing = {n for n, piece in tokens.items() if piece.startswith(wanted) or wanted.startswith(piece)}
-    found = Vocabulary(tokens).agreeing(wanted)
+    found = Vocabulary(tokens).agreeing(wanted).tolist()
     assert set(found) == agreeing
     assert len(found) == len(agreeing)
 
@@ -108,7 +108,24 @@ def test_lines_are_encoded_as_the_text_is() -> None:
     assert len(BUNDLED.encode_lines("x" * 100_000)) < 1001
 
 
-def test_a_family_that_is_not_healed_keeps_the_whole_prefix() -> None:
-    text = family_text("starcoder")
+def test_where_pieces_are_whole_lines_the_last_word_is_healed() -> None:
+    text = family_text("incoder")  # bytes, and no pieces at all
+    assert text.last_piece("import numpy as np") == " np"
+    assert text.last_piece("f(x") == "f(x"  # a piece of few tokens is healed whole
+    assert text.last_piece("return collections.") == "."
+    assert text.last_piece("x = " + "y" * 20) == ""
+
+
+def test_a_sentencepiece_vocabulary_spells_too() -> None:
+    pieces = {"<unk>": 0, "▁": 1, "a": 2, "▁a": 3, "b": 4, "<0x0A>": 5, "ab": 6, "▁ab": 7}
+    spelt = {token: sentencepiece_bytes_of(piece) for piece, token in pieces.items()}
+    assert spelt == {0: b"<unk>", 1: b" ", 2: b"a", 3: b" a", 4: b"b", 5: b"\n", 6: b"ab", 7: b" ab"}
+    assert sorted(Vocabulary(spelt).agreeing(b" a")) == [1, 3, 7]
+
+
+def test_a_vocabulary_that_does_not_spell_its_texts_is_not_healed() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"<|endoftext|>": 0, "fo": 1, "x": 2, "a": 3}, unk_token="x"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    text = TokenText(tokenizer, by_name("plain"))
+    assert not text.spells
     assert plan(("fo", ""), None, text, 64, 8).begun == ""
-    assert len(plan(("fo", ""), None, text, 64, 8).ids) == 5

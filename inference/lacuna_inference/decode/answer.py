@@ -52,14 +52,14 @@ def _fills(
     """The fills of one candidate and the length of the (last) prompt in tokens."""
     parts, stop = request.parts, request.stop
     if len(parts) <= 2 or fills_together(decoder.text.family):
-        prompt = plan(parts, request.path, decoder.text, decoder.context, stop.max_tokens)
+        prompt = plan(parts, request.path, decoder.text, decoder.context, stop.max_tokens, decoder.layout)
         return decoder.fill(prompt, request, parts, sampling, cancel, clock), len(prompt.ids)
     fills: list[Fill] = []
     before = parts[0]
     length = 0
     for number in range(1, len(parts)):
         around = (before, "".join(parts[number:]))
-        prompt = plan(around, request.path, decoder.text, decoder.context, stop.max_tokens)
+        prompt = plan(around, request.path, decoder.text, decoder.context, stop.max_tokens, decoder.layout)
         length = len(prompt.ids)
         fills += decoder.fill(prompt, request, around, sampling, cancel, clock)
         before += fills[-1].text + parts[number]

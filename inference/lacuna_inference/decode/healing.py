@@ -7,6 +7,9 @@ only those tokens are allowed whose bytes agree with it.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lacuna_inference.prompt.tokens import TokenText
 
 
@@ -17,7 +20,7 @@ class Healing:
         self._rest = begun.encode()
         self._text = text
 
-    def allowed(self) -> list[int] | None:
+    def allowed(self) -> NDArray[np.int64] | None:
         """The ids that may come next; None when every token may."""
         return self._text.vocabulary.agreeing(self._rest) if self._rest else None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lacuna_inference.api import Fill, Stop, StopReason
 from lacuna_inference.decode.healing import Healing
 from lacuna_inference.decode.stopping import text_stop, truncate_before
@@ -24,7 +27,7 @@ class Hole:
         self._logprobs: list[float] = []
         self._shown = ""
 
-    def allowed(self) -> list[int] | None:
+    def allowed(self) -> NDArray[np.int64] | None:
         """The ids that may come next; None when every token may."""
         return self._healing.allowed()
 

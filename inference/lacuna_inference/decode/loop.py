@@ -16,6 +16,7 @@ from lacuna_inference.decode.local import Local
 from lacuna_inference.decode.sampling import Chooser
 from lacuna_inference.decode.store import PrefixStore, Stores
 from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan
 from lacuna_inference.prompt.tokens import TokenText
 
@@ -43,6 +44,7 @@ class Decoder:
     context: int
     widest_draft: int = 0
     forward: str = ""
+    layout: Layout = Layout.ANCHORED
 
     def fill(
         self, plan: Plan, request: Request, parts: Sequence[str], sampling: Sampling, cancel: CancelToken, clock: Clock

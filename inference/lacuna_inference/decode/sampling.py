@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lacuna_inference.api import Sampling
@@ -25,7 +27,7 @@ class Chooser:
             self._random.manual_seed(sampling.seed)
 
     def choose(
-        self, logits: Tensor, allowed: Sequence[int] | None = None, mix: Callable[[Tensor], Tensor] | None = None
+        self, logits: Tensor, allowed: NDArray[np.int64] | None = None, mix: Callable[[Tensor], Tensor] | None = None
     ) -> tuple[int, float]:
         """The chosen id and its log-probability in nats, from logits [vocabulary] on any device.
 
@@ -38,7 +40,7 @@ class Chooser:
         if mix is not None:
             scores = mix(scores.softmax(0)).log()
         if allowed is not None:
-            kept = torch.tensor(allowed)
+            kept = torch.from_numpy(allowed)
             scores = torch.full_like(scores, -torch.inf).scatter_(0, kept, scores[kept])
         log_probabilities = scores.log_softmax(0)
         greedy = self._sampling.temperature <= 0

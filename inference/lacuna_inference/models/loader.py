@@ -18,7 +18,7 @@ from lacuna_inference.decode.store import Forward, Stores
 from lacuna_inference.errors import BadRequest, ModelUnusable, NotEnoughMemory
 from lacuna_inference.models import memory, own, sources
 from lacuna_inference.models.sources import ModelFolder
-from lacuna_inference.prompt.families import Family, Traits, by_name, recognise
+from lacuna_inference.prompt.families import Family, Layout, Traits, by_name, recognise
 from lacuna_inference.prompt.tokens import TokenText
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ def load(options: ModelOptions, progress: Progress) -> LoadedModel:
     forward, kind = _forward(folder, dtype, device, options, context)
     widest = widest_draft(kind, device) if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
-    decoder = Decoder(Stores(forward), text, context, widest, kind)
+    layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
+    decoder = Decoder(Stores(forward), text, context, widest, kind, layout)
     return LoadedModel(decoder, folder.name, family, str(device), str(dtype).removeprefix("torch."), forward, kind)
 
 

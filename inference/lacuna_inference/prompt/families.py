@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from lacuna_inference.errors import BadRequest
 
@@ -22,6 +22,16 @@ class Part(Enum):
     SUFFIX = "suffix"
     LINE = "line"
     """The beginning of the cursor's line, which then is not part of the prefix: such a layout is anchored."""
+
+
+class Layout(StrEnum):
+    """Where the prompt stops and the forced beginning of the hole starts."""
+
+    ANCHORED = "anchored"
+    """At an anchor, the start of the cursor's line: what stands around it stays as it is while the user types, and the
+    typed part of the line begins the hole (Guo et al., 2025, arXiv 2505.21889, without its training)."""
+    CANONICAL = "canonical"
+    """At the cursor, as the model was trained."""
 
 
 HEADER, PREFIX, SUFFIX, LINE = Part.HEADER, Part.PREFIX, Part.SUFFIX, Part.LINE
@@ -59,12 +69,26 @@ class Family:
     header: Callable[[str | None], str] | None = None
     mask: Callable[[int], str] | None = None
     """Sentinel of the n-th hole, for families that fill several holes in one text."""
-    healed: bool = False
-    """The model was trained on whole words only: the one under the cursor is left out of the prompt and spelt again."""
     local: bool = False
     """N-grams of the open file are mixed in (`lacuna_inference.decode.local`), with shares fitted to this model."""
     text_begins_bare: bool = False
     """Sentencepiece puts a blank before a text; for the suffix it must be taken away again."""
+
+    def layout(self, wanted: Layout) -> tuple[Piece, ...] | None:
+        """The layout for one hole, anchored or not; None for models that only write from left to right.
+
+        Only where the suffix stands behind the prefix does anchoring spare anything: else typing appends anyway.
+        """
+        if self.infill is None or wanted is Layout.CANONICAL:
+            return self.infill and tuple(piece for piece in self.infill if piece is not LINE)
+        if LINE in self.infill or not self._suffix_last:
+            return self.infill
+        return (*self.infill, LINE)
+
+    @property
+    def _suffix_last(self) -> bool:
+        infill = self.infill or ()
+        return infill.index(SUFFIX) > infill.index(PREFIX)
 
     @property
     def sentinels(self) -> tuple[str, ...]:
@@ -102,7 +126,7 @@ FAMILIES: tuple[Family, ...] = (
         "lacuna", "the bundled model",
         ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", HEADER, PREFIX, "<|mask:2|>", LINE),
         ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        models=("llama",), header=_lacuna_header, healed=True, local=True,
+        models=("llama",), header=_lacuna_header, local=True,
     ),
     Family(
         "lacuna-0", "the first bundled model, kept to compare with",

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.prompt.families import Family, Part
+from lacuna_inference.prompt.families import Family, Layout, Part
 from lacuna_inference.prompt.tokens import TokenText
 
 SUFFIX_SHARE = 4
 """The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""
 STEPS = 8
 """The windows move in steps of this part of the room, not with every token."""
-LONGEST_BEGUN = 8
-"""Tokens of a word under the cursor that is spelt again; each costs a forward pass, and a longer one stays as it is."""
 _SEARCHED = 200
 """Characters before the cursor in which that word is looked for."""
 _CHARACTERS_PER_TOKEN = 6
@@ -37,7 +35,14 @@ class Plan:
         return 1 + len(self.between)
 
 
-def plan(parts: tuple[str, ...], path: str | None, text: TokenText, context: int, max_tokens: int) -> Plan:
+def plan(
+    parts: tuple[str, ...],
+    path: str | None,
+    text: TokenText,
+    context: int,
+    max_tokens: int,
+    layout: Layout = Layout.ANCHORED,
+) -> Plan:
     """The prompt for the text `parts` around the holes, at most `context - max_tokens` a hole tokens long.
 
     One part is a left-to-right prompt. More than two need a family with masks; see `fills_together`.
@@ -50,7 +55,7 @@ def plan(parts: tuple[str, ...], path: str | None, text: TokenText, context: int
     if len(parts) == 1 or text.family.infill is None:
         return _left_to_right(parts[0], path, text, room)
     if len(parts) == 2:
-        return _one_hole(parts[0], parts[1], path, text, room)
+        return _one_hole(parts[0], parts[1], path, text, room, layout)
     return _several_holes(parts, path, text, room)
 
 
@@ -66,16 +71,17 @@ def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) ->
     return Plan(ids or (text.begin_of_nothing,), begun=begun)
 
 
-def _one_hole(prefix: str, suffix: str, path: str | None, text: TokenText, room: int) -> Plan:
-    layout = text.family.infill or ()
+def _one_hole(prefix: str, suffix: str, path: str | None, text: TokenText, room: int, wanted: Layout) -> Plan:
+    layout = text.family.layout(wanted) or ()
     fixed = sum(isinstance(piece, str) for piece in layout)
     prefix, begun = _healed(prefix, text)
     prefix, line = _anchored(prefix) if Part.LINE in layout else (prefix, "")
     fixed += len(text.encode(begun))
     header, room = _header(path if Part.HEADER in layout else None, text, room - fixed)
-    line_ids = _last_tokens(line, room // 2, text.encode)
+    line_ids = _last_tokens(line, room // 2, text.encode_bare)
     step = max(1, room // STEPS)
-    before, after = _windows(prefix, suffix, room - -(-len(line_ids) // step) * step, text)
+    steps = -(-max(1, len(line_ids)) // step) if Part.LINE in layout else 0  # one in any case: the line will grow
+    before, after = _windows(prefix, suffix, room - steps * step, text)
     filled = {Part.HEADER: header, Part.PREFIX: before, Part.SUFFIX: after, Part.LINE: line_ids}
     ids: list[int] = []
     for piece in layout:
@@ -101,10 +107,8 @@ def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, ro
 
 
 def _healed(prefix: str, text: TokenText) -> tuple[str, str]:
-    """`prefix` without the last piece of its last line, and that piece; the whole prefix where words are not healed."""
-    begun = text.last_piece(_anchored(prefix)[1][-_SEARCHED:]) if text.family.healed else ""
-    if len(text.encode(begun)) > LONGEST_BEGUN:
-        return prefix, ""
+    """`prefix` without the last piece of its last line, and that piece."""
+    begun = text.last_piece(_anchored(prefix)[1][-_SEARCHED:])
     return prefix[: len(prefix) - len(begun)], begun
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -12,8 +13,13 @@ from tokenizers import Tokenizer
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.prompt.families import Family
-from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of
+from lacuna_inference.prompt.incremental import IncrementalEncoder
+from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
+LONGEST_BEGUN = 8
+"""Tokens of a word under the cursor that is spelt again; each costs a forward pass, and a longer one stays as it is."""
+_LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
+_SAMPLE = "def naïve(x):\n    if x != '漢字':\n\t# é\n"
 _REPLACEMENT = "\ufffd"
 _LINE_AND_ENDS = re.compile(r"[^\n]*\n+|[^\n]+")
 _LINES, _LONGEST_LINE = 20_000, 1000
@@ -44,6 +50,7 @@ class TokenText:
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
         self.size = tokenizer.get_vocab_size(with_added_tokens=True)
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
+        self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
         self._line = lru_cache(_LINES)(lambda line: np.array(self.encode_bare(line), np.int64))
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
@@ -61,7 +68,7 @@ class TokenText:
     def encode(self, text: str) -> list[int]:
         """Token ids of ordinary text; no special token is added or recognised."""
         first, *others = self._without_sentinels(text)
-        ids = self._raw(first)
+        ids = list(self._incremental.encode(first))
         for piece in others:
             ids += self._bare(piece)
         return ids
@@ -71,16 +78,49 @@ class TokenText:
         return [token for piece in self._without_sentinels(text) for token in self._bare(piece)]
 
     def last_piece(self, text: str) -> str:
-        """The end of `text` that could be tokenised otherwise when more text follows: its last word, roughly."""
+        """The end of `text` that could be tokenised otherwise when more text follows: its last word, roughly.
+
+        Where a tokenizer's pieces are whole lines (InCoder's), the last word in the usual sense. Empty for a piece of
+        too many tokens, and for a tokenizer whose vocabulary does not spell texts byte by byte.
+        """
+        if not text or not self.spells:
+            return ""
         pieces = self._tokenizer.pre_tokenizer.pre_tokenize_str(text) if self._tokenizer.pre_tokenizer else []
-        return text[pieces[-1][1][0] :] if pieces else ""
+        piece = text[pieces[-1][1][0] :] if pieces else text
+        word = _LAST_WORD.search(text)
+        candidates = (piece, word.group() if word else "")
+        return next((begun for begun in candidates if len(self.encode_bare(begun)) <= LONGEST_BEGUN), "")
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The bytes of every ordinary token of a byte-level tokenizer."""
+        """The bytes of every ordinary token."""
         names = self._tokenizer.get_vocab(with_added_tokens=True)
         ordinary = {name: token for name, token in names.items() if token not in self.banned | self.ends}
-        return Vocabulary({token: bytes_of(name) for name, token in ordinary.items()})
+        spelling = bytes_of if self._byte_level else sentencepiece_bytes_of
+        return Vocabulary({token: spelling(name) for name, token in ordinary.items()})
+
+    @cached_property
+    def spells(self) -> bool:
+        """Whether the bytes of a text's tokens are the text's bytes, so that words can be spelt again."""
+        known = self.vocabulary.bytes_of
+        tokens = self._raw(_SAMPLE)
+        return all(t in known for t in tokens) and b"".join(known[t] for t in tokens).lstrip() == _SAMPLE.encode()
+
+    @cached_property
+    def _byte_level(self) -> bool:
+        return "ByteLevel" in str(json.loads(self._tokenizer.to_str()).get("decoder"))
+
+    def _exact_bytes(self, text: str) -> Mapping[int, bytes] | None:
+        """The bytes of every token where tokenising `text` goes piece by piece and keeps all bytes."""
+        if self._in_pieces and (self._tokenizer.normalizer is None or text.isascii()):
+            return self.vocabulary.bytes_of
+        return None
+
+    @cached_property
+    def _in_pieces(self) -> bool:
+        """Whether a text can be tokenised in parts: no blank is put before it, and every byte is kept."""
+        prepends = self._raw(" a") == self._raw("a")
+        return self._byte_level and self._tokenizer.pre_tokenizer is not None and self.spells and not prepends
 
     @cached_property
     def newlines(self) -> list[int]:
@@ -109,7 +149,7 @@ class TokenText:
     def _bare(self, text: str) -> list[int]:
         """Ids of `text` inside a text: sentencepiece puts its blank before the dummy line end instead."""
         if not self.family.text_begins_bare:
-            return self._raw(text)
+            return list(self._incremental.encode(text))
         return self._raw("\n" + text)[len(self._raw("\n")) :]
 
     def _plain_decode(self, ids: Sequence[int]) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Vocabulary:
@@ -12,24 +16,32 @@ class Vocabulary:
     def __init__(self, tokens: Mapping[int, bytes]) -> None:
         ordered = sorted((piece, token) for token, piece in tokens.items() if piece)
         self._pieces = [piece for piece, _ in ordered]
-        self._ids = [token for _, token in ordered]
+        self._ids = np.array([token for _, token in ordered], np.int64)
         self._longest = max(map(len, self._pieces), default=0)
         self.bytes_of = tokens
 
-    def agreeing(self, wanted: bytes) -> list[int]:
+    def agreeing(self, wanted: bytes) -> NDArray[np.int64]:
         """Ids of the tokens that begin with `wanted`, and of those with which `wanted` begins."""
-        ids = self._between(wanted, wanted + b"\xff" * self._longest)
-        for length in range(1, min(len(wanted), self._longest + 1)):
-            ids += self._between(wanted[:length], wanted[:length] + b"\0")
-        return ids
+        longer = self._between(wanted, wanted + b"\xff" * self._longest)
+        lengths = range(1, min(len(wanted), self._longest + 1))
+        return np.concatenate([longer, *(self._between(wanted[:n], wanted[:n] + b"\0") for n in lengths)])
 
-    def _between(self, low: bytes, high: bytes) -> list[int]:
+    def _between(self, low: bytes, high: bytes) -> NDArray[np.int64]:
         return self._ids[bisect_left(self._pieces, low) : bisect_left(self._pieces, high)]
 
 
 def bytes_of(token: str) -> bytes:
-    """The bytes of a token as the vocabulary spells it, one sign a byte; signs outside that alphabet as UTF-8."""
+    """The bytes of a token of a byte-level vocabulary, one sign a byte; signs outside that alphabet as UTF-8."""
     return b"".join(_BYTES[sign] if sign in _BYTES else sign.encode() for sign in token)
+
+
+def sentencepiece_bytes_of(token: str) -> bytes:
+    """The bytes of a token of a sentencepiece vocabulary: a bar for a blank, single bytes as `<0x0A>`."""
+    byte = _SINGLE_BYTE.fullmatch(token)
+    return bytes([int(byte.group(1), 16)]) if byte else token.replace("\u2581", " ").encode()
+
+
+_SINGLE_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def _alphabet() -> dict[str, bytes]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markdown import Markdown
 
+from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine import ModelEngine
+from lacuna_inference.prompt.families import Layout
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.lab.evaluation import chart, files, report, run
 from lacuna_server.lab.evaluation.files import SourceFile
@@ -31,8 +34,12 @@ def evaluate(
     seed: int,
     as_json: bool,
     chart_file: Path | None = None,
+    both_layouts: bool = False,
 ) -> None:
-    """Fills the same holes with the settings' model, each model of `also`, and the copier."""
+    """Fills the same holes with the settings' model, each model of `also`, and the copier.
+
+    With `both_layouts` each model has its prompts laid out in both ways.
+    """
     if chart_file is not None:
         chart.check(chart_file)
     sources = files.own(list(paths), file_count, seed) if paths else files.held_out(file_count, seed)
@@ -42,7 +49,8 @@ def evaluate(
     scores = {COPIER: _scored(COPIER, holes, run.by_copier)}
     bits: dict[str, float] = {}
     for model in dict.fromkeys([settings.model, *also]):
-        scores[model], bits[model] = _judged(settings, model, holes, sources)
+        judged, bits[model] = _judged(settings, model, holes, sources, both_layouts)
+        scores |= judged
     tables = {name: report.rows(found) for name, found in scores.items()}
     if as_json:
         content = {"files": len(sources), "seed": seed, "bits_per_byte": bits, "tables": report.as_json(tables)}
@@ -62,18 +70,29 @@ def evaluate(
 
 
 def _judged(
-    settings: Settings, model: str, holes: Sequence[Hole], sources: Sequence[SourceFile]
-) -> tuple[list[run.Score], float]:
-    """Scores of the holes, and bits per byte over all files. Reads the model from disk once."""
+    settings: Settings, model: str, holes: Sequence[Hole], sources: Sequence[SourceFile], both_layouts: bool
+) -> tuple[dict[str, list[run.Score]], float]:
+    """Scores of the holes by name, and bits per byte over all files. Reads the model from disk once."""
     from lacuna_inference.models import loader
 
     options = settings.model_copy(update={"model": model}).model_options()
     loaded = loader.load(options, lambda *_: None)
     bits = _bits(loaded, model, sources)
+    layouts = {f"{model}, {layout}": layout for layout in Layout} if both_layouts else {model: loaded.decoder.layout}
+    found = {}
+    for name, layout in layouts.items():
+        loaded = replace(loaded, decoder=replace(loaded.decoder, layout=layout))
+        found[name] = _filled(name, options, loaded, holes, settings.max_tokens)
+    return found, bits
+
+
+def _filled(
+    name: str, options: ModelOptions, loaded: LoadedModel, holes: Sequence[Hole], max_tokens: int
+) -> list[run.Score]:
     engine = ModelEngine(options, lambda *_: loaded)
     try:
         wait_until_warm(engine)
-        return _scored(model, holes, run.by_engine(engine, settings.max_tokens)), bits
+        return _scored(name, holes, run.by_engine(engine, max_tokens))
     finally:
         engine.close()
 
