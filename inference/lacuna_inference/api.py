@@ -44,6 +44,8 @@ class StopReason(StrEnum):
     MAX_LINES = "max-lines"
     MAX_TOKENS = "max-tokens"
     CONTEXT_FULL = "context-full"
+    DEADLINE = "deadline"
+    """Time was up; the text ends at a line's end, or where it was when the time was up twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,12 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     candidates: int = 1
     key: str | None = None
+    deadline_s: float | None = None
+    """Seconds after which the text so far is answered, up to a line's end; None waits for all of it."""
+    looks_ahead: bool = False
+    """While nobody asks, compute what is likely asked next; needs a `key`."""
+    ahead: bool = False
+    """Nobody waits for the answer: it is computed so that it is there when it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,8 @@ class Counters:
     total_s: float = 0.0
     forward: str = ""
     """What ran the model: `own` or `transformers`."""
+    layout: str = ""
+    """`anchored` or `canonical`: how the prompt was laid out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,8 @@ class ModelOptions:
     """`own`, `transformers`, or `auto`: the own one wherever it can run the model."""
     layout: str = "auto"
     """`anchored`, `canonical`, or `auto`: see `prompt.families.Layout`."""
+    idle_unload_s: float | None = None
+    """Seconds without a request after which the model is unloaded until the next one; None keeps it."""
     draft_tokens: int | None = None
     """Most tokens of a draft; 0 for none, None for what suits device and forward."""
 

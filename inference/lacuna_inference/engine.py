@@ -9,12 +9,9 @@ import gc
 import logging
 import sys
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lacuna_inference.api import (
@@ -25,8 +22,10 @@ from lacuna_inference.api import (
     Phase,
     Request,
     Stop,
+    StopReason,
 )
-from lacuna_inference.errors import EngineUnavailable, LacunaError, NotEnoughMemory, RequestCancelled
+from lacuna_inference.errors import EngineUnavailable, LacunaError, NotEnoughMemory
+from lacuna_inference.jobs import Job, Jobs, settle
 
 if TYPE_CHECKING:
     from lacuna_inference.models.loader import LoadedModel
@@ -40,26 +39,18 @@ Load = Callable[[Progress], "LoadedModel"]
 _WARM_UP = Request(("def add(a, b):\n    return ", "\n"), path="warm_up.py", stop=Stop(max_tokens=4))
 
 
-@dataclass(slots=True)
-class _Job:
-    request: Request
-    cancel: CancelToken
-    future: Future[Completions] = field(default_factory=Future)
-    queued: float = field(default_factory=time.perf_counter)
-
-
 class ModelEngine:
     """The `Engine` that runs a real model. See `api.Engine` for what its methods promise."""
 
     def __init__(self, options: ModelOptions, load: Load | None = None) -> None:
         self._name = options.model
+        self._idle_unload_s = options.idle_unload_s
         self._load = load or _loader(options)
         self._state = EngineState(Phase.UNLOADED, model=options.model)
         self._listeners: list[Listener] = []
-        self._jobs: deque[_Job] = deque()
-        self._running: _Job | None = None
+        self._jobs = Jobs()
         self._closed = False
-        self._changed = threading.Condition()
+        self._changed = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="lacuna-engine", daemon=True)
 
     @property
@@ -68,20 +59,17 @@ class ModelEngine:
 
     def start(self) -> None:
         with self._changed:
-            if self._state.phase is Phase.UNLOADED and not self._closed:
+            if self._thread.ident is None and not self._closed:
                 self._enter(EngineState(Phase.LOADING, model=self._name))
                 self._thread.start()
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
-        job = _Job(request, cancel or CancelToken())
+        job = Job(request, cancel or CancelToken())
         with self._changed:
             if (refusal := self._refusal()) is not None:
                 job.future.set_exception(refusal)
                 return job.future
-            if request.key is not None:
-                self._replace_older(request.key)
-            self._jobs.append(job)
-            self._changed.notify()
+            self._jobs.add(job)
         self.start()
         return job.future
 
@@ -93,10 +81,7 @@ class ModelEngine:
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
             self._closed = True
-            if self._running:
-                self._running.cancel.cancel()
-            self._fail_queued(EngineUnavailable("The engine was closed."))
-            self._changed.notify()
+            self._jobs.close(EngineUnavailable("The engine was closed."))
         if self._thread.is_alive():
             self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -108,18 +93,21 @@ class ModelEngine:
             return EngineUnavailable(f"The model is not loaded: {self._state.message}")
         return None
 
-    def _replace_older(self, key: str) -> None:
-        """The newest request of a key wins; the older ones are cancelled, also one that is being computed."""
-        for job in [j for j in self._jobs if j.request.key == key]:
-            self._jobs.remove(job)
-            _settle(job, RequestCancelled("A newer request took this one's place."))
-        if self._running and self._running.request.key == key:
-            self._running.cancel.cancel()
-
     def _run(self) -> None:
-        """The thread: load once, then serve until closed. A fault while serving is logged and serving goes on."""
-        model = self._loaded()
-        while model is not None and not self._closed:
+        """The thread: load, serve, and again when a request comes after the model was unloaded."""
+        while not self._closed and (model := self._loaded()) is not None:
+            broken = not self._served(model)
+            del model
+            _empty_device_cache()
+            if broken or self._closed:
+                break
+            self._enter(EngineState(Phase.UNLOADED, message="The model was not used for a while.", model=self._name))
+            self._jobs.wait()
+            self._enter(EngineState(Phase.LOADING, model=self._name))
+
+    def _served(self, model: LoadedModel) -> bool:
+        """Serves until closed or idle for long; False when the thread must end. After a fault serving goes on."""
+        while not self._closed:
             try:
                 self._serve(model)
             except Exception:  # whatever it was, the next request deserves an answer
@@ -128,14 +116,15 @@ class ModelEngine:
             except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
                 logger.critical("The engine ended.", exc_info=True)
                 self._fail(f"The engine ended: {type(error).__name__}. Restart it.")
+                return False
+            else:
                 break
-        del model
-        _empty_device_cache()
+        return True
 
     def _loaded(self) -> LoadedModel | None:
         try:
             model = self._load(self._on_progress)
-            _answer(model, _Job(_WARM_UP, CancelToken()))
+            _answer(model, Job(_WARM_UP, CancelToken()))
             self._enter(EngineState(Phase.WARM, 1.0, f"{model.name} on {model.device} in {model.dtype}", model.name))
         except LacunaError as error:
             self._fail(str(error))
@@ -147,27 +136,16 @@ class ModelEngine:
         return None
 
     def _serve(self, model: LoadedModel) -> None:
-        while True:
-            job = self._next_job()
-            if job is None:
-                return
+        """Answers jobs until there are none for long."""
+        while (job := self._jobs.take(self._idle_unload_s)) is not None:
             try:
-                _settle(job, _answered(model, job))
+                outcome = _answered(model, job)
+                settle(job, outcome)
+                if isinstance(outcome, Completions) and (next_one := _following(model, job.request, outcome)):
+                    self._jobs.later(next_one)
             finally:
-                _settle(job, EngineUnavailable("The engine met an unexpected error.", "Look into the log."))
-                with self._changed:
-                    self._running = None
-
-    def _next_job(self) -> _Job | None:
-        with self._changed:
-            while not self._closed:
-                while self._jobs:
-                    job = self._jobs.popleft()
-                    if job.future.set_running_or_notify_cancel():
-                        self._running = job
-                        return job
-                self._changed.wait()
-        return None
+                settle(job, EngineUnavailable("The engine met an unexpected error.", "Look into the log."))
+                self._jobs.done()
 
     def _on_progress(self, share: float, message: str) -> None:
         if self._closed:
@@ -177,11 +155,7 @@ class ModelEngine:
     def _fail(self, message: str) -> None:
         with self._changed:
             self._enter(EngineState(Phase.FAILED, message=message, model=self._name))
-            self._fail_queued(EngineUnavailable(f"The model is not loaded: {message}"))
-
-    def _fail_queued(self, error: LacunaError) -> None:
-        while self._jobs:
-            _settle(self._jobs.popleft(), error)
+            self._jobs.fail_waiting(EngineUnavailable(f"The model is not loaded: {message}"))
 
     def _enter(self, state: EngineState) -> None:
         with self._changed:
@@ -203,7 +177,7 @@ def _loader(options: ModelOptions) -> Load:
     return load
 
 
-def _answered(model: LoadedModel, job: _Job) -> Completions | LacunaError:
+def _answered(model: LoadedModel, job: Job) -> Completions | LacunaError:
     """The answer, or the failure that concerns this request only. Unexpected errors pass through."""
     try:
         return _answer(model, job)
@@ -219,10 +193,27 @@ def _answered(model: LoadedModel, job: _Job) -> Completions | LacunaError:
         )
 
 
-def _answer(model: LoadedModel, job: _Job) -> Completions:
+def _answer(model: LoadedModel, job: Job) -> Completions:
     from lacuna_inference.decode.answer import answer
 
     return answer(model.decoder, model.name, job.request, job.cancel, job.queued)
+
+
+def _following(model: LoadedModel, request: Request, completions: Completions) -> Request | None:
+    """What is worth computing while nobody asks: the rest of an answer that ran out of time, else what comes next.
+
+    What comes next is the answer after this one was accepted. It is computed in a store of its own, where there is
+    memory for one, so that typing along or away still finds what was read.
+    """
+    if request.key is None or request.ahead or not request.looks_ahead:
+        return None
+    if any(fill.reason is StopReason.DEADLINE for fill in completions.candidates[0].fills):
+        return replace(request, deadline_s=None)
+    text = completions.candidates[0].text
+    if not text or len(request.parts) != 2 or not model.decoder.stores.has_room():
+        return None
+    before, after = request.parts
+    return replace(request, parts=(before + text, after), candidates=1, ahead=True, deadline_s=None)
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -235,12 +226,3 @@ def _empty_device_cache() -> None:
     if torch is not None and torch.cuda.is_available():
         gc.collect()
         torch.cuda.empty_cache()
-
-
-def _settle(job: _Job, outcome: Completions | LacunaError) -> None:
-    """Gives `job` its one answer; a later one is dropped."""
-    with suppress(InvalidStateError):  # answered before, or cancelled by the one who waits
-        if isinstance(outcome, LacunaError):
-            job.future.set_exception(outcome)
-        else:
-            job.future.set_result(outcome)

@@ -72,6 +72,15 @@ class Settings(BaseSettings):
     draft_tokens: Annotated[
         int | None, Field(ge=0, le=32, description="most tokens guessed ahead from the file; `0` for none")
     ] = None
+    look_ahead: Annotated[
+        bool, Field(description="while you read a suggestion, compute what comes after it is accepted")
+    ] = True
+    deadline_ms: Annotated[
+        int | None, Field(ge=1, description="show what is there after so many milliseconds, up to a line's end")
+    ] = None
+    idle_unload_s: Annotated[
+        float | None, Field(gt=0, description="unload the model after so many seconds without a request")
+    ] = None
     candidates: Annotated[int, Field(ge=1, le=8, description="suggestions when you ask by hand")] = 3
     temperature: Annotated[
         float, Field(ge=0, le=2, description="for several candidates; automatic ones are greedy")
@@ -124,6 +133,7 @@ class Settings(BaseSettings):
             forward=self.forward,
             layout=self.prompt_layout,
             draft_tokens=self.draft_tokens,
+            idle_unload_s=self.idle_unload_s,
         )
 
     def changed(self, values: Mapping[str, Any]) -> tuple[Self, list[str]]:

@@ -116,12 +116,23 @@ def test_the_model_sees_lf_only() -> None:
 
 @pytest.mark.parametrize(
     ("phase", "reason"),
-    [(Phase.LOADING, Withheld.LOADING), (Phase.UNLOADED, Withheld.LOADING), (Phase.FAILED, Withheld.UNAVAILABLE)],
+    [(Phase.LOADING, Withheld.LOADING), (Phase.FAILED, Withheld.UNAVAILABLE)],
 )
-def test_an_engine_that_is_not_warm_is_not_asked(phase: Phase, reason: Withheld) -> None:
+def test_an_engine_that_loads_or_failed_is_not_asked(phase: Phase, reason: Withheld) -> None:
     engine = FakeEngine(phase=phase)
     assert ask(engine).withheld is reason
     assert engine.requests == []
+
+
+def test_an_engine_that_was_unloaded_is_asked_and_loads() -> None:
+    async def scenario() -> FakeEngine:
+        engine = FakeEngine(phase=Phase.UNLOADED)
+        task = asyncio.create_task(complete(engine, at_cursor("x = |"), Policy()))
+        await asyncio.sleep(0)
+        task.cancel()
+        return engine
+
+    assert len(asyncio.run(scenario()).requests) == 1
 
 
 def test_failures_and_empty_answers_have_a_reason() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from helpers import ScriptedForward, family_text, scripted_decoder
@@ -111,22 +113,38 @@ def test_a_step_that_fails_half_way_is_cleared() -> None:
 def test_documents_have_stores_of_their_own_within_a_budget() -> None:
     forward = ScriptedForward(4, lambda tokens: tokens[-1])
     stores = Stores(forward, budget=2 * (1000 + MOST_ROWS * 16))
-    for key in ("a", "b"):
-        stores.of(key).after([1, 2], CancelToken())
-    assert (len(forward.slots), forward.steps) == (2, 2)
-    stores.of("a").after([1, 2], CancelToken())
-    assert forward.steps == 2
-    stores.of("c").after([1, 2], CancelToken())  # takes the place of b
-    assert (len(forward.slots), forward.steps) == (2, 3)
-    stores.of("a").after([1, 2], CancelToken())
-    assert forward.steps == 3
-    assert stores.of("b").tokens == ()
+
+    def ask(key: str) -> int:
+        """How many passes an answer for this document takes."""
+        before = stores.work.passes
+        stores.of(key, [1, 2]).after([1, 2], CancelToken())
+        return stores.work.passes - before
+
+    assert [ask(key) for key in "aba"] == [1, 1, 0]
+    assert ask("c") == 1  # takes the place of b
+    assert [ask(key) for key in "ab"] == [0, 1]
+    assert len(forward.slots) == 2
 
 
 def test_there_is_one_store_whatever_the_budget() -> None:
     stores = Stores(ScriptedForward(4, lambda _: 0), budget=0)
-    store = stores.of("a")
-    assert stores.of("b") is store
+    store = stores.of("a", [1])
+    assert stores.of("b", [1]) is store
+
+
+def test_what_was_read_ahead_becomes_the_document_s_store_when_it_fits_better() -> None:
+    forward = ScriptedForward(9, lambda tokens: tokens[-1])
+    stores = Stores(forward)
+    stores.of("a", [1, 2]).after([1, 2], CancelToken())
+    stores.of("a", [1, 5, 6], ahead=True).after([1, 5, 6], CancelToken())
+    assert forward.steps == 2
+    stores.of("a", [1, 2]).after([1, 2], CancelToken())  # typed away from what was read ahead
+    assert forward.steps == 2
+    stores.of("a", [1, 5, 6]).after([1, 5, 6], CancelToken())  # accepted
+    assert forward.steps == 2
+    stores.of("a", [1, 2, 3], ahead=True).after([1, 2, 3], CancelToken())
+    assert forward.widths[-1] == 1  # goes on from what the document's other store held
+    assert len(forward.slots) == 2
 
 
 def test_an_empty_candidate_comes_last() -> None:
@@ -257,3 +275,19 @@ def test_drafts_change_no_answer(before: str, after: str, fill: str, widest: int
     plain, drafts = answers(0), answers(widest)
     assert plain[0] == drafts[0]
     assert drafts[1] <= plain[1]
+
+
+def timed(fill: str, deadline_s: float) -> tuple[str, StopReason]:
+    """The answer of a model that needs 10 ms a token."""
+    decoder = scripted_decoder(fill, on_step=lambda _: time.sleep(0.01))
+    request = Request(("a\n", "b"), stop=Stop(60), deadline_s=deadline_s)
+    found = answer(decoder, "s", request, CancelToken(), 0.0).candidates[0].fills[0]
+    return found.text, found.reason
+
+
+def test_when_time_is_up_the_text_ends_at_a_line_s_end() -> None:
+    assert timed("one\ntwo three four five six", 0.1) == ("one", StopReason.DEADLINE)
+    assert timed("one", 10) == ("one", StopReason.END_OF_HOLE)
+    text, reason = timed("x" * 50, 0.05)
+    assert reason is StopReason.DEADLINE
+    assert 2 <= len(text) <= 12  # twice the time

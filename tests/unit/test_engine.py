@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -98,7 +99,7 @@ def test_out_of_memory_fails_that_request_only(error: BaseException) -> None:
     model.hook = fail
     with pytest.raises(NotEnoughMemory, match="ran out of memory"):
         result(engine, OTHER)
-    assert model.decoder.stores.of(None).tokens == ()
+    assert model.decoder.stores.of(None, [1]).tokens == ()
     model.hook = lambda _: None
     assert result(engine).candidates[0].text == "1"
     engine.close()
@@ -218,3 +219,93 @@ def test_a_future_that_the_waiter_cancelled_is_passed_over() -> None:
     model.may_load.set()
     assert result(engine).candidates[0].text == "1"
     engine.close()
+
+
+def follow(engine: ModelEngine, model: Model, request: Request) -> int:
+    """Answers `request` and waits until the spare work that it brings is done; passes of that work."""
+    finished = threading.Event()
+    done = engine._jobs.done
+
+    def note() -> None:
+        done()
+        if engine._jobs._running is None and not engine._jobs._spare:
+            finished.set()
+
+    engine._jobs.done = note  # type: ignore[method-assign]
+    result(engine, request)
+    before = model.decoder.stores.work.passes
+    finished.clear()
+    assert finished.wait(10)
+    engine._jobs.done = done  # type: ignore[method-assign]
+    return model.decoder.stores.work.passes - before
+
+
+def test_while_nobody_asks_the_answer_after_accepting_is_computed() -> None:
+    model = Model("x = 1\ny = 2")
+    engine = engine_with(model)
+    request = Request(("a\n", "\nb"), key="document", looks_ahead=True)
+    assert follow(engine, model, request) > 0
+    accepted = result(engine, Request(("a\nx = 1\ny = 2", "\nb"), key="document"))
+    assert accepted.counters.forward_passes == 0
+    typed = result(engine, Request(("a\n", "\nb"), key="document"))
+    assert typed.counters.forward_passes == 0
+    engine.close()
+
+
+def test_an_answer_that_ran_out_of_time_is_finished_while_nobody_asks() -> None:
+    model = Model("x" * 30)
+    model.hook = lambda _: time.sleep(0.01)
+    engine = engine_with(model)
+    request = Request(("a\n", "\nb"), key="document", looks_ahead=True, deadline_s=0.05)
+    assert follow(engine, model, request) > 10
+    whole = result(engine, Request(("a\n", "\nb"), key="document"))
+    assert (whole.candidates[0].text, whole.counters.forward_passes) == ("x" * 30, 0)
+    engine.close()
+
+
+def test_a_request_stops_work_that_nobody_waits_for() -> None:
+    model = Model("xy")
+    engine = engine_with(model)
+    result(engine)
+    blocked = Blocked(model)
+    engine._jobs.later(Request(("spare\n", ""), key="document", ahead=True))
+    engine._jobs._quiet_s = 0
+    with engine._jobs._changed:
+        engine._jobs._changed.notify()
+    assert blocked.entered.wait(10)
+    spare = engine._jobs._running
+    waiting = engine.submit(OTHER)
+    blocked.release()
+    assert waiting.result(10).candidates[0].text == "xy"
+    assert spare is not None
+    with pytest.raises(RequestCancelled):
+        spare.future.result(10)
+    engine.close()
+
+
+def test_an_unused_model_is_unloaded_and_comes_back() -> None:
+    model = Model()
+    engine = ModelEngine(ModelOptions("scripted", idle_unload_s=0.05), model.load)
+    unloaded = threading.Event()
+    phases: list[Phase] = []
+
+    def note(state: EngineState) -> None:
+        phases.append(state.phase)
+        if phases[-2:] == [Phase.WARM, Phase.UNLOADED]:
+            unloaded.set()
+
+    engine.watch(note)
+    assert result(engine).candidates[0].text == "1"
+    assert unloaded.wait(10)
+    assert result(engine, OTHER).candidates[0].text == "1"
+    assert phases.count(Phase.WARM) == 2
+    assert engine.close()
+
+
+def test_an_unloaded_engine_can_be_closed() -> None:
+    engine = ModelEngine(ModelOptions("scripted", idle_unload_s=0.01), Model().load)
+    unloaded = threading.Event()
+    result(engine)
+    engine.watch(lambda state: unloaded.set() if state.phase is Phase.UNLOADED else None)
+    assert unloaded.wait(10)
+    assert engine.close(5)

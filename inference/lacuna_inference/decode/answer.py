@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lacuna_inference.api import CancelToken, Completion, Completions, Counters, Fill, Request, Sampling
 from lacuna_inference.decode.loop import Clock, Decoder
-from lacuna_inference.prompt.plan import fills_together, plan
+from lacuna_inference.prompt.plan import Plan, fills_together, plan
 
 
 def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, queued: float) -> Completions:
@@ -16,7 +16,7 @@ def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, 
     Raises RequestCancelled between two tokens, BadRequest for a request that cannot be put into a prompt.
     """
     clock = Clock()
-    work = decoder.stores.of(request.key).work
+    work = decoder.stores.work
     before = work.copy()
     candidates: list[Completion] = []
     prompt_tokens = generated = 0
@@ -42,6 +42,7 @@ def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, 
         first_token_s=clock.first_token,
         total_s=time.perf_counter() - clock.started,
         forward=decoder.forward,
+        layout=decoder.layout,
     )
     return Completions(tuple(candidates), counters, model)
 
@@ -52,7 +53,7 @@ def _fills(
     """The fills of one candidate and the length of the (last) prompt in tokens."""
     parts, stop = request.parts, request.stop
     if len(parts) <= 2 or fills_together(decoder.text.family):
-        prompt = plan(parts, request.path, decoder.text, decoder.context, stop.max_tokens, decoder.layout)
+        prompt = _planned(decoder, request)
         return decoder.fill(prompt, request, parts, sampling, cancel, clock), len(prompt.ids)
     fills: list[Fill] = []
     before = parts[0]
@@ -64,6 +65,15 @@ def _fills(
         fills += decoder.fill(prompt, request, around, sampling, cancel, clock)
         before += fills[-1].text + parts[number]
     return tuple(fills), length
+
+
+def _planned(decoder: Decoder, request: Request) -> Plan:
+    """The prompt of a request for one hole, or for several that the family fills together."""
+    parts, place = request.parts, None
+    if len(parts) == 2:
+        anchor = decoder.anchors.of(None if request.ahead else request.key, *parts)
+        parts, place = (parts[0], anchor.suffix), len(anchor.before)
+    return plan(parts, request.path, decoder.text, decoder.context, request.stop.max_tokens, decoder.layout, place)
 
 
 def _numbered(sampling: Sampling, number: int) -> Sampling:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lacuna_inference.api import CancelToken, Fill, Request, Sampling, StopReason
-from lacuna_inference.decode.drafts import Drafts
+from lacuna_inference.decode.anchors import Anchors
+from lacuna_inference.decode.drafts import LONGEST, Drafts
 from lacuna_inference.decode.history import History
 from lacuna_inference.decode.hole import Hole
 from lacuna_inference.decode.local import Local
@@ -30,6 +31,10 @@ class Clock:
     started: float = field(default_factory=time.perf_counter)
     first_token: float = 0.0
 
+    @property
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.started
+
     def token(self) -> None:
         if not self.first_token:
             self.first_token = time.perf_counter() - self.started
@@ -45,6 +50,7 @@ class Decoder:
     widest_draft: int = 0
     forward: str = ""
     layout: Layout = Layout.ANCHORED
+    anchors: Anchors = field(default_factory=Anchors)
 
     def fill(
         self, plan: Plan, request: Request, parts: Sequence[str], sampling: Sampling, cancel: CancelToken, clock: Clock
@@ -53,22 +59,20 @@ class Decoder:
 
         Raises RequestCancelled between two tokens.
         """
-        history = History(parts, plan.begun, self.text)
-        writer = _Writer(
-            self.stores.of(request.key),
-            self.context,
-            Drafts(history, self.widest_draft),
-            self._choice(history, sampling),
-            cancel,
-            clock,
-        )
         ids = list(plan.ids)
+        store = self.stores.of(request.key, ids, request.ahead)
+        history = History(parts, plan.begun, self.text)
+        choose = self._choice(history, sampling)
+        history.add(store.answer)
+        drafts = Drafts(history, self.widest_draft)
+        writer = _Writer(store, self.context, drafts, choose, cancel, clock, request.deadline_s)
         fills = []
         for number in range(plan.holes):
             if number:
                 ids += plan.between[number - 1]
             hole = Hole("" if number else plan.begun, request.stop, self.text)
             writer.write(hole, ids)
+            store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
             ids += hole.held()
             fills.append(hole.fill())
         return tuple(fills)
@@ -91,6 +95,7 @@ class _Writer:
     choose: Choice
     cancel: CancelToken
     clock: Clock
+    deadline_s: float | None
 
     def write(self, hole: Hole, ids: Sequence[int]) -> None:
         """Writes `hole` behind the prompt `ids`."""
@@ -104,6 +109,8 @@ class _Writer:
                 self.clock.token()
             if hole.reason is None and len(ids) + len(hole.tokens) >= self.context:
                 hole.reason = StopReason.CONTEXT_FULL
+            if hole.reason is None and self.deadline_s is not None and self.clock.elapsed >= self.deadline_s:
+                hole.stop_at_line_end(even_inside=self.clock.elapsed >= 2 * self.deadline_s)
             if hole.reason is None:
                 logits = self._after(hole, ids)
 

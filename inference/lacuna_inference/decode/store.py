@@ -74,14 +74,17 @@ class Work:
 class PrefixStore:
     """The tokens of one slot, with the logits after some of them."""
 
-    def __init__(self, forward: Forward) -> None:
+    def __init__(self, forward: Forward, work: Work | None = None) -> None:
+        """`work` is counted on; stores may share it."""
         self._forward = forward
         self._slot: Slot = forward.slot()
         self._tokens: list[int] = []
         self._logits: OrderedDict[int, Tensor] = OrderedDict()
         self._early = range(0)
         self._drafts = True
-        self.work = Work()
+        self.work = work or Work()
+        self.answer: list[int] = []
+        """Tokens of the last answer that was written here, with some before it."""
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -102,7 +105,7 @@ class PrefixStore:
         if not ids:
             raise ValueError("a prompt holds at least one token")
         length = len(ids)
-        common = self._common(ids)
+        common = self.common(ids)
         if common == length and length in self._logits:
             if length - 1 in self._early:
                 self._early = range(length, self._early.stop)
@@ -118,8 +121,16 @@ class PrefixStore:
             self._read(chunk, list(draft) if last and self._drafts else [])
         return self._logits[length]
 
+    def common(self, ids: Sequence[int]) -> int:
+        """How many of the first tokens of `ids` are held."""
+        count = min(len(self._tokens), len(ids))
+        if self._tokens[:count] == list(ids[:count]):
+            return count
+        return next(n for n, (held, asked) in enumerate(zip(self._tokens, ids, strict=False)) if held != asked)
+
     def clear(self) -> None:
         """Forgets everything, also after a step that failed half way."""
+        self.answer = []
         self._slot.rollback(0)
         self._tokens.clear()
         self._logits.clear()
@@ -150,36 +161,48 @@ class PrefixStore:
         for position in [position for position in self._logits if position > kept]:
             del self._logits[position]
 
-    def _common(self, ids: Sequence[int]) -> int:
-        count = min(len(self._tokens), len(ids))
-        if self._tokens[:count] == list(ids[:count]):
-            return count
-        return next(n for n, (held, asked) in enumerate(zip(self._tokens, ids, strict=False)) if held != asked)
-
 
 class Stores:
-    """A store for each of the documents that were asked for last, as many as `budget` bytes hold, one at least."""
+    """Stores for the documents that were asked for last, as many as `budget` bytes hold, one at least.
+
+    A document has one for what is asked and one for what may be asked next (`ahead`).
+    """
 
     def __init__(self, forward: Forward, budget: int = 512 * 2**20) -> None:
         self._forward = forward
         self._budget = budget
-        self._stores: OrderedDict[str | None, PrefixStore] = OrderedDict()
+        self._stores: OrderedDict[tuple[str | None, bool], PrefixStore] = OrderedDict()
+        self.work = Work()
 
-    def of(self, key: str | None) -> PrefixStore:
-        """The store of the document `key`. When there is no room for one more, the longest unused one changes hands."""
-        if key not in self._stores:
-            self._stores[key] = self._free() or PrefixStore(self._forward)
-        self._stores.move_to_end(key)
-        return self._stores[key]
+    def of(self, key: str | None, ids: Sequence[int], ahead: bool = False) -> PrefixStore:
+        """The store of the document `key` for the prompt `ids`: when what was read ahead fits better, it is that."""
+        main, spare = (key, False), (key, True)
+        if not ahead and spare in self._stores:
+            held = self._stores[main].common(ids) if main in self._stores else -1
+            if self._stores[spare].common(ids) > held:
+                self._swap(main, spare)
+        place = spare if ahead else main
+        if place not in self._stores:
+            self._stores[place] = self._freed() or PrefixStore(self._forward, self.work)
+        self._stores.move_to_end(place)
+        return self._stores[place]
+
+    def has_room(self) -> bool:
+        """Whether one more store fits without another giving way."""
+        sizes = [store.bytes for store in self._stores.values()]
+        return not sizes or sum(sizes) + max(sizes) <= self._budget
 
     def clear(self) -> None:
         """Forgets all of them and gives their memory back."""
         self._stores.clear()
 
-    def _free(self) -> PrefixStore | None:
-        """An emptied store, when one more would not fit."""
-        sizes = [store.bytes for store in self._stores.values()]
-        if not sizes or sum(sizes) + max(sizes) <= self._budget:
+    def _swap(self, one: tuple[str | None, bool], other: tuple[str | None, bool]) -> None:
+        first, second = self._stores.pop(one, None), self._stores.pop(other, None)
+        self._stores |= {place: store for place, store in ((one, second), (other, first)) if store is not None}
+
+    def _freed(self) -> PrefixStore | None:
+        """An emptied store, when one more would not fit: the one that was not used for the longest time."""
+        if self.has_room():
             return None
         _, store = self._stores.popitem(last=False)
         store.clear()

@@ -42,8 +42,11 @@ def plan(
     context: int,
     max_tokens: int,
     layout: Layout = Layout.ANCHORED,
+    anchor: int | None = None,
 ) -> Plan:
     """The prompt for the text `parts` around the holes, at most `context - max_tokens` a hole tokens long.
+
+    In an anchored layout the hole begins at `anchor`, in code points of the first part, or at the cursor's line.
 
     One part is a left-to-right prompt. More than two need a family with masks; see `fills_together`.
     Raises BadRequest when there is no part, or when the context leaves no room for the text.
@@ -55,7 +58,7 @@ def plan(
     if len(parts) == 1 or text.family.infill is None:
         return _left_to_right(parts[0], path, text, room)
     if len(parts) == 2:
-        return _one_hole(parts[0], parts[1], path, text, room, layout)
+        return _one_hole(parts[0], parts[1], path, text, room, layout, anchor)
     return _several_holes(parts, path, text, room)
 
 
@@ -71,11 +74,16 @@ def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) ->
     return Plan(ids or (text.begin_of_nothing,), begun=begun)
 
 
-def _one_hole(prefix: str, suffix: str, path: str | None, text: TokenText, room: int, wanted: Layout) -> Plan:
+def _one_hole(
+    prefix: str, suffix: str, path: str | None, text: TokenText, room: int, wanted: Layout, anchor: int | None
+) -> Plan:
     layout = text.family.layout(wanted) or ()
     fixed = sum(isinstance(piece, str) for piece in layout)
     prefix, begun = _healed(prefix, text)
-    prefix, line = _anchored(prefix) if Part.LINE in layout else (prefix, "")
+    line = ""
+    if Part.LINE in layout:
+        start = len(_anchored(prefix)[0]) if anchor is None else anchor
+        prefix, line = prefix[:start], prefix[start:]
     fixed += len(text.encode(begun))
     header, room = _header(path if Part.HEADER in layout else None, text, room - fixed)
     line_ids = _last_tokens(line, room // 2, text.encode_bare)

@@ -24,13 +24,18 @@ from lacuna_server.core.trimming import Withheld, loops, trim
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that decide how a suggestion is made. Lengths in tokens and lines."""
+    """The settings that decide how a suggestion is made. Lengths in tokens and lines.
+
+    `deadline_s` bounds automatic suggestions; `look_ahead` lets the engine compute what comes after one while idle.
+    """
 
     max_tokens: int = 64
     max_lines: int = 12
     candidates: int = 3
     temperature: float = 0.4
     top_p: float = 0.95
+    deadline_s: float | None = None
+    look_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
     request = request_for(snapshot, policy, invoked)
     if request is None:
         return Answer(withheld=Withheld.INSIDE_WORD)
-    if engine.state.phase is not Phase.WARM:
+    if engine.state.phase in (Phase.LOADING, Phase.FAILED):  # one that was unloaded loads again when asked
         failed = engine.state.phase is Phase.FAILED
         return Answer(withheld=Withheld.UNAVAILABLE if failed else Withheld.LOADING, detail=engine.state.message)
     cancel = CancelToken()
@@ -82,6 +87,8 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
         sampling=sampling,
         candidates=policy.candidates if several else 1,
         key=snapshot.key or None,
+        deadline_s=None if invoked else policy.deadline_s,
+        looks_ahead=policy.look_ahead,
     )
 
 

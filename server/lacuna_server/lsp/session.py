@@ -42,7 +42,15 @@ class Session:
     @property
     def policy(self) -> Policy:
         s = self.settings
-        return Policy(s.max_tokens, s.max_lines, s.candidates, s.temperature, s.top_p)
+        return Policy(
+            max_tokens=s.max_tokens,
+            max_lines=s.max_lines,
+            candidates=s.candidates,
+            temperature=s.temperature,
+            top_p=s.top_p,
+            deadline_s=None if s.deadline_ms is None else s.deadline_ms / 1000,
+            look_ahead=s.look_ahead,
+        )
 
     def initialize(self, params: types.InitializeParams) -> None:
         """Takes over what the client says of itself and its initializationOptions."""

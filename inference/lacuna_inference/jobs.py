@@ -1,0 +1,127 @@
+"""The engine's queue: the newest request of a document wins, and work for later runs while nobody asks.
+
+Knows nothing of models. Every request that was added gets exactly one outcome, through `settle`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from lacuna_inference.api import CancelToken, Completions, Request
+from lacuna_inference.errors import LacunaError, RequestCancelled
+
+QUIET_S = 0.25
+"""Seconds without a request after which work for later may begin: while somebody types it would only warm the room."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A request, and the future of the one who asked; `spare` is work that nobody waits for."""
+
+    request: Request
+    cancel: CancelToken
+    spare: bool = False
+    future: Future[Completions] = field(default_factory=Future)
+    queued: float = field(default_factory=time.perf_counter)
+
+
+def settle(job: Job, outcome: Completions | LacunaError) -> None:
+    """Gives `job` its one answer; a later one is dropped."""
+    with suppress(InvalidStateError):  # answered before, or cancelled by the one who waits
+        if isinstance(outcome, LacunaError):
+            job.future.set_exception(outcome)
+        else:
+            job.future.set_result(outcome)
+
+
+class Jobs:
+    """Thread-safe; one thread takes, any thread adds."""
+
+    def __init__(self, quiet_s: float = QUIET_S) -> None:
+        self._quiet_s = quiet_s
+        self._changed = threading.Condition()
+        self._waiting: deque[Job] = deque()
+        self._spare: deque[Request] = deque()
+        self._running: Job | None = None
+        self._closed = False
+
+    def add(self, job: Job) -> None:
+        """Queues `job`. Older ones of its key fail; spare work stops and is forgotten, being made for an older text."""
+        with self._changed:
+            if job.request.key is not None:
+                self._replace_older(job.request.key)
+            self._spare.clear()
+            if self._running and self._running.spare:
+                self._running.cancel.cancel()
+            self._waiting.append(job)
+            self._changed.notify()
+
+    def later(self, request: Request) -> None:
+        """Has `request` computed when nobody asks for anything, only so that it is cheap when it comes."""
+        with self._changed:
+            if not self._waiting:
+                self._spare.append(request)
+
+    def take(self, patience: float | None = None) -> Job | None:
+        """The next job, which `done` must follow; waits for it. None after `close`, or after `patience` seconds."""
+        started = time.monotonic()
+        with self._changed:
+            while not self._closed:
+                waited = time.monotonic() - started
+                if (job := self._next(waited)) is not None:
+                    self._running = job
+                    return job
+                limits = [self._quiet_s if self._spare else None, patience]
+                left = [limit - waited for limit in limits if limit is not None]
+                if patience is not None and waited >= patience:
+                    return None
+                self._changed.wait(max(0.0, min(left)) if left else None)
+        return None
+
+    def done(self) -> None:
+        """The job that was taken last is over."""
+        with self._changed:
+            self._running = None
+
+    def fail_waiting(self, error: LacunaError) -> None:
+        """Gives all that wait this outcome."""
+        with self._changed:
+            self._spare.clear()
+            while self._waiting:
+                settle(self._waiting.popleft(), error)
+
+    def close(self, error: LacunaError) -> None:
+        """Stops the running job, fails the waiting ones, and ends `take`."""
+        with self._changed:
+            self._closed = True
+            if self._running:
+                self._running.cancel.cancel()
+            self.fail_waiting(error)
+            self._changed.notify()
+
+    def wait(self) -> None:
+        """Returns when a job waits, or after `close`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+
+    def _next(self, waited: float) -> Job | None:
+        while self._waiting:
+            job = self._waiting.popleft()
+            if job.future.set_running_or_notify_cancel():
+                return job
+        if self._spare and waited >= self._quiet_s:
+            return Job(self._spare.popleft(), CancelToken(), spare=True)
+        return None
+
+    def _replace_older(self, key: str) -> None:
+        """The newest request of a key wins; the older ones are cancelled, also one that is being computed."""
+        for job in [j for j in self._waiting if j.request.key == key]:
+            self._waiting.remove(job)
+            settle(job, RequestCancelled("A newer request took this one's place."))
+        if self._running and self._running.request.key == key:
+            self._running.cancel.cancel()
