@@ -90,6 +90,8 @@ class Request:
     """Seconds after which the text so far is answered, up to a line's end; None waits for all of it."""
     looks_ahead: bool = False
     """While nobody asks, compute what is likely asked next; needs a `key`."""
+    settles: bool = False
+    """The typist pauses: the hole may begin at the cursor from now on, as the model was trained."""
     ahead: bool = False
     """Nobody waits for the answer: it is computed so that it is there when it is asked for."""
 
@@ -165,7 +167,8 @@ class ModelOptions:
     forward: str = "auto"
     """`own`, `transformers`, or `auto`: the own one wherever it can run the model."""
     layout: str = "auto"
-    """`anchored`, `canonical`, or `auto`: see `prompt.families.Layout`."""
+    """`anchored`, `canonical` (see `prompt.families.Layout`), or `auto`: anchored while somebody types, and in every
+    pause as the model was trained."""
     idle_unload_s: float | None = None
     """Seconds without a request after which the model is unloaded until the next one; None keeps it."""
     draft_tokens: int | None = None

@@ -9,7 +9,7 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -141,8 +141,9 @@ class ModelEngine:
             try:
                 outcome = _answered(model, job)
                 settle(job, outcome)
-                if isinstance(outcome, Completions) and (next_one := _following(model, job.request, outcome)):
-                    self._jobs.later(next_one)
+                if isinstance(outcome, Completions):
+                    for request in _following(model, job.request, outcome):
+                        self._jobs.later(request)
             finally:
                 settle(job, EngineUnavailable("The engine met an unexpected error.", "Look into the log."))
                 self._jobs.done()
@@ -199,21 +200,26 @@ def _answer(model: LoadedModel, job: Job) -> Completions:
     return answer(model.decoder, model.name, job.request, job.cancel, job.queued)
 
 
-def _following(model: LoadedModel, request: Request, completions: Completions) -> Request | None:
-    """What is worth computing while nobody asks: the rest of an answer that ran out of time, else what comes next.
+def _following(model: LoadedModel, request: Request, completions: Completions) -> Iterator[Request]:
+    """What is worth computing while nobody asks.
 
-    What comes next is the answer after this one was accepted. It is computed in a store of its own, where there is
-    memory for one, so that typing along or away still finds what was read.
+    The rest of an answer that ran out of time, or the same in the layout that the model was trained with, and the
+    answer after this one was accepted. That has a store of its own, where there is memory for one, so that typing
+    along or away still finds what was read.
     """
-    if request.key is None or request.ahead or not request.looks_ahead:
-        return None
+    if request.key is None or request.ahead or request.settles or not request.looks_ahead:
+        return
     if any(fill.reason is StopReason.DEADLINE for fill in completions.candidates[0].fills):
-        return replace(request, deadline_s=None)
+        yield replace(request, deadline_s=None)
+        return
+    if len(request.parts) != 2:
+        return
+    if model.decoder.settles:
+        yield replace(request, candidates=1, settles=True, deadline_s=None)
     text = completions.candidates[0].text
-    if not text or len(request.parts) != 2 or not model.decoder.stores.has_room():
-        return None
-    before, after = request.parts
-    return replace(request, parts=(before + text, after), candidates=1, ahead=True, deadline_s=None)
+    if text and model.decoder.stores.has_room():
+        before, after = request.parts
+        yield replace(request, parts=(before + text, after), candidates=1, ahead=True, deadline_s=None)
 
 
 def _out_of_memory(error: BaseException) -> bool:

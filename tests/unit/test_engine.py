@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from helpers import loaded, scripted_decoder
@@ -260,6 +261,17 @@ def test_an_answer_that_ran_out_of_time_is_finished_while_nobody_asks() -> None:
     assert follow(engine, model, request) > 10
     whole = result(engine, Request(("a\n", "\nb"), key="document"))
     assert (whole.candidates[0].text, whole.counters.forward_passes) == ("x" * 30, 0)
+    engine.close()
+
+
+def test_in_a_pause_the_prompt_is_laid_out_as_the_model_was_trained() -> None:
+    model = Model("1")
+    model.decoder = replace(model.decoder, settles=True)
+    engine = engine_with(model)
+    before = "a\nxxxxxxxxxx ="
+    follow(engine, model, Request((before + " fo", "\nb"), key="document", looks_ahead=True))
+    assert model.decoder.anchors.of("document", before + " foo", "\nb").before == before
+    assert model.decoder.anchors.of("document", before + "\n", "\nb").before == before + "\n"
     engine.close()
 
 

@@ -71,9 +71,18 @@ def _planned(decoder: Decoder, request: Request) -> Plan:
     """The prompt of a request for one hole, or for several that the family fills together."""
     parts, place = request.parts, None
     if len(parts) == 2:
+        if request.settles:
+            _settle(decoder, request)
         anchor = decoder.anchors.of(None if request.ahead else request.key, *parts)
         parts, place = (parts[0], anchor.suffix), len(anchor.before)
     return plan(parts, request.path, decoder.text, decoder.context, request.stop.max_tokens, decoder.layout, place)
+
+
+def _settle(decoder: Decoder, request: Request) -> None:
+    """Moves the document's anchor to the cursor, before the word that is healed there."""
+    before, after = request.parts
+    begun = decoder.text.begun(before)
+    decoder.anchors.move(request.key, before[: len(before) - len(begun)], after)
 
 
 def _numbered(sampling: Sampling, number: int) -> Sampling:

@@ -42,7 +42,10 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A warm model: its stores, its text, the length of its context in tokens, the longest draft, and what runs it."""
+    """A warm model: its stores, its text, the length of its context in tokens, the longest draft, and what runs it.
+
+    `settles`: prompts of a document are laid out anew, as the model was trained, when its typist pauses.
+    """
 
     stores: Stores
     text: TokenText
@@ -50,6 +53,7 @@ class Decoder:
     widest_draft: int = 0
     forward: str = ""
     layout: Layout = Layout.ANCHORED
+    settles: bool = False
     anchors: Anchors = field(default_factory=Anchors)
 
     def fill(

@@ -72,7 +72,8 @@ def load(options: ModelOptions, progress: Progress) -> LoadedModel:
     widest = widest_draft(kind, device) if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
-    decoder = Decoder(Stores(forward), text, context, widest, kind, layout)
+    settles = options.layout == "auto" and family.anchored_untrained
+    decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
     return LoadedModel(decoder, folder.name, family, str(device), str(dtype).removeprefix("torch."), forward, kind)
 
 

@@ -86,6 +86,11 @@ class Family:
         return (*self.infill, LINE)
 
     @property
+    def anchored_untrained(self) -> bool:
+        """Whether the anchored layout is not one that the model was trained with."""
+        return self.layout(Layout.ANCHORED) != self.infill
+
+    @property
     def _suffix_last(self) -> bool:
         infill = self.infill or ()
         return infill.index(SUFFIX) > infill.index(PREFIX)

@@ -13,8 +13,6 @@ SUFFIX_SHARE = 4
 """The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""
 STEPS = 8
 """The windows move in steps of this part of the room, not with every token."""
-_SEARCHED = 200
-"""Characters before the cursor in which that word is looked for."""
 _CHARACTERS_PER_TOKEN = 6
 MINIMUM_ROOM = 16
 
@@ -115,8 +113,8 @@ def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, ro
 
 
 def _healed(prefix: str, text: TokenText) -> tuple[str, str]:
-    """`prefix` without the last piece of its last line, and that piece."""
-    begun = text.last_piece(_anchored(prefix)[1][-_SEARCHED:])
+    """`prefix` without the word that is healed, and that word."""
+    begun = text.begun(prefix)
     return prefix[: len(prefix) - len(begun)], begun
 
 

@@ -18,6 +18,8 @@ from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepie
 
 LONGEST_BEGUN = 8
 """Tokens of a word under the cursor that is spelt again; each costs a forward pass, and a longer one stays as it is."""
+_SEARCHED = 200
+"""Characters before the cursor in which that word is looked for."""
 _LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
 _SAMPLE = "def naïve(x):\n    if x != '漢字':\n\t# é\n"
 _REPLACEMENT = "\ufffd"
@@ -76,6 +78,10 @@ class TokenText:
     def encode_bare(self, text: str) -> list[int]:
         """As `encode`, without the blank that sentencepiece puts before a text."""
         return [token for piece in self._without_sentinels(text) for token in self._bare(piece)]
+
+    def begun(self, prefix: str) -> str:
+        """The end of `prefix` that is healed: the last piece of its last line."""
+        return self.last_piece(prefix[prefix.rfind("\n") + 1 :][-_SEARCHED:])
 
     def last_piece(self, text: str) -> str:
         """The end of `text` that could be tokenised otherwise when more text follows: its last word, roughly.
