@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     prompt_layout: Annotated[
         LayoutKind,
         Field(
-            description="`anchored` keeps the prompt while you type a line, `canonical` cuts it at the cursor as models "
-            "were trained, `auto` does so when you pause"
+            description="`anchored` keeps the prompt while you type a line, `canonical` cuts it at the cursor "
+            "as models learned it, `auto` does so when you pause"
         ),
     ] = "auto"
     draft_tokens: Annotated[

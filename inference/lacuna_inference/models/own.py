@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lacuna_inference.models import codegen, llama, memory, starcoder2, xglm
 from lacuna_inference.models.linear import tune
 from lacuna_inference.models.network import OwnForward
 from lacuna_inference.models.sources import ModelFolder
-from lacuna_inference.models.weights import Weights
+from lacuna_inference.models.weights import TensorFiles, Weights
 
 _ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
 
@@ -23,7 +26,7 @@ def obstacle(folder: ModelFolder, context: int) -> str | None:
         return "its weights are quantised"
     if config.get("auto_map"):
         return "it brings its own code"
-    architecture = _architecture(folder)
+    architecture = _architecture(config)
     if architecture is None:
         return f"its architecture is {config.get('model_type')}"
     found: str | None = architecture.obstacle(config) or _narrow_window(config, context)
@@ -31,17 +34,26 @@ def obstacle(folder: ModelFolder, context: int) -> str | None:
 
 
 def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, context: int) -> OwnForward:
-    """The forward of a model without `obstacle`, its products tuned to this machine.
+    """The forward of a model without `obstacle`.
 
     Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
     """
-    architecture = _architecture(folder)
-    assert architecture is not None
-    with Weights(folder.weight_files, dtype, device) as weights:
-        count = weights.parameters()
+    with ExitStack() as stack:
+        tensors = TensorFiles(folder.weight_files, stack)
+        count = tensors.parameters()
         memory.require_room(memory.Size(count, count * dtype.itemsize), device)
-        network = architecture.build(folder.config, weights, context)
-        tune(weights.linears)
+        return build(folder.config, tensors, dtype, device, context)
+
+
+def build(
+    config: dict[str, Any], tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device, context: int
+) -> OwnForward:
+    """The forward of the model that `config` describes, made of `tensors`, its products tuned to this machine."""
+    architecture = _architecture(config)
+    assert architecture is not None
+    weights = Weights(tensors, dtype, device)
+    network = architecture.build(config, weights, context)
+    tune(weights.linears)
     return OwnForward(network)
 
 
@@ -50,6 +62,6 @@ def _narrow_window(config: dict[str, Any], context: int) -> str | None:
     return f"a window of {window} tokens" if window is not None and window < context else None
 
 
-def _architecture(folder: ModelFolder) -> ModuleType | None:
-    kind = folder.config.get("model_type")
+def _architecture(config: dict[str, Any]) -> ModuleType | None:
+    kind = config.get("model_type")
     return next((module for module in _ARCHITECTURES if kind in module.MODEL_TYPES), None)

@@ -1,11 +1,10 @@
-"""Reads the tensors of a model folder, one by one, in the dtype and on the device where they are wanted."""
+"""The tensors of a model by their names, read one by one, in the dtype and on the device where they are wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -16,43 +15,47 @@ from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.models.linear import Linear
 
 
-class Weights:
-    """The tensors of some safetensors files by their names; a context manager that keeps the files open.
+class TensorFiles(Mapping[str, Tensor]):
+    """The tensors of some safetensors files; each is read when it is asked for."""
 
-    `linears` are all layers that were made of them.
-    """
-
-    def __init__(self, files: Iterable[Path], dtype: torch.dtype, device: torch.device) -> None:
-        self._dtype, self._device = dtype, device
-        self.linears: list[Linear] = []
-        self._stack = ExitStack()
+    def __init__(self, paths: Iterable[Path], stack: ExitStack) -> None:
+        """The files stay open until `stack` is closed."""
         self._files: dict[str, Any] = {}
-        for path in files:
-            file = self._stack.enter_context(safe_open(path, framework="pt"))
+        for path in paths:
+            file = stack.enter_context(safe_open(path, framework="pt"))
             self._files |= dict.fromkeys(file.keys(), file)
 
-    def __enter__(self) -> Weights:
-        return self
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self._files[name].get_tensor(name)
+        return tensor
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._files
+    def __len__(self) -> int:
+        return len(self._files)
 
     def parameters(self) -> int:
         """How many numbers the files hold."""
         shapes = (file.get_slice(name).get_shape() for name, file in self._files.items())
         return sum(int(torch.Size(shape).numel()) for shape in shapes)
 
+
+class Weights:
+    """`tensors` in one dtype on one device, and layers made of them; `linears` are all that were made."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> None:
+        self._tensors, self._dtype, self._device = tensors, dtype, device
+        self.linears: list[Linear] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
     def take(self, name: str) -> Tensor:
-        """The tensor called `name`. Raises ModelUnusable when the files lack it."""
-        if name not in self._files:
+        """The tensor called `name`. Raises ModelUnusable when there is none."""
+        if name not in self._tensors:
             raise ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
-        tensor: Tensor = self._files[name].get_tensor(name)
-        return tensor.to(device=self._device, dtype=self._dtype)
+        return self._tensors[name].to(device=self._device, dtype=self._dtype)
 
     def optional(self, name: str) -> Tensor | None:
         return self.take(name) if name in self else None
