@@ -28,6 +28,8 @@ app = typer.Typer(
 )  # fmt: skip
 models_app = typer.Typer(no_args_is_help=True, help="Look at, fetch and convert models.")
 app.add_typer(models_app, name="models")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models are here.")
+app.add_typer(bench_app, name="bench")
 
 Model = Annotated[str | None, typer.Option(help="bundled, a model folder, or a hub id on this disk.")]
 Family = Annotated[str | None, typer.Option(help="Prompt family, when it is not recognised.")]
@@ -203,6 +205,29 @@ def evaluate(
         problems_command.judge(settings, also or [], problems, samples, problem_count, execute, json)
         return
     evaluate_command.evaluate(settings, also or [], files or [], file_count, per_file, seed, json, chart, layout)
+
+
+@bench_app.command("decode")
+def bench_decode(
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="bundled, or a published shape (CodeGen-350M); repeatable.")
+    ] = None,
+    dtypes: Annotated[
+        list[str] | None, typer.Option("--dtype", help="float32, float16 or bfloat16; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    repeats: Annotated[int, typer.Option(min=1, help="Passes of each kind; the median counts.")] = 15,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure tokens a second and the share of the memory's bandwidth, for each forward and width of a pass."""
+    go_offline()
+    from lacuna_server.commands import bench as bench_command
+    from lacuna_server.lab.bench.shapes import SHAPES
+
+    names = models or ["bundled"]
+    if unknown := [name for name in names if name not in ("bundled", *SHAPES)]:
+        raise BadRequest(f"There is no shape called {unknown[0]}.", f"Known: bundled, {', '.join(SHAPES)}.")
+    bench_command.decode(names, dtypes or ["float32"], device, repeats, json)
 
 
 @app.command()

@@ -181,6 +181,14 @@ def test_eval_compares_the_layouts_of_a_prompt(tmp_path: Path) -> None:
     assert table.count("| bundled, anchored |") == table.count("| bundled, canonical |") == 6
 
 
+def test_bench_decode_prints_a_table() -> None:
+    done = lacuna("bench", "decode", "--repeats", "1")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.count(b"| bundled | own |") == done.stdout.count(b"| bundled | transformers |") == 4
+    unknown = lacuna("bench", "decode", "--model", "GPT-5")
+    assert (unknown.returncode, b"CodeGen-350M" in unknown.stderr) == (2, True)
+
+
 def test_debug_shows_the_traceback() -> None:
     assert b"Traceback" in lacuna("complete", "nowhere.py", "--at", "1:1", "--debug").stderr
 

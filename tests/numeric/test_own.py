@@ -80,16 +80,36 @@ def test_logits_equal_transformers_after_every_kind_of_step(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", list(VARIANTS))
-@pytest.mark.parametrize("way", linear.WAYS)
+@pytest.mark.parametrize("way", [linear.plain, linear.columns, linear.packed])
 def test_every_way_to_write_a_product_gives_the_same_logits(
-    name: str, way: linear.Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, way: linear.Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear, "WAYS", (way,))
+    if way is linear.packed and not linear._can_pack(torch.float32):
+        pytest.skip("this build of torch has no oneDNN")
+    monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(way, way, 0))
     model, forward = same(name, tmp_path)
     slot = forward.slot()
-    for ids in (IDS[:7], IDS[7:8], IDS[8:11]):
+    for ids in (IDS[:7], IDS[7:8], IDS[8:11], IDS[11:13]):
         logits = forward.step(ids, slot)
-    assert (logits[0] - full_logits(model, IDS[:11])[-1]).abs().max() <= 1e-5
+    assert (logits[0] - full_logits(model, IDS[:13])[-1]).abs().max() <= 1e-5
+
+
+def test_a_large_model_keeps_its_weights_in_one_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "BOTH_WAYS_BYTES", 0)
+    layers = [linear.Linear(torch.eye(8)), linear.Linear(torch.eye(8))]
+    tuning = linear.tune(layers)
+    if linear._can_pack(torch.float32):
+        assert tuning.few is tuning.many is linear.packed
+        assert layers[0].few is layers[0].many
+    assert torch.equal(layers[0](torch.ones(1, 8)), torch.ones(1, 8))
+
+
+def test_without_packing_there_is_still_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "_can_pack", lambda _: False)
+    layer = linear.Linear(torch.eye(8), torch.ones(8))
+    assert linear.tune([layer]).few is not linear.packed
+    for rows in (1, 2, 5):
+        assert torch.equal(layer(torch.ones(rows, 8)), torch.full((rows, 8), 2.0))
 
 
 def test_logprobs_are_those_of_a_full_forward(tmp_path: Path) -> None:

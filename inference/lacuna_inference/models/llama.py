@@ -13,7 +13,7 @@ from torch import Tensor
 from lacuna_inference.models.layers import rms_norm, swiglu
 from lacuna_inference.models.linear import Linear
 from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
-from lacuna_inference.models.weights import Weights
+from lacuna_inference.models.weights import Weights, joined
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
 
@@ -72,12 +72,15 @@ def rotation_of(config: dict[str, Any], heads: Heads, context: int) -> Tensor:
 
 def projections(at: str, heads: Heads, weights: Weights) -> Linear:
     """Queries, keys and values as one product, the rotated rows in pairs."""
-    fused = weights.linear(*(f"{at}.{name}_proj" for name in "qkv"))
+    names = [f"{at}.{name}_proj" for name in "qkv"]
+    weight = joined([weights.take(f"{name}.weight") for name in names])
+    biases = [weights.take(f"{name}.bias") for name in names if f"{name}.bias" in weights]
+    bias = joined(biases) if len(biases) == len(names) else None
     rotated = (heads.queries + heads.keys) * heads.size
-    for tensor in (fused.weight, fused.bias):
+    for tensor in (weight, bias):
         if tensor is not None:
             tensor[:rotated] = paired(tensor[:rotated], heads)
-    return fused
+    return weights.layer(weight, bias)
 
 
 def paired(rows: Tensor, heads: Heads) -> Tensor:

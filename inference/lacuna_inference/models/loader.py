@@ -33,7 +33,9 @@ _DTYPES = {
 
 
 class ReadingForward(Forward, Protocol):
-    """A forward that can also be asked how likely a text is."""
+    """A forward that can also be asked how likely a text is, and how long a draft costs it little."""
+
+    widest_draft: int
 
     def logprobs(self, ids: Sequence[int]) -> Tensor:
         """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
@@ -69,7 +71,7 @@ def load(options: ModelOptions, progress: Progress) -> LoadedModel:
     context = context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
     forward, kind = _forward(folder, dtype, device, options, context)
-    widest = widest_draft(kind, device) if options.draft_tokens is None else options.draft_tokens
+    widest = forward.widest_draft if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
     settles = options.layout == "auto" and family.anchored_untrained
@@ -87,16 +89,6 @@ def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> 
     if options.forward == "own" and reason:
         raise BadRequest(f"The own forward does not run {folder.name}: {reason}.", "Choose --forward auto.")
     return ("transformers", reason) if reason else ("own", "")
-
-
-def widest_draft(kind: str, device: torch.device) -> int:
-    """How many tokens to draft at most: as many as are read in little more than the time of one.
-
-    On a CPU the own forward reads up to four rows so (`linear.py`); the library's products do not.
-    """
-    if device.type == "cpu":
-        return 3 if kind == "own" else 0
-    return 7
 
 
 def _forward(

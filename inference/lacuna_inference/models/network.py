@@ -81,10 +81,11 @@ class Slot:
 
 
 class OwnForward:
-    """`Forward` over a `Network`."""
+    """`Forward` over a `Network`. `widest_draft` tokens more are read in little more than the time of one."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, widest_draft: int = 0) -> None:
         self._network = network
+        self.widest_draft = widest_draft
         self._device = network.head.device
 
     def slot(self) -> Slot:

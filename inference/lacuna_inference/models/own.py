@@ -53,8 +53,7 @@ def build(
     assert architecture is not None
     weights = Weights(tensors, dtype, device)
     network = architecture.build(config, weights, context)
-    tune(weights.linears)
-    return OwnForward(network)
+    return OwnForward(network, tune(weights.linears).widest_draft)
 
 
 def _narrow_window(config: dict[str, Any], context: int) -> str | None:

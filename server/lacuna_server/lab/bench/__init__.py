@@ -1,0 +1,1 @@
+"""Benchmarks: how fast a model decodes here, and what a key costs somebody who types."""
