@@ -230,6 +230,31 @@ def bench_decode(
     bench_command.decode(names, dtypes or ["float32"], device, repeats, json)
 
 
+@bench_app.command("typing")
+def bench_typing(
+    model: Model = None,
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Places in each where some lines are typed.")] = 2,
+    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200,
+    seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0,
+    llama_cpp: Annotated[
+        list[Path] | None, typer.Option(help="Also ask llama.cpp, with this GGUF file of the same model; repeatable.")
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(help="Also draw the times into this PNG file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Measure what a key costs somebody who types, with each acceleration off once, and beside other engines."""
+    go_offline()
+    from lacuna_server.commands import bench as bench_command
+
+    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
+    plan = bench_command.TypingPlan(files, runs, keys, seed)
+    bench_command.typing(settings, plan, llama_cpp or [], json, chart)
+
+
 @app.command()
 def doctor(model: Model = None, family: Family = None, device: Device = None, dtype: Dtype = None) -> int:
     """Check everything a completion needs, and say what to do about what is wrong."""

@@ -189,6 +189,16 @@ def test_bench_decode_prints_a_table() -> None:
     assert (unknown.returncode, b"CodeGen-350M" in unknown.stderr) == (2, True)
 
 
+def test_bench_typing_asks_every_contestant(tmp_path: Path) -> None:
+    chart = tmp_path / "times.png"
+    done = lacuna("bench", "typing", "--files", "1", "--keys", "3", "--max-tokens", "4", "--chart", str(chart))
+    assert done.returncode == 0, done.stderr.decode()
+    table = done.stdout.decode()
+    for name in ("lacuna", "lacuna, without drafts", "lacuna, transformers' forward", "generate()"):
+        assert f"| {name} | 3 |" in table
+    assert chart.exists()
+
+
 def test_debug_shows_the_traceback() -> None:
     assert b"Traceback" in lacuna("complete", "nowhere.py", "--at", "1:1", "--debug").stderr
 

@@ -197,3 +197,13 @@ async def test_a_second_document_is_kept_apart(client: LanguageClient) -> None:
 
 async def test_no_message_was_forced_upon_the_user(client: LanguageClient) -> None:
     assert client.messages == []
+
+
+async def test_explain_tells_what_the_last_answer_cost(client: LanguageClient) -> None:
+    open_document(client, URI, TEXT)
+    await inline(client, inline_params(URI, 3, 8))
+    explained = await client.workspace_execute_command_async(types.ExecuteCommandParams("lacuna.explain"))
+    assert explained["model"] == "bundled"
+    assert explained["counters"]["forward"] == "own"
+    assert explained["counters"]["prompt_tokens"] > 0
+    close_document(client, URI)

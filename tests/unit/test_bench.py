@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from helpers import ScriptedForward
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lacuna_server.lab.bench.bandwidth import seconds
 from lacuna_server.lab.bench.decode import HELD, Subject, measure, table
+from lacuna_server.lab.bench.typing import Answer, Run, rows
+from lacuna_server.lab.bench.typing import table as typing_table
+from lacuna_server.lab.bench.typist import gap, session
+from lacuna_server.lab.evaluation.files import SourceFile
 
 CPU = torch.device("cpu")
 
@@ -40,3 +48,50 @@ def test_every_pass_begins_behind_the_same_tokens() -> None:
 
 def test_the_time_of_a_call() -> None:
     assert 0.01 <= seconds(lambda: time.sleep(0.01), CPU) < 0.2
+
+
+SOURCE = SourceFile("group", "x.py", "".join(f"def f{n}(a):\n    return a + {n}\n\n" for n in range(20)))
+
+
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_a_session_brings_the_file_back_key_by_key(seed: int, runs: int) -> None:
+    typed = session(SOURCE, runs, random.Random(seed))
+    text = typed.text
+    assert len(text) < len(SOURCE.text)
+    for key in typed.keys:
+        text = text[: key.start] + key.inserted + text[key.start + key.deleted :]
+        assert text == key.text
+        assert 0 <= key.cursor <= len(text)
+    assert text == SOURCE.text
+
+
+def test_gaps_are_those_of_people() -> None:
+    rng = random.Random(0)
+    gaps = sorted(gap(rng) for _ in range(20_000))
+    shares = [gaps[int(share * len(gaps))] for share in (0.1, 0.5, 0.9)]
+    assert shares == pytest.approx([0.045, 0.092, 0.248], rel=0.05)
+
+
+def ran(taken: list[float], text: str = "x", **counters: int) -> Run:
+    return Run([Answer(t, 0.1, text, counters) for t in taken], cpu_s=0.5, resident=2**20)
+
+
+def test_contestants_are_compared_key_by_key() -> None:
+    first = ran([0.01, 0.02, 0.03, 0.04], evaluated_tokens=2, forward_passes=0, prompt_tokens=9, reused_tokens=8)
+    other = ran([0.02, 0.04, 0.06, 0.2], text="y")
+    one, two = rows({"first": [first], "other": [other]})
+    assert (one.slower, two.slower) == (1.0, 2.0)
+    assert (one.in_time, two.in_time) == (1.0, 0.75)
+    assert (one.read, one.evaluated, one.passes, one.without_pass) == (1.0, 2.0, 0.0, 1.0)
+    assert (two.read, two.evaluated, two.passes, two.without_pass) == (None, None, None, None)
+    assert (one.same_text, two.same_text) == (1.0, 0.0)
+    assert (one.cpu_s_per_1000, one.p50_s) == (125.0, 0.025)
+    assert len(list(typing_table([one, two]))) == 4
+
+
+def test_the_chart_of_times_is_a_png(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from lacuna_server.lab.bench import typing_chart
+
+    typing_chart.draw(rows({"first": [ran([0.01])], "other": [ran([0.5])]}), tmp_path / "times.png")
+    assert (tmp_path / "times.png").read_bytes().startswith(b"\x89PNG")

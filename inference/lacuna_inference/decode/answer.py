@@ -20,7 +20,10 @@ def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, 
     before = work.copy()
     candidates: list[Completion] = []
     prompt_tokens = generated = 0
-    for number in range(max(1, request.candidates)):
+    if (ghost := decoder.ghosts.along(request)) is not None:
+        candidates.append(Completion((ghost,)))
+        clock.token()
+    for number in range(0 if candidates else max(1, request.candidates)):
         sampling = _numbered(request.sampling, number)
         fills, length = _fills(decoder, request, sampling, cancel, clock)
         prompt_tokens = max(prompt_tokens, length)
@@ -28,6 +31,8 @@ def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, 
         candidate = Completion(fills)
         if all(_texts(candidate) != _texts(other) for other in candidates):
             candidates.append(candidate)
+    if ghost is None:
+        decoder.ghosts.remember(request, candidates[0].fills[0])
     candidates.sort(key=rank, reverse=True)
     done = work.since(before)
     counters = Counters(

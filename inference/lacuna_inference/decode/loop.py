@@ -11,6 +11,7 @@ from torch import Tensor
 from lacuna_inference.api import CancelToken, Fill, Request, Sampling, StopReason
 from lacuna_inference.decode.anchors import Anchors
 from lacuna_inference.decode.drafts import LONGEST, Drafts
+from lacuna_inference.decode.ghosts import Ghosts
 from lacuna_inference.decode.history import History
 from lacuna_inference.decode.hole import Hole
 from lacuna_inference.decode.local import Local
@@ -55,6 +56,7 @@ class Decoder:
     layout: Layout = Layout.ANCHORED
     settles: bool = False
     anchors: Anchors = field(default_factory=Anchors)
+    ghosts: Ghosts = field(default_factory=Ghosts)
 
     def fill(
         self, plan: Plan, request: Request, parts: Sequence[str], sampling: Sampling, cancel: CancelToken, clock: Clock

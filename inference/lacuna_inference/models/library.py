@@ -53,20 +53,20 @@ class LibraryForward:
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._model = model
+        self.model = model
         model.train(False)
         self.widest_draft = 0 if model.device.type == "cpu" else _WIDEST_DRAFT
         self._chooses_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def slot(self) -> LibrarySlot:
         """An empty cache for one sequence."""
-        return LibrarySlot(self._model.config)
+        return LibrarySlot(self.model.config)
 
     @torch.inference_mode()
     def step(self, ids: Sequence[int], slot: LibrarySlot, rows: int = 1) -> Tensor:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
-        held, device = slot.held, self._model.device
-        output = self._model(
+        held, device = slot.held, self.model.device
+        output = self.model(
             input_ids=torch.tensor([list(ids)], device=device),
             position_ids=torch.arange(held, held + len(ids), device=device)[None],
             past_key_values=slot.cache,

@@ -11,8 +11,10 @@ from lacuna_inference.prompt.tokens import TokenText
 
 SUFFIX_SHARE = 4
 """The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""
-STEPS = 8
-"""The windows move in steps of this part of the room, not with every token."""
+STEPS = 4
+"""The windows move in steps of this part of the room, not with every token: each move costs the whole prompt."""
+LINE_STEPS = 8
+"""The cursor's line has this part of the room at least, and grows in steps of it."""
 _CHARACTERS_PER_TOKEN = 6
 MINIMUM_ROOM = 16
 
@@ -85,7 +87,7 @@ def _one_hole(
     fixed += len(text.encode(begun))
     header, room = _header(path if Part.HEADER in layout else None, text, room - fixed)
     line_ids = _last_tokens(line, room // 2, text.encode_bare)
-    step = max(1, room // STEPS)
+    step = max(1, room // LINE_STEPS)
     steps = -(-max(1, len(line_ids)) // step) if Part.LINE in layout else 0  # one in any case: the line will grow
     before, after = _windows(prefix, suffix, room - steps * step, text)
     filled = {Part.HEADER: header, Part.PREFIX: before, Part.SUFFIX: after, Part.LINE: line_ids}

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lacuna_server.commands.show import stderr
+from lacuna_server.settings import Settings
+
+if TYPE_CHECKING:
+    from lacuna_server.lab.bench.typing import Run
+    from lacuna_server.lab.bench.typist import Session
 
 WIDTHS = (1, 2, 4, 8)
+WITHOUT = {
+    "without drafts": {"LACUNA_DRAFT_TOKENS": "0"},
+    "without looking ahead": {"LACUNA_LOOK_AHEAD": "false"},
+    "canonical prompts": {"LACUNA_PROMPT_LAYOUT": "canonical"},
+    "transformers' forward": {"LACUNA_FORWARD": "transformers"},
+}
+"""Lacuna with one acceleration switched off."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypingPlan:
+    """How many files are typed, how many pieces of each, and after how many keys a session is cut."""
+
+    files: int
+    runs: int
+    keys: int
+    seed: int
 
 
 def decode(names: Sequence[str], dtypes: Sequence[str], device_name: str, repeats: int, as_json: bool) -> None:
@@ -32,3 +59,56 @@ def decode(names: Sequence[str], dtypes: Sequence[str], device_name: str, repeat
         print(json.dumps({"copy_bandwidth": bandwidth, "rows": [asdict(row) for row in rows]}, indent=1))  # noqa: T201
     else:
         print("\n".join(bench.table(rows, bandwidth)))  # noqa: T201
+
+
+def typing(settings: Settings, plan: TypingPlan, llama_cpp: Sequence[Path], as_json: bool, chart: Path | None) -> None:
+    """Types into the real server, with each acceleration off once, and beside it asks the peers; one table."""
+    from lacuna_server.lab.bench import typing as bench
+    from lacuna_server.lab.bench import typing_chart
+
+    if chart is not None:
+        typing_chart.check(chart)
+    contestants = _contestants(settings, llama_cpp)
+    runs: dict[str, list[Run]] = {name: [] for name in contestants}
+    for number, session in enumerate(_sessions(plan)):
+        names = list(contestants)
+        for name in names[number % len(names) :] + names[: number % len(names)]:  # each is first once
+            stderr.print(f"{session.name}: {name}")
+            runs[name].append(contestants[name](session))
+    rows = bench.rows(runs)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))  # noqa: T201
+    else:
+        print("\n".join(bench.table(rows)))  # noqa: T201
+    if chart is not None:
+        typing_chart.draw(rows, chart)
+
+
+def _sessions(plan: TypingPlan) -> list[Session]:
+    from dataclasses import replace
+
+    from lacuna_server.lab.bench import typist
+    from lacuna_server.lab.evaluation import files
+
+    rng = random.Random(plan.seed)
+    typed = [typist.session(file, plan.runs, rng) for file in files.held_out(plan.files, plan.seed)]
+    return [replace(session, keys=session.keys[: plan.keys]) for session in typed]
+
+
+def _contestants(settings: Settings, llama_cpp: Sequence[Path]) -> dict[str, Callable[[Session], Run]]:
+    from lacuna_server.lab.bench import editor, peers
+
+    chosen = {"LACUNA_MODEL": settings.model, "LACUNA_DEVICE": settings.device, "LACUNA_DTYPE": settings.dtype}
+    environment = {**os.environ, **chosen, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
+
+    def server(changed: dict[str, str]) -> Callable[[Session], Run]:
+        return lambda session: asyncio.run(editor.drive(session, {**environment, **changed}))
+
+    found = {"lacuna": server({}), **{f"lacuna, {name}": server(changed) for name, changed in WITHOUT.items()}}
+    options = settings.model_options()
+    found["generate()"] = peers.by_generate(options, settings.max_tokens).drive
+    for file in llama_cpp:
+        for suffix_last, order in ((True, "llama.vim's order"), (False, "suffix first")):
+            name = f"llama.cpp, {file.stem}, {order}"
+            found[name] = peers.by_llama_cpp(options, file, settings.max_tokens, os.cpu_count() or 1, suffix_last).drive
+    return found

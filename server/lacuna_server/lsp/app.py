@@ -14,7 +14,7 @@ from pygls.io_ import run_async
 
 from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import BadRequest, LacunaError
-from lacuna_server.lsp.features import completion, configuration, inline_completion, loading
+from lacuna_server.lsp.features import completion, configuration, explain, inline_completion, loading
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.session import MakeEngine, Session
 from lacuna_server.settings import Settings
@@ -36,6 +36,7 @@ def build(
     inline_completion.register(server)
     completion.register(server)
     configuration.register(server)
+    explain.register(server)
 
     @server.feature(types.INITIALIZED)
     async def initialized(ls: LacunaServer, _: types.InitializedParams) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from lsprotocol import types
 
 from lacuna_inference.api import Engine
-from lacuna_server.core.service import Policy
+from lacuna_server.core.service import Answer, Policy
 from lacuna_server.lsp import capabilities
 from lacuna_server.lsp.capabilities import Client
 from lacuna_server.lsp.documents import Documents
@@ -34,6 +34,8 @@ class Session:
         self._told = set(complaints)
         self.retired: list[Engine] = []
         """Engines whose place was taken; their memory must be free before the next one loads."""
+        self.last: Answer | None = None
+        """The answer that was given last, for `lacuna.explain`."""
         self.announced: Engine | None = None
         """The engine whose loading was shown last."""
         self.tasks: set[asyncio.Future[None]] = set()

@@ -34,5 +34,5 @@ def register(server: LacunaServer) -> None:
             return types.CompletionList(is_incomplete=True, items=[])
         # a key of its own: a client that shows both channels asks both, and neither may replace the other
         own = replace(snapshot, key=f"{uri}#popup")
-        answer = await service.complete(session.engine, own, session.policy)
+        answer = session.last = await service.complete(session.engine, own, session.policy)
         return to_lsp.popup_items(answer, snapshot, types.Range(start, end), session.client, document.language)

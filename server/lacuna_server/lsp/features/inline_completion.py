@@ -20,7 +20,7 @@ def register(server: LacunaServer) -> None:
         if snapshot is None or not session.client.shows_inline(session.settings.completion_channel):
             return types.InlineCompletionList([])
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
-        answer = await service.complete(session.engine, snapshot, session.policy, invoked)
+        answer = session.last = await service.complete(session.engine, snapshot, session.policy, invoked)
         selected = params.context.selected_completion_info
         if selected is not None:
             return to_lsp.with_selected(answer, selected, snapshot)

@@ -1,0 +1,64 @@
+"""Suggestions that are still true: somebody types the letters that were suggested.
+
+Greedy decoding would write the same again, token by token, from logits that the store holds. So it need not be done at
+all: what was not typed yet is the answer. Only for answers that ended by themselves; one that was cut by a limit would
+now reach further.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from lacuna_inference.api import Fill, Request, StopReason
+
+DOCUMENTS = 32
+"""How many documents' suggestions are remembered."""
+_ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.NEWLINE})
+
+
+@dataclass(frozen=True, slots=True)
+class _Ghost:
+    request: Request
+    fill: Fill
+
+
+class Ghosts:
+    """The last greedy suggestion of each document."""
+
+    def __init__(self) -> None:
+        self._ghosts: OrderedDict[str, _Ghost] = OrderedDict()
+
+    def along(self, request: Request) -> Fill | None:
+        """The rest of the suggestion when `request` goes on along it, else None."""
+        ghost = self._ghosts.get(request.key) if request.key is not None else None
+        if ghost is None or not _plain(request) or len(request.parts) != len(ghost.request.parts):
+            return None
+        before, *after = request.parts
+        start, *behind = ghost.request.parts
+        typed = before[len(start) :]
+        same = before.startswith(start) and after == behind and _asks_alike(request, ghost.request)
+        if not same or not ghost.fill.text.startswith(typed) or "\n" in typed:
+            return None
+        if typed == ghost.fill.text and typed:
+            return None  # all of it was typed, which ends a hole but not a thought
+        return replace(ghost.fill, text=ghost.fill.text[len(typed) :], tokens=0)
+
+    def remember(self, request: Request, fill: Fill) -> None:
+        """Keeps the answer to `request` when it may be typed along."""
+        if request.key is None or not _plain(request) or fill.reason not in _ENDED:
+            return
+        self._ghosts[request.key] = _Ghost(request, fill)
+        self._ghosts.move_to_end(request.key)
+        if len(self._ghosts) > DOCUMENTS:
+            self._ghosts.popitem(last=False)
+
+
+def _plain(request: Request) -> bool:
+    """Whether one greedy answer for one hole is asked for, by somebody who waits."""
+    greedy = request.sampling.temperature <= 0 and request.candidates == 1
+    return greedy and len(request.parts) <= 2 and not request.ahead and not request.settles
+
+
+def _asks_alike(one: Request, other: Request) -> bool:
+    return replace(one, parts=(), deadline_s=None) == replace(other, parts=(), deadline_s=None)

@@ -1,0 +1,110 @@
+"""Contestants without a server: `generate()` for every key, and llama.cpp with the requests of its editor plug-ins.
+
+They get the same windows of the same text, one key after the other, and only what they compute is timed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.errors import BadRequest
+from lacuna_inference.models import loader
+from lacuna_inference.prompt.families import Layout
+from lacuna_inference.prompt.plan import plan
+from lacuna_inference.prompt.tokens import TokenText
+from lacuna_server.lab.bench.typing import Answer, Run
+from lacuna_server.lab.bench.typist import Key, Session
+
+Write = Callable[[list[int]], list[int]]
+"""Prompt ids -> ids of the answer."""
+
+
+class Peer:
+    """A way to write behind prompts, with the tokenizer and the windows of a Lacuna model."""
+
+    def __init__(self, text: TokenText, context: int, max_tokens: int, write: Write, suffix_last: bool = False) -> None:
+        self._text, self._context, self._max_tokens = text, context, max_tokens
+        self._write, self._suffix_last = write, suffix_last
+
+    def drive(self, session: Session) -> Run:
+        """One key after the other, without pauses; a pause would change nothing for them."""
+        process = psutil.Process()
+        before = process.cpu_times()
+        answers = [self._answer(session.name, key) for key in session.keys]
+        after = process.cpu_times()
+        cpu_s = after.user + after.system - before.user - before.system
+        return Run(answers, cpu_s, process.memory_info().rss)
+
+    def _answer(self, name: str, key: Key) -> Answer:
+        started = time.perf_counter()
+        ids = self._write(self._prompt(name, key))
+        line = self._text.decode([i for i in ids if i not in self._text.ends]).split("\n")[0]
+        return Answer(time.perf_counter() - started, key.gap_s, line, jumped=key.jumped)
+
+    def _prompt(self, name: str, key: Key) -> list[int]:
+        parts = (key.text[: key.cursor], key.text[key.cursor :])
+        ids = list(plan(parts, name, self._text, self._context, self._max_tokens, Layout.CANONICAL).ids)
+        return _suffix_last(ids, self._text) if self._suffix_last else ids
+
+
+def by_generate(options: ModelOptions, max_tokens: int) -> Peer:
+    """The way many begin: transformers' `generate()` from nothing for each key."""
+    import torch
+
+    from lacuna_inference.models.library import LibraryForward
+
+    loaded = loader.load(replace(options, forward="transformers"), lambda *_: None)
+    assert isinstance(loaded.forward, LibraryForward)
+    text, model = loaded.decoder.text, loaded.forward.model
+
+    def write(ids: list[int]) -> list[int]:
+        prompt = torch.tensor([ids])
+        with torch.inference_mode():
+            written = model.generate(  # type: ignore[operator]
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                do_sample=False,
+                max_new_tokens=max_tokens,
+                eos_token_id=[*text.ends, *text.newlines],
+            )
+        return list(map(int, written[0, len(ids) :]))
+
+    return Peer(text, loaded.decoder.context, max_tokens, write)
+
+
+def by_llama_cpp(options: ModelOptions, file: Path, max_tokens: int, threads: int, suffix_last: bool) -> Peer:
+    """llama.cpp through llama-cpp-python, which keeps the common beginning of two prompts.
+
+    `suffix_last` lays the prompt out as llama.vim has it laid out: what is typed stands before the suffix.
+    """
+    try:
+        from llama_cpp import Llama  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise BadRequest("llama.cpp is not installed.", "pip install llama-cpp-python, or leave it out.") from error
+    loaded = loader.load(options, lambda *_: None)
+    text, context = loaded.decoder.text, loaded.decoder.context
+    llama = Llama(str(file), n_ctx=context, n_threads=threads, n_threads_batch=threads, n_batch=context, verbose=False)
+    stops = {*text.ends, *text.newlines}
+
+    def write(ids: list[int]) -> list[int]:
+        written: list[int] = []
+        for token in llama.generate(ids, temp=0.0, repeat_penalty=1.0):
+            if token in stops or len(written) >= max_tokens:
+                break
+            written.append(token)
+        return written
+
+    return Peer(text, context, max_tokens, write, suffix_last)
+
+
+def _suffix_last(ids: Sequence[int], text: TokenText) -> list[int]:
+    """A suffix-first prompt of the bundled model with prefix and suffix exchanged, at the same length."""
+    first, second, third = (text.sentinel(f"<|mask:{number}|>") for number in range(3))
+    begin, middle, end = ids.index(first), ids.index(second), ids.index(third)
+    return [*ids[:begin], *ids[middle + 1 : end], first, *ids[begin + 1 : middle], second, third]

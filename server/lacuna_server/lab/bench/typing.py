@@ -1,0 +1,119 @@
+"""What a key costs: the answers of each contestant to the same session, and their figures side by side."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Seconds from the key to the suggestion, seconds to the next key, the text, and the engine's counters.
+
+    `jumped`: the cursor came from elsewhere, so the prompt was a new one.
+    """
+
+    taken_s: float
+    gap_s: float
+    text: str
+    counters: Mapping[str, Any] = field(default_factory=dict)
+    jumped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One contestant's answers to a session, the processor time in seconds and the resident bytes after it."""
+
+    answers: list[Answer]
+    cpu_s: float
+    resident: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A contestant's figures over all sessions. `slower` is the median of the ratios to the first one, key by key.
+
+    Counters are means a key; None where a contestant has none. `read` are tokens of prompts that had to be evaluated,
+    without those of the keys behind a jump; `evaluated` are all tokens, those of answers and drafts among them.
+    `same_text` is the share of answers equal to the first contestant's.
+    """
+
+    name: str
+    keys: int
+    p50_s: float
+    p95_s: float
+    slower: float
+    in_time: float
+    read: float | None
+    evaluated: float | None
+    passes: float | None
+    without_pass: float | None
+    cpu_s_per_1000: float
+    resident: int
+    same_text: float
+
+
+def rows(runs: Mapping[str, Sequence[Run]]) -> list[Row]:
+    """A row for each contestant; each has a run for every session, in the same order."""
+    reference = [answer for run in next(iter(runs.values())) for answer in run.answers]
+    return [_row(name, found, reference) for name, found in runs.items()]
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """The rows as a Markdown table, line by line."""
+    yield (
+        "| who | keys | key to suggestion, p50 | p95 | times slower | before the next key | prompt tokens read a key "
+        "| tokens evaluated a key | passes a key | keys without a pass | CPU s per 1,000 keys | resident MiB "
+        "| same text |"
+    )
+    yield "| --- " * 13 + "|"
+    for row in rows:
+        counters = [row.read, row.evaluated, row.passes]
+        shown = [*("" if value is None else f"{value:.2f}" for value in counters), _percent(row.without_pass)]
+        yield (
+            f"| {row.name} | {row.keys} | {1000 * row.p50_s:.1f} ms | {1000 * row.p95_s:.1f} ms | {row.slower:.2f} "
+            f"| {_percent(row.in_time)} | {' | '.join(shown)} | {row.cpu_s_per_1000:.1f} "
+            f"| {row.resident / 2**20:.0f} | {_percent(row.same_text)} |"
+        )
+
+
+def _row(name: str, runs: Sequence[Run], reference: Sequence[Answer]) -> Row:
+    answers = [answer for run in runs for answer in run.answers]
+    taken = sorted(answer.taken_s for answer in answers)
+    return Row(
+        name=name,
+        keys=len(answers),
+        p50_s=statistics.median(taken),
+        p95_s=taken[int(0.95 * (len(taken) - 1))],
+        slower=statistics.median(a.taken_s / b.taken_s for a, b in zip(answers, reference, strict=True)),
+        in_time=_share(answer.taken_s <= answer.gap_s for answer in answers),
+        read=_read(answers),
+        evaluated=_mean("evaluated_tokens", answers),
+        passes=_mean("forward_passes", answers),
+        without_pass=_share(not a.counters["forward_passes"] for a in answers) if answers[0].counters else None,
+        cpu_s_per_1000=1000 * sum(run.cpu_s for run in runs) / len(answers),
+        resident=max(run.resident for run in runs),
+        same_text=_share(a.text == b.text for a, b in zip(answers, reference, strict=True)),
+    )
+
+
+def _read(answers: Sequence[Answer]) -> float | None:
+    if not answers[0].counters:
+        return None
+    typed = [a.counters for a in answers if not a.jumped]
+    return statistics.fmean(counters["prompt_tokens"] - counters["reused_tokens"] for counters in typed)
+
+
+def _mean(counter: str, answers: Sequence[Answer]) -> float | None:
+    return statistics.fmean(a.counters[counter] for a in answers) if answers[0].counters else None
+
+
+def _share(values: Iterator[bool]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
