@@ -164,6 +164,8 @@ class ModelOptions:
     max_memory: dict[str, str] = field(default_factory=dict)
     trust_remote_code: bool = False
     context: int = 2048
+    quantization: str = "none"
+    """`int8` for weights of eight bits, with the own forward on a CPU; or `none`."""
     forward: str = "auto"
     """`own`, `transformers`, or `auto`: the own one wherever it can run the model."""
     layout: str = "auto"

@@ -213,7 +213,7 @@ def bench_decode(
         list[str] | None, typer.Option("--model", help="bundled, or a published shape (CodeGen-350M); repeatable.")
     ] = None,
     dtypes: Annotated[
-        list[str] | None, typer.Option("--dtype", help="float32, float16 or bfloat16; repeatable.")
+        list[str] | None, typer.Option("--dtype", help="float32, float16, bfloat16 or int8; repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Passes of each kind; the median counts.")] = 15,

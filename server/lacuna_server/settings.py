@@ -21,6 +21,7 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import FAMILIES
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
+Quantization = Literal["none", "int8"]
 LayoutKind = Literal["auto", "anchored", "canonical"]
 ForwardKind = Literal["auto", "own", "transformers"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
     context: Annotated[int, Field(ge=64, description="most tokens of a prompt and its answer together")] = 2048
     max_tokens: Annotated[int, Field(ge=1, le=2048, description="most tokens of a suggestion")] = 64
     max_lines: Annotated[int, Field(ge=1, le=100, description="most lines of a suggestion")] = 12
+    quantization: Annotated[
+        Quantization,
+        Field(description="`int8`: on a CPU a quarter of the memory and of the time, and a little less exact"),
+    ] = "none"
     forward: Annotated[
         ForwardKind,
         Field(description="what runs the model: `auto`, `own` or `transformers` (slower, knows all models)"),
@@ -131,6 +136,7 @@ class Settings(BaseSettings):
             max_memory=self.max_memory,
             trust_remote_code=self.trust_remote_code,
             context=self.context,
+            quantization=self.quantization,
             forward=self.forward,
             layout=self.prompt_layout,
             draft_tokens=self.draft_tokens,

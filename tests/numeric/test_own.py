@@ -136,6 +136,24 @@ def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
     assert (logits.float() - expected).abs().max() < 0.05 * expected.abs().max()
 
 
+def test_int8_stays_near_and_says_so() -> None:
+    ids = list(range(20, 300))
+    exact, quantised = (
+        loader.load(ModelOptions(device="cpu", quantization=kind), lambda *_: None) for kind in ("none", "int8")
+    )
+    assert (exact.dtype, quantised.dtype) == ("float32", "int8")
+    logits = [m.forward.step(ids, m.forward.slot(), 200).float().log_softmax(-1) for m in (exact, quantised)]  # type: ignore[union-attr]
+    divergence = (logits[0].exp() * (logits[0] - logits[1])).sum(-1)
+    assert 0 < divergence.mean() < 5e-3
+    assert (logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean() > 0.95
+
+
+def test_int8_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path, "gpt_bigcode")
+    with pytest.raises(BadRequest, match="its architecture is gpt_bigcode"):
+        loader.load(ModelOptions(str(tmp_path), device="cpu", quantization="int8"), lambda *_: None)
+
+
 @pytest.mark.parametrize(
     ("kind", "changed", "reason"),
     [

@@ -76,7 +76,8 @@ def load(options: ModelOptions, progress: Progress) -> LoadedModel:
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
     settles = options.layout == "auto" and family.anchored_untrained
     decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
-    return LoadedModel(decoder, folder.name, family, str(device), str(dtype).removeprefix("torch."), forward, kind)
+    shown = "int8" if options.quantization == "int8" else str(dtype).removeprefix("torch.")
+    return LoadedModel(decoder, folder.name, family, str(device), shown, forward, kind)
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
@@ -95,8 +96,14 @@ def _forward(
     folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions, context: int
 ) -> tuple[ReadingForward, str]:
     kind, reason = choose_forward(folder, options, context)
+    quantised = options.quantization == "int8"
+    if quantised and (kind != "own" or device.type != "cpu"):
+        because = f"{folder.name} runs on transformers: {reason}" if kind != "own" else f"the device is {device}"
+        raise BadRequest(
+            f"int8 weights are for the own forward on a CPU, and {because}.", "Choose --quantization none."
+        )
     if kind == "own":
-        return own.read(folder, dtype, device, context), kind
+        return own.read(folder, dtype, device, context, quantised), kind
     logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
     from lacuna_inference.models.library import LibraryForward
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lacuna_inference.models import codegen, llama, memory, starcoder2, xglm
-from lacuna_inference.models.linear import tune
+from lacuna_inference.models.linear import quantise, tune
 from lacuna_inference.models.network import OwnForward
 from lacuna_inference.models.sources import ModelFolder
 from lacuna_inference.models.weights import TensorFiles, Weights
@@ -33,8 +33,10 @@ def obstacle(folder: ModelFolder, context: int) -> str | None:
     return None if found is None else f"it has {found}"
 
 
-def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, context: int) -> OwnForward:
-    """The forward of a model without `obstacle`.
+def read(
+    folder: ModelFolder, dtype: torch.dtype, device: torch.device, context: int, quantised: bool = False
+) -> OwnForward:
+    """The forward of a model without `obstacle`; `quantised` to int8, which only a CPU can do.
 
     Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
     """
@@ -42,18 +44,24 @@ def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, context:
         tensors = TensorFiles(folder.weight_files, stack)
         count = tensors.parameters()
         memory.require_room(memory.Size(count, count * dtype.itemsize), device)
-        return build(folder.config, tensors, dtype, device, context)
+        return build(folder.config, tensors, dtype, device, context, quantised)
 
 
 def build(
-    config: dict[str, Any], tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device, context: int
+    config: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+    quantised: bool = False,
 ) -> OwnForward:
     """The forward of the model that `config` describes, made of `tensors`, its products tuned to this machine."""
     architecture = _architecture(config)
     assert architecture is not None
     weights = Weights(tensors, dtype, device)
     network = architecture.build(config, weights, context)
-    return OwnForward(network, tune(weights.linears).widest_draft)
+    tuning = quantise(weights.linears) if quantised else tune(weights.linears)
+    return OwnForward(network, tuning.widest_draft)
 
 
 def _narrow_window(config: dict[str, Any], context: int) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -13,44 +14,53 @@ from lacuna_server.lab.bench.decode import HELD, Subject
 from lacuna_server.lab.bench.shapes import SHAPES, RandomTensors
 
 FORWARDS = ("own", "transformers")
+INT8 = "int8"
 _CONTEXT = HELD + 64
 
 
 def groups(names: Sequence[str], dtype: str, device: torch.device) -> Iterator[list[Subject]]:
     """For each name the same weights behind both forwards; names are `bundled` or published shapes.
 
-    A shape that does not fit the free memory twice is measured with the own forward alone, and left out when it does
-    not fit once.
+    `dtype` may also be `int8`, which only the own forward has. A shape that does not fit the free memory twice is
+    measured with the own forward alone, and left out when it does not fit once.
     """
     for name in names:
         if name == BUNDLED:
-            yield [_bundled(kind, dtype, device) for kind in FORWARDS]
-        elif subjects := _random(name, loader.dtype_named(dtype), device):
+            yield [_bundled(kind, dtype, device) for kind in FORWARDS if kind == "own" or dtype != INT8]
+        elif subjects := _random(name, dtype, device):
             yield subjects
 
 
 def _bundled(kind: str, dtype: str, device: torch.device) -> Subject:
-    options = ModelOptions(BUNDLED, device=str(device), dtype=dtype, forward=kind)
+    options = ModelOptions(BUNDLED, device=str(device), forward=kind)
+    options = replace(options, quantization=INT8) if dtype == INT8 else replace(options, dtype=dtype)
     loaded = loader.load(options, lambda *_: None)
     assert loaded.forward is not None
-    size = memory.size_of(loader.read_config(sources.find(BUNDLED), options), loader.dtype_named(dtype))
+    size = memory.size_of(loader.read_config(sources.find(BUNDLED), options), _stored(dtype))
     return Subject(BUNDLED, kind, loaded.dtype, loaded.forward, size.weight_bytes, random_weights=False)
 
 
-def _random(name: str, dtype: torch.dtype, device: torch.device) -> list[Subject]:
+def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
     from lacuna_inference.models.library import LibraryForward, random_model
 
-    described = random_model(SHAPES[name], dtype, torch.device("meta"))
-    tensors = RandomTensors(described, dtype, device)
+    computed = torch.float32 if dtype == INT8 else loader.dtype_named(dtype)
+    described = random_model(SHAPES[name], computed, torch.device("meta"))
+    tensors = RandomTensors(described, computed, device)
     free, needed = memory.available_bytes(device), tensors.bytes * memory.HEADROOM
     if free is not None and needed > free:
         return []
-    shown = str(dtype).removeprefix("torch.")
+    read = tensors.bytes * _stored(dtype).itemsize // computed.itemsize
 
     def subject(kind: str, forward: ReadingForward) -> Subject:
-        return Subject(name, kind, shown, forward, tensors.bytes, random_weights=True)
+        return Subject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
 
-    subjects = [subject("own", own.build(described.config.to_dict(), tensors, dtype, device, _CONTEXT))]
-    if free is None or 2 * needed <= free:
-        subjects.append(subject("transformers", LibraryForward(random_model(SHAPES[name], dtype, device))))
+    own_forward = own.build(described.config.to_dict(), tensors, computed, device, _CONTEXT, dtype == INT8)
+    subjects = [subject("own", own_forward)]
+    if dtype != INT8 and (free is None or 2 * needed <= free):
+        subjects.append(subject("transformers", LibraryForward(random_model(SHAPES[name], computed, device))))
     return subjects
+
+
+def _stored(dtype: str) -> torch.dtype:
+    """The dtype that the weights are read in."""
+    return torch.int8 if dtype == INT8 else loader.dtype_named(dtype)
