@@ -12,12 +12,12 @@ class Station:
         self.readings = readings
 
     def mean(self):
-        return sum(self.readings) / len<FILL>
+        return sum(self.readings) / len(self.readings)
 
 
 def load(path):
     data = json.loads(Path(path).read_text(encoding="utf-8"))
-    return [Station(item["name"], item["readings"]) for item in data]
+    return [Station(item["name"], item["readings"]) for<FILL>
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ TrustRemoteCode = Annotated[
     bool | None, typer.Option("--trust-remote-code", help="Run code that the model brings along.")
 ]
 Context = Annotated[int | None, typer.Option(help="Most tokens of prompt and answer together.")]
+LlamaCpp = Annotated[
+    list[Path] | None, typer.Option(help="Also measure llama.cpp, with this GGUF file of the same model; repeatable.")
+]
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a suggestion.")]
 
 
@@ -216,6 +219,7 @@ def bench_decode(
         list[str] | None, typer.Option("--dtype", help="float32, float16, bfloat16 or int8; repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    llama_cpp: LlamaCpp = None,
     repeats: Annotated[int, typer.Option(min=1, help="Passes of each kind; the median counts.")] = 15,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -225,9 +229,11 @@ def bench_decode(
     from lacuna_server.lab.bench.shapes import SHAPES
 
     names = models or ["bundled"]
+    if llama_cpp and "bundled" not in names:
+        raise BadRequest("--llama-cpp stands beside the bundled model.", "Add --model bundled.")
     if unknown := [name for name in names if name not in ("bundled", *SHAPES)]:
         raise BadRequest(f"There is no shape called {unknown[0]}.", f"Known: bundled, {', '.join(SHAPES)}.")
-    bench_command.decode(names, dtypes or ["float32"], device, repeats, json)
+    bench_command.decode(names, dtypes or ["float32"], device, repeats, json, llama_cpp or [])
 
 
 @bench_app.command("typing")
@@ -237,9 +243,7 @@ def bench_typing(
     runs: Annotated[int, typer.Option(min=1, help="Places in each where some lines are typed.")] = 2,
     keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200,
     seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0,
-    llama_cpp: Annotated[
-        list[Path] | None, typer.Option(help="Also ask llama.cpp, with this GGUF file of the same model; repeatable.")
-    ] = None,
+    llama_cpp: LlamaCpp = None,
     chart: Annotated[Path | None, typer.Option(help="Also draw the times into this PNG file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = None,

@@ -236,25 +236,30 @@ def drafted(before: str, after: str = "", written: str = "", widest: int = 8) ->
 
 
 def test_drafts_go_on_where_the_text_stood_before_as_far_as_the_match_is_long() -> None:
-    assert drafted("abcdefgh xabc") == "def"
-    assert drafted("abcdefgh x", written="abc") == "def"
+    assert drafted("abcdefgh\nxabc") == "def"
+    assert drafted("abcdefgh\nx", written="abc") == "def"
     assert drafted("xab", "abcdefgh") == "cd"
-    assert drafted("abcdefghij abcde", widest=2) == "fg"
-    assert drafted("abcdefghij abcde", widest=0) == ""
-    assert drafted("abc q") == ""
+    assert drafted("abcdefghij\nabcde", widest=2) == "fg"
+    assert drafted("abcdefghij\nabcde", widest=0) == ""
+    assert drafted("abc\nq") == ""
 
 
 def test_the_latest_place_is_taken_and_nothing_is_drafted_across_the_hole() -> None:
-    assert drafted("ab1 ab2 ab") == "2 a"
+    assert drafted("ab1 ab2 \n ab") == "2 \n"
     assert drafted("abc", "abc") == ""
     assert drafted("") == ""
 
 
+def test_the_cursor_s_line_is_not_its_own_example() -> None:
+    assert drafted("a / len(a) / len(a)") == ""
+
+
 def test_an_answer_that_was_given_before_is_the_latest_place() -> None:
     text = family_text("starcoder")
-    history = History(("ab1 ab", ""), "", text)
-    history.add(text.encode("ab9"))
-    assert text.decode(Drafts(history, 8).after([])) == "9"
+    history = History(("ab1 \nab", ""), "", text)
+    longer = history.followed_by(text.encode("ab9"))
+    assert text.decode(Drafts(longer, 8).after([])) == "9"
+    assert text.decode(Drafts(history, 8).after([])) == "1 "  # the file itself is what it was
 
 
 TEXT = st.text("ab \n", max_size=40)

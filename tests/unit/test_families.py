@@ -14,7 +14,6 @@ A, B, C, D, N = 64, 65, 66, 67, 198  # 'a' to 'd' and the line end in the sorted
 # the sentinels of each family follow the 256 bytes in the order in which helpers.family_text adds them
 GOLDEN = {
     "lacuna": [256, 257, B, 258, A, N, 259],
-    "lacuna-0": [256, 257, B, 258, 257, A, N],
     "incoder": [256, A, N, 257, B, 258, 257],
     "codegen2": [A, N, 256, B, 257, 258, 256],
     "santacoder": [256, A, N, 257, B, 258],
@@ -100,7 +99,6 @@ def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
     ("family", "model_type", "name"),
     [
         ("lacuna", "llama", "bundled"),
-        ("lacuna-0", "llama", "lacuna-0"),
         ("incoder", "xglm", "facebook/incoder-1b"),
         ("codegen2", "codegen", "salesforce/codegen2-1b"),
         ("santacoder", "gpt_bigcode", "bigcode/gpt_bigcode-santacoder"),

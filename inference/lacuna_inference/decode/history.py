@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +19,25 @@ _HOLE = np.array([-1])
 
 
 class History:
-    """The whole file, also what lies outside the model's context; `before` and `after` are the sides of the hole."""
+    """The whole file, also what lies outside the model's context; `before` and `after` are the sides of the hole.
+
+    Nothing is matched in the cursor's own line: lines seldom repeat themselves, but answers that copy them do for ever.
+    """
 
     def __init__(self, parts: Sequence[str], begun: str, text: TokenText) -> None:
         """`parts` are the texts around the hole; `begun` ends the first and will be written again."""
-        self.before = text.encode_lines(parts[0][: len(parts[0]) - len(begun)][-MOST_BEFORE:])
+        before = parts[0][: len(parts[0]) - len(begun)][-MOST_BEFORE:]
+        line_start = before.rfind("\n") + 1
+        above, line = text.encode_lines(before[:line_start]), text.encode_lines(before[line_start:])
+        self.before = np.concatenate((above, line))
         self.after = text.encode_lines("".join(parts[1:])[:MOST_AFTER])
-        self._tokens: Ids = np.concatenate((self.before, _HOLE, self.after, _HOLE))
+        self._tokens: Ids = np.concatenate((above, np.full(len(line), -1), _HOLE, self.after, _HOLE))
 
-    def add(self, tokens: Sequence[int]) -> None:
-        """Adds text that stands nowhere, such as an answer that was given before: the latest there is."""
-        self._tokens = np.concatenate((self._tokens, np.array(tokens, np.int64), _HOLE))
+    def followed_by(self, tokens: Sequence[int]) -> History:
+        """Another history, in which `tokens`, text that stands nowhere in the file, are the latest there is."""
+        longer = copy(self)
+        longer._tokens = np.concatenate((self._tokens, np.array(tokens, np.int64), _HOLE))
+        return longer
 
     def context(self, written: Sequence[int], length: int) -> list[int]:
         """The last `length` tokens before what comes next; `written` are the hole's tokens so far."""

@@ -69,8 +69,7 @@ class Decoder:
         store = self.stores.of(request.key, ids, request.ahead)
         history = History(parts, plan.begun, self.text)
         choose = self._choice(history, sampling)
-        history.add(store.answer)
-        drafts = Drafts(history, self.widest_draft)
+        drafts = Drafts(history.followed_by(store.answer), self.widest_draft)
         writer = _Writer(store, self.context, drafts, choose, cancel, clock, request.deadline_s)
         fills = []
         for number in range(plan.holes):

@@ -134,12 +134,6 @@ FAMILIES: tuple[Family, ...] = (
         models=("llama",), header=_lacuna_header, local=True,
     ),
     Family(
-        "lacuna-0", "the first bundled model, kept to compare with",
-        ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", "<|mask:0|>", HEADER, PREFIX),
-        ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        models=("llama",), names=("lacuna-0",), named_only=True, header=_lacuna_header,
-    ),
-    Family(
         "incoder", "InCoder 1B, 6B", _CAUSAL_MASKING, ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
         models=("xglm",), header=_incoder_header, mask=_causal_mask,
     ),

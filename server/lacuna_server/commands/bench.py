@@ -39,7 +39,14 @@ class TypingPlan:
     seed: int
 
 
-def decode(names: Sequence[str], dtypes: Sequence[str], device_name: str, repeats: int, as_json: bool) -> None:
+def decode(
+    names: Sequence[str],
+    dtypes: Sequence[str],
+    device_name: str,
+    repeats: int,
+    as_json: bool,
+    llama_files: Sequence[Path] = (),
+) -> None:
     """Tokens a second of each model behind each forward, beside the copy bandwidth measured in the same run."""
     from lacuna_inference.models.loader import choose_device
     from lacuna_server.lab.bench import decode as bench
@@ -50,7 +57,7 @@ def decode(names: Sequence[str], dtypes: Sequence[str], device_name: str, repeat
     bandwidth = copy_bandwidth(device)
     rows: list[bench.Row] = []
     for dtype in dtypes:
-        for subjects in groups(names, dtype, device):
+        for subjects in groups(names, dtype, device, llama_files):
             stderr.print(f"measuring {subjects[0].model} in {dtype}")
             rows += bench.measure(subjects, WIDTHS, device, bandwidth, repeats)
             del subjects
@@ -110,5 +117,5 @@ def _contestants(settings: Settings, llama_cpp: Sequence[Path]) -> dict[str, Cal
     for file in llama_cpp:
         for suffix_last, order in ((True, "llama.vim's order"), (False, "suffix first")):
             name = f"llama.cpp, {file.stem}, {order}"
-            found[name] = peers.by_llama_cpp(options, file, settings.max_tokens, os.cpu_count() or 1, suffix_last).drive
+            found[name] = peers.by_llama_cpp(options, file, settings.max_tokens, suffix_last).drive
     return found

@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.errors import BadRequest
 from lacuna_inference.models import loader
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import plan
 from lacuna_inference.prompt.tokens import TokenText
+from lacuna_server.lab.bench import llama_cpp
 from lacuna_server.lab.bench.typing import Answer, Run
 from lacuna_server.lab.bench.typist import Key, Session
 
@@ -78,18 +78,14 @@ def by_generate(options: ModelOptions, max_tokens: int) -> Peer:
     return Peer(text, loaded.decoder.context, max_tokens, write)
 
 
-def by_llama_cpp(options: ModelOptions, file: Path, max_tokens: int, threads: int, suffix_last: bool) -> Peer:
-    """llama.cpp through llama-cpp-python, which keeps the common beginning of two prompts.
+def by_llama_cpp(options: ModelOptions, file: Path, max_tokens: int, suffix_last: bool) -> Peer:
+    """llama.cpp, which keeps the common beginning of two prompts.
 
     `suffix_last` lays the prompt out as llama.vim has it laid out: what is typed stands before the suffix.
     """
-    try:
-        from llama_cpp import Llama  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise BadRequest("llama.cpp is not installed.", "pip install llama-cpp-python, or leave it out.") from error
     loaded = loader.load(options, lambda *_: None)
     text, context = loaded.decoder.text, loaded.decoder.context
-    llama = Llama(str(file), n_ctx=context, n_threads=threads, n_threads_batch=threads, n_batch=context, verbose=False)
+    llama = llama_cpp.load(file, context)
     stops = {*text.ends, *text.newlines}
 
     def write(ids: list[int]) -> list[int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.models import loader, memory, own, sources
 from lacuna_inference.models.loader import ReadingForward
+from lacuna_server.lab.bench import llama_cpp
 from lacuna_server.lab.bench.decode import HELD, Subject
 from lacuna_server.lab.bench.shapes import SHAPES, RandomTensors
 
@@ -18,15 +20,20 @@ INT8 = "int8"
 _CONTEXT = HELD + 64
 
 
-def groups(names: Sequence[str], dtype: str, device: torch.device) -> Iterator[list[Subject]]:
+def groups(
+    names: Sequence[str], dtype: str, device: torch.device, llama_files: Sequence[Path] = ()
+) -> Iterator[list[Subject]]:
     """For each name the same weights behind both forwards; names are `bundled` or published shapes.
+
+    Beside the bundled model stands llama.cpp with `llama_files`, its weights as GGUF.
 
     `dtype` may also be `int8`, which only the own forward has. A shape that does not fit the free memory twice is
     measured with the own forward alone, and left out when it does not fit once.
     """
     for name in names:
         if name == BUNDLED:
-            yield [_bundled(kind, dtype, device) for kind in FORWARDS if kind == "own" or dtype != INT8]
+            subjects = [_bundled(kind, dtype, device) for kind in FORWARDS if kind == "own" or dtype != INT8]
+            yield [*subjects, *(_llama(file) for file in llama_files)]
         elif subjects := _random(name, dtype, device):
             yield subjects
 
@@ -38,6 +45,11 @@ def _bundled(kind: str, dtype: str, device: torch.device) -> Subject:
     assert loaded.forward is not None
     size = memory.size_of(loader.read_config(sources.find(BUNDLED), options), _stored(dtype))
     return Subject(BUNDLED, kind, loaded.dtype, loaded.forward, size.weight_bytes, random_weights=False)
+
+
+def _llama(file: Path) -> Subject:
+    forward = llama_cpp.LlamaForward(llama_cpp.load(file, _CONTEXT))
+    return Subject(BUNDLED, "llama.cpp", file.stem, forward, file.stat().st_size, random_weights=False)
 
 
 def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:

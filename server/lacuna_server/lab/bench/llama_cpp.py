@@ -1,0 +1,68 @@
+"""llama.cpp through llama-cpp-python, behind the engine's own protocol: the peer that others are measured by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lacuna_inference.errors import BadRequest
+
+
+def load(file: Path, context: int) -> Any:
+    """The model of a GGUF file, on as many threads as there are cores. Raises BadRequest when it cannot be had."""
+    try:
+        from llama_cpp import Llama  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise BadRequest("llama.cpp is not installed.", "pip install llama-cpp-python, or leave it out.") from error
+    if not file.is_file():
+        raise BadRequest(f"There is no file {file}.", "Write one: python -m training gguf.")
+    threads = os.cpu_count() or 1
+    return Llama(
+        str(file),
+        n_ctx=context,
+        n_batch=context,
+        n_threads=threads,
+        n_threads_batch=threads,
+        logits_all=True,
+        verbose=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaSlot:
+    """The one sequence that the model holds."""
+
+    llama: Any
+
+    @property
+    def held(self) -> int:
+        return int(self.llama.n_tokens)
+
+    @property
+    def bytes(self) -> int:
+        return 0
+
+    def rollback(self, length: int) -> int:
+        self.llama.n_tokens = min(self.held, length)
+        return self.held
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaForward:
+    """`Forward` with one slot."""
+
+    llama: Any
+
+    def slot(self) -> LlamaSlot:
+        self.llama.reset()
+        return LlamaSlot(self.llama)
+
+    def step(self, ids: Sequence[int], slot: LlamaSlot, rows: int = 1) -> Tensor:
+        self.llama.eval(list(ids))
+        return torch.from_numpy(self.llama.scores[slot.held - rows : slot.held])
