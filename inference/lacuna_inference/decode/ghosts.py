@@ -14,7 +14,7 @@ from lacuna_inference.api import Fill, Request, StopReason
 
 DOCUMENTS = 32
 """How many documents' suggestions are remembered."""
-_ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.NEWLINE})
+_ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.NEWLINE, StopReason.DEDENT})
 
 
 @dataclass(frozen=True, slots=True)
