@@ -103,7 +103,7 @@ def int8(weight: Tensor, bias: Tensor | None) -> Product:
     scales = scales.bfloat16()
 
     def product(x: Tensor) -> Tensor:
-        result: Tensor = torch._weight_int8pack_mm(x.bfloat16(), quantised, scales).to(x.dtype)
+        result: Tensor = torch.ops.aten._weight_int8pack_mm(x.bfloat16(), quantised, scales).to(x.dtype)
         return result if bias is None else result + bias
 
     return product
