@@ -182,6 +182,8 @@ class Phase(StrEnum):
     LOADING = "loading"
     WARM = "warm"
     FAILED = "failed"
+    ASLEEP = "asleep"
+    """Unloaded because nobody asked for long; a request wakes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class ModelEngine:
             _empty_device_cache()
             if broken or self._closed:
                 break
-            self._enter(EngineState(Phase.UNLOADED, message="The model was not used for a while.", model=self._name))
+            self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
             self._jobs.wait()
             self._enter(EngineState(Phase.LOADING, model=self._name))
 

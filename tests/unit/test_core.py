@@ -116,17 +116,17 @@ def test_the_model_sees_lf_only() -> None:
 
 @pytest.mark.parametrize(
     ("phase", "reason"),
-    [(Phase.LOADING, Withheld.LOADING), (Phase.FAILED, Withheld.UNAVAILABLE)],
+    [(Phase.LOADING, Withheld.LOADING), (Phase.UNLOADED, Withheld.LOADING), (Phase.FAILED, Withheld.UNAVAILABLE)],
 )
-def test_an_engine_that_loads_or_failed_is_not_asked(phase: Phase, reason: Withheld) -> None:
+def test_an_engine_that_is_not_ready_is_not_asked(phase: Phase, reason: Withheld) -> None:
     engine = FakeEngine(phase=phase)
     assert ask(engine).withheld is reason
     assert engine.requests == []
 
 
-def test_an_engine_that_was_unloaded_is_asked_and_loads() -> None:
+def test_an_engine_that_is_asleep_is_asked_and_wakes() -> None:
     async def scenario() -> FakeEngine:
-        engine = FakeEngine(phase=Phase.UNLOADED)
+        engine = FakeEngine(phase=Phase.ASLEEP)
         task = asyncio.create_task(complete(engine, at_cursor("x = |"), Policy()))
         await asyncio.sleep(0)
         task.cancel()

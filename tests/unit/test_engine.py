@@ -303,7 +303,7 @@ def test_an_unused_model_is_unloaded_and_comes_back() -> None:
 
     def note(state: EngineState) -> None:
         phases.append(state.phase)
-        if phases[-2:] == [Phase.WARM, Phase.UNLOADED]:
+        if phases[-2:] == [Phase.WARM, Phase.ASLEEP]:
             unloaded.set()
 
     engine.watch(note)
@@ -318,6 +318,6 @@ def test_an_unloaded_engine_can_be_closed() -> None:
     engine = ModelEngine(ModelOptions("scripted", idle_unload_s=0.01), Model().load)
     unloaded = threading.Event()
     result(engine)
-    engine.watch(lambda state: unloaded.set() if state.phase is Phase.UNLOADED else None)
+    engine.watch(lambda state: unloaded.set() if state.phase is Phase.ASLEEP else None)
     assert unloaded.wait(10)
     assert engine.close(5)

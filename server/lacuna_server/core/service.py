@@ -57,7 +57,7 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
     request = request_for(snapshot, policy, invoked)
     if request is None:
         return Answer(withheld=Withheld.INSIDE_WORD)
-    if engine.state.phase in (Phase.LOADING, Phase.FAILED):  # one that was unloaded loads again when asked
+    if engine.state.phase not in (Phase.WARM, Phase.ASLEEP):
         failed = engine.state.phase is Phase.FAILED
         return Answer(withheld=Withheld.UNAVAILABLE if failed else Withheld.LOADING, detail=engine.state.message)
     cancel = CancelToken()

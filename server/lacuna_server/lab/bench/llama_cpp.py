@@ -17,7 +17,7 @@ from lacuna_inference.errors import BadRequest
 def load(file: Path, context: int) -> Any:
     """The model of a GGUF file, on as many threads as there are cores. Raises BadRequest when it cannot be had."""
     try:
-        from llama_cpp import Llama  # type: ignore[import-not-found]
+        from llama_cpp import Llama  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BadRequest("llama.cpp is not installed.", "pip install llama-cpp-python, or leave it out.") from error
     if not file.is_file():
