@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     max_lines: Annotated[int, Field(ge=1, le=100, description="most lines of a suggestion")] = 12
     quantization: Annotated[
         Quantization,
-        Field(description="`int8`: on a CPU a quarter of the memory and of the time, and a little less exact"),
+        Field(description="`int8`: weights of eight bits, on a CPU: smaller, and a little less exact"),
     ] = "none"
     forward: Annotated[
         ForwardKind,

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lacuna_inference.errors import BadRequest
 from lacuna_server.lab.bench.typing import Row
-from lacuna_server.lab.evaluation.chart import check
+from lacuna_server.lab.evaluation.chart import check, save
 
 __all__ = ["check", "draw"]
-_INCHES, _DOTS_PER_INCH = (9.0, 0.6), 150
+_WIDTH, _ROW_HEIGHT = 9.0, 0.6
+"""In inches."""
 
 
 def draw(rows: Sequence[Row], target: Path) -> None:
     """Median and 95th percentile of each contestant, on a logarithmic scale. Raises BadRequest when it cannot."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_INCHES[0], 1.5 + _INCHES[1] * len(rows)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 1.5 + _ROW_HEIGHT * len(rows)), layout="constrained")
     axes = figure.subplots()
     names = [row.name for row in rows]
     axes.barh(names, [1000 * row.p95_s for row in rows], color="lightgrey", label="95th percentile")
@@ -26,7 +26,4 @@ def draw(rows: Sequence[Row], target: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("key to suggestion, ms")
     axes.legend()
-    try:
-        figure.savefig(target, dpi=_DOTS_PER_INCH, format="png")
-    except OSError as error:
-        raise BadRequest(f"The chart cannot be written to {target}: {error.strerror or error}.") from error
+    save(figure, target)

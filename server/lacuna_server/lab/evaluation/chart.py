@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lacuna_inference.errors import BadRequest
 from lacuna_server.lab.evaluation.holes import Kind
 from lacuna_server.lab.evaluation.report import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _INCHES, _DOTS_PER_INCH = (9.0, 4.5), 150
 
@@ -41,6 +45,11 @@ def draw(tables: Mapping[str, Sequence[Row]], target: Path) -> None:
     axes.set_xticks([place + width * (len(tables) - 1) / 2 for place in range(len(kinds))], kinds)
     axes.set_ylabel("exact match, % (95 % interval over files)")
     axes.legend()
+    save(figure, target)
+
+
+def save(figure: Figure, target: Path) -> None:
+    """Writes `figure` as a PNG. Raises BadRequest when it cannot be written."""
     try:
         figure.savefig(target, dpi=_DOTS_PER_INCH, format="png")
     except OSError as error:
