@@ -83,6 +83,7 @@ class ScriptedForward:
     script: Callable[[list[int]], int]
     on_step: Callable[[int], None] = lambda _: None
     rolls_back: bool = True
+    widest_draft: int = 0
     slots: list[ScriptedSlot] = field(default_factory=list)
     steps: int = 0
     widths: list[int] = field(default_factory=list)

@@ -9,6 +9,7 @@ from helpers import TINY, tiny_model
 from lacuna_inference.api import CancelToken
 from lacuna_inference.decode.store import PrefixStore
 from lacuna_inference.models.library import LibraryForward
+from lacuna_inference.models.scoring import logprobs
 
 PROMPT = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120]
 OTHER = [*PROMPT[:5], 8, 9, 10, 200, 201]
@@ -46,7 +47,7 @@ def test_greedy_tokens_equal_generate_with_reuse_and_rollback(model) -> None:  #
 
 
 def test_logprobs_are_those_of_a_full_forward(model) -> None:  # type: ignore[no-untyped-def]
-    found = LibraryForward(model).logprobs(PROMPT)
+    found = logprobs(LibraryForward(model), PROMPT)
     expected = [full_logits(model, PROMPT[:n]).log_softmax(-1)[PROMPT[n]] for n in range(1, len(PROMPT))]
     assert (found - torch.stack(expected)).abs().max() <= 1e-5
 

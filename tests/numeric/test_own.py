@@ -13,6 +13,7 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.models import linear, loader, own, sources
 from lacuna_inference.models.network import OwnForward
+from lacuna_inference.models.scoring import logprobs
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
@@ -115,7 +116,7 @@ def test_without_packing_there_is_still_a_product(monkeypatch: pytest.MonkeyPatc
 def test_logprobs_are_those_of_a_full_forward(tmp_path: Path) -> None:
     model, forward = same("llama", tmp_path)
     expected = full_logits(model, IDS)[:-1].log_softmax(-1).gather(1, torch.tensor(IDS[1:])[:, None])[:, 0]
-    assert (forward.logprobs(IDS) - expected).abs().max() <= 1e-5
+    assert (logprobs(forward, IDS) - expected).abs().max() <= 1e-5
 
 
 def test_slots_are_apart(tmp_path: Path) -> None:
@@ -205,5 +206,5 @@ def test_the_bundled_model_is_the_same_on_both() -> None:
         loaded = loader.load(ModelOptions(forward=kind, device="cpu"), lambda *_: None)
         assert loaded.kind == kind
         assert loaded.forward is not None
-        found.append(loaded.forward.logprobs(ids))
+        found.append(logprobs(loaded.forward, ids))
     assert (found[0] - found[1]).abs().max() <= 1e-4

@@ -39,7 +39,10 @@ class Slot(Protocol):
 
 
 class Forward(Protocol):
-    """A model that reads tokens into slots."""
+    """A model that reads tokens into slots. `widest_draft` tokens more cost little more than one."""
+
+    @property
+    def widest_draft(self) -> int: ...
 
     def slot(self) -> Any:
         """A new, empty slot."""

@@ -76,14 +76,6 @@ class LibraryForward:
         logits: Tensor = output.logits[0, -rows:]
         return logits
 
-    @torch.inference_mode()
-    def logprobs(self, ids: Sequence[int]) -> Tensor:
-        """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
-        logits = self.step(ids, self.slot(), len(ids))[:-1]
-        targets = torch.tensor(list(ids[1:]), device=logits.device)
-        found: Tensor = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0]
-        return found
-
 
 def random_model(config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     """A model of random weights as `config`, a config.json's content, describes it; on "meta" it takes no memory."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.decode.loop import Decoder
@@ -32,16 +31,6 @@ _DTYPES = {
 }  # fmt: skip
 
 
-class ReadingForward(Forward, Protocol):
-    """A forward that can also be asked how likely a text is, and how long a draft costs it little."""
-
-    widest_draft: int
-
-    def logprobs(self, ids: Sequence[int]) -> Tensor:
-        """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A decoder, the forward under it, and what is to be said of it. `kind` is `own` or `transformers`."""
@@ -51,7 +40,7 @@ class LoadedModel:
     family: Family
     device: str
     dtype: str
-    forward: ReadingForward | None = None
+    forward: Forward | None = None
     kind: str = "own"
 
 
@@ -94,7 +83,7 @@ def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> 
 
 def _forward(
     folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions, context: int
-) -> tuple[ReadingForward, str]:
+) -> tuple[Forward, str]:
     kind, reason = choose_forward(folder, options, context)
     quantised = options.quantization == "int8"
     if quantised and (kind != "own" or device.type != "cpu"):

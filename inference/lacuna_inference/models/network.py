@@ -112,14 +112,6 @@ class OwnForward:
         slot.held = end
         return network.head(network.norm(x[-rows:]))
 
-    @torch.inference_mode()
-    def logprobs(self, ids: Sequence[int]) -> Tensor:
-        """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
-        logits = self.step(ids, self.slot(), len(ids))[:-1]
-        targets = torch.tensor(ids[1:], device=self._device)
-        found: Tensor = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0]
-        return found
-
     def _attend(
         self,
         attention: Attention,

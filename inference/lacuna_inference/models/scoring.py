@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
+from lacuna_inference.decode.store import Forward
 from lacuna_inference.models.loader import LoadedModel
 from lacuna_inference.prompt.plan import plan
+
+
+def logprobs(forward: Forward, ids: Sequence[int]) -> Tensor:
+    """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
+    logits = forward.step(ids, forward.slot(), len(ids))[:-1].float().log_softmax(-1)
+    found: Tensor = logits.gather(1, torch.tensor(ids[1:], device=logits.device)[:, None])[:, 0]
+    return found
 
 
 class Scorer:
@@ -25,5 +37,5 @@ class Scorer:
         return sum(self._piece(before, ids[start : start + room]) for start in range(0, len(ids), room))
 
     def _piece(self, before: list[int], ids: list[int]) -> float:
-        logprobs = self._forward.logprobs([*before, *ids])
-        return -float(logprobs[len(before) - 1 :].sum()) / math.log(2)
+        found = logprobs(self._forward, [*before, *ids])
+        return -float(found[len(before) - 1 :].sum()) / math.log(2)

@@ -58,6 +58,7 @@ class LlamaForward:
     """`Forward` with one slot."""
 
     llama: Any
+    widest_draft: int = 0
 
     def slot(self) -> LlamaSlot:
         self.llama.reset()

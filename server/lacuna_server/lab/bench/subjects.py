@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from lacuna_inference.api import BUNDLED, ModelOptions
+from lacuna_inference.decode.store import Forward
 from lacuna_inference.models import loader, memory, own, sources
-from lacuna_inference.models.loader import ReadingForward
 from lacuna_server.lab.bench import llama_cpp
 from lacuna_server.lab.bench.decode import HELD, Subject
 from lacuna_server.lab.bench.shapes import SHAPES, RandomTensors
@@ -63,7 +63,7 @@ def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
         return []
     read = tensors.bytes * _stored(dtype).itemsize // computed.itemsize
 
-    def subject(kind: str, forward: ReadingForward) -> Subject:
+    def subject(kind: str, forward: Forward) -> Subject:
         return Subject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
 
     own_forward = own.build(described.config.to_dict(), tensors, computed, device, _CONTEXT, dtype == INT8)
