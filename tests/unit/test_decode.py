@@ -29,7 +29,7 @@ def test_the_store_answers_for_every_prompt_and_reads_nothing_twice(
     store = PrefixStore(forward)
     for ids in prompts:
         held, passes, evaluated = list(forward.tokens), store.work.passes, store.work.evaluated
-        logits = store.after(ids, CancelToken(), draft)
+        logits = store.after(ids, CancelToken(), lambda: draft)
         common = next((n for n, (a, b) in enumerate(zip(held, ids, strict=False)) if a != b), min(len(held), len(ids)))
         assert int(logits.argmax()) == ids[-1]
         assert forward.tokens[: len(ids)] == ids
@@ -58,7 +58,7 @@ def test_what_was_read_needs_no_second_pass_and_leaving_it_one() -> None:
 def test_a_draft_that_comes_true_saves_passes_and_is_counted_once() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1] + 1)
     store = PrefixStore(forward)
-    store.after([1], CancelToken(), draft=[2, 3, 7])
+    store.after([1], CancelToken(), draft=lambda: [2, 3, 7])
     for ids in ([1, 2], [1, 2, 3], [1, 2], [1, 2, 3], [1, 2, 3, 4]):
         store.after(ids, CancelToken())
     assert forward.steps == 2
@@ -68,10 +68,10 @@ def test_a_draft_that_comes_true_saves_passes_and_is_counted_once() -> None:
 def test_a_cache_that_cannot_go_back_gets_no_more_drafts() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1], rolls_back=False)
     store = PrefixStore(forward)
-    store.after([1], CancelToken(), draft=[2])
-    store.after([1, 3], CancelToken(), draft=[2])
+    store.after([1], CancelToken(), draft=lambda: [2])
+    store.after([1, 3], CancelToken(), draft=lambda: [2])
     assert forward.tokens == [1, 3]
-    assert int(store.after([1, 3, 4], CancelToken(), draft=[2]).argmax()) == 4
+    assert int(store.after([1, 3, 4], CancelToken(), draft=lambda: [2]).argmax()) == 4
     assert store.work.drafted == 1
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from lacuna_inference.decode.history import History, Ids
+from lacuna_inference.decode.sampling import Row
 from lacuna_inference.prompt.tokens import TokenText
 
 TRUST = (0.02, 0.13, 0.22, 0.3, 0.32, 0.25, 0.25, 0.3, 0.9)
@@ -25,37 +24,39 @@ END_ODDS = 2.0
 likeliest, and an end too early costs less than a line too many."""
 
 
+_FEW = 256
+"""Up to so many tokens a set tells how many kinds there are; for more it is counted over the vocabulary."""
+
+
 class Local:
     """The n-grams of one request's text."""
 
     def __init__(self, history: History, text: TokenText) -> None:
         self._history = history
-        self._text = text
+        self._ends, self._newlines = np.array(sorted(text.ends)), np.array(text.newlines)
         tokens = np.concatenate((history.before, history.after))
-        self._counts = np.bincount(tokens, minlength=text.size) if len(tokens) else None
-        self._share = TRUST[0] * len(tokens) / (len(tokens) + len(np.unique(tokens))) if len(tokens) else 0.0
+        counts = np.bincount(tokens, minlength=text.size)
+        self._alone: Row = (counts / max(1, len(tokens))).astype(np.float32)
+        self._share = TRUST[0] * _seen_again(len(tokens), int(np.count_nonzero(counts)))
 
-    def mix(self, probabilities: Tensor, written: Sequence[int]) -> Tensor:
+    def mix(self, probabilities: Row, written: Sequence[int]) -> Row:
         """The mixture [vocabulary] of `probabilities`, the end's raised, and of what followed elsewhere in the file.
 
         `written` are the hole's tokens so far. Each length of match gets a share as in Witten and Bell's smoothing
         (1991, method C), matches over distinct continuations, times its trust; longer ones take theirs first.
         """
-        probabilities = probabilities.clone()
-        probabilities[list(self._text.ends)] *= END_ODDS
-        probabilities /= probabilities.sum()
-        if self._counts is None:
-            return probabilities
-        local = np.zeros(len(probabilities))
+        model = probabilities.copy()
+        model[self._ends] *= END_ODDS
+        model /= model.sum()
         left = 1.0
+        local = np.zeros_like(model)
         for trust, following in reversed(self._matches(written)):
-            tokens, counts = np.unique(following, return_counts=True)
-            share = left * trust * len(following) / (len(following) + len(tokens))
-            local[tokens] += share / len(following) * counts
+            share = left * trust * _seen_again(len(following), _kinds(following))
+            np.add.at(local, following, np.float32(share / len(following)))
             left -= share
         share = left * self._share
-        local[: len(self._counts)] += share / self._counts.sum() * self._counts
-        return (left - share) * probabilities + self._ended(torch.from_numpy(local).to(probabilities), probabilities)
+        local += np.float32(share) * self._alone
+        return np.float32(left - share) * model + self._ended(local, model)
 
     def _matches(self, written: Sequence[int]) -> list[tuple[float, Ids]]:
         """What follows the last 1, 2 ... tokens in the file, with the trust in it, while there is any."""
@@ -63,11 +64,19 @@ class Local:
         places = self._history.matches(context, len(TRUST) - 1)
         return [(trust, self._history.at(found)) for trust, found in zip(TRUST[1:], places, strict=False)]
 
-    def _ended(self, local: Tensor, probabilities: Tensor) -> Tensor:
+    def _ended(self, local: Row, model: Row) -> Row:
         """Gives the hole's end its part of the line ends: where the hole ends the file does not know, but the model."""
-        ends, newlines = list(self._text.ends), self._text.newlines
-        end, newline = float(probabilities[ends].sum()), float(probabilities[newlines].sum())
-        part = end / (end + newline) if end + newline > 0 else 0.0
-        local[ends[probabilities[ends].argmax()]] += part * local[newlines].sum()
-        local[newlines] *= 1 - part
+        end, newline = model[self._ends].sum(), model[self._newlines].sum()
+        part = end / (end + newline) if end + newline > 0 else np.float32(0)
+        local[self._ends[model[self._ends].argmax()]] += part * local[self._newlines].sum()
+        local[self._newlines] *= 1 - part
         return local
+
+
+def _seen_again(count: int, kinds: int) -> float:
+    """The chance that the next is one of the `kinds` that were seen in `count`."""
+    return count / (count + kinds) if count else 0.0
+
+
+def _kinds(tokens: Ids) -> int:
+    return len(set(tokens.tolist())) if len(tokens) <= _FEW else int(np.count_nonzero(np.bincount(tokens)))

@@ -130,8 +130,10 @@ class _Writer:
     def _after(self, hole: Hole, ids: Sequence[int]) -> Tensor:
         """Logits after what `hole` holds."""
         held = [*ids, *hole.tokens]
-        draft = self.drafts.after(hole.tokens)[: max(0, self.context - len(held))]
+        return self.store.after(held, self.cancel, lambda: self._draft(hole, self.context - len(held)))
+
+    def _draft(self, hole: Hole, room: int) -> list[int]:
+        """What may follow what `hole` holds, up to `room` tokens."""
+        draft = self.drafts.after(hole.tokens)[: max(0, room)]
         allowed = hole.allowed()
-        if draft and allowed is not None and draft[0] not in allowed:
-            draft = []
-        return self.store.after(held, self.cancel, draft)
+        return draft if allowed is None or not draft or draft[0] in allowed else []

@@ -1,15 +1,20 @@
-"""Logits -> the next token: greedy, or nucleus sampling (Holtzman et al., 2020, arXiv 1904.09751)."""
+"""Logits -> the next token: greedy, or nucleus sampling (Holtzman et al., 2020, arXiv 1904.09751).
+
+Written in numpy: for one row of logits it takes a fraction of the time that small operations on tensors do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lacuna_inference.api import Sampling
+
+Row = NDArray[np.float32]
+"""A number for each token of the vocabulary."""
 
 
 class Chooser:
@@ -19,38 +24,46 @@ class Chooser:
         """`known` is the size of the tokenizer's vocabulary; rows of the head behind it are padding."""
         self._sampling = sampling
         self._known = known
-        self._banned = torch.tensor(sorted(banned), dtype=torch.int64)
-        self._random = torch.Generator()
-        if sampling.seed is None:
-            self._random.seed()
-        else:
-            self._random.manual_seed(sampling.seed)
+        self._banned = np.array(sorted(banned), np.int64)
+        self._random = np.random.default_rng(sampling.seed)
 
     def choose(
-        self, logits: Tensor, allowed: NDArray[np.int64] | None = None, mix: Callable[[Tensor], Tensor] | None = None
+        self, logits: Tensor, allowed: NDArray[np.int64] | None = None, mix: Callable[[Row], Row] | None = None
     ) -> tuple[int, float]:
         """The chosen id and its log-probability in nats, from logits [vocabulary] on any device.
 
         `mix` may change the probabilities. With `allowed`, which must not be empty, one of these ids is chosen, and its
         probability is that among them.
         """
-        scores = logits[: self._known].float().cpu()
+        scores: Row = logits[: self._known].float().cpu().numpy()
         if len(self._banned):
-            scores = scores.index_fill(0, self._banned, -torch.inf)
+            scores = scores.copy()
+            scores[self._banned] = -np.inf
+        scores = scores - scores.max()
+        probabilities = _normal(np.exp(scores))
         if mix is not None:
-            scores = mix(scores.softmax(0)).log()
+            scores = probabilities = mix(probabilities)
         if allowed is not None:
-            kept = torch.from_numpy(allowed)
-            scores = torch.full_like(scores, -torch.inf).scatter_(0, kept, scores[kept])
-        log_probabilities = scores.log_softmax(0)
+            scores, probabilities = scores[allowed], _normal(probabilities[allowed])
         greedy = self._sampling.temperature <= 0
-        token = int(log_probabilities.argmax()) if greedy else self._sample(scores)
-        return token, float(log_probabilities[token])
+        place = int(scores.argmax()) if greedy else self._sample(probabilities)
+        with np.errstate(divide="ignore"):
+            logprob = float(np.log(probabilities[place]))
+        return place if allowed is None else int(allowed[place]), logprob
 
-    def _sample(self, scores: Tensor) -> int:
-        probabilities = (scores / self._sampling.temperature).softmax(0)
-        if self._sampling.top_p < 1:
-            ordered, indices = probabilities.sort(descending=True)
-            outside = ordered.cumsum(0) - ordered >= self._sampling.top_p
-            probabilities = probabilities.index_fill(0, indices[outside], 0.0)
-        return int(torch.multinomial(probabilities, 1, generator=self._random))
+    def _sample(self, probabilities: Row) -> int:
+        with np.errstate(divide="ignore"):
+            scores = np.log(probabilities) / self._sampling.temperature
+        probabilities = _normal(np.exp(scores - scores.max()))
+        order = np.argsort(-probabilities, kind="stable")
+        reached = np.cumsum(probabilities[order], dtype=np.float64)
+        before = reached - probabilities[order]
+        kept = max(1, int(np.searchsorted(before, self._sampling.top_p))) if self._sampling.top_p < 1 else len(order)
+        drawn = self._random.random() * reached[kept - 1]
+        return int(order[min(int(np.searchsorted(reached[:kept], drawn, side="right")), kept - 1)])
+
+
+def _normal(weights: Row) -> Row:
+    """`weights` as probabilities; all alike where every one of them is 0."""
+    total = weights.sum()
+    return weights / total if total > 0 else np.full_like(weights, 1 / len(weights))

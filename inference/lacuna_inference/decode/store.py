@@ -9,7 +9,7 @@ when the decode loop arrives at them, their logits are there.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,10 @@ PREFILL_CHUNK = 256
 """Tokens of one prefill step; cancel is looked at between two of them."""
 MOST_ROWS = 128
 """Positions whose logits are kept."""
+
+
+Draft = Callable[[], list[int]]
+"""Guesses which tokens come next; none, perhaps."""
 
 
 class Slot(Protocol):
@@ -99,11 +103,11 @@ class PrefixStore:
         row = next(iter(self._logits.values()), None)
         return self._slot.bytes + (MOST_ROWS * row.nbytes if row is not None else 0)
 
-    def after(self, ids: Sequence[int], cancel: CancelToken, draft: Sequence[int] = ()) -> Tensor:
+    def after(self, ids: Sequence[int], cancel: CancelToken, draft: Draft | None = None) -> Tensor:
         """Logits [vocabulary] after `ids`, which must not be empty.
 
-        What the store holds of it costs nothing. Where a forward pass is needed, `draft`, a guess of what comes next,
-        is read in the same pass. After RequestCancelled the chunks that were done stay.
+        What the store holds of it costs nothing. Where a forward pass is needed, `draft` is asked for a guess of what
+        comes next, which is read in the same pass. After RequestCancelled the chunks that were done stay.
         """
         if not ids:
             raise ValueError("a prompt holds at least one token")
@@ -121,7 +125,7 @@ class PrefixStore:
             held = len(self._tokens)
             chunk = list(ids[held : held + PREFILL_CHUNK])
             last = held + len(chunk) == length
-            self._read(chunk, list(draft) if last and self._drafts else [])
+            self._read(chunk, draft() if draft and last and self._drafts else [])
         return self._logits[length]
 
     def common(self, ids: Sequence[int]) -> int:
