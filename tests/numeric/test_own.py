@@ -11,7 +11,7 @@ from helpers import save_tiny_model, tiny_model
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.models import linear, loader, own, sources
+from lacuna_inference.models import linear, loader, own, single, sources
 from lacuna_inference.models.network import OwnForward
 from lacuna_inference.models.scoring import logprobs
 
@@ -52,9 +52,7 @@ def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
         return model(torch.tensor([ids]), position_ids=torch.arange(len(ids))[None]).logits[0]
 
 
-@pytest.mark.parametrize("name", list(VARIANTS))
-def test_logits_equal_transformers_after_every_kind_of_step(name: str, tmp_path: Path) -> None:
-    model, forward = same(name, tmp_path)
+def check_every_kind_of_step(model: Any, forward: OwnForward) -> None:
     slot = forward.slot()
     held: list[int] = []
 
@@ -78,6 +76,32 @@ def test_logits_equal_transformers_after_every_kind_of_step(name: str, tmp_path:
     slot.rollback(0)
     held.clear()
     check(IDS[::-1], rows=20)
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_logits_equal_transformers_after_every_kind_of_step(name: str, tmp_path: Path) -> None:
+    check_every_kind_of_step(*same(name, tmp_path))
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_one_token_in_place_gives_the_same_logits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
+    model, forward = same(name, tmp_path)
+    plain_llama = VARIANTS[name][0] in ("llama", "mistral") and name != "llama with biases"
+    assert (single.obstacle(forward._network) is None) == plain_llama == (forward._single is not None)
+    check_every_kind_of_step(model, forward)
+
+
+def test_logits_that_were_given_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
+    _, forward = same("llama", tmp_path)
+    one, other = forward.slot(), forward.slot()
+    forward.step(IDS, one)
+    forward.step(IDS[::-1], other)
+    first = forward.step([5], one)
+    kept = first.clone()
+    forward.step([6], other)
+    assert torch.equal(first, kept)
 
 
 @pytest.mark.parametrize("name", list(VARIANTS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -21,9 +22,33 @@ ACTIVATIONS: dict[str, Layer] = {
 """By the names of configs."""
 
 
-def rms_norm(name: str, epsilon: float, weights: Weights) -> Layer:
+@dataclass(frozen=True, slots=True)
+class RmsNorm:
     """Root-mean-square norm, in fp32 whatever the dtype."""
-    return partial(_rms_norm, weight=weights.take(f"{name}.weight"), epsilon=epsilon)
+
+    weight: Tensor
+    epsilon: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.dtype is torch.float32:
+            return F.rms_norm(x, (x.shape[-1],), self.weight, self.epsilon)
+        return self.weight * F.rms_norm(x.float(), (x.shape[-1],), None, self.epsilon).to(x.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class SwiGlu:
+    """Gated feed-forward; gate and up are one product."""
+
+    gate_up: Linear
+    down: Linear
+
+    def __call__(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+def rms_norm(name: str, epsilon: float, weights: Weights) -> RmsNorm:
+    return RmsNorm(weights.take(f"{name}.weight"), epsilon)
 
 
 def layer_norm(name: str, epsilon: float, weights: Weights) -> Layer:
@@ -32,9 +57,8 @@ def layer_norm(name: str, epsilon: float, weights: Weights) -> Layer:
     return partial(_layer_norm, weight=weight, bias=bias, epsilon=epsilon)
 
 
-def swiglu(gate: str, up: str, down: str, weights: Weights) -> Layer:
-    """Gated feed-forward; gate and up are one product."""
-    return partial(_swiglu, gate_up=weights.linear(gate, up), down=weights.linear(down))
+def swiglu(gate: str, up: str, down: str, weights: Weights) -> SwiGlu:
+    return SwiGlu(weights.linear(gate, up), weights.linear(down))
 
 
 def feed_forward(first: str, second: str, activation: str, weights: Weights) -> Layer:
@@ -44,19 +68,8 @@ def feed_forward(first: str, second: str, activation: str, weights: Weights) -> 
     )
 
 
-def _rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    if x.dtype is torch.float32:
-        return F.rms_norm(x, (x.shape[-1],), weight, epsilon)
-    return weight * F.rms_norm(x.float(), (x.shape[-1],), None, epsilon).to(x.dtype)
-
-
 def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     return F.layer_norm(x, (x.shape[-1],), weight, bias, epsilon)
-
-
-def _swiglu(x: Tensor, gate_up: Linear, down: Linear) -> Tensor:
-    gate, up = gate_up(x).chunk(2, dim=-1)
-    return down(F.silu(gate) * up)
 
 
 def _feed_forward(x: Tensor, first: Linear, activation: Layer, second: Linear) -> Tensor:

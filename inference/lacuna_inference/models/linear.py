@@ -46,6 +46,8 @@ class Linear:
         self.inputs, self.bytes = weight.shape[1], weight.nbytes
         self.dtype, self.device = weight.dtype, weight.device
         self.few = self.many = plain(weight, bias)
+        self.column_weight: Tensor | None = None
+        """The weight, where `columns` is used for few rows and there is no bias."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.few(x) if len(x) <= FEW else self.many(x)
@@ -56,6 +58,7 @@ class Linear:
         weight, self._weight = self._weight, None
         self.many = many(weight, self._bias)
         self.few = self.many if few is many else few(weight, self._bias)
+        self.column_weight = weight if few is columns and self._bias is None else None
 
     def made(self, way: Way) -> Product:
         """The product in one way, to be measured."""

@@ -80,12 +80,18 @@ class Slot:
         return self.held
 
 
+Single = Callable[[int, Slot], Tensor]
+"""Appends one token to a slot; logits [1, vocabulary]."""
+
+
 class OwnForward:
     """`Forward` over a `Network`. `widest_draft` tokens more are read in little more than the time of one."""
 
-    def __init__(self, network: Network, widest_draft: int = 0) -> None:
+    def __init__(self, network: Network, widest_draft: int = 0, single: Single | None = None) -> None:
+        """`single` reads one token, where there is a faster way for it."""
         self._network = network
         self.widest_draft = widest_draft
+        self._single = single
         self._device = network.head.device
 
     def slot(self) -> Slot:
@@ -95,6 +101,8 @@ class OwnForward:
     @torch.inference_mode()
     def step(self, ids: Sequence[int], slot: Slot, rows: int = 1) -> Tensor:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
+        if len(ids) == 1 and self._single is not None:
+            return self._single(ids[0], slot)
         network = self._network
         start, end = slot.held, slot.held + len(ids)
         positions = torch.arange(start, end, device=self._device)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lacuna_inference.models import codegen, llama, memory, starcoder2, xglm
+from lacuna_inference.models import codegen, llama, memory, single, starcoder2, xglm
 from lacuna_inference.models.linear import quantise, tune
 from lacuna_inference.models.network import OwnForward
 from lacuna_inference.models.sources import ModelFolder
@@ -61,7 +61,8 @@ def build(
     weights = Weights(tensors, dtype, device)
     network = architecture.build(config, weights, context)
     tuning = quantise(weights.linears) if quantised else tune(weights.linears)
-    return OwnForward(network, tuning.widest_draft)
+    one = None if single.obstacle(network) else single.SingleStep(network)
+    return OwnForward(network, tuning.widest_draft, one)
 
 
 def _narrow_window(config: dict[str, Any], context: int) -> str | None:
