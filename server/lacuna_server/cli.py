@@ -16,6 +16,18 @@ from lacuna_inference import __version__
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.models.sources import go_offline
 from lacuna_server import settings as settings_module
+from lacuna_server.cli_bench import bench_app
+from lacuna_server.cli_options import (
+    Context,
+    Device,
+    DeviceMap,
+    Dtype,
+    Family,
+    MaxTokens,
+    Model,
+    Revision,
+    TrustRemoteCode,
+)
 from lacuna_server.commands import complete as complete_command
 from lacuna_server.commands import models as models_command
 from lacuna_server.settings import Level
@@ -28,23 +40,7 @@ app = typer.Typer(
 )  # fmt: skip
 models_app = typer.Typer(no_args_is_help=True, help="Look at, fetch and convert models.")
 app.add_typer(models_app, name="models")
-bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models are here.")
 app.add_typer(bench_app, name="bench")
-
-Model = Annotated[str | None, typer.Option(help="bundled, a model folder, or a hub id on this disk.")]
-Family = Annotated[str | None, typer.Option(help="Prompt family, when it is not recognised.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[str | None, typer.Option(help="auto, float32, float16 or bfloat16.")]
-Revision = Annotated[str | None, typer.Option(help="Branch or commit of a hub model.")]
-DeviceMap = Annotated[str | None, typer.Option(help="auto: spread the model over several devices.")]
-TrustRemoteCode = Annotated[
-    bool | None, typer.Option("--trust-remote-code", help="Run code that the model brings along.")
-]
-Context = Annotated[int | None, typer.Option(help="Most tokens of prompt and answer together.")]
-LlamaCpp = Annotated[
-    list[Path] | None, typer.Option(help="Also measure llama.cpp, with this GGUF file of the same model; repeatable.")
-]
-MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a suggestion.")]
 
 
 def run(streams: tuple[BinaryIO, BinaryIO] | None = None) -> NoReturn:
@@ -144,6 +140,7 @@ def lsp(
 ) -> None:
     """Run the language server."""
     from lacuna_server.lsp import app as server_app
+    from lacuna_server.lsp import transport
 
     settings, complaints = settings_module.load_leniently(
         model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
@@ -152,12 +149,12 @@ def lsp(
     )  # fmt: skip
     _start_logging(settings.log_level, settings.log_file)
     if tcp:
-        server_app.parse_loopback(tcp)
+        transport.parse_loopback(tcp)
         if stdio:
             raise BadRequest("--stdio and --tcp exclude each other.", "Leave one of them out.")
-        server_app.serve_tcp(server_app.build(settings, complaints), tcp)
+        transport.serve_tcp(server_app.build(settings, complaints), tcp)
     streams: tuple[BinaryIO, BinaryIO] = typer_context.obj or (sys.stdin.buffer, sys.stdout.buffer)
-    server_app.serve_stdio(server_app.build(settings, complaints), streams)
+    transport.serve_stdio(server_app.build(settings, complaints), streams)
 
 
 @app.command("eval")
@@ -208,55 +205,6 @@ def evaluate(
         problems_command.judge(settings, also or [], problems, samples, problem_count, execute, json)
         return
     evaluate_command.evaluate(settings, also or [], files or [], file_count, per_file, seed, json, chart, layout)
-
-
-@bench_app.command("decode")
-def bench_decode(
-    models: Annotated[
-        list[str] | None, typer.Option("--model", help="bundled, or a published shape (CodeGen-350M); repeatable.")
-    ] = None,
-    dtypes: Annotated[
-        list[str] | None, typer.Option("--dtype", help="float32, float16, bfloat16 or int8; repeatable.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    llama_cpp: LlamaCpp = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Passes of each kind; the median counts.")] = 15,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Measure tokens a second and the share of the memory's bandwidth, for each forward and width of a pass."""
-    go_offline()
-    from lacuna_server.commands import bench as bench_command
-    from lacuna_server.lab.bench.shapes import SHAPES
-
-    names = models or ["bundled"]
-    if llama_cpp and "bundled" not in names:
-        raise BadRequest("--llama-cpp stands beside the bundled model.", "Add --model bundled.")
-    if unknown := [name for name in names if name not in ("bundled", *SHAPES)]:
-        raise BadRequest(f"There is no shape called {unknown[0]}.", f"Known: bundled, {', '.join(SHAPES)}.")
-    bench_command.decode(names, dtypes or ["float32"], device, repeats, json, llama_cpp or [])
-
-
-@bench_app.command("typing")
-def bench_typing(
-    model: Model = None,
-    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3,
-    runs: Annotated[int, typer.Option(min=1, help="Places in each where some lines are typed.")] = 2,
-    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200,
-    seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0,
-    llama_cpp: LlamaCpp = None,
-    chart: Annotated[Path | None, typer.Option(help="Also draw the times into this PNG file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    device: Device = None,
-    dtype: Dtype = None,
-    max_tokens: MaxTokens = None,
-) -> None:
-    """Measure what a key costs somebody who types, with each acceleration off once, and beside other engines."""
-    go_offline()
-    from lacuna_server.commands import bench as bench_command
-
-    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
-    plan = bench_command.TypingPlan(files, runs, keys, seed)
-    bench_command.typing(settings, plan, llama_cpp or [], json, chart)
 
 
 @app.command()

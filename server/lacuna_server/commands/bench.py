@@ -91,6 +91,37 @@ def typing(settings: Settings, plan: TypingPlan, llama_cpp: Sequence[Path], as_j
         typing_chart.draw(rows, chart)
 
 
+def answers(settings: Settings, files: int, per_file: int, seed: int, llama_cpp: Sequence[Path], as_json: bool) -> None:
+    """Tokens a second of whole answers, for each forward, with drafts and without."""
+    from lacuna_server.lab.bench import answers as bench
+    from lacuna_server.lab.evaluation.files import held_out
+
+    asked = bench.requests(held_out(files, seed), per_file, settings.max_tokens, seed)
+    rows = bench.measure(bench.contestants(settings.model_options(), llama_cpp), asked)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))  # noqa: T201
+    else:
+        print("\n".join(bench.table(rows)))  # noqa: T201
+
+
+def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> None:
+    """The event loop's delay, the time to a cancel's effect, and the growth of memory."""
+    from lacuna_server.lab.bench import steadiness as bench
+
+    sessions = _sessions(TypingPlan(files=5, runs=4, keys=400, seed=seed))
+    figures = bench.measure(settings.model_options(), _environment(settings), sessions, requests)
+    if as_json:
+        print(json.dumps(asdict(figures), indent=1))  # noqa: T201
+    else:
+        print("\n".join(bench.table(figures)))  # noqa: T201
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The settings for a server of its own."""
+    chosen = {"LACUNA_MODEL": settings.model, "LACUNA_DEVICE": settings.device, "LACUNA_DTYPE": settings.dtype}
+    return {**os.environ, **chosen, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
+
+
 def _sessions(plan: TypingPlan) -> list[Session]:
     from dataclasses import replace
 
@@ -105,8 +136,7 @@ def _sessions(plan: TypingPlan) -> list[Session]:
 def _contestants(settings: Settings, llama_cpp: Sequence[Path]) -> dict[str, Callable[[Session], Run]]:
     from lacuna_server.lab.bench import editor, peers
 
-    chosen = {"LACUNA_MODEL": settings.model, "LACUNA_DEVICE": settings.device, "LACUNA_DTYPE": settings.dtype}
-    environment = {**os.environ, **chosen, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
+    environment = _environment(settings)
 
     def server(changed: dict[str, str]) -> Callable[[Session], Run]:
         return lambda session: asyncio.run(editor.drive(session, {**environment, **changed}))

@@ -1,0 +1,100 @@
+"""`lacuna bench`: the commands that measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lacuna_inference.errors import BadRequest
+from lacuna_inference.models.sources import go_offline
+from lacuna_server import settings as settings_module
+from lacuna_server.cli_options import Device, Dtype, LlamaCpp, MaxTokens, Model
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models are here.")
+
+
+@bench_app.command("decode")
+def bench_decode(
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="bundled, or a published shape (CodeGen-350M); repeatable.")
+    ] = None,
+    dtypes: Annotated[
+        list[str] | None, typer.Option("--dtype", help="float32, float16, bfloat16 or int8; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    llama_cpp: LlamaCpp = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Passes of each kind; the median counts.")] = 15,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure tokens a second and the share of the memory's bandwidth, for each forward and width of a pass."""
+    go_offline()
+    from lacuna_server.commands import bench as bench_command
+    from lacuna_server.lab.bench.shapes import SHAPES
+
+    names = models or ["bundled"]
+    if llama_cpp and "bundled" not in names:
+        raise BadRequest("--llama-cpp stands beside the bundled model.", "Add --model bundled.")
+    if unknown := [name for name in names if name not in ("bundled", *SHAPES)]:
+        raise BadRequest(f"There is no shape called {unknown[0]}.", f"Known: bundled, {', '.join(SHAPES)}.")
+    bench_command.decode(names, dtypes or ["float32"], device, repeats, json, llama_cpp or [])
+
+
+@bench_app.command("typing")
+def bench_typing(
+    model: Model = None,
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Places in each where some lines are typed.")] = 2,
+    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200,
+    seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0,
+    llama_cpp: LlamaCpp = None,
+    chart: Annotated[Path | None, typer.Option(help="Also draw the times into this PNG file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Measure what a key costs somebody who types, with each acceleration off once, and beside other engines."""
+    go_offline()
+    from lacuna_server.commands import bench as bench_command
+
+    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
+    plan = bench_command.TypingPlan(files, runs, keys, seed)
+    bench_command.typing(settings, plan, llama_cpp or [], json, chart)
+
+
+@bench_app.command("answers")
+def bench_answers(
+    model: Model = None,
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are asked about.")] = 20,
+    per_file: Annotated[int, typer.Option(min=1, help="Requests of each kind in a file.")] = 6,
+    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
+    llama_cpp: LlamaCpp = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Measure tokens a second of whole answers, with drafts and without, in the same loop around each forward."""
+    go_offline()
+    from lacuna_server.commands import bench as bench_command
+
+    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
+    bench_command.answers(settings, files, per_file, seed, llama_cpp or [], json)
+
+
+@bench_app.command("steadiness")
+def bench_steadiness(
+    model: Model = None,
+    requests: Annotated[int, typer.Option(min=1, help="Requests over which memory is watched.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Measure how soon an edit is handled during decoding, how soon a cancel works, and how memory grows."""
+    go_offline()
+    from lacuna_server.commands import bench as bench_command
+
+    bench_command.steadiness(settings_module.load(model=model, device=device, dtype=dtype), requests, seed, json)

@@ -1,0 +1,42 @@
+"""The language server with a clock: run as a program, it tells how long after its sending each edit was applied."""
+
+from __future__ import annotations
+
+import time
+from typing import NoReturn
+
+from lsprotocol import types
+
+from lacuna_server.lsp import app, transport
+from lacuna_server.lsp.documents import Documents
+from lacuna_server.settings import load
+from lacuna_server.stdio import guard
+
+DELAYS = "lacuna/bench/delays"
+"""The request that is answered with the seconds of each edit so far."""
+
+
+def stamp() -> str:
+    """A text to insert that tells when; the clock is the same for all processes of a machine."""
+    return f"#{time.monotonic():.6f}\n"
+
+
+def main() -> NoReturn:
+    """Serves over stdio."""
+    streams = guard()
+    delays: list[float] = []
+
+    class Stamped(Documents):
+        def change(self, params: types.DidChangeTextDocumentParams) -> bool:
+            applied = super().change(params)
+            delays.append(time.monotonic() - float(params.content_changes[0].text[1:]))
+            return applied
+
+    server = app.build(load())
+    server.session.documents = Stamped()
+    server.feature(DELAYS)(lambda *_: delays)
+    transport.serve_stdio(server, streams)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Runs a server over stdio or one loopback connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import BinaryIO, NoReturn
+
+from pygls.io_ import StdoutWriter, run_async
+
+from lacuna_inference.errors import BadRequest, LacunaError
+from lacuna_server.lsp.language_server import LacunaServer
+
+logger = logging.getLogger(__name__)
+_CHUNK = 2**16
+_LONGEST_HEADER = 2**20
+
+
+def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> NoReturn:
+    """Serves until exit or the end of the input, and ends the process."""
+    reader, writer = streams
+    server.protocol.set_writer(StdoutWriter(writer))
+    with suppress(KeyboardInterrupt, SystemExit, BrokenPipeError):
+        asyncio.run(_serve_stream(server, reader))
+    server.session.lifecycle.leave()
+
+
+def serve_tcp(server: LacunaServer, address: str) -> NoReturn:
+    """Serves one client that connects to `address` (HOST:PORT), and ends the process; a second one is turned away.
+
+    Raises BadRequest for an address that is not on loopback, LacunaError for one that cannot be bound.
+    """
+    host, port = parse_loopback(address)
+    try:
+        asyncio.run(_serve_one(server, host, port))
+    except OSError as error:
+        raise LacunaError(f"{address} cannot be used: {error.strerror or error}.", "Choose another port.") from error
+    except SystemExit:
+        pass
+    server.session.lifecycle.leave()
+
+
+def parse_loopback(address: str) -> tuple[str, int]:
+    """Host and port. Raises BadRequest unless the host is on loopback and the port a number."""
+    host, separator, port = address.rpartition(":")
+    host = {"localhost": "127.0.0.1", "": "127.0.0.1"}.get(host, host).strip("[]")
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise BadRequest(f"{address!r} is no address.", "Write HOST:PORT, for example 127.0.0.1:2087.")
+    if not loopback:
+        raise BadRequest(f"{host} is not on loopback.", "The protocol has no password; use 127.0.0.1 or [::1].")
+    return host, int(port)
+
+
+async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
+    done = asyncio.Event()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.readline()
+        if server.protocol.writer is not None or not first.lower().startswith(b"content-"):
+            writer.close()  # a second client, or a web page that tries its luck with HTTP
+            return
+        server.protocol.set_writer(writer)
+        try:
+            await _serve(server, _Reader(first, reader))
+        except (SystemExit, ConnectionError):
+            pass
+        finally:
+            writer.close()
+            done.set()
+
+    listener = await asyncio.start_server(connected, host, port)
+    async with listener:
+        where = listener.sockets[0].getsockname()
+        logger.info("Listening on %s:%s.", where[0], where[1])
+        await done.wait()
+
+
+async def _serve_stream(server: LacunaServer, source: BinaryIO) -> None:
+    """Serves what `source` brings. A thread reads it in chunks: the library's reader changes threads for every line,
+    and while a model decodes, each change may wait for a turn on the processor.
+    """
+    stream = asyncio.StreamReader(_LONGEST_HEADER)
+    loop = asyncio.get_running_loop()
+
+    def pump() -> None:
+        with suppress(OSError, ValueError, RuntimeError):  # the stream or the loop was closed
+            while chunk := source.read1(_CHUNK):  # type: ignore[attr-defined]
+                loop.call_soon_threadsafe(stream.feed_data, chunk)
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(stream.feed_eof)
+
+    threading.Thread(target=pump, name="lacuna-stdin", daemon=True).start()
+    await _serve(server, _Reader(b"", stream))
+
+
+async def _serve(server: LacunaServer, reader: _Reader) -> None:
+    """Handles messages until the stream ends, also when it ends inside one."""
+    try:
+        await run_async(threading.Event(), reader, server.protocol, logger, server.report_server_error)
+    except asyncio.IncompleteReadError:
+        logger.warning("The client went away in the middle of a message.")
+    except ValueError:
+        logger.error("The client sent something that is no message; the server ends.")
+
+
+class _Reader:
+    """A stream whose first line may have been read already."""
+
+    def __init__(self, first: bytes, reader: asyncio.StreamReader) -> None:
+        self._first = first
+        self._reader = reader
+
+    async def readline(self) -> bytes:
+        first, self._first = self._first, b""
+        return first or await self._reader.readline()
+
+    async def readexactly(self, n: int) -> bytes:
+        return await self._reader.readexactly(n)
