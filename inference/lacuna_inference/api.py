@@ -137,7 +137,7 @@ class Counters:
     first_token_s: float = 0.0
     total_s: float = 0.0
     forward: str = ""
-    """What ran the model: `own` or `transformers`."""
+    """What ran the model: `own`, perhaps with how its steps were recorded, or `transformers`."""
     layout: str = ""
     """`anchored` or `canonical`: how the prompt was laid out."""
 
@@ -168,6 +168,9 @@ class ModelOptions:
     """`int8` for weights of eight bits, with the own forward on a CPU; or `none`."""
     forward: str = "auto"
     """`own`, `transformers`, or `auto`: the own one wherever it can run the model."""
+    acceleration: str = "auto"
+    """How the own forward's short steps are recorded: `graphs` (CUDA graphs), `compile` (torch.compile), `none`, or
+    `auto`: graphs on a CUDA device."""
     layout: str = "auto"
     """`anchored`, `canonical` (see `prompt.families.Layout`), or `auto`: anchored while somebody types, and in every
     pause as the model was trained."""

@@ -24,6 +24,7 @@ Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"
 Quantization = Literal["none", "int8"]
 LayoutKind = Literal["auto", "anchored", "canonical"]
 ForwardKind = Literal["auto", "own", "transformers"]
+Acceleration = Literal["auto", "graphs", "compile", "none"]
 Level = Literal["debug", "info", "warning", "error"]
 FILE = Path("lacuna.toml")
 PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level"})
@@ -67,6 +68,13 @@ class Settings(BaseSettings):
     forward: Annotated[
         ForwardKind,
         Field(description="what runs the model: `auto`, `own` or `transformers` (slower, knows all models)"),
+    ] = "auto"
+    acceleration: Annotated[
+        Acceleration,
+        Field(
+            description="how the own forward's short steps are recorded: `graphs` (CUDA graphs), `compile` "
+            "(torch.compile: needs a compiler, and minutes at every start), `none`, `auto`: graphs on a CUDA device"
+        ),
     ] = "auto"
     prompt_layout: Annotated[
         LayoutKind,
@@ -138,6 +146,7 @@ class Settings(BaseSettings):
             context=self.context,
             quantization=self.quantization,
             forward=self.forward,
+            acceleration=self.acceleration,
             layout=self.prompt_layout,
             draft_tokens=self.draft_tokens,
             idle_unload_s=self.idle_unload_s,

@@ -11,9 +11,10 @@ from helpers import save_tiny_model, tiny_model
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.models import linear, loader, own, single, sources
+from lacuna_inference.models import linear, loader, own, single, sources, static
 from lacuna_inference.models.network import OwnForward
 from lacuna_inference.models.scoring import logprobs
+from lacuna_inference.models.static import StaticForward
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
@@ -52,8 +53,8 @@ def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
         return model(torch.tensor([ids]), position_ids=torch.arange(len(ids))[None]).logits[0]
 
 
-def check_every_kind_of_step(model: Any, forward: OwnForward) -> None:
-    slot = forward.slot()
+def check_every_kind_of_step(model: Any, forward: OwnForward | StaticForward) -> None:
+    slot: Any = forward.slot()
     held: list[int] = []
 
     def check(ids: list[int], rows: int = 1) -> None:
@@ -88,8 +89,51 @@ def test_one_token_in_place_gives_the_same_logits(name: str, tmp_path: Path, mon
     monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
     model, forward = same(name, tmp_path)
     plain_llama = VARIANTS[name][0] in ("llama", "mistral") and name != "llama with biases"
-    assert (single.obstacle(forward._network) is None) == plain_llama == (forward._single is not None)
+    assert (single.obstacle(forward.network) is None) == plain_llama == (forward._single is not None)
     check_every_kind_of_step(model, forward)
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+@pytest.mark.parametrize("widest_draft", [0, 3])
+def test_steps_of_fixed_shapes_give_the_same_logits(name: str, widest_draft: int, tmp_path: Path) -> None:
+    """Eagerly, as no CUDA graph can be recorded here: the same step, run instead of replayed."""
+    model, forward = same(name, tmp_path)
+    check_every_kind_of_step(model, StaticForward(forward.network, widest_draft, lambda run: run))
+
+
+def test_recorded_steps_serve_several_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(static, "SHORTEST_KEYS", 16)
+    model, plain = same("llama", tmp_path)
+    forward = StaticForward(plain.network, 3, lambda run: run)
+    texts = {forward.slot(): IDS[:5], forward.slot(): IDS[5:], forward.slot(): IDS[::-1]}
+    for slot, ids in texts.items():
+        forward.step(ids, slot)
+    for _ in range(2):
+        for slot, ids in texts.items():
+            logits = forward.step([9, 8], slot, 2)
+            assert (logits - full_logits(model, [*ids, 9, 8])[-2:]).abs().max() <= 1e-5
+            assert slot.rollback(len(ids)) == len(ids)
+
+
+def test_a_compiled_step_gives_the_same_logits(tmp_path: Path) -> None:
+    """Traced as torch.compile traces it; what its compiler makes of it is not looked at here."""
+    model, forward = same("llama", tmp_path)
+
+    def traced(run: static.Run) -> static.Run:
+        made: static.Run = torch.compile(run, backend="eager", dynamic=False, fullgraph=True)
+        return made
+
+    check_every_kind_of_step(model, StaticForward(forward.network, 0, traced))
+
+
+def test_what_cannot_be_recorded_is_logged_and_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, forward = same("llama", tmp_path)
+    assert own.accelerate(forward, "auto") == (forward, "own")
+    assert own.accelerate(forward, "none") == (forward, "own")
+    assert not caplog.records
+    if not torch.cuda.is_available():
+        assert own.accelerate(forward, "graphs") == (forward, "own")
+        assert "unrecorded" in caplog.text
 
 
 def test_logits_that_were_given_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

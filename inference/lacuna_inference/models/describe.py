@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.models import loader, memory, sources
+from lacuna_inference.models import loader, memory, own, sources
 from lacuna_inference.models.sources import ModelFolder
 from lacuna_inference.prompt.tokens import TokenText
 
@@ -15,7 +15,7 @@ from lacuna_inference.prompt.tokens import TokenText
 class Description:
     """Sizes in bytes and tokens. `fits` compares the weights with the device's free memory.
 
-    `forward` is what will run it, `own` or `transformers`; `not_own` says why not the own forward.
+    `forward` is what will run it, in words; `not_own` says why not the own forward.
     """
 
     name: str
@@ -59,7 +59,7 @@ def describe(options: ModelOptions) -> Description:
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
-        forward=forward,
+        forward=own.called(options.acceleration, device) if forward == "own" else forward,
         not_own=not_own,
     )
 

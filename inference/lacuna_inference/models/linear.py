@@ -43,7 +43,7 @@ class Linear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._weight: Tensor | None = weight
         self._bias = bias
-        self.inputs, self.bytes = weight.shape[1], weight.nbytes
+        (self.outputs, self.inputs), self.bytes = weight.shape, weight.nbytes
         self.dtype, self.device = weight.dtype, weight.device
         self.few = self.many = plain(weight, bias)
         self.column_weight: Tensor | None = None
@@ -112,6 +112,9 @@ def int8(weight: Tensor, bias: Tensor | None) -> Product:
     return product
 
 
+UNTUNED = Tuning(plain, plain, _DRAFTS[0])
+
+
 def quantise(layers: Sequence[Linear]) -> Tuning:
     """Gives all `layers` weights of eight bits."""
     for layer in layers:
@@ -128,7 +131,7 @@ def tune(layers: Sequence[Linear]) -> Tuning:
     and 24.
     """
     if layers[0].device.type != "cpu":
-        return Tuning(plain, plain, _DRAFTS[0])
+        return UNTUNED
     tuning = _chosen(layers)
     for layer in layers:
         layer.use(tuning.few, tuning.many)

@@ -33,7 +33,7 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A decoder, the forward under it, and what is to be said of it. `kind` is `own` or `transformers`."""
+    """A decoder, the forward under it, and what is to be said of it. `kind` says what runs it, for people to read."""
 
     decoder: Decoder
     name: str
@@ -70,7 +70,7 @@ def load(options: ModelOptions, progress: Progress) -> LoadedModel:
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
-    """`own` or `transformers`, and why not the own one. Raises BadRequest when the wanted one cannot run the model."""
+    """`own` or `transformers`, and why not the own one. Raises BadRequest when the wanted one cannot run it."""
     reason = own.obstacle(folder, context)
     if reason is None and (options.device_map or options.max_memory):
         reason = "it is spread over several devices"
@@ -92,7 +92,9 @@ def _forward(
             f"int8 weights are for the own forward on a CPU, and {because}.", "Choose --quantization none."
         )
     if kind == "own":
-        return own.read(folder, dtype, device, context, quantised), kind
+        tuned = options.acceleration != "compile"
+        made = own.read(folder, dtype, device, context, quantised, tuned)
+        return own.accelerate(made, options.acceleration)
     logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
     from lacuna_inference.models.library import LibraryForward
 

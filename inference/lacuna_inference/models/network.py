@@ -89,34 +89,29 @@ class OwnForward:
 
     def __init__(self, network: Network, widest_draft: int = 0, single: Single | None = None) -> None:
         """`single` reads one token, where there is a faster way for it."""
-        self._network = network
+        self.network = network
         self.widest_draft = widest_draft
         self._single = single
         self._device = network.head.device
 
     def slot(self) -> Slot:
         """An empty KV store for one sequence."""
-        return Slot(self._network)
+        return Slot(self.network)
 
     @torch.inference_mode()
     def step(self, ids: Sequence[int], slot: Slot, rows: int = 1) -> Tensor:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
         if len(ids) == 1 and self._single is not None:
             return self._single(ids[0], slot)
-        network = self._network
+        network = self.network
         start, end = slot.held, slot.held + len(ids)
         positions = torch.arange(start, end, device=self._device)
         x = network.embed(torch.tensor(ids, device=self._device), positions)
         rotation = None if network.rotation is None else network.rotation[start:end]
         mask = _mask(len(ids), start, self._device)
-        for block, keys_values in zip(network.blocks, slot.keys_values, strict=True):
-            normed = block.norm(x)
-            attended = self._attend(block.attention, normed, keys_values, start, rotation, mask)
-            if block.feed_forward_norm is None:
-                x = x + attended + block.feed_forward(normed)
-            else:
-                x = x + attended
-                x = x + block.feed_forward(block.feed_forward_norm(x))
+        x = through(
+            network, x, lambda layer, at, y: self._attend(layer, y, slot.keys_values[at], start, rotation, mask)
+        )
         slot.held = end
         return network.head(network.norm(x[-rows:]))
 
@@ -130,10 +125,10 @@ class OwnForward:
         mask: Tensor | None,
     ) -> Tensor:
         """x: [tokens, width]; keys_values: [2 * key heads, context, head size], into which this call writes."""
-        heads, count = self._network.heads, len(x)
+        heads, count = self.network.heads, len(x)
         qkv = attention.qkv(x).contiguous().view(count, heads.queries + 2 * heads.keys, heads.size)
         if rotation is not None:
-            _rotate(qkv[:, : heads.queries + heads.keys, : heads.rotary], rotation)
+            rotate(qkv[:, : heads.queries + heads.keys, : heads.rotary], rotation)
         keys_values[:, start : start + count] = qkv[:, heads.queries :].transpose(0, 1)
         seen = keys_values[:, : start + count]
         attended = F.scaled_dot_product_attention(
@@ -145,6 +140,19 @@ class OwnForward:
             enable_gqa=heads.queries != heads.keys,
         )
         return attention.out(attended[0].transpose(0, 1).reshape(count, -1))
+
+
+def through(network: Network, x: Tensor, attend: Callable[[Attention, int, Tensor], Tensor]) -> Tensor:
+    """x [tokens, width] through all blocks; `attend` gets a block's attention, its number and its input."""
+    for number, block in enumerate(network.blocks):
+        normed = block.norm(x)
+        attended = attend(block.attention, number, normed)
+        if block.feed_forward_norm is None:
+            x = x + attended + block.feed_forward(normed)
+        else:
+            x = x + attended
+            x = x + block.feed_forward(block.feed_forward_norm(x))
+    return x
 
 
 def rotation_table(context: int, rotary: int, base: float, scale: float = 1.0) -> Tensor:
@@ -164,7 +172,7 @@ def _mask(count: int, start: int, device: torch.device) -> Tensor | None:
     return torch.ones((count, start + count), dtype=torch.bool, device=device).tril_(start)
 
 
-def _rotate(x: Tensor, rotation: Tensor) -> None:
+def rotate(x: Tensor, rotation: Tensor) -> None:
     """Rotates neighbouring pairs of x [tokens, heads, rotary] in place, in fp32."""
     pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
     if x.dtype is torch.float32:

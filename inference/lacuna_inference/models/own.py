@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import ModuleType
@@ -10,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lacuna_inference.models import codegen, llama, memory, single, starcoder2, xglm
-from lacuna_inference.models.linear import quantise, tune
+from lacuna_inference.decode.store import Forward
+from lacuna_inference.models import codegen, llama, memory, single, starcoder2, static, xglm
+from lacuna_inference.models.linear import UNTUNED, quantise, tune
 from lacuna_inference.models.network import OwnForward
 from lacuna_inference.models.sources import ModelFolder
 from lacuna_inference.models.weights import TensorFiles, Weights
 
+logger = logging.getLogger(__name__)
 _ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
 
 
@@ -34,9 +37,14 @@ def obstacle(folder: ModelFolder, context: int) -> str | None:
 
 
 def read(
-    folder: ModelFolder, dtype: torch.dtype, device: torch.device, context: int, quantised: bool = False
+    folder: ModelFolder,
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+    quantised: bool = False,
+    tuned: bool = True,
 ) -> OwnForward:
-    """The forward of a model without `obstacle`; `quantised` to int8, which only a CPU can do.
+    """The forward of a model without `obstacle`; `quantised` to int8, which only a CPU can do. See also `build`.
 
     Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
     """
@@ -44,7 +52,7 @@ def read(
         tensors = TensorFiles(folder.weight_files, stack)
         count = tensors.parameters()
         memory.require_room(memory.Size(count, count * dtype.itemsize), device)
-        return build(folder.config, tensors, dtype, device, context, quantised)
+        return build(folder.config, tensors, dtype, device, context, quantised, tuned)
 
 
 def build(
@@ -54,15 +62,49 @@ def build(
     device: torch.device,
     context: int,
     quantised: bool = False,
+    tuned: bool = True,
 ) -> OwnForward:
-    """The forward of the model that `config` describes, made of `tensors`, its products tuned to this machine."""
+    """The forward of the model that `config` describes, made of `tensors`, its products tuned to this machine.
+
+    Untuned it has only what a compiler understands.
+    """
     architecture = _architecture(config)
     assert architecture is not None
     weights = Weights(tensors, dtype, device)
     network = architecture.build(config, weights, context)
-    tuning = quantise(weights.linears) if quantised else tune(weights.linears)
+    tuning = quantise(weights.linears) if quantised else tune(weights.linears) if tuned else UNTUNED
     one = None if single.obstacle(network) else single.SingleStep(network)
     return OwnForward(network, tuning.widest_draft, one)
+
+
+def accelerate(forward: OwnForward, wanted: str) -> tuple[Forward, str]:
+    """The forward with its short steps recorded as `wanted` (see `ModelOptions.acceleration`), and what to call it.
+
+    Where that cannot be done, the reason is logged and the forward stays as it is.
+    """
+    device = forward.network.head.device
+    name = called(wanted, device)
+    try:
+        if (capture := _captures(wanted, device)) is not None:
+            return static.StaticForward(forward.network, forward.widest_draft, capture), name
+    except Exception as error:  # compilers and drivers fail in many ways, and the forward works without them
+        logger.warning("The forward runs unrecorded: %s", str(error).strip().split("\n")[0])
+    return forward, "own"
+
+
+def called(wanted: str, device: torch.device) -> str:
+    """What the own forward is called when its steps can be recorded as `wanted`."""
+    capture = _captures(wanted, device)
+    if capture is None:
+        return "own"
+    return "own, CUDA graphs" if capture is static.cuda_graph else "own, compiled"
+
+
+def _captures(wanted: str, device: torch.device) -> static.Capture | None:
+    on_cuda = device.type == "cuda"
+    if wanted == "compile":
+        return static.compiled_graph if on_cuda else static.compiled
+    return static.cuda_graph if wanted == "graphs" or (wanted == "auto" and on_cuda) else None
 
 
 def _narrow_window(config: dict[str, Any], context: int) -> str | None:

@@ -32,19 +32,25 @@ def groups(
     """
     for name in names:
         if name == BUNDLED:
-            subjects = [_bundled(kind, dtype, device) for kind in FORWARDS if kind == "own" or dtype != INT8]
+            kinds = [kind for kind in FORWARDS if kind == "own" or dtype != INT8]
+            subjects = [_bundled(kind, way, dtype, device) for kind in kinds for way in _ways(kind, device)]
             yield [*subjects, *(_llama(file) for file in llama_files)]
         elif subjects := _random(name, dtype, device):
             yield subjects
 
 
-def _bundled(kind: str, dtype: str, device: torch.device) -> Subject:
-    options = ModelOptions(BUNDLED, device=str(device), forward=kind)
+def _ways(kind: str, device: torch.device) -> tuple[str, ...]:
+    """On a GPU the own forward is measured as it is, too."""
+    return ("auto", "none") if kind == "own" and device.type == "cuda" else ("auto",)
+
+
+def _bundled(kind: str, acceleration: str, dtype: str, device: torch.device) -> Subject:
+    options = ModelOptions(BUNDLED, device=str(device), forward=kind, acceleration=acceleration)
     options = replace(options, quantization=INT8) if dtype == INT8 else replace(options, dtype=dtype)
     loaded = loader.load(options, lambda *_: None)
     assert loaded.forward is not None
     size = memory.size_of(loader.read_config(sources.find(BUNDLED), options), _stored(dtype))
-    return Subject(BUNDLED, kind, loaded.dtype, loaded.forward, size.weight_bytes, random_weights=False)
+    return Subject(BUNDLED, loaded.kind, loaded.dtype, loaded.forward, size.weight_bytes, random_weights=False)
 
 
 def _llama(file: Path) -> Subject:
@@ -67,7 +73,10 @@ def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
         return Subject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
 
     own_forward = own.build(described.config.to_dict(), tensors, computed, device, _CONTEXT, dtype == INT8)
-    subjects = [subject("own", own_forward)]
+    subjects = []
+    for way in _ways("own", device):
+        forward, kind = own.accelerate(own_forward, way)
+        subjects.append(subject(kind, forward))
     if dtype != INT8 and (free is None or 2 * needed <= free):
         subjects.append(subject("transformers", LibraryForward(random_model(SHAPES[name], computed, device))))
     return subjects
