@@ -231,7 +231,7 @@ def test_cancel_is_seen_between_tokens() -> None:
 
 def drafted(before: str, after: str = "", written: str = "", widest: int = 8) -> str:
     text = family_text("starcoder")
-    drafts = Drafts(History((before, after), "", text), widest)
+    drafts = Drafts(lambda: History((before, after), "", text), widest)
     return text.decode(drafts.after(text.encode(written)))
 
 
@@ -258,8 +258,17 @@ def test_an_answer_that_was_given_before_is_the_latest_place() -> None:
     text = family_text("starcoder")
     history = History(("ab1 \nab", ""), "", text)
     longer = history.followed_by(text.encode("ab9"))
-    assert text.decode(Drafts(longer, 8).after([])) == "9"
-    assert text.decode(Drafts(history, 8).after([])) == "1 "  # the file itself is what it was
+    assert text.decode(Drafts(lambda: longer, 8).after([])) == "9"
+    assert text.decode(Drafts(lambda: history, 8).after([])) == "1 "  # the file itself is what it was
+
+
+def test_other_files_say_how_it_goes_on_where_the_own_one_does_not() -> None:
+    text = family_text("starcoder")
+    history = History(("abX\nab", ""), "", text)
+    longer = history.preceded_by([text.encode_file("q = abc\n"), text.encode_file("ab1 zab2")])
+    assert text.decode(Drafts(lambda: longer, 8).after([])) == "X\n"
+    assert text.decode(Drafts(lambda: longer, 8).after(text.encode("1 z"))) == "ab2"
+    assert text.decode(Drafts(lambda: longer, 8).after(text.encode("2"))) == ""  # nothing follows, not another file
 
 
 TEXT = st.text("ab \n", max_size=40)

@@ -111,3 +111,14 @@ def test_whole_changes_and_documents_that_are_not_open() -> None:
 def test_file_names_are_decoded() -> None:
     assert file_name("file:///a%20b/x.py") == "/a b/x.py"
     assert file_name("untitled:Untitled-1") is None
+
+
+def test_a_snapshot_shows_other_documents_of_its_language_the_last_edited_last() -> None:
+    documents = Documents()
+    for name, language in (("a", "python"), ("b", "python"), ("c", "toml"), ("d", "python")):
+        documents.open(types.TextDocumentItem(f"file:///{name}", language, 0, name))
+    whole = types.TextDocumentContentChangeWholeDocument("a, edited")
+    documents.change(types.DidChangeTextDocumentParams(types.VersionedTextDocumentIdentifier(1, "file:///a"), [whole]))
+    snapshot = documents.snapshot("file:///d", types.Position(0, 0))
+    assert snapshot is not None
+    assert snapshot.nearby == ("b", "a, edited")

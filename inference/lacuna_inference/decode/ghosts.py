@@ -61,4 +61,9 @@ def _plain(request: Request) -> bool:
 
 
 def _asks_alike(one: Request, other: Request) -> bool:
-    return replace(one, parts=(), deadline_s=None) == replace(other, parts=(), deadline_s=None)
+    return _question(one) == _question(other)
+
+
+def _question(request: Request) -> Request:
+    """What decides about the answer besides the text."""
+    return replace(request, parts=(), nearby=(), deadline_s=None)

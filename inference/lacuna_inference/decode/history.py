@@ -39,6 +39,13 @@ class History:
         longer._tokens = np.concatenate((self._tokens, np.array(tokens, np.int64), _HOLE))
         return longer
 
+    def preceded_by(self, texts: Sequence[Ids]) -> History:
+        """Another history, in which the tokens of other texts come before all others."""
+        longer = copy(self)
+        apart = [piece for text in texts for piece in (text, _HOLE)]
+        longer._tokens = np.concatenate((*apart, self._tokens))
+        return longer
+
     def context(self, written: Sequence[int], length: int) -> list[int]:
         """The last `length` tokens before what comes next; `written` are the hole's tokens so far."""
         return [*self.before[max(0, len(self.before) - length) :].tolist(), *written][-length:]

@@ -22,6 +22,9 @@ from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan
 from lacuna_inference.prompt.tokens import TokenText
 
+NEARBY_FILES = 4
+"""Other texts that drafts are taken from."""
+
 Choice = Callable[[Tensor, Hole], tuple[int, float]]
 
 
@@ -69,7 +72,8 @@ class Decoder:
         store = self.stores.of(request.key, ids, request.ahead)
         history = History(parts, plan.begun, self.text)
         choose = self._choice(history, sampling)
-        drafts = Drafts(history.followed_by(store.answer), self.widest_draft)
+        nearby = [self.text.encode_file(text) for text in request.nearby[-NEARBY_FILES:]]
+        drafts = Drafts(lambda: history.followed_by(store.answer).preceded_by(nearby), self.widest_draft)
         writer = _Writer(store, self.context, drafts, choose, cancel, clock, request.deadline_s)
         fills = []
         for number in range(plan.holes):

@@ -26,6 +26,8 @@ _REPLACEMENT = "\ufffd"
 _LINE_AND_ENDS = re.compile(r"[^\n]*\n+|[^\n]+")
 _LINES, _LONGEST_LINE = 20_000, 1000
 """Lines whose tokens are kept (some large files), and the characters of one."""
+_FILES, _LONGEST_FILE = 16, 50_000
+"""Files whose tokens are kept whole, and the characters of one."""
 
 
 class TokenText:
@@ -54,6 +56,7 @@ class TokenText:
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
         self._line = lru_cache(_LINES)(lambda line: np.array(self.encode_bare(line), np.int64))
+        self._file = lru_cache(_FILES)(lambda text: self.encode_lines(text[-_LONGEST_FILE:]))
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
 
@@ -140,6 +143,10 @@ class TokenText:
         """
         lines = _LINE_AND_ENDS.findall(text)
         return np.concatenate([self._line(line[-_LONGEST_LINE:]) for line in lines]) if lines else np.zeros(0, np.int64)
+
+    def encode_file(self, text: str) -> NDArray[np.int64]:
+        """As `encode_lines`, for a text that seldom changes. Of a very long one only the end counts."""
+        return self._file(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.

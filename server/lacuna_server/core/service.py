@@ -89,6 +89,7 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
         key=snapshot.key or None,
         deadline_s=None if invoked else policy.deadline_s,
         looks_ahead=policy.look_ahead,
+        nearby=tuple(map(_lf, snapshot.nearby)),
     )
 
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Text and cursor of one request. `offset` counts code points. Lines end at LF, CRLF or CR, as in LSP."""
+    """Text and cursor of one request. `offset` counts code points. Lines end at LF, CRLF or CR, as in LSP.
+
+    `nearby` are the texts of other open documents of the same language, the one that was edited last at the end.
+    """
 
     text: str
     offset: int
     path: str | None = None
     key: str = ""
+    nearby: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:

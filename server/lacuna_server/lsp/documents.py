@@ -77,6 +77,7 @@ class Documents:
             return False
         for change in params.content_changes:
             document = document.changed(change, params.text_document.version, self.encoding)
+        del self._open[document.uri]  # the one that was edited last stands last
         self._open[document.uri] = document
         return True
 
@@ -91,7 +92,9 @@ class Documents:
         document = self._open.get(uri)
         if document is None:
             return None
-        return Snapshot(document.text, document.offset_at(position, self.encoding), file_name(uri), uri)
+        alike = (other for other in self._open.values() if other.language == document.language and other.uri != uri)
+        nearby = tuple(other.text for other in alike)
+        return Snapshot(document.text, document.offset_at(position, self.encoding), file_name(uri), uri, nearby)
 
 
 def file_name(uri: str) -> str | None:

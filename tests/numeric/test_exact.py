@@ -1,0 +1,116 @@
+"""Reuse, drafts, ghosts, reading ahead and cancels against the plain loop, over random typing: the same texts."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from helpers import family_text, tiny_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lacuna_inference.api import CancelToken, Request, Stop
+from lacuna_inference.decode.answer import answer
+from lacuna_inference.decode.ghosts import Ghosts
+from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decode.store import Forward, Stores
+from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.models import own
+from lacuna_inference.models.static import StaticForward
+
+CONTEXT = 96
+STOPS = (Stop(6), Stop(12, single_line=True), Stop(9, max_lines=2))
+OTHER_FILE = "abab (ab) = ba\nbaab(a)\n"
+TEXT = st.text("ab(=\n ", max_size=12)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Some signs are deleted before the cursor, `typed` is inserted, or the first `along` signs of the suggestion."""
+
+    jump: int | None
+    deleted: int
+    typed: str
+    along: int
+    stop: Stop
+    looks_until_cancel: int | None
+    ahead: bool
+    settles: bool
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        jump=st.none() | st.integers(0, 40),
+        deleted=st.integers(0, 2),
+        typed=TEXT,
+        along=st.integers(0, 6),
+        stop=st.sampled_from(STOPS),
+        looks_until_cancel=st.none() | st.integers(0, 6),
+        ahead=st.booleans(),
+        settles=st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@dataclass
+class CancelsItself(CancelToken):
+    """Cancelled when it was looked at so many times."""
+
+    looks: int = 0
+    _event: Any = field(default=None, init=False)
+
+    @property
+    def cancelled(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+@cache
+def forward(family: str, recorded: bool) -> tuple[Any, Forward]:
+    text = family_text(family)
+    model = tiny_model("llama", text.size, tie_word_embeddings=False)
+    likely = [*text.ends, *text.encode("ab(=\n")]
+    known = text.vocabulary.bytes_of
+    broken = [token for token, spelt in known.items() if not spelt.isascii()]  # nobody can type half a character
+    with torch.no_grad():
+        model.lm_head.weight[broken] = 0
+        model.lm_head.weight[likely] *= 3  # answers that end, and that somebody may type
+    made = own.build(model.config.to_dict(), model.state_dict(), torch.float32, torch.device("cpu"), CONTEXT)
+    return text, StaticForward(made.network, 5, lambda run: run) if recorded else made
+
+
+def ask(decoder: Decoder, request: Request) -> str:
+    return answer(decoder, "tiny", request, CancelToken(), 0.0).candidates[0].text
+
+
+@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("family", ["lacuna", "starcoder", "codegen"])
+@given(text=TEXT, steps=STEPS, widest=st.integers(0, 6))
+def test_typing_gives_what_the_plain_loop_gives(
+    family: str, recorded: bool, text: str, steps: list[Step], widest: int
+) -> None:
+    tokens, made = forward(family, recorded)
+    fast = Decoder(Stores(made), tokens, CONTEXT, widest)
+    cursor, suggested = len(text), ""
+    for step in steps:
+        cursor = cursor if step.jump is None else step.jump % (len(text) + 1)
+        inserted = suggested[: step.along] if step.along and suggested else step.typed
+        before, after = text[: max(0, cursor - step.deleted)] + inserted, text[cursor:]
+        text, cursor = before + after, len(before)
+        request = Request((before, after), "x.py", step.stop, key="x", nearby=(OTHER_FILE,), settles=step.settles)
+        if step.looks_until_cancel is not None:
+            with suppress(RequestCancelled):
+                answer(fast, "tiny", request, CancelsItself(step.looks_until_cancel), 0.0)
+        suggested = ask(fast, request)
+        plain = replace(fast, stores=Stores(made), widest_draft=0, ghosts=Ghosts())
+        assert suggested == ask(plain, replace(request, nearby=(), settles=False))
+        if step.ahead:
+            ask(fast, replace(request, parts=(before + suggested, after), ahead=True, settles=False))
