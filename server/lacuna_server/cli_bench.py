@@ -49,6 +49,10 @@ def bench_typing(
     keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200,
     seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0,
     llama_cpp: LlamaCpp = None,
+    ctranslate2: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also measure CTranslate2, with this folder of the model; repeatable."),
+    ] = None,
     chart: Annotated[Path | None, typer.Option(help="Also draw the times into this PNG file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = None,
@@ -61,7 +65,7 @@ def bench_typing(
 
     settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
     plan = bench_command.TypingPlan(files, runs, keys, seed)
-    bench_command.typing(settings, plan, llama_cpp or [], json, chart)
+    bench_command.typing(settings, plan, bench_command.Others(llama_cpp or [], ctranslate2 or []), json, chart)
 
 
 @bench_app.command("answers")

@@ -39,6 +39,14 @@ class TypingPlan:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The same model for other engines: GGUF files for llama.cpp, folders for CTranslate2."""
+
+    llama_cpp: Sequence[Path] = ()
+    ctranslate2: Sequence[Path] = ()
+
+
 def decode(
     names: Sequence[str],
     dtypes: Sequence[str],
@@ -68,14 +76,14 @@ def decode(
         print("\n".join(bench.table(rows, bandwidth)))  # noqa: T201
 
 
-def typing(settings: Settings, plan: TypingPlan, llama_cpp: Sequence[Path], as_json: bool, chart: Path | None) -> None:
+def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, chart: Path | None) -> None:
     """Types into the real server, with each acceleration off once, and beside it asks the peers; one table."""
     from lacuna_server.lab.bench import typing as bench
     from lacuna_server.lab.bench import typing_chart
 
     if chart is not None:
         typing_chart.check(chart)
-    contestants = _contestants(settings, llama_cpp)
+    contestants = _contestants(settings, others)
     runs: dict[str, list[Run]] = {name: [] for name in contestants}
     for number, session in enumerate(_sessions(plan)):
         names = list(contestants)
@@ -133,7 +141,7 @@ def _sessions(plan: TypingPlan) -> list[Session]:
     return [replace(session, keys=session.keys[: plan.keys]) for session in typed]
 
 
-def _contestants(settings: Settings, llama_cpp: Sequence[Path]) -> dict[str, Callable[[Session], Run]]:
+def _contestants(settings: Settings, others: Others) -> dict[str, Callable[[Session], Run]]:
     from lacuna_server.lab.bench import editor, peers
 
     environment = _environment(settings)
@@ -143,8 +151,11 @@ def _contestants(settings: Settings, llama_cpp: Sequence[Path]) -> dict[str, Cal
 
     found = {"lacuna": server({}), **{f"lacuna, {name}": server(changed) for name, changed in WITHOUT.items()}}
     options = settings.model_options()
-    found["generate()"] = peers.by_generate(options, settings.max_tokens).drive
-    for file in llama_cpp:
+    for whole, name in ((True, "generate(max_length)"), (False, "generate() to the line's end")):
+        found[name] = peers.by_generate(options, settings.max_tokens, whole).drive
+    for folder in others.ctranslate2:
+        found[f"CTranslate2, {folder.name}"] = peers.by_ctranslate2(options, folder, settings.max_tokens).drive
+    for file in others.llama_cpp:
         for suffix_last, order in ((True, "llama.vim's order"), (False, "suffix first")):
             name = f"llama.cpp, {file.stem}, {order}"
             found[name] = peers.by_llama_cpp(options, file, settings.max_tokens, suffix_last).drive

@@ -1,10 +1,12 @@
-"""Contestants without a server: `generate()` for every key, and llama.cpp with the requests of its editor plug-ins.
+"""Contestants without a server: `generate()` for every key, llama.cpp with its plug-ins' requests, and CTranslate2.
 
 They get the same windows of the same text, one key after the other, and only what they compute is timed.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from lacuna_inference.api import ModelOptions
+from lacuna_inference.errors import BadRequest
 from lacuna_inference.models import loader
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import plan
@@ -53,8 +56,11 @@ class Peer:
         return _suffix_last(ids, self._text) if self._suffix_last else ids
 
 
-def by_generate(options: ModelOptions, max_tokens: int) -> Peer:
-    """The way many begin: transformers' `generate()` from nothing for each key."""
+def by_generate(options: ModelOptions, max_tokens: int, whole: bool) -> Peer:
+    """The way many begin: transformers' `generate()` from nothing for each key.
+
+    `whole` as it is mostly called, with nothing but a `max_length`; else it ends with the line.
+    """
     import torch
 
     from lacuna_inference.models.library import LibraryForward
@@ -62,18 +68,46 @@ def by_generate(options: ModelOptions, max_tokens: int) -> Peer:
     loaded = loader.load(replace(options, forward="transformers"), lambda *_: None)
     assert isinstance(loaded.forward, LibraryForward)
     text, model = loaded.decoder.text, loaded.forward.model
+    ends = [*text.ends] if whole else [*text.ends, *text.newlines]
 
     def write(ids: list[int]) -> list[int]:
-        prompt = torch.tensor([ids])
+        prompt = torch.tensor([ids], device=loaded.device)
         with torch.inference_mode():
             written = model.generate(  # type: ignore[operator]
                 prompt,
                 attention_mask=torch.ones_like(prompt),
                 do_sample=False,
-                max_new_tokens=max_tokens,
-                eos_token_id=[*text.ends, *text.newlines],
+                max_length=len(ids) + max_tokens,
+                eos_token_id=ends,
             )
         return list(map(int, written[0, len(ids) :]))
+
+    return Peer(text, loaded.decoder.context, max_tokens, write)
+
+
+def by_ctranslate2(options: ModelOptions, folder: Path, max_tokens: int) -> Peer:
+    """CTranslate2 with the same weights, converted; it reads every prompt from nothing.
+
+    Raises BadRequest when it cannot be had.
+    """
+    try:
+        import ctranslate2  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise BadRequest("CTranslate2 is not installed.", "pip install ctranslate2, or leave it out.") from error
+    if not (folder / "model.bin").is_file():
+        raise BadRequest(f"{folder} is no model of CTranslate2.", "Write one: ct2-transformers-converter.")
+    loaded = loader.load(options, lambda *_: None)
+    text = loaded.decoder.text
+    names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+    generator = ctranslate2.Generator(str(folder), compute_type=loaded.dtype, intra_threads=os.cpu_count() or 1)
+    ends = sorted({*text.ends, *text.newlines})
+
+    def write(ids: list[int]) -> list[int]:
+        prompt = [names[token] for token in ids]
+        found = generator.generate_batch(
+            [prompt], max_length=max_tokens, include_prompt_in_result=False, end_token=ends
+        )
+        return list(found[0].sequences_ids[0])
 
     return Peer(text, loaded.decoder.context, max_tokens, write)
 
