@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from lacuna_inference.decode.history import History
 from lacuna_inference.decode.sampling import Chooser
 from lacuna_inference.decode.store import MOST_ROWS, PrefixStore, Stores
 from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.prompt.families import Layout
 
 PROMPTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=8)
 
@@ -227,6 +229,15 @@ def test_cancel_is_seen_between_tokens() -> None:
     with pytest.raises(RequestCancelled):
         answer(scripted_decoder("x" * 50, on_step=on_step), "scripted", Request(("a\n", "b")), cancel, 0.0)
     assert len(steps) == 3
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_only_an_anchored_prompt_leaves_out_a_bracket_that_an_editor_put_there(layout: Layout) -> None:
+    decoder = replace(scripted_decoder("x", family="starcoder"), layout=layout)
+    for before, after in (("f", "\n"), ("f(", ")\n")):
+        answer(decoder, "s", Request((before, after), key="k"), CancelToken(), 0.0)
+    read = decoder.text.decode(decoder.stores.of("k", []).tokens)
+    assert (")" in read) == (layout is Layout.CANONICAL)
 
 
 def drafted(before: str, after: str = "", written: str = "", widest: int = 8) -> str:

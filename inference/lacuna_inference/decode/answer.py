@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from lacuna_inference.api import CancelToken, Completion, Completions, Counters, Fill, Request, Sampling
 from lacuna_inference.decode.loop import Clock, Decoder
+from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan, fills_together, plan
 
 
@@ -75,7 +76,7 @@ def _fills(
 def _planned(decoder: Decoder, request: Request) -> Plan:
     """The prompt of a request for one hole, or for several that the family fills together."""
     parts, place = request.parts, None
-    if len(parts) == 2:
+    if len(parts) == 2 and decoder.layout is Layout.ANCHORED:
         if request.settles:
             _settle(decoder, request)
         anchor = decoder.anchors.of(None if request.ahead else request.key, *parts)
