@@ -194,7 +194,7 @@ def test_bench_typing_asks_every_contestant(tmp_path: Path) -> None:
     done = lacuna("bench", "typing", "--files", "1", "--keys", "3", "--max-tokens", "4", "--chart", str(chart))
     assert done.returncode == 0, done.stderr.decode()
     table = done.stdout.decode()
-    for name in ("lacuna", "lacuna, without drafts", "lacuna, transformers' forward", "generate()"):
+    for name in ("lacuna", "lacuna, without drafts", "lacuna, transformers' forward", "generate(max_length)"):
         assert f"| {name} | 3 |" in table
     assert chart.exists()
 
@@ -205,6 +205,23 @@ def test_debug_shows_the_traceback() -> None:
 
 def test_models_list_names_the_bundled_one() -> None:
     assert b"bundled" in lacuna("models", "list").stdout
+
+
+def test_bench_answers_prints_a_table() -> None:
+    done = lacuna("bench", "answers", "--files", "1", "--per-file", "1", "--max-tokens", "4")
+    assert done.returncode == 0, done.stderr.decode()
+    table = done.stdout.decode()
+    assert {"own", "own, drafts", "transformers"} <= {
+        line.split("|")[1].strip() for line in table.splitlines() if "|" in line
+    }
+
+
+def test_bench_steadiness_watches_a_real_server() -> None:
+    done = lacuna("bench", "steadiness", "--requests", "1", "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    figures = json.loads(done.stdout)
+    assert figures["edits"] > 0
+    assert figures["passes_after_cancel"] <= 1
 
 
 def test_a_benchmark_s_answers_are_run_only_when_told_to(tmp_path: Path) -> None:

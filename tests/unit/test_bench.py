@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ScriptedForward
+from helpers import ScriptedForward, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lacuna_server.lab.bench import answers, steadiness
 from lacuna_server.lab.bench.bandwidth import seconds
 from lacuna_server.lab.bench.decode import HELD, Subject, measure, table
 from lacuna_server.lab.bench.typing import Answer, Run, rows
@@ -95,3 +96,26 @@ def test_the_chart_of_times_is_a_png(tmp_path: Path) -> None:
 
     typing_chart.draw(rows({"first": [ran([0.01])], "other": [ran([0.5])]}), tmp_path / "times.png")
     assert (tmp_path / "times.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_answers_are_compared_in_the_same_loop() -> None:
+    asked = answers.requests([SOURCE], 2, max_tokens=20, seed=0)
+    assert len(asked) == 4
+    decoders = {
+        "plain": scripted_decoder("    return a + 3\n", "starcoder"),
+        "slow": scripted_decoder("    return a + 3\n", "starcoder", on_step=lambda _: time.sleep(0.002)),
+        "drafts": scripted_decoder("    return a + 3\n", "starcoder", widest_draft=7),
+        "other": scripted_decoder("pass", "starcoder"),
+    }
+    plain, slow, drafts, other = answers.measure(decoders, asked)
+    assert plain.ratio == 1.0 > slow.ratio
+    assert (plain.same_text, drafts.same_text, other.same_text) == (1.0, 1.0, 0.0)
+    assert drafts.tokens_per_pass > plain.tokens_per_pass
+    assert plain.tokens == drafts.tokens > other.tokens
+    assert len(list(answers.table([plain, slow]))) == 4
+
+
+def test_figures_of_a_server_are_shown_with_their_units() -> None:
+    shown = "\n".join(steadiness.table(steadiness.Figures(900, 0.001, 0.0042, 100, 0.05, 1, 10_000, 3 * 2**20)))
+    for figure in ("1.0 ms", "4.2 ms", "50.0 ms", "| 1 |", "+3.0 MiB"):
+        assert figure in shown

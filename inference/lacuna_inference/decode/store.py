@@ -86,7 +86,7 @@ class PrefixStore:
         self._forward = forward
         self._slot: Slot = forward.slot()
         self._tokens: list[int] = []
-        self._logits: OrderedDict[int, Tensor] = OrderedDict()
+        self._logits = _Rows()
         self._early = range(0)
         self._drafts = True
         self.work = work or Work()
@@ -100,8 +100,7 @@ class PrefixStore:
     @property
     def bytes(self) -> int:
         """Memory of the slot and of the logits that may be kept."""
-        row = next(iter(self._logits.values()), None)
-        return self._slot.bytes + (MOST_ROWS * row.nbytes if row is not None else 0)
+        return self._slot.bytes + self._logits.bytes
 
     def after(self, ids: Sequence[int], cancel: CancelToken, draft: Draft | None = None) -> Tensor:
         """Logits [vocabulary] after `ids`, which must not be empty.
@@ -150,9 +149,7 @@ class PrefixStore:
         self._tokens += draft
         first = held + len(ids)
         for number, row in enumerate(logits):
-            self._logits[first + number] = row
-        while len(self._logits) > MOST_ROWS:
-            self._logits.popitem(last=False)
+            self._logits.put(first + number, row)
         self._early = range(first, first + len(draft))
         self.work.evaluated += len(ids) + len(draft)
         self.work.drafted += len(draft)
@@ -165,8 +162,46 @@ class PrefixStore:
         kept = self._slot.rollback(length)
         self._drafts = self._drafts and kept == length
         del self._tokens[kept:]
-        for position in [position for position in self._logits if position > kept]:
-            del self._logits[position]
+        self._logits.forget_behind(kept)
+
+
+class _Rows:
+    """The logits after the positions that were read last, in one piece of memory: as many tensors would scatter."""
+
+    def __init__(self) -> None:
+        self._memory: Tensor | None = None
+        self._places: OrderedDict[int, int] = OrderedDict()
+        self._free: list[int] = []
+
+    @property
+    def bytes(self) -> int:
+        return 0 if self._memory is None else self._memory.nbytes
+
+    def __contains__(self, position: int) -> bool:
+        return position in self._places
+
+    def __getitem__(self, position: int) -> Tensor:
+        """Logits [vocabulary]; they stay until `MOST_ROWS` others were put."""
+        assert self._memory is not None
+        return self._memory[self._places[position]]
+
+    def put(self, position: int, row: Tensor) -> None:
+        if self._memory is None:
+            self._memory = row.new_empty((MOST_ROWS, *row.shape))
+            self._free = list(range(MOST_ROWS))
+        place = self._places.pop(position, None)
+        if place is None:
+            place = self._free.pop() if self._free else self._places.popitem(last=False)[1]
+        self._memory[place] = row
+        self._places[position] = place
+
+    def forget_behind(self, position: int) -> None:
+        """Forgets what is behind `position`."""
+        for behind in [known for known in self._places if known > position]:
+            self._free.append(self._places.pop(behind))
+
+    def clear(self) -> None:
+        self.forget_behind(-1)
 
 
 class Stores:

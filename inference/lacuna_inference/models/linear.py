@@ -91,17 +91,25 @@ def packed(weight: Tensor, bias: Tensor | None) -> Product:
 
     def product(x: Tensor) -> Tensor:
         rows = len(x)
-        filled = F.pad(x, (0, 0, 0, _FILLED - rows)) if rows < _FILLED else x
+        missing = _filled(rows) - rows
+        filled = F.pad(x, (0, 0, 0, missing)) if missing else x
         result: Tensor = torch.ops.mkldnn._linear_pointwise(filled, ordered, bias, "none", [], "")
         return result[:rows]
 
     return product
 
 
-_FILLED = 4
-"""Fewer rows are filled up: 1.2 GB of weights took 60 ms for one row and 48 for four."""
 _PACKED_FOR = 64
 """Rows that the order is made for. It was the fastest for 3 rows and more, and near the fastest for one."""
+
+
+def _filled(rows: int) -> int:
+    """How many rows are multiplied for `rows`: oneDNN keeps a program for every number that it meets, for ever.
+
+    Four at least: 1.2 GB of weights took 60 ms for one row and 48 for four.
+    """
+    step = 4 if rows <= 8 else 16 if rows <= 64 else 32
+    return -(-rows // step) * step
 
 
 def int8(weight: Tensor, bias: Tensor | None) -> Product:
