@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import plan
+from lacuna_inference.prompt.windows import Window
 
 STARCODER = family_text("starcoder")
 INCODER = family_text("incoder")
@@ -68,6 +69,42 @@ def test_windows_stay_where_they_are_while_the_user_types() -> None:
         ends.add(suffix[-8:])
     assert len(starts) <= 2
     assert len(ends) <= 2
+
+
+def test_a_prompt_shows_what_the_last_one_showed_while_it_fits() -> None:
+    first = plan((LINES + "x", LINES), None, STARCODER, 200, 20)
+    assert first.window is not None
+    typed = LINES + "x = 1\ny = 2\n"
+    second = plan((typed, LINES), None, STARCODER, 200, 20, window=first.window)
+    assert second.window == first.window
+    shown = STARCODER.decode(first.ids[:60])
+    assert STARCODER.decode(second.ids[:60]) == shown
+    assert plan((typed + LINES, LINES), None, STARCODER, 200, 20, window=first.window).window != first.window
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "window"),
+    [
+        (LINES, LINES, Window(10_000, 0)),
+        (LINES, LINES, Window(0, 10_000)),
+        (LINES, LINES, Window(len(LINES) - 8, 700)),  # the cursor went to the window's edge
+        (LINES, LINES, Window(len(LINES) - 83, 700)),  # begins inside a line: something was edited above
+    ],
+)
+def test_a_window_that_does_not_fit_any_more_is_not_kept(prefix: str, suffix: str, window: Window) -> None:
+    assert (
+        plan((prefix, suffix), None, STARCODER, 200, 20, window=window).ids
+        == plan((prefix, suffix), None, STARCODER, 200, 20).ids
+    )
+
+
+TEXT = st.text("ab\n", max_size=300)
+
+
+@given(TEXT, TEXT, st.builds(Window, st.integers(0, 300), st.integers(0, 300)), st.sampled_from(Layout))
+def test_no_window_makes_a_prompt_too_long(prefix: str, suffix: str, window: Window, layout: Layout) -> None:
+    made = plan((prefix, suffix), None, STARCODER, 100, 20, layout, window=window)
+    assert len(made.ids) + 20 <= 100
 
 
 def test_a_header_that_would_take_the_last_room_is_left_out() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from lacuna_inference.prompt.windows import Window
+
 DOCUMENTS = 32
 """How many documents' anchors are remembered."""
 LONGEST_TYPED = 400
@@ -27,10 +29,24 @@ class Anchor:
 
 
 class Anchors:
-    """The anchors of the documents that were asked for last."""
+    """The anchors of the documents that were asked for last, and the windows of their last prompts."""
 
     def __init__(self) -> None:
         self._anchors: OrderedDict[str, Anchor] = OrderedDict()
+        self._windows: OrderedDict[str, Window] = OrderedDict()
+
+    def window(self, key: str | None) -> Window | None:
+        """What the last prompt of the document showed."""
+        return self._windows.get(key) if key is not None else None
+
+    def keep_window(self, key: str | None, window: Window | None) -> None:
+        """Remembers what a prompt of the document shows."""
+        if key is None or window is None:
+            return
+        self._windows[key] = window
+        self._windows.move_to_end(key)
+        if len(self._windows) > DOCUMENTS:
+            self._windows.popitem(last=False)
 
     def of(self, key: str | None, prefix: str, suffix: str) -> Anchor:
         """The anchor for the cursor between `prefix` and `suffix`; kept while the typist stays behind it."""

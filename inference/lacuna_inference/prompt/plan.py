@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Family, Layout, Part
 from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
 
-SUFFIX_SHARE = 4
-"""The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""
-STEPS = 4
-"""The windows move in steps of this part of the room, not with every token: each move costs the whole prompt."""
 LINE_STEPS = 8
 """The cursor's line has this part of the room at least, and grows in steps of it."""
-_CHARACTERS_PER_TOKEN = 6
 MINIMUM_ROOM = 16
 
 
@@ -24,11 +19,13 @@ class Plan:
     """Token ids of a prompt. `between` holds, for each later hole, the ids that stand between its fill and the last.
 
     `begun` is the end of the text before the cursor when it is not in `ids`: what is written must begin with it.
+    `window` is what of the document is shown, when that begins and ends with whole lines.
     """
 
     ids: tuple[int, ...]
     between: tuple[tuple[int, ...], ...] = ()
     begun: str = ""
+    window: Window | None = None
 
     @property
     def holes(self) -> int:
@@ -43,10 +40,12 @@ def plan(
     max_tokens: int,
     layout: Layout = Layout.ANCHORED,
     anchor: int | None = None,
+    window: Window | None = None,
 ) -> Plan:
     """The prompt for the text `parts` around the holes, at most `context - max_tokens` a hole tokens long.
 
     In an anchored layout the hole begins at `anchor`, in code points of the first part, or at the cursor's line.
+    `window` is what the document's last prompt showed: one hole's prompt shows the same while it fits.
 
     One part is a left-to-right prompt. More than two need a family with masks; see `fills_together`.
     Raises BadRequest when there is no part, or when the context leaves no room for the text.
@@ -58,7 +57,7 @@ def plan(
     if len(parts) == 1 or text.family.infill is None:
         return _left_to_right(parts[0], path, text, room)
     if len(parts) == 2:
-        return _one_hole(parts[0], parts[1], path, text, room, layout, anchor)
+        return _one_hole(parts[0], parts[1], path, text, room, layout, anchor, window)
     return _several_holes(parts, path, text, room)
 
 
@@ -70,12 +69,19 @@ def fills_together(family: Family) -> bool:
 def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) -> Plan:
     prefix, begun = _healed(prefix, text)
     header, room = _header(path, text, room - len(text.begin) - 1 - len(text.encode(begun)))
-    ids = (*text.begin, *header, *_last_tokens(prefix, room, text.encode))
+    ids = (*text.begin, *header, *last_tokens(prefix, room, text.encode)[1])
     return Plan(ids or (text.begin_of_nothing,), begun=begun)
 
 
 def _one_hole(
-    prefix: str, suffix: str, path: str | None, text: TokenText, room: int, wanted: Layout, anchor: int | None
+    prefix: str,
+    suffix: str,
+    path: str | None,
+    text: TokenText,
+    room: int,
+    wanted: Layout,
+    anchor: int | None,
+    window: Window | None,
 ) -> Plan:
     layout = text.family.layout(wanted) or ()
     fixed = sum(isinstance(piece, str) for piece in layout)
@@ -86,15 +92,17 @@ def _one_hole(
         prefix, line = prefix[:start], prefix[start:]
     fixed += len(text.encode(begun))
     header, room = _header(path if Part.HEADER in layout else None, text, room - fixed)
-    line_ids = _last_tokens(line, room // 2, text.encode_bare)
-    step = max(1, room // LINE_STEPS)
-    steps = -(-max(1, len(line_ids)) // step) if Part.LINE in layout else 0  # one in any case: the line will grow
-    before, after = _windows(prefix, suffix, room - steps * step, text)
-    filled = {Part.HEADER: header, Part.PREFIX: before, Part.SUFFIX: after, Part.LINE: line_ids}
+    line_ids = last_tokens(line, room // 2, text.encode_bare)[1]
+    shown = kept(prefix, suffix, room - len(line_ids), text, window)
+    if shown is None:
+        step = max(1, room // LINE_STEPS)
+        steps = -(-max(1, len(line_ids)) // step) if Part.LINE in layout else 0  # one in any case: the line will grow
+        shown = chosen(prefix, suffix, room - steps * step, text)
+    filled = {Part.HEADER: header, Part.PREFIX: shown.before, Part.SUFFIX: shown.after, Part.LINE: line_ids}
     ids: list[int] = []
     for piece in layout:
         ids += [text.sentinel(piece)] if isinstance(piece, str) else filled[piece]
-    return Plan(tuple(ids), begun=begun)
+    return Plan(tuple(ids), begun=begun, window=shown.window)
 
 
 def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, room: int) -> Plan:
@@ -106,9 +114,9 @@ def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, ro
     end = text.sentinel(text.family.ends[0])
     inner = [text.encode(part) for part in parts[1:-1]]
     header, room = _header(path, text, room - 2 - len(parts) - sum(map(len, inner)))
-    before, after = _windows(parts[0], parts[-1], room, text)
-    ids = [text.sentinel(begin), *header, *before]
-    for number, tokens in enumerate([*inner, after]):
+    shown = chosen(parts[0], parts[-1], room, text)
+    ids = [text.sentinel(begin), *header, *shown.before]
+    for number, tokens in enumerate([*inner, shown.after]):
         ids += [masks[number], *tokens]
     ids += [masks[len(parts) - 1], masks[0]]
     return Plan(tuple(ids), tuple((end, masks[i]) for i in range(1, len(parts) - 1)))
@@ -138,66 +146,3 @@ def _header(path: str | None, text: TokenText, room: int) -> tuple[list[int], in
         )
     header = text.encode(text.family.header(path)) if text.family.header else []
     return (header, room - len(header)) if room - len(header) >= MINIMUM_ROOM else ([], room)
-
-
-def _windows(prefix: str, suffix: str, room: int, text: TokenText) -> tuple[list[int], list[int]]:
-    """Tokens of the end of `prefix` and of the beginning of `suffix`, together at most `room`, prefix first.
-
-    The suffix's share changes in steps, so that its end stays where it is while the user types.
-    """
-    step = max(1, room // STEPS)
-    before = _last_tokens(prefix, room, text.encode)
-    share = max((room - len(before)) // step * step, room // SUFFIX_SHARE)
-    after = _first_tokens(suffix, share, text.encode_bare)
-    if len(before) + len(after) > room:
-        before = _last_tokens(prefix, room - len(after), text.encode)
-    return before, after
-
-
-def _last_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> list[int]:
-    """Tokens of a long end of `text` that fits and begins at a line start; of any end when no line fits.
-
-    The beginning is chosen on a grid over the text, so that it stays while the user types, and with it the KV cache.
-    """
-    start, ids = 0, encode(text[-room * _CHARACTERS_PER_TOKEN :])
-    if len(text) > room * _CHARACTERS_PER_TOKEN:
-        start, ids = _grown(text, room, encode, ids)
-    step = max(1, (len(text) - start) * room // max(1, len(ids)) // STEPS)
-    grid = 1 << (step.bit_length() - 1)  # a power of two: the measured length of a token varies, the grid must not
-    while len(ids) > room:
-        window = len(text) - start
-        surplus = max(1, window * (len(ids) - room) // len(ids))
-        start = min(-(-(start + surplus) // grid) * grid, len(text) - 1)
-        line_start = text.find("\n", max(0, start - 1)) + 1
-        if line_start == 0 or line_start >= len(text):
-            return ids[len(ids) - room :]
-        start = line_start
-        ids = encode(text[start:])
-    return ids
-
-
-def _grown(text: str, room: int, encode: Callable[[str], list[int]], ids: list[int]) -> tuple[int, list[int]]:
-    """Start and tokens of an end of `text` that holds at least `room` tokens, or of all of it."""
-    size = room * _CHARACTERS_PER_TOKEN
-    while len(ids) <= room and size < len(text):
-        size *= 2
-        ids = encode(text[-size:])
-    return max(0, len(text) - size), ids
-
-
-def _first_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> list[int]:
-    """Tokens of the longest beginning of `text` that fits and ends at a line start; of any when no line fits."""
-    size = room * _CHARACTERS_PER_TOKEN
-    ids = encode(text[:size])
-    while len(ids) <= room and size < len(text):
-        size *= 2
-        ids = encode(text[:size])
-    window = text[:size]
-    while len(ids) > room:
-        surplus = max(1, len(window) * (len(ids) - room) // len(ids))
-        line_end = window.rfind("\n", 0, len(window) - surplus) + 1
-        if line_end == 0:
-            return ids[:room]
-        window = window[:line_end]
-        ids = encode(window)
-    return ids
