@@ -16,6 +16,10 @@ BUNDLED = "bundled"
 """Name of the model that is part of the package."""
 
 
+MOST_NEARBY = 4
+"""Other texts that a request may bring along; of more the last count."""
+
+
 class CancelToken:
     """A flag that one thread sets and the decode loop reads between tokens."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from helpers import ScriptedForward, family_text, scripted_decoder
@@ -160,6 +162,14 @@ def test_an_empty_candidate_comes_last() -> None:
 def test_greedy_takes_the_likeliest_that_is_allowed() -> None:
     logits = torch.tensor([1.0, 5.0, 4.0, 9.0])
     assert Chooser(Sampling(), banned=[1], known=3).choose(logits)[0] == 2
+
+
+def test_among_the_allowed_it_does_not_matter_how_unlikely_all_of_them_are() -> None:
+    logits, allowed = torch.tensor([500.0, 1.0, 2.0]), np.array([1, 2])
+    token, logprob = Chooser(Sampling(), banned=[]).choose(logits, allowed)
+    assert (token, logprob) == (2, pytest.approx(-math.log(1 + math.exp(-1)), abs=1e-5))
+    draws = [Chooser(Sampling(1.0, seed=seed), banned=[]).choose(logits, allowed)[0] for seed in range(300)]
+    assert draws.count(2) / 300 == pytest.approx(1 / (1 + math.exp(-1)), abs=0.1)
 
 
 def test_top_p_leaves_out_the_tail_and_a_seed_repeats() -> None:

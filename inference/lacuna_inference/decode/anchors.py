@@ -7,13 +7,11 @@ cursor leaves the line; the model then writes it, and what an answer repeats of 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
+from lacuna_inference.decode.recent import Recent
 from lacuna_inference.prompt.windows import Window
 
-DOCUMENTS = 32
-"""How many documents' anchors are remembered."""
 LONGEST_TYPED = 400
 """Characters behind the anchor after which a new one is set (about 128 tokens)."""
 _CLOSERS = frozenset(")]}\"'`")
@@ -32,44 +30,23 @@ class Anchors:
     """The anchors of the documents that were asked for last, and the windows of their last prompts."""
 
     def __init__(self) -> None:
-        self._anchors: OrderedDict[str, Anchor] = OrderedDict()
-        self._windows: OrderedDict[str, Window] = OrderedDict()
-
-    def window(self, key: str | None) -> Window | None:
-        """What the last prompt of the document showed."""
-        return self._windows.get(key) if key is not None else None
-
-    def keep_window(self, key: str | None, window: Window | None) -> None:
-        """Remembers what a prompt of the document shows."""
-        if key is None or window is None:
-            return
-        self._windows[key] = window
-        self._windows.move_to_end(key)
-        if len(self._windows) > DOCUMENTS:
-            self._windows.popitem(last=False)
+        self._anchors: Recent[Anchor] = Recent()
+        self.windows: Recent[Window] = Recent()
 
     def of(self, key: str | None, prefix: str, suffix: str) -> Anchor:
         """The anchor for the cursor between `prefix` and `suffix`; kept while the typist stays behind it."""
         line_start = prefix.rfind("\n") + 1
-        known = self._anchors.get(key) if key is not None else None
+        known = self._anchors.get(key)
         if known is not None and _holds(known, prefix, suffix, line_start):
             anchor = known
         else:
             anchor = Anchor(prefix[:line_start], suffix)
-        self._keep(key, anchor)
+        self._anchors.put(key, anchor)
         return anchor
 
     def move(self, key: str | None, before: str, suffix: str) -> None:
         """Sets the anchor of a document somewhere else than at a line's start."""
-        self._keep(key, Anchor(before, suffix))
-
-    def _keep(self, key: str | None, anchor: Anchor) -> None:
-        if key is None:
-            return
-        self._anchors[key] = anchor
-        self._anchors.move_to_end(key)
-        if len(self._anchors) > DOCUMENTS:
-            self._anchors.popitem(last=False)
+        self._anchors.put(key, Anchor(before, suffix))
 
 
 def _holds(anchor: Anchor, prefix: str, suffix: str, line_start: int) -> bool:

@@ -81,12 +81,12 @@ def _planned(decoder: Decoder, request: Request) -> Plan:
             _settle(decoder, request)
         anchor = decoder.anchors.of(None if request.ahead else request.key, *parts)
         parts, place = (parts[0], anchor.suffix), len(anchor.before)
-    window = decoder.anchors.window(request.key)
+    window = decoder.anchors.windows.get(request.key)
     made = plan(
         parts, request.path, decoder.text, decoder.context, request.stop.max_tokens, decoder.layout, place, window
     )
-    if not request.ahead:
-        decoder.anchors.keep_window(request.key, made.window)
+    if made.window is not None and not request.ahead:
+        decoder.anchors.windows.put(request.key, made.window)
     return made
 
 

@@ -7,13 +7,11 @@ now reach further.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from lacuna_inference.api import Fill, Request, StopReason
+from lacuna_inference.decode.recent import Recent
 
-DOCUMENTS = 32
-"""How many documents' suggestions are remembered."""
 _ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.NEWLINE, StopReason.DEDENT})
 
 
@@ -27,11 +25,11 @@ class Ghosts:
     """The last greedy suggestion of each document."""
 
     def __init__(self) -> None:
-        self._ghosts: OrderedDict[str, _Ghost] = OrderedDict()
+        self._ghosts: Recent[_Ghost] = Recent()
 
     def along(self, request: Request) -> Fill | None:
         """The rest of the suggestion when `request` goes on along it, else None."""
-        ghost = self._ghosts.get(request.key) if request.key is not None else None
+        ghost = self._ghosts.get(request.key)
         if ghost is None or not _plain(request) or len(request.parts) != len(ghost.request.parts):
             return None
         before, *after = request.parts
@@ -46,12 +44,8 @@ class Ghosts:
 
     def remember(self, request: Request, fill: Fill) -> None:
         """Keeps the answer to `request` when it may be typed along."""
-        if request.key is None or not _plain(request) or fill.reason not in _ENDED:
-            return
-        self._ghosts[request.key] = _Ghost(request, fill)
-        self._ghosts.move_to_end(request.key)
-        if len(self._ghosts) > DOCUMENTS:
-            self._ghosts.popitem(last=False)
+        if _plain(request) and fill.reason in _ENDED:
+            self._ghosts.put(request.key, _Ghost(request, fill))
 
 
 def _plain(request: Request) -> bool:

@@ -22,8 +22,6 @@ it is judged on. For the present model a new fit, on packages it never saw, woul
 END_ODDS = 2.0
 """The bundled model says a little too rarely that the hole ends: on unseen packages odds of 1.25 times its own are
 likeliest, and an end too early costs less than a line too many."""
-
-
 _FEW = 256
 """Up to so many tokens a set tells how many kinds there are; for more it is counted over the vocabulary."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lacuna_inference.api import CancelToken, Fill, Request, Sampling, StopReason
+from lacuna_inference.api import MOST_NEARBY, CancelToken, Fill, Request, Sampling, StopReason
 from lacuna_inference.decode.anchors import Anchors
 from lacuna_inference.decode.drafts import LONGEST, Drafts
 from lacuna_inference.decode.ghosts import Ghosts
@@ -21,9 +21,6 @@ from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan
 from lacuna_inference.prompt.tokens import TokenText
-
-NEARBY_FILES = 4
-"""Other texts that drafts are taken from."""
 
 Choice = Callable[[Tensor, Hole], tuple[int, float]]
 
@@ -72,8 +69,7 @@ class Decoder:
         store = self.stores.of(request.key, ids, request.ahead)
         history = History(parts, plan.begun, self.text)
         choose = self._choice(history, sampling)
-        nearby = [self.text.encode_file(text) for text in request.nearby[-NEARBY_FILES:]]
-        drafts = Drafts(lambda: history.followed_by(store.answer).preceded_by(nearby), self.widest_draft)
+        drafts = Drafts(lambda: self._examples(history.followed_by(store.answer), request), self.widest_draft)
         writer = _Writer(store, self.context, drafts, choose, cancel, clock, request.deadline_s)
         fills = []
         for number in range(plan.holes):
@@ -85,6 +81,10 @@ class Decoder:
             ids += hole.held()
             fills.append(hole.fill())
         return tuple(fills)
+
+    def _examples(self, history: History, request: Request) -> History:
+        """What drafts are taken from: other files first, because the latest place counts."""
+        return history.preceded_by([self.text.encode_file(text) for text in request.nearby[-MOST_NEARBY:]])
 
     def _choice(self, history: History, sampling: Sampling) -> Choice:
         chooser = Chooser(sampling, self.text.banned, self.text.size)

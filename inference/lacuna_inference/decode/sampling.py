@@ -35,26 +35,20 @@ class Chooser:
         `mix` may change the probabilities. With `allowed`, which must not be empty, one of these ids is chosen, and its
         probability is that among them.
         """
-        scores: Row = logits[: self._known].float().cpu().numpy()
-        if len(self._banned):
-            scores = scores.copy()
-            scores[self._banned] = -np.inf
-        scores = scores - scores.max()
-        probabilities = _normal(np.exp(scores))
+        scores: Row = logits[: self._known].float().cpu().numpy().copy()
+        scores[self._banned] = -np.inf
         if mix is not None:
-            scores = probabilities = mix(probabilities)
+            with np.errstate(divide="ignore"):  # what is impossible stays so
+                scores = np.log(mix(_softmax(scores)))
         if allowed is not None:
-            scores, probabilities = scores[allowed], _normal(probabilities[allowed])
+            scores = scores[allowed]
         greedy = self._sampling.temperature <= 0
-        place = int(scores.argmax()) if greedy else self._sample(probabilities)
-        with np.errstate(divide="ignore"):
-            logprob = float(np.log(probabilities[place]))
+        place = int(scores.argmax()) if greedy else self._sample(scores)
+        logprob = float(np.log(_softmax(scores)[place]))
         return place if allowed is None else int(allowed[place]), logprob
 
-    def _sample(self, probabilities: Row) -> int:
-        with np.errstate(divide="ignore"):
-            scores = np.log(probabilities) / self._sampling.temperature
-        probabilities = _normal(np.exp(scores - scores.max()))
+    def _sample(self, scores: Row) -> int:
+        probabilities = _softmax(scores / np.float32(self._sampling.temperature))
         order = np.argsort(-probabilities, kind="stable")
         reached = np.cumsum(probabilities[order], dtype=np.float64)
         before = reached - probabilities[order]
@@ -63,7 +57,11 @@ class Chooser:
         return int(order[min(int(np.searchsorted(reached[:kept], drawn, side="right")), kept - 1)])
 
 
-def _normal(weights: Row) -> Row:
-    """`weights` as probabilities; all alike where every one of them is 0."""
-    total = weights.sum()
-    return weights / total if total > 0 else np.full_like(weights, 1 / len(weights))
+def _softmax(scores: Row) -> Row:
+    """Probabilities; all alike where every score is impossible."""
+    most = scores.max()
+    if not np.isfinite(most):
+        return np.full_like(scores, 1 / len(scores))
+    weights = np.exp(scores - most)
+    probabilities: Row = weights / weights.sum()
+    return probabilities

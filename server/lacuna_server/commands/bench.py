@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,10 +70,8 @@ def decode(
             rows += bench.measure(subjects, WIDTHS, device, bandwidth, repeats)
             del subjects
             gc.collect()
-    if as_json:
-        print(json.dumps({"copy_bandwidth": bandwidth, "rows": [asdict(row) for row in rows]}, indent=1))  # noqa: T201
-    else:
-        print("\n".join(bench.table(rows, bandwidth)))  # noqa: T201
+    found = {"copy_bandwidth": bandwidth, "rows": [asdict(row) for row in rows]}
+    _print(found, bench.table(rows, bandwidth), as_json)
 
 
 def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, chart: Path | None) -> None:
@@ -91,10 +89,7 @@ def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, 
             stderr.print(f"{session.name}: {name}")
             runs[name].append(contestants[name](session))
     rows = bench.rows(runs)
-    if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))  # noqa: T201
-    else:
-        print("\n".join(bench.table(rows)))  # noqa: T201
+    _print([asdict(row) for row in rows], bench.table(rows), as_json)
     if chart is not None:
         typing_chart.draw(rows, chart)
 
@@ -106,10 +101,7 @@ def answers(settings: Settings, files: int, per_file: int, seed: int, llama_cpp:
 
     asked = bench.requests(held_out(files, seed), per_file, settings.max_tokens, seed)
     rows = bench.measure(bench.contestants(settings.model_options(), llama_cpp), asked)
-    if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))  # noqa: T201
-    else:
-        print("\n".join(bench.table(rows)))  # noqa: T201
+    _print([asdict(row) for row in rows], bench.table(rows), as_json)
 
 
 def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> None:
@@ -118,10 +110,11 @@ def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> N
 
     sessions = _sessions(TypingPlan(files=5, runs=4, keys=400, seed=seed))
     figures = bench.measure(settings.model_options(), _environment(settings), sessions, requests)
-    if as_json:
-        print(json.dumps(asdict(figures), indent=1))  # noqa: T201
-    else:
-        print("\n".join(bench.table(figures)))  # noqa: T201
+    _print(asdict(figures), bench.table(figures), as_json)
+
+
+def _print(found: object, table: Iterable[str], as_json: bool) -> None:
+    print(json.dumps(found, indent=1) if as_json else "\n".join(table))  # noqa: T201
 
 
 def _environment(settings: Settings) -> dict[str, str]:

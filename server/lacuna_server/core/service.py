@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from lacuna_inference.api import (
+    MOST_NEARBY,
     CancelToken,
     Completions,
     Counters,
@@ -89,7 +91,7 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
         key=snapshot.key or None,
         deadline_s=None if invoked else policy.deadline_s,
         looks_ahead=policy.look_ahead,
-        nearby=tuple(map(_lf, snapshot.nearby)),
+        nearby=tuple(map(_lf_kept, snapshot.nearby)),
     )
 
 
@@ -110,3 +112,7 @@ def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
 def _lf(text: str) -> str:
     """Models have learned LF; clients turn it back."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+_lf_kept = lru_cache(MOST_NEARBY)(_lf)
+"""For texts that stay what they are from key to key."""

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
 
+from lacuna_inference.api import MOST_NEARBY
 from lacuna_server.core.snapshot import Snapshot
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -93,7 +94,7 @@ class Documents:
         if document is None:
             return None
         alike = (other for other in self._open.values() if other.language == document.language and other.uri != uri)
-        nearby = tuple(other.text for other in alike)
+        nearby = tuple(other.text for other in alike)[-MOST_NEARBY:]
         return Snapshot(document.text, document.offset_at(position, self.encoding), file_name(uri), uri, nearby)
 
 

@@ -1,0 +1,29 @@
+"""What comes over stdin when it is no message, or ends inside one."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lacuna_server.lsp import transport
+
+NOBODY: Any = SimpleNamespace(protocol=None, report_server_error=None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "logged"),
+    [
+        (b"", ""),
+        (b"rubbish\r\n\r\n", ""),
+        (b"Content-Length: 50\r\n\r\n{", "in the middle of a message"),
+        (b"x" * (transport._LONGEST_HEADER + 1), "no message"),
+    ],
+)
+def test_serving_ends_with_the_stream(sent: bytes, logged: str, caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(asyncio.wait_for(transport._serve_stream(NOBODY, io.BytesIO(sent)), 10))
+    assert logged in caplog.text
+    assert bool(caplog.records) == bool(logged)
