@@ -142,6 +142,8 @@ class Counters:
     queued_s: float = 0.0
     first_token_s: float = 0.0
     total_s: float = 0.0
+    cancelled_s: float | None = None
+    """How long the request had run when a cancel took effect; None for one that was answered."""
     forward: str = ""
     """What ran the model: `own`, perhaps with how its steps were recorded, or `transformers`."""
     layout: str = ""
@@ -181,7 +183,8 @@ class ModelOptions:
     """`anchored`, `canonical` (see `prompt.families.Layout`), or `auto`: anchored while somebody types, and in every
     pause as the model was trained."""
     idle_unload_s: float | None = None
-    """Seconds without a request after which the model is unloaded until the next one; None keeps it."""
+    """Seconds without a request after which the model is unloaded until the next one; None keeps it. Weights that the
+    own forward had on a GPU wait in host memory, others are read from disk again."""
     draft_tokens: int | None = None
     """Most tokens of a draft; 0 for none, None for what suits device and forward."""
 

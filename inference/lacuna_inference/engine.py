@@ -30,6 +30,8 @@ from lacuna_inference.errors import EngineUnavailable, LacunaError, NotEnoughMem
 from lacuna_inference.jobs import Job, Jobs, settle
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lacuna_inference.models.loader import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -183,6 +185,8 @@ def _give_way() -> None:
 
 
 def _loader(options: ModelOptions) -> Load:
+    kept: dict[str, Tensor] | None = None if options.idle_unload_s is None else {}
+
     def load(progress: Progress) -> LoadedModel:
         progress(0.0, "starting")
         from lacuna_inference.models.sources import go_offline
@@ -190,7 +194,7 @@ def _loader(options: ModelOptions) -> Load:
         go_offline()
         from lacuna_inference.models import loader
 
-        return loader.load(options, progress)
+        return loader.load(options, progress, kept)
 
     return load
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lacuna_inference.api import Counters
+
 
 class LacunaError(Exception):
     """A failure with one sentence that says what happened and one that says what to do."""
@@ -36,7 +41,8 @@ class EngineUnavailable(LacunaError):
 
 
 class RequestCancelled(LacunaError):
-    """The request was cancelled, or a newer one took its place."""
+    """The request was cancelled, or a newer one took its place. `counters` is what it cost, if it was begun."""
 
-    def __init__(self, message: str = "The request was cancelled.") -> None:
+    def __init__(self, message: str = "The request was cancelled.", counters: Counters | None = None) -> None:
         super().__init__(message)
+        self.counters = counters

@@ -19,7 +19,7 @@ HEADER_SHARE = 0.5
 ANCHORED_SHARE = 0.9
 _SHORTEST = 0.3
 """Of the window: lengths are drawn between it and the whole, short ones more often; many holes fit into a batch."""
-_KINDS = {"line": 46, "span": 14, "lines": 20, "block": 15, "empty": 5}
+_KINDS = {"line": 36, "span": 16, "lines": 28, "block": 15, "empty": 5}
 
 
 @dataclass(frozen=True, slots=True)

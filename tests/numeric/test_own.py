@@ -267,6 +267,15 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
         own.read(sources.find(str(tmp_path)), torch.float32, torch.device("cpu"), CONTEXT)
 
 
+def test_kept_weights_need_no_files(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path)
+    folder, cpu, kept = sources.find(str(tmp_path)), torch.device("cpu"), {}
+    before = own.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
+    (tmp_path / "model.safetensors").unlink()
+    after = own.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
+    assert torch.equal(logprobs(before, [1, 2, 3]), logprobs(after, [1, 2, 3]))
+
+
 def test_the_bundled_model_is_the_same_on_both() -> None:
     ids = list(range(20, 60))
     found = []

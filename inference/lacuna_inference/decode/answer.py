@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from lacuna_inference.api import CancelToken, Completion, Completions, Counters, Fill, Request, Sampling
 from lacuna_inference.decode.loop import Clock, Decoder
+from lacuna_inference.decode.store import Work
+from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan, fills_together, plan
 
@@ -14,43 +15,51 @@ from lacuna_inference.prompt.plan import Plan, fills_together, plan
 def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, queued: float) -> Completions:
     """The candidates for `request`, best first, without duplicates; `queued` is a `perf_counter` time.
 
-    Raises RequestCancelled between two tokens, BadRequest for a request that cannot be put into a prompt.
+    Raises RequestCancelled between two tokens, with what was done until then, and BadRequest for a request that cannot
+    be put into a prompt.
     """
     clock = Clock()
-    work = decoder.stores.work
-    before = work.copy()
+    before = decoder.stores.work.copy()
     candidates: list[Completion] = []
     prompt_tokens = generated = 0
     if (ghost := decoder.ghosts.along(request)) is not None:
         candidates.append(Completion((ghost,)))
         clock.token()
-    for number in range(0 if candidates else max(1, request.candidates)):
-        sampling = _numbered(request.sampling, number)
-        fills, length = _fills(decoder, request, sampling, cancel, clock)
-        prompt_tokens = max(prompt_tokens, length)
-        generated += sum(fill.tokens for fill in fills)
-        candidate = Completion(fills)
-        if all(_texts(candidate) != _texts(other) for other in candidates):
-            candidates.append(candidate)
+    try:
+        for number in range(0 if candidates else max(1, request.candidates)):
+            sampling = _numbered(request.sampling, number)
+            fills, length = _fills(decoder, request, sampling, cancel, clock)
+            prompt_tokens = max(prompt_tokens, length)
+            generated += sum(fill.tokens for fill in fills)
+            candidate = Completion(fills)
+            if all(_texts(candidate) != _texts(other) for other in candidates):
+                candidates.append(candidate)
+    except RequestCancelled:
+        counters = _counters(decoder, before, clock, queued)
+        raise RequestCancelled(counters=replace(counters, cancelled_s=counters.total_s)) from None
     if ghost is None:
         decoder.ghosts.remember(request, candidates[0].fills[0])
     candidates.sort(key=rank, reverse=True)
-    done = work.since(before)
-    counters = Counters(
-        prompt_tokens=prompt_tokens,
+    counters = _counters(decoder, before, clock, queued)
+    counters = replace(counters, prompt_tokens=prompt_tokens, generated_tokens=generated)
+    return Completions(tuple(candidates), counters, model)
+
+
+def _counters(decoder: Decoder, before: Work, clock: Clock, queued: float) -> Counters:
+    """What was done since `before`."""
+    done = decoder.stores.work.since(before)
+    return Counters(
         reused_tokens=done.reused,
         evaluated_tokens=done.evaluated,
         drafted_tokens=done.drafted,
         accepted_tokens=done.accepted,
-        generated_tokens=generated,
         forward_passes=done.passes,
         queued_s=clock.started - queued,
         first_token_s=clock.first_token,
-        total_s=time.perf_counter() - clock.started,
+        total_s=clock.elapsed,
         forward=decoder.forward,
         layout=decoder.layout,
     )
-    return Completions(tuple(candidates), counters, model)
 
 
 def _fills(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.decode.loop import Decoder
@@ -44,10 +45,11 @@ class LoadedModel:
     kind: str = "own"
 
 
-def load(options: ModelOptions, progress: Progress) -> LoadedModel:
+def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | None = None) -> LoadedModel:
     """Reads the model from disk. Raises a LacunaError that says what is wrong and what to do.
 
-    `progress` is called with a share from 0 to 1 and what is being done.
+    `progress` is called with a share from 0 to 1 and what is being done. Weights for a GPU stay in `kept`, in host
+    memory, and the next call takes them from there.
     """
     progress(0.0, "looking for the model")
     folder = sources.find(options.model, options.revision)
@@ -59,7 +61,7 @@ def load(options: ModelOptions, progress: Progress) -> LoadedModel:
     text = TokenText(tokenizer, family, _end_ids(folder.config))
     context = context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
-    forward, kind = _forward(folder, dtype, device, options, context)
+    forward, kind = _forward(folder, dtype, device, options, context, None if device.type == "cpu" else kept)
     widest = forward.widest_draft if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
@@ -82,7 +84,12 @@ def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> 
 
 
 def _forward(
-    folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions, context: int
+    folder: ModelFolder,
+    dtype: torch.dtype,
+    device: torch.device,
+    options: ModelOptions,
+    context: int,
+    kept: dict[str, Tensor] | None,
 ) -> tuple[Forward, str]:
     kind, reason = choose_forward(folder, options, context)
     quantised = options.quantization == "int8"
@@ -93,7 +100,7 @@ def _forward(
         )
     if kind == "own":
         tuned = options.acceleration != "compile"
-        made = own.read(folder, dtype, device, context, quantised, tuned)
+        made = own.read(folder, dtype, device, context, quantised, tuned, kept)
         return own.accelerate(made, options.acceleration)
     logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
     from lacuna_inference.models.library import LibraryForward

@@ -16,7 +16,7 @@ from lacuna_inference.models import codegen, llama, memory, single, starcoder2, 
 from lacuna_inference.models.linear import UNTUNED, quantise, tune
 from lacuna_inference.models.network import OwnForward
 from lacuna_inference.models.sources import ModelFolder
-from lacuna_inference.models.weights import TensorFiles, Weights
+from lacuna_inference.models.weights import Copies, TensorFiles, Weights
 
 logger = logging.getLogger(__name__)
 _ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
@@ -43,16 +43,24 @@ def read(
     context: int,
     quantised: bool = False,
     tuned: bool = True,
+    kept: dict[str, Tensor] | None = None,
 ) -> OwnForward:
     """The forward of a model without `obstacle`; `quantised` to int8, which only a CPU can do. See also `build`.
 
+    With `kept`, which is empty at first, copies of the tensors stay there, and the next call reads no files.
     Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
     """
+    if kept:
+        _require_room(sum(tensor.numel() for tensor in kept.values()), dtype, device)
+        return build(folder.config, kept, dtype, device, context, quantised, tuned)
     with ExitStack() as stack:
-        tensors = TensorFiles(folder.weight_files, stack)
-        count = tensors.parameters()
-        memory.require_room(memory.Size(count, count * dtype.itemsize), device)
-        return build(folder.config, tensors, dtype, device, context, quantised, tuned)
+        files = TensorFiles(folder.weight_files, stack)
+        _require_room(files.parameters(), dtype, device)
+        copies = Copies(files, dtype)
+        forward = build(folder.config, files if kept is None else copies, dtype, device, context, quantised, tuned)
+        if kept is not None:
+            kept.update(copies.kept)
+        return forward
 
 
 def build(
@@ -98,6 +106,10 @@ def called(wanted: str, device: torch.device) -> str:
     if capture is None:
         return "own"
     return "own, CUDA graphs" if capture is static.cuda_graph else "own, compiled"
+
+
+def _require_room(parameters: int, dtype: torch.dtype, device: torch.device) -> None:
+    memory.require_room(memory.Size(parameters, parameters * dtype.itemsize), device)
 
 
 def _captures(wanted: str, device: torch.device) -> static.Capture | None:

@@ -41,6 +41,25 @@ class TensorFiles(Mapping[str, Tensor]):
         return sum(int(torch.Size(shape).numel()) for shape in shapes)
 
 
+class Copies(Mapping[str, Tensor]):
+    """The tensors of `files` in `dtype`; those that were read stay in host memory, in `kept`."""
+
+    def __init__(self, files: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        self._files, self._dtype = files, dtype
+        self.kept: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.kept:
+            self.kept[name] = self._files[name].to(self._dtype)
+        return self.kept[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
 class Weights:
     """`tensors` in one dtype on one device, and layers made of them; `linears` are all that were made."""
 

@@ -68,8 +68,8 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
     except asyncio.CancelledError:
         cancel.cancel()
         raise
-    except RequestCancelled:
-        return Answer(withheld=Withheld.CANCELLED)
+    except RequestCancelled as error:
+        return Answer(withheld=Withheld.CANCELLED, counters=error.counters or Counters())
     except LacunaError as error:
         return Answer(withheld=Withheld.UNAVAILABLE, detail=str(error))
     return answer_from(completions, snapshot)

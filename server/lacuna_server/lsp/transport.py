@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from contextlib import suppress
 from ipaddress import ip_address
@@ -83,10 +84,41 @@ async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
 
 
 async def _serve_stream(server: LacunaServer, source: BinaryIO) -> None:
-    """Serves what `source` brings. A thread reads it in chunks: the library's reader changes threads for every line,
-    and while a model decodes, each change may wait for a turn on the processor.
-    """
+    """Serves what `source` brings."""
     stream = asyncio.StreamReader(_LONGEST_HEADER)
+    if not _read_here(source, stream):
+        _read_in_thread(source, stream)
+    await _serve(server, _Reader(b"", stream))
+
+
+def _read_here(source: BinaryIO, stream: asyncio.StreamReader) -> bool:
+    """Lets the event loop itself read `source`, if it can: pipes and sockets, not files, and nothing on Windows.
+
+    While a model decodes, every change of threads may wait milliseconds for a turn on the processor.
+    """
+    loop = asyncio.get_running_loop()
+
+    def ready() -> None:
+        try:
+            chunk = os.read(descriptor, _CHUNK)
+        except OSError:
+            chunk = b""
+        if chunk:
+            stream.feed_data(chunk)
+        else:
+            loop.remove_reader(descriptor)
+            stream.feed_eof()
+
+    try:
+        descriptor = source.fileno()
+        loop.add_reader(descriptor, ready)
+    except (OSError, NotImplementedError):
+        return False
+    return True
+
+
+def _read_in_thread(source: BinaryIO, stream: asyncio.StreamReader) -> None:
+    """Reads `source` in chunks: the library's reader changes threads for every line."""
     loop = asyncio.get_running_loop()
 
     def pump() -> None:
@@ -97,7 +129,6 @@ async def _serve_stream(server: LacunaServer, source: BinaryIO) -> None:
             loop.call_soon_threadsafe(stream.feed_eof)
 
     threading.Thread(target=pump, name="lacuna-stdin", daemon=True).start()
-    await _serve(server, _Reader(b"", stream))
 
 
 async def _serve(server: LacunaServer, reader: _Reader) -> None:
