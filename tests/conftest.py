@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from lacuna_inference.models.sources import go_offline
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="lacuna-state-")
+"""Servers that tests start must not count in the user's statistics."""
 go_offline()
 
 

@@ -19,18 +19,28 @@ _SCRIPT = str(Path(sys.executable).parent / "lacuna")
 class RawClient:
     """Starts `lacuna lsp` and speaks frames with it over stdio."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None, python: tuple[str, ...] = ()) -> None:
-        """With `python` the server is started as a module by an interpreter with these options."""
+    def __init__(
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        python: tuple[str, ...] = (),
+        program: str | None = None,
+    ) -> None:
+        """With `python` the server is started as a module by an interpreter with these options.
+
+        `program` is a module that is run in its place.
+        """
         start = [sys.executable, *python, "-P", "-m", "lacuna_server"] if python else [_SCRIPT]
+        command = [sys.executable, "-P", "-m", program] if program else [*start, "lsp", *arguments]
         self.process = subprocess.Popen(
-            [*start, "lsp", *arguments],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **(env or {})},
         )
         self.messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self.stderr = b""
+        self._lines: list[bytes] = []
         self._readers = [threading.Thread(target=t, daemon=True) for t in (self._read_frames, self._read_stderr)]
         for reader in self._readers:
             reader.start()
@@ -44,6 +54,11 @@ class RawClient:
     ) -> None:
         self.process.kill()
         self.process.wait()
+
+    @property
+    def stderr(self) -> bytes:
+        """What the server has logged so far."""
+        return b"".join(self._lines)
 
     def send(self, content: object) -> None:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -97,4 +112,4 @@ class RawClient:
     def _read_stderr(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.stderr += line
+            self._lines.append(line)

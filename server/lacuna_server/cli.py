@@ -157,6 +157,17 @@ def lsp(
     transport.serve_stdio(server_app.build(settings, complaints), streams)
 
 
+@app.command()
+def stats(
+    days: Annotated[int, typer.Option(min=1, help="The last so many days that have counts.")] = 14,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show how many suggestions were shown, accepted and kept. Counted on this machine only."""
+    from lacuna_server.commands import stats as stats_command
+
+    stats_command.run(days, json)
+
+
 @app.command("eval")
 def evaluate(
     model: Model = None,

@@ -102,3 +102,17 @@ def bench_steadiness(
     from lacuna_server.commands import bench as bench_command
 
     bench_command.steadiness(settings_module.load(model=model, device=device, dtype=dtype), requests, seed, json)
+
+
+@bench_app.command("lsp")
+def bench_lsp(
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 60,
+    rate: Annotated[float, typer.Option(min=1, help="Keys a second, over three documents.")] = 200,
+    seed: Annotated[int, typer.Option(help="Chooses keys and cancels.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure the server without a model in a storm of keys: its own time, ids answered once, memory, texts."""
+    go_offline()
+    from lacuna_server.commands import bench as bench_command
+
+    bench_command.lsp(seconds, rate, seed, json)

@@ -32,6 +32,7 @@ PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level"})
 _OF_THE_EXTENSION = frozenset({"path"})
 """Settings of the VS Code extension, which its client sends along."""
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+Mode = Literal["automatic", "manual", "off"]
 Channel = Literal["auto", "inline", "popup", "both"]
 
 
@@ -100,6 +101,23 @@ class Settings(BaseSettings):
         float, Field(ge=0, le=2, description="for several candidates; automatic ones are greedy")
     ] = 0.4
     top_p: Annotated[float, Field(gt=0, le=1, description="for several candidates: nucleus of the distribution")] = 0.95
+    mode: Annotated[Mode, Field(description="`automatic`, `manual` (only when you ask for a suggestion) or `off`")] = (
+        "automatic"
+    )
+    languages: Annotated[
+        dict[str, bool],
+        Field(description='languages by their editor\'s id, `*` for all others, as `{"*": true, "markdown": false}`'),
+    ] = {}
+    exclude: Annotated[
+        tuple[str, ...],
+        Field(description="patterns of files that the model never sees, as `*.min.js` or `vendor/**`"),
+    ] = ()
+    max_file_kib: Annotated[int, Field(ge=1, description="no suggestions in files of more thousand characters")] = 1024
+    in_comments: Annotated[bool, Field(description="suggest in comments and documentation, too")] = True
+    in_strings: Annotated[bool, Field(description="suggest in strings, too")] = True
+    statistics: Annotated[bool, Field(description="count suggestions, in your own files only: see `lacuna stats`")] = (
+        True
+    )
     completion_channel: Annotated[
         Channel, Field(description="`auto`, `inline`, `popup` or `both`: where an editor shows suggestions")
     ] = "auto"

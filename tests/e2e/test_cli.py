@@ -244,3 +244,22 @@ def test_a_benchmark_s_answers_are_run_only_when_told_to(tmp_path: Path) -> None
     assert "--problems" in refused("eval", "--execute")
     assert "--chart" in refused(*asked, "--chart", "x.png")
     assert "cannot be read" in refused("eval", "--problems", str(tmp_path / "none.jsonl"))
+
+
+def test_bench_lsp_rides_out_a_storm() -> None:
+    done = lacuna("bench", "lsp", "--seconds", "2", "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    figures = json.loads(done.stdout)
+    assert figures["suggestions"] > 0
+    assert (figures["unanswered"], figures["answered_twice"], figures["unknown"]) == (0, 0, 0)
+    assert figures["texts_equal"] is True
+
+
+def test_stats_without_and_with_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert b"No suggestion was counted yet" in lacuna("stats").stdout
+    (tmp_path / "lacuna").mkdir()
+    day = {"shown": 8, "accepted": 4, "retained": 3, "characters": 120}
+    (tmp_path / "lacuna/statistics.json").write_text(json.dumps({"2026-01-02": day}))
+    assert json.loads(lacuna("stats", "--json").stdout) == {"2026-01-02": day}
+    assert b"4 (50 %)" in lacuna("stats").stdout

@@ -10,9 +10,10 @@ from helpers import at_cursor
 from lacuna_inference.api import EngineState, Phase, Request, Stop
 from lacuna_inference.errors import NotEnoughMemory
 from lacuna_inference.fake import FakeEngine
+from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.service import Answer, Policy, complete
 from lacuna_server.core.trigger import stop_for
-from lacuna_server.core.trimming import Withheld, loops, trim
+from lacuna_server.core.trimming import loops, trim
 
 LINE = Stop(64, single_line=True)
 

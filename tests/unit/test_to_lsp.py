@@ -20,7 +20,7 @@ TWO_LINES = "if x:\n        return $y}"
 def popup(marked: str, suggestion: str, client: Client = Client()) -> types.CompletionItem:  # noqa: B008
     snapshot = at_cursor(marked)
     answer = Answer((suggestion,), model="fake")
-    (item,) = to_lsp.popup_items(answer, snapshot, AT, client, "python").items
+    (item,) = to_lsp.popup_items(answer, ["7"], snapshot, AT, client).items
     return item
 
 
@@ -31,7 +31,7 @@ def edit(item: types.CompletionItem) -> types.TextEdit:
 
 def test_inline_items_have_an_empty_range_at_the_cursor() -> None:
     position = types.Position(3, 4)
-    items = to_lsp.inline_items(Answer(("a", "b")), position).items
+    items = to_lsp.inline_items(Answer(("a", "b")), ["7", "8"], position).items
     assert [(item.insert_text, item.range) for item in items] == [(t, types.Range(position, position)) for t in "ab"]
 
 
@@ -39,9 +39,9 @@ def test_a_selected_row_must_be_the_beginning() -> None:
     selected = types.SelectedCompletionInfo(
         range=types.Range(types.Position(0, 2), types.Position(0, 4)), text="append"
     )
-    fitting = to_lsp.with_selected(Answer(("pend(x)",)), selected, at_cursor("a.ap|"))
+    fitting = to_lsp.with_selected(Answer(("pend(x)",)), ["7"], selected, at_cursor("a.ap|"))
     assert [(i.insert_text, i.range) for i in fitting.items] == [("append(x)", selected.range)]
-    assert to_lsp.with_selected(Answer(("ply(x)",)), selected, at_cursor("a.ap|")).items == []
+    assert to_lsp.with_selected(Answer(("ply(x)",)), ["7"], selected, at_cursor("a.ap|")).items == []
 
 
 def test_a_popup_item_starts_at_the_word_and_filters_by_it() -> None:
@@ -52,7 +52,7 @@ def test_a_popup_item_starts_at_the_word_and_filters_by_it() -> None:
 
 
 def test_lists_are_incomplete() -> None:
-    assert to_lsp.popup_items(Answer(), at_cursor("|"), AT, Client(), "").is_incomplete
+    assert to_lsp.popup_items(Answer(), [], at_cursor("|"), AT, Client()).is_incomplete
 
 
 def test_the_whole_text_is_in_the_documentation_also_with_backticks() -> None:

@@ -104,17 +104,22 @@ class Family:
 
 def _incoder_header(path: str | None) -> str:
     """InCoder's opening tag: ordinary text, with a blank before the closing bar, as in its training data."""
-    if not path or "." not in path.replace("\\", "/").rsplit("/", 1)[-1]:
-        return ""
-    return f"<| file ext=.{path.rsplit('.', 1)[-1]} |>\n"
+    name = _file_name(path)
+    return f"<| file ext=.{name.rsplit('.', 1)[-1]} |>\n" if "." in name else ""
 
 
 def _lacuna_header(path: str | None) -> str:
     """The opening tag of the bundled model: as InCoder's, with the file's name."""
-    name = (path or "").replace("\\", "/").rsplit("/", 1)[-1]
+    name = _file_name(path)
     if "." not in name or any(character.isspace() for character in name):
         return ""
     return f"<| file ext=.{name.rsplit('.', 1)[-1]} filename={name} |>\n"
+
+
+def _file_name(path: str | None) -> str:
+    """The last part of `path`; of a notebook, as the program that its cells make together."""
+    name = (path or "").replace("\\", "/").rsplit("/", 1)[-1]
+    return name.removesuffix(".ipynb") + ".py" if name.endswith(".ipynb") else name
 
 
 def _causal_mask(index: int) -> str:

@@ -113,14 +113,25 @@ def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> N
     _print(asdict(figures), bench.table(figures), as_json)
 
 
+def lsp(seconds: float, rate: float, seed: int, as_json: bool) -> None:
+    """What the server costs without a model, in a storm of keys."""
+    from lacuna_server.lab.bench import storm
+
+    figures = storm.measure(seconds, rate, {**os.environ, **_UNCOUNTED}, seed)
+    _print(asdict(figures), storm.table(figures), as_json)
+
+
 def _print(found: object, table: Iterable[str], as_json: bool) -> None:
     print(json.dumps(found, indent=1) if as_json else "\n".join(table))  # noqa: T201
+
+
+_UNCOUNTED = {"LACUNA_STATISTICS": "false"}
 
 
 def _environment(settings: Settings) -> dict[str, str]:
     """The settings for a server of its own."""
     chosen = {"LACUNA_MODEL": settings.model, "LACUNA_DEVICE": settings.device, "LACUNA_DTYPE": settings.dtype}
-    return {**os.environ, **chosen, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
+    return {**os.environ, **chosen, **_UNCOUNTED, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
 
 
 def _sessions(plan: TypingPlan) -> list[Session]:

@@ -15,8 +15,8 @@ from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_server.commands.show import stderr, stdout, wait_until_warm
 from lacuna_server.core import service
+from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
-from lacuna_server.core.trimming import Withheld
 from lacuna_server.settings import Settings
 
 HOLE = "<FILL>"

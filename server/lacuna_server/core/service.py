@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -19,9 +20,10 @@ from lacuna_inference.api import (
     StopReason,
 )
 from lacuna_inference.errors import LacunaError, RequestCancelled
+from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.core.trigger import stop_for
-from lacuna_server.core.trimming import Withheld, loops, trim
+from lacuna_server.core.trimming import loops, trim
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,22 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Suggestions, best first, and what they cost; or none, and why. `detail` is a sentence for the user."""
+    """Suggestions, best first, and what they cost; or none, and why. `detail` is a sentence for the user.
+
+    `stop` is why the model ended the first one, `cut` whether a part of it was left out, `confidence` the mean
+    probability of its tokens. `cached`: it was found, not computed; `delay_s`: how long it was put off.
+    """
 
     suggestions: tuple[str, ...] = ()
     withheld: Withheld | None = None
     counters: Counters = field(default_factory=Counters)
     model: str = ""
     detail: str = ""
+    stop: StopReason | None = None
+    cut: bool = False
+    confidence: float | None = None
+    cached: bool = False
+    delay_s: float = 0.0
 
 
 async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: bool = False) -> Answer:
@@ -97,10 +108,20 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
 
 def answer_from(completions: Completions, snapshot: Snapshot) -> Answer:
     """What of the engine's candidates is worth showing."""
-    outcomes = [_outcome(candidate.fills[0], snapshot) for candidate in completions.candidates]
+    fills = [candidate.fills[0] for candidate in completions.candidates]
+    outcomes = [_outcome(fill, snapshot) for fill in fills]
     shown = tuple(dict.fromkeys(o for o in outcomes if not isinstance(o, Withheld)))
     reason = None if shown else next((o for o in outcomes if isinstance(o, Withheld)), Withheld.EMPTY)
-    return Answer(shown, reason, completions.counters, completions.model)
+    first = next((fill for fill, o in zip(fills, outcomes, strict=True) if o is reason or o in shown), fills[0])
+    return Answer(
+        shown,
+        reason,
+        completions.counters,
+        completions.model,
+        stop=first.reason,
+        cut=bool(shown) and shown[0] != _lf(first.text),
+        confidence=math.exp(first.mean_logprob) if shown else None,
+    )
 
 
 def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:

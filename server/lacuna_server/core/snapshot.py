@@ -17,6 +17,7 @@ class Snapshot:
     path: str | None = None
     key: str = ""
     nearby: tuple[str, ...] = ()
+    language: str = ""
 
     @property
     def prefix(self) -> str:
@@ -29,11 +30,22 @@ class Snapshot:
     @property
     def line_before(self) -> str:
         """The cursor's line up to the cursor."""
-        start = max(self.text.rfind("\n", 0, self.offset), self.text.rfind("\r", 0, self.offset)) + 1
-        return self.text[start : self.offset]
+        return self.text[self._line_start : self.offset]
 
     @property
     def line_after(self) -> str:
         """The cursor's line from the cursor on, without its line end."""
+        return self.text[self.offset : self._line_end]
+
+    def lines_around(self) -> tuple[str, str]:
+        """The text up to the cursor's line, and the text behind it."""
+        return self.text[: self._line_start], self.text[self._line_end :]
+
+    @property
+    def _line_start(self) -> int:
+        return max(self.text.rfind("\n", 0, self.offset), self.text.rfind("\r", 0, self.offset)) + 1
+
+    @property
+    def _line_end(self) -> int:
         ends = [end for end in (self.text.find("\n", self.offset), self.text.find("\r", self.offset)) if end >= 0]
-        return self.text[self.offset : min(ends, default=len(self.text))]
+        return min(ends, default=len(self.text))

@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 
+from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _LOOP = re.compile(r"(?=.{0,60}\w)(.{2,60}?)\1{3,}.{0,60}$", re.DOTALL)
 _QUOTES = "\"'"
-
-
-class Withheld(StrEnum):
-    """Why nothing is shown."""
-
-    EMPTY = "empty"
-    """The model had nothing to add."""
-    REPEATS = "repeats"
-    """The answer only repeated the text that follows the cursor."""
-    LOOP = "loop"
-    """The model repeated itself until it was stopped."""
-    INSIDE_WORD = "inside-word"
-    """The cursor stands inside a word."""
-    LOADING = "loading"
-    """The model is not loaded yet."""
-    UNAVAILABLE = "unavailable"
-    """The model failed to load, or the request failed."""
-    CANCELLED = "cancelled"
-    """The request was cancelled or replaced."""
 
 
 def trim(text: str, snapshot: Snapshot) -> str | Withheld:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lsprotocol import types
 
 from lacuna_inference.engine import ModelEngine
-from lacuna_server.lsp.features import completion, configuration, explain, inline_completion, loading
+from lacuna_server.lsp.features import commands, completion, configuration, inline_completion, loading
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.session import MakeEngine, Session
 from lacuna_server.settings import Settings
@@ -27,7 +27,7 @@ def build(
     inline_completion.register(server)
     completion.register(server)
     configuration.register(server)
-    explain.register(server)
+    commands.register(server)
 
     @server.feature(types.INITIALIZED)
     async def initialized(ls: LacunaServer, _: types.InitializedParams) -> None:

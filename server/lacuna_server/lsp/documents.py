@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import unquote, urlsplit
@@ -63,39 +64,103 @@ class Document:
 
 @dataclass
 class Documents:
-    """The open documents. Changed by the four text-synchronisation notifications only, on the event loop."""
+    """The open documents and notebooks. Changed by the synchronisation notifications only, on the event loop."""
 
     encoding: types.PositionEncodingKind = types.PositionEncodingKind.Utf16
     _open: dict[str, Document] = field(default_factory=dict)
+    _notebooks: dict[str, list[str]] = field(default_factory=dict)
+    """The cells of each notebook, in order."""
 
     def open(self, item: types.TextDocumentItem) -> None:
         self._open[item.uri] = Document(item.uri, item.text, item.version, item.language_id)
 
     def change(self, params: types.DidChangeTextDocumentParams) -> bool:
         """Applies the changes in order; whether the document was open."""
-        document = self._open.get(params.text_document.uri)
-        if document is None:
-            return False
-        for change in params.content_changes:
-            document = document.changed(change, params.text_document.version, self.encoding)
-        del self._open[document.uri]  # the one that was edited last stands last
-        self._open[document.uri] = document
-        return True
+        return self._edit(params.text_document, params.content_changes)
 
     def close(self, uri: str) -> None:
         self._open.pop(uri, None)
 
+    def open_notebook(self, params: types.DidOpenNotebookDocumentParams) -> None:
+        self._notebooks[params.notebook_document.uri] = [cell.document for cell in params.notebook_document.cells]
+        for item in params.cell_text_documents:
+            self.open(item)
+
+    def change_notebook(self, params: types.DidChangeNotebookDocumentParams) -> bool:
+        """Moves cells and edits their texts; whether the notebook and all these cells were open."""
+        cells = self._notebooks.get(params.notebook_document.uri)
+        if cells is None:
+            return False
+        changed = params.change.cells or types.NotebookDocumentCellChanges()
+        if (structure := changed.structure) is not None:
+            place = structure.array
+            cells[place.start : place.start + place.delete_count] = [cell.document for cell in place.cells or ()]
+            for item in structure.did_open or ():
+                self.open(item)
+            for closed in structure.did_close or ():
+                self.close(closed.uri)
+        applied = [self._edit(content.document, content.changes) for content in changed.text_content or ()]
+        return all(applied)
+
+    def close_notebook(self, params: types.DidCloseNotebookDocumentParams) -> None:
+        self._notebooks.pop(params.notebook_document.uri, None)
+        for cell in params.cell_text_documents:
+            self.close(cell.uri)
+
     def get(self, uri: str) -> Document | None:
         return self._open.get(uri)
 
-    def snapshot(self, uri: str, position: types.Position) -> Snapshot | None:
-        """Text and cursor as they are now, or None for a document that is not open."""
+    def snapshot(
+        self, uri: str, position: types.Position, may_be_read: Callable[[str | None], bool] = lambda _: True
+    ) -> Snapshot | None:
+        """Text and cursor as they are now, or None for a document that is not open.
+
+        A cell stands in the text of all cells of its notebook that have its language. `may_be_read` is asked for the
+        path of each nearby document.
+        """
         document = self._open.get(uri)
         if document is None:
             return None
-        alike = (other for other in self._open.values() if other.language == document.language and other.uri != uri)
-        nearby = tuple(other.text for other in alike)[-MOST_NEARBY:]
-        return Snapshot(document.text, document.offset_at(position, self.encoding), file_name(uri), uri, nearby)
+        before, after = self._cells_around(document)
+        own = {uri, *(cell.uri for cell in (*before, *after))}
+        nearby = [other for other in self._open.values() if other.language == document.language]
+        nearby = [other for other in nearby if other.uri not in own and may_be_read(file_name(other.uri))]
+        above = "".join(cell.text + "\n" for cell in before)
+        below = "".join("\n" + cell.text for cell in after)
+        return Snapshot(
+            text=above + document.text + below,
+            offset=len(above) + document.offset_at(position, self.encoding),
+            path=file_name(uri),
+            key=uri,
+            nearby=tuple(other.text for other in nearby[-MOST_NEARBY:]),
+            language=document.language,
+        )
+
+    def _edit(
+        self,
+        identifier: types.VersionedTextDocumentIdentifier,
+        changes: Sequence[types.TextDocumentContentChangeEvent],
+    ) -> bool:
+        document = self._open.get(identifier.uri)
+        if document is None:
+            return False
+        for change in changes:
+            document = document.changed(change, identifier.version, self.encoding)
+        del self._open[document.uri]  # the one that was edited last stands last
+        self._open[document.uri] = document
+        return True
+
+    def _cells_around(self, document: Document) -> tuple[list[Document], list[Document]]:
+        """The cells of the same language above and below `document`, if it is one."""
+        for uris in self._notebooks.values():
+            if document.uri in uris:
+                place = uris.index(document.uri)
+                above, below = (
+                    [cell for uri in part if (cell := self._open.get(uri)) and cell.language == document.language]
+                    for part in (uris[:place], uris[place + 1 :])
+                )
+                return above, below
+        return [], []
 
 
 def file_name(uri: str) -> str | None:

@@ -110,11 +110,29 @@ class LacunaProtocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self._server.session.documents.close(params.text_document.uri)
+        self._server.session.completer.forget(params.text_document.uri)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
+    def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._server.session.documents.open_notebook(params)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
+    def lsp_notebook_document__did_change(self, params: types.DidChangeNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not self._server.session.documents.change_notebook(params):
+            logger.warning("A change came for a notebook or a cell that is not open.")
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
+    def lsp_notebook_document__did_close(self, params: types.DidCloseNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._server.session.documents.close_notebook(params)
 
     @lsp_method(types.EXIT)
     def lsp_exit(self, *_: Any) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._server.session.end()
         self._server.session.lifecycle.exit(0 if self._shutdown else 1)
         raise SystemExit
+
+
+_EVERY_CELL = types.NotebookDocumentSyncOptions([types.NotebookDocumentFilterWithNotebook(notebook="*")])
 
 
 class LacunaServer(LanguageServer):
@@ -124,7 +142,7 @@ class LacunaServer(LanguageServer):
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        super().__init__("lacuna", __version__, protocol_cls=LacunaProtocol)
+        super().__init__("lacuna", __version__, protocol_cls=LacunaProtocol, notebook_document_sync=_EVERY_CELL)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Logs only. pygls would send a popup, and report a failure to send it by sending."""

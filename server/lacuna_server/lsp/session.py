@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lsprotocol import types
 
 from lacuna_inference.api import Engine
+from lacuna_server.core.admission import Rules, may_be_read
+from lacuna_server.core.completer import Completer
 from lacuna_server.core.service import Answer, Policy
+from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.core.statistics import Statistics, statistics_file
 from lacuna_server.lsp import capabilities
 from lacuna_server.lsp.capabilities import Client
 from lacuna_server.lsp.documents import Documents
+from lacuna_server.lsp.feedback import Feedback
 from lacuna_server.lsp.lifecycle import Lifecycle
 from lacuna_server.settings import Settings
 
@@ -29,13 +35,22 @@ class Session:
         self.lifecycle = Lifecycle()
         self._make_engine = make_engine
         self.engine = make_engine(settings)
+        self.completer = Completer(self.engine)
+        self.statistics = Statistics(statistics_file() if settings.statistics else None)
+        self.feedback = Feedback(self.statistics, self.documents)
+        self.snoozed_until = 0.0
+        """On the monotonic clock, in seconds."""
         self.complaints = list(complaints)
         """Sentences about settings that were left out; told to the client when it listens."""
         self._told = set(complaints)
+        self.chosen: dict[str, Any] = {}
+        """Settings that were chosen by a command; they stay when the client sends others."""
         self.retired: list[Engine] = []
         """Engines whose place was taken; their memory must be free before the next one loads."""
         self.last: Answer | None = None
         """The answer that was given last, for `lacuna.explain`."""
+        self.healed = 0
+        """How often an engine was started in the place of one that ended."""
         self.announced: Engine | None = None
         """The engine whose loading was shown last."""
         self.tasks: set[asyncio.Future[None]] = set()
@@ -54,6 +69,30 @@ class Session:
             look_ahead=s.look_ahead,
         )
 
+    @property
+    def rules(self) -> Rules:
+        s = self.settings
+        return Rules(
+            automatic=s.mode == "automatic",
+            off=s.mode == "off",
+            snoozed=time.monotonic() < self.snoozed_until,
+            languages=s.languages,
+            exclude=s.exclude,
+            max_characters=1024 * s.max_file_kib,
+            in_comments=s.in_comments,
+            in_strings=s.in_strings,
+        )
+
+    def snapshot(self, uri: str, position: types.Position) -> Snapshot | None:
+        """Text and cursor as they are now, or None for a document that is not open."""
+        rules = self.rules
+        return self.documents.snapshot(uri, position, lambda path: may_be_read(path, rules))
+
+    async def complete(self, snapshot: Snapshot, invoked: bool) -> Answer:
+        """What to show at the cursor; it is also the `last` answer."""
+        answer = self.last = await self.completer.complete(snapshot, self.rules, self.policy, invoked)
+        return answer
+
     def initialize(self, params: types.InitializeParams) -> None:
         """Takes over what the client says of itself and its initializationOptions."""
         self.client = capabilities.resolve(params)
@@ -70,12 +109,30 @@ class Session:
         if not isinstance(values, Mapping):
             return False
         before = self.settings.model_options()
-        self.settings, complaints = self._base.changed(values)
+        self.settings, complaints = self._base.changed({**values, **self.chosen})
+        self.statistics.file = statistics_file() if self.settings.statistics else None
         self.complaints += [c for c in complaints if c not in self._told]
         self._told.update(complaints)
         if self.settings.model_options() == before:
             return False
+        self.renew_engine()
+        return True
+
+    def choose(self, **values: Any) -> str | None:
+        """Keeps settings that a user chose by a command, for the next `configure`; or says why they do not fit."""
+        _, complaints = self.settings.changed(values)
+        if complaints:
+            return complaints[0]
+        self.chosen |= values
+        return None
+
+    def end(self) -> None:
+        """What is to be done before the process ends."""
+        self.statistics.save()
+
+    def renew_engine(self) -> None:
+        """Puts a new engine in the place of the old one, whose memory is freed before this one loads."""
         self.engine.close(timeout=0)
         self.retired.append(self.engine)
         self.engine = self._make_engine(self.settings)
-        return True
+        self.completer = Completer(self.engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from lsprotocol import types
 
@@ -14,20 +15,31 @@ LABEL_LENGTH = 60
 _WORD_END = re.compile(r"\w*$")
 
 
-def inline_items(answer: Answer, position: types.Position) -> types.InlineCompletionList:
-    """Plain text at an empty range: the one form that every client draws right."""
+ACCEPT = "lacuna.accept"
+"""The command that a client sends back when a suggestion was accepted."""
+
+
+def inline_items(answer: Answer, handed: Sequence[str], position: types.Position) -> types.InlineCompletionList:
+    """Plain text at an empty range: the one form that every client draws right. `handed` are the suggestions' ids."""
     here = types.Range(position, position)
-    return types.InlineCompletionList([types.InlineCompletionItem(text, range=here) for text in answer.suggestions])
+    items = [
+        types.InlineCompletionItem(text, range=here, command=_accepted(number))
+        for text, number in zip(answer.suggestions, handed, strict=True)
+    ]
+    return types.InlineCompletionList(items)
 
 
 def with_selected(
-    answer: Answer, selected: types.SelectedCompletionInfo, snapshot: Snapshot
+    answer: Answer, handed: Sequence[str], selected: types.SelectedCompletionInfo, snapshot: Snapshot
 ) -> types.InlineCompletionList:
     """Items for a highlighted popup row: they use its range and begin with its text, or the client ignores them."""
     word = word_before(snapshot)
-    texts = [word + text for text in answer.suggestions]
-    fitting = [text for text in texts if text.startswith(selected.text)]
-    return types.InlineCompletionList([types.InlineCompletionItem(text, range=selected.range) for text in fitting])
+    items = [
+        types.InlineCompletionItem(word + text, range=selected.range, command=_accepted(number))
+        for text, number in zip(answer.suggestions, handed, strict=True)
+        if (word + text).startswith(selected.text)
+    ]
+    return types.InlineCompletionList(items)
 
 
 def word_before(snapshot: Snapshot) -> str:
@@ -37,7 +49,7 @@ def word_before(snapshot: Snapshot) -> str:
 
 
 def popup_items(
-    answer: Answer, snapshot: Snapshot, word_range: types.Range, client: Client, language: str
+    answer: Answer, handed: Sequence[str], snapshot: Snapshot, word_range: types.Range, client: Client
 ) -> types.CompletionList:
     """Items of an incomplete list: the client must ask again with the next character.
 
@@ -48,6 +60,7 @@ def popup_items(
     indent = snapshot.line_before[: len(snapshot.line_before) - len(snapshot.line_before.lstrip())]
     items = []
     for number, suggestion in enumerate(answer.suggestions):
+        documentation = _fenced(word + suggestion, snapshot.language)
         text, as_snippet = _popup_text(word + suggestion, indent, client)
         first, *rest = (word + suggestion).strip("\n").split("\n")
         label = first.strip()[:LABEL_LENGTH] + ("…" if rest or len(first.strip()) > LABEL_LENGTH else "")
@@ -55,16 +68,26 @@ def popup_items(
             types.CompletionItem(
                 label=label,
                 kind=types.CompletionItemKind.Snippet if rest else types.CompletionItemKind.Text,
-                detail=f"Lacuna ({answer.model})",
-                documentation=types.MarkupContent(types.MarkupKind.Markdown, _fenced(word + suggestion, language)),
+                detail=_detail(answer),
+                documentation=types.MarkupContent(types.MarkupKind.Markdown, documentation),
                 filter_text=first,
                 sort_text=f"{number:04}",
                 text_edit=types.TextEdit(word_range, text),
                 insert_text_format=types.InsertTextFormat.Snippet if as_snippet else types.InsertTextFormat.PlainText,
                 insert_text_mode=types.InsertTextMode.AsIs if client.insert_as_is else None,
+                command=_accepted(handed[number]),
             )
         )
     return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _accepted(number: str) -> types.Command:
+    return types.Command("Lacuna: accepted", ACCEPT, arguments=[{"id": number}])
+
+
+def _detail(answer: Answer) -> str:
+    sure = "" if answer.confidence is None else f", {100 * answer.confidence:.0f} %"
+    return f"Lacuna ({answer.model}{sure})"
 
 
 def _popup_text(text: str, indent: str, client: Client) -> tuple[str, bool]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lsprotocol import types
 
-from lacuna_server.core import service
 from lacuna_server.lsp import to_lsp
 from lacuna_server.lsp.features.boundary import guarded
 from lacuna_server.lsp.language_server import LacunaServer
@@ -16,12 +15,13 @@ def register(server: LacunaServer) -> None:
     @guarded(types.InlineCompletionList([]))
     async def inline_completion(ls: LacunaServer, params: types.InlineCompletionParams) -> types.InlineCompletionList:
         session = ls.session
-        snapshot = session.documents.snapshot(params.text_document.uri, params.position)
+        snapshot = session.snapshot(params.text_document.uri, params.position)
         if snapshot is None or not session.client.shows_inline(session.settings.completion_channel):
             return types.InlineCompletionList([])
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
-        answer = session.last = await service.complete(session.engine, snapshot, session.policy, invoked)
+        answer = await session.complete(snapshot, invoked)
+        handed = session.feedback.hand_out(answer, params.text_document.uri)
         selected = params.context.selected_completion_info
         if selected is not None:
-            return to_lsp.with_selected(answer, selected, snapshot)
-        return to_lsp.inline_items(answer, params.position)
+            return to_lsp.with_selected(answer, handed, selected, snapshot)
+        return to_lsp.inline_items(answer, handed, params.position)

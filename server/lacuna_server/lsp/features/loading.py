@@ -1,4 +1,7 @@
-"""Starts the engine and shows how its loading goes: `$/progress`, the client's log, one message when it fails."""
+"""Starts the engine and shows how its loading goes: `$/progress`, the client's log, one message when it fails.
+
+An engine that ends after it was warm is replaced by a new one, and the client is told.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from lacuna_server.lsp.language_server import LacunaServer
 
 _ANSWER_TIMEOUT_S = 3.0
 _RETIRE_TIMEOUT_S = 10.0
+_MOST_HEALED = 3
 
 
 async def start(ls: LacunaServer) -> None:
@@ -38,10 +42,26 @@ async def _load(ls: LacunaServer, engine: Engine) -> None:
 
     engine.watch(pass_on)
     engine.start()
-    await _show(ls, engine, states)
+    if await _show(ls, engine, states) is Phase.WARM:
+        await _watch(ls, engine, states)
 
 
-async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
+async def _watch(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
+    """Waits for the end of a warm engine, and puts another one in its place, `_MOST_HEALED` times in a session."""
+    session = ls.session
+    while engine is session.engine and engine.state.phase is not Phase.FAILED:
+        await states.get()
+    if engine is not session.engine or session.healed >= _MOST_HEALED:
+        return
+    session.healed += 1
+    message = "Lacuna: the engine ended unexpectedly and was started again; the log says more."
+    ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, message))
+    session.renew_engine()
+    await start(ls)
+
+
+async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> Phase:
+    """Shows the loading until it ended; how it did."""
     token = await _begin(ls)
     while True:
         state = await states.get()
@@ -53,13 +73,14 @@ async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineSt
     if token:
         ls.work_done_progress.end(token, types.WorkDoneProgressEnd(message=state.phase.value))
     if engine is not ls.session.engine:
-        return  # another model took its place while it was loading; that one reports for itself
+        return state.phase  # another model took its place while it was loading; that one reports for itself
     if state.phase is Phase.WARM:
         gc.freeze()  # the libraries' objects stay; to look through them took the interpreter a tenth of a second
         ls.say(types.MessageType.Info, f"Lacuna is ready: {state.message}.")
     else:
         ls.say(types.MessageType.Error, state.message)
         ls.window_show_message(types.ShowMessageParams(types.MessageType.Error, f"Lacuna: {state.message}"))
+    return state.phase
 
 
 async def _begin(ls: LacunaServer) -> str | None:

@@ -1,0 +1,57 @@
+"""`lacuna stats`: what became of the suggestions, day by day."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from rich.table import Table
+
+from lacuna_server.commands.show import stdout
+from lacuna_server.core.statistics import Counts, read, statistics_file
+
+_WIDTH = 30
+_FULL, _HALF = "█", "▌"
+
+
+def run(days: int, as_json: bool) -> None:
+    """Prints the counts of the last `days` days that have any."""
+    counts = dict(list(read(statistics_file()).items())[-days:])
+    if as_json:
+        print(json.dumps({day: asdict(found) for day, found in counts.items()}, indent=1))  # noqa: T201
+    elif not counts:
+        stdout.print("No suggestion was counted yet. Lacuna counts while an editor uses it (setting statistics).")
+    else:
+        stdout.print(_table(counts))
+
+
+def _table(counts: dict[str, Counts]) -> Table:
+    total = Counts()
+    for found in counts.values():
+        total.add(found)
+    most = max(found.characters for found in counts.values())
+    table = Table(box=None, pad_edge=False)
+    for title, justify in (("day", "left"), ("shown", "right"), ("accepted", "right"), ("retained", "right")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    table.add_column("characters", justify="right")
+    table.add_column("")
+    for day, found in [*counts.items(), ("all", total)]:
+        bar = "" if day == "all" else _bar(found.characters, most)
+        table.add_row(
+            day,
+            str(found.shown),
+            f"{found.accepted} ({_per_cent(found.accepted, found.shown)})",
+            f"{found.retained} ({_per_cent(found.retained, found.accepted)})",
+            str(found.characters),
+            bar,
+        )
+    return table
+
+
+def _per_cent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "-"
+
+
+def _bar(value: int, most: int) -> str:
+    halves = round(2 * _WIDTH * value / most) if most else 0
+    return _FULL * (halves // 2) + _HALF * (halves % 2)

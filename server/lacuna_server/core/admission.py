@@ -1,0 +1,98 @@
+"""Whether a document may be completed at all: the user's rules, and files that are nobody's business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from lacuna_server.core.reasons import Withheld
+from lacuna_server.core.snapshot import Snapshot
+
+SECRETS = (
+    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.p8", "*.der", "*.crt", "*.cer", "*.csr",
+    "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.gpg", "*.asc", "*.age", "*.ovpn", "*.keychain", "id_rsa*", "id_dsa*",
+    "id_ecdsa*", "id_ed25519*", "authorized_keys", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".npmrc", ".pypirc",
+    ".htpasswd", ".git-credentials", ".vault-token", ".dockercfg", ".docker/config.json", "kubeconfig", ".kube/config",
+    "credentials", "credentials.*", "secret.*", "secrets.*", "*.secret", "*.secrets", "service-account*.json",
+    "*.tfstate", "*.tfstate.*", "*.tfvars", ".aws/*", ".ssh/*", ".gnupg/*",
+)  # fmt: skip
+"""Patterns of file names that are never shown to a model; no setting changes that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The user's rules. `languages` may hold `*` for all that are not named; `exclude` holds patterns of names."""
+
+    automatic: bool = True
+    off: bool = False
+    snoozed: bool = False
+    languages: Mapping[str, bool] = field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    max_characters: int = 2**20
+    in_comments: bool = True
+    in_strings: bool = True
+
+
+def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
+    """Why nothing may be suggested, or None. Who asks by hand is answered in manual mode and while snoozed, too."""
+    if rules.off:
+        return Withheld.OFF
+    if not invoked and (rules.snoozed or not rules.automatic):
+        return Withheld.SNOOZED if rules.snoozed else Withheld.MANUAL
+    if snapshot.path is not None and _matches(snapshot.path, SECRETS):
+        return Withheld.SECRET
+    if not rules.languages.get(snapshot.language, rules.languages.get("*", True)):
+        return Withheld.LANGUAGE
+    if snapshot.path is not None and _matches(snapshot.path, rules.exclude):
+        return Withheld.EXCLUDED
+    if len(snapshot.text) > rules.max_characters:
+        return Withheld.TOO_LARGE
+    if invoked or (rules.in_comments and rules.in_strings):
+        return None
+    return _unwanted_place(snapshot, rules)
+
+
+def may_be_read(path: str | None, rules: Rules) -> bool:
+    """Whether a document may stand in the prompt of another one."""
+    return path is None or not (_matches(path, SECRETS) or _matches(path, rules.exclude))
+
+
+def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a pattern fits the file's name, or, with a slash in it, the end of its path. Case does not count."""
+    path = "/" + path.replace("\\", "/").lower().lstrip("/")
+    name = path.rpartition("/")[2]
+    for pattern in map(str.lower, patterns):
+        whole = "*/" + pattern.removeprefix("**/").lstrip("/")
+        if fnmatchcase(path, whole) if "/" in pattern else fnmatchcase(name, pattern):
+            return True
+    return False
+
+
+def _unwanted_place(snapshot: Snapshot, rules: Rules) -> Withheld | None:
+    from pygments.token import Token
+
+    kind = _token_at(snapshot)
+    if kind in Token.Comment and not rules.in_comments:
+        return Withheld.COMMENT
+    documentation = kind in Token.Literal.String.Doc
+    if kind in Token.Literal.String and not (rules.in_comments if documentation else rules.in_strings):
+        return Withheld.COMMENT if documentation else Withheld.STRING
+    return None
+
+
+def _token_at(snapshot: Snapshot) -> Any:
+    """Pygments' kind of the token that a letter typed at the cursor would belong to."""
+    from pygments.lexers import get_lexer_by_name
+    from pygments.token import Token
+    from pygments.util import ClassNotFound
+
+    try:
+        lexer = get_lexer_by_name(snapshot.language, stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return Token
+    for start, kind, value in lexer.get_tokens_unprocessed(f"{snapshot.prefix}x{snapshot.suffix}"):
+        if start + len(value) > snapshot.offset:
+            return kind
+    return Token

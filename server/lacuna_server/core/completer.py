@@ -1,0 +1,95 @@
+"""One client's completions: earlier answers are found again, equal requests share one, and the newest wins."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from lacuna_inference.api import Counters, Engine
+from lacuna_server.core.admission import Rules, refusal
+from lacuna_server.core.cache import Cache
+from lacuna_server.core.pace import Pace
+from lacuna_server.core.reasons import Withheld
+from lacuna_server.core.service import Answer, Policy, complete
+from lacuna_server.core.snapshot import Snapshot
+
+_PASSING = frozenset({Withheld.LOADING, Withheld.UNAVAILABLE, Withheld.CANCELLED, Withheld.LOOP})
+"""Reasons that may be gone with the next request."""
+Asked = tuple[str, str, int, bool]
+
+
+@dataclass(slots=True)
+class _Running:
+    answer: asyncio.Task[Answer]
+    waiting: int = 0
+
+
+class Completer:
+    """Answers the requests of one client with one engine. On the event loop only.
+
+    A request that goes on where a running one stands is not kept waiting for it: the engine holds what the other has
+    read and written, and goes on from there.
+    """
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._cache = Cache()
+        self._pace = Pace()
+        self._running: dict[Asked, _Running] = {}
+        self._newest: dict[str, Asked] = {}
+
+    async def complete(self, snapshot: Snapshot, rules: Rules, policy: Policy, invoked: bool = False) -> Answer:
+        """What to show at the cursor, or why nothing is. A cancelled task leaves the answer to others who wait for it.
+
+        An invoked request is always computed anew.
+        """
+        refused = refusal(snapshot, rules, invoked)
+        if refused is not None:
+            return Answer(withheld=refused)
+        self._pace.key(self._clock())
+        if not invoked and (found := self._cache.find(snapshot)) is not None:
+            return Answer(found, None if found else Withheld.EMPTY, Counters(), self._engine.state.model, cached=True)
+        asked = snapshot.key, snapshot.text, snapshot.offset, invoked
+        self._newest[snapshot.key] = asked
+        return await self._shared(asked, lambda: self._computed(asked, snapshot, policy, invoked))
+
+    def forget(self, key: str) -> None:
+        """Forgets what is known of the document `key`."""
+        self._pace.forget(key)
+        self._newest.pop(key, None)
+
+    async def _shared(self, asked: Asked, compute: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of the same request that runs already, or of a new one; cancelled when nobody waits any more."""
+        running = self._running.get(asked)
+        shared = running is not None and not running.answer.done()
+        if running is None or not shared:
+            running = self._running[asked] = _Running(asyncio.ensure_future(compute()))
+            running.answer.add_done_callback(lambda _: self._ended(asked))
+        running.waiting += 1
+        try:
+            return replace(await asyncio.shield(running.answer), cached=shared)
+        finally:
+            running.waiting -= 1
+            if not running.waiting:
+                running.answer.cancel()
+
+    def _ended(self, asked: Asked) -> None:
+        running = self._running.get(asked)
+        if running is not None and running.answer.done():
+            del self._running[asked]
+
+    async def _computed(self, asked: Asked, snapshot: Snapshot, policy: Policy, invoked: bool) -> Answer:
+        delay = 0.0 if invoked else self._pace.delay(snapshot)
+        if delay:
+            await asyncio.sleep(delay)
+            if self._newest.get(snapshot.key) != asked:
+                return Answer(withheld=Withheld.CANCELLED)
+        started = self._clock()
+        answer = await complete(self._engine, snapshot, policy, invoked)
+        self._pace.answered(self._clock() - started)
+        if answer.withheld not in _PASSING:
+            self._cache.put(snapshot, answer.suggestions)
+        return replace(answer, delay_s=delay)

@@ -1,0 +1,79 @@
+"""What became of the suggestions: counts for each day, in a file of the user. No code, no names, nothing is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+
+from platformdirs import user_state_dir
+
+_DAYS_KEPT = 400
+
+
+@dataclass(slots=True)
+class Counts:
+    """Suggestions shown, accepted (also in part) and still there half a minute later; characters that were accepted."""
+
+    shown: int = 0
+    accepted: int = 0
+    retained: int = 0
+    characters: int = 0
+
+    def add(self, other: Counts) -> None:
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+class Statistics:
+    """Counts of today, added to `file` when saved; several servers may share it. Without a file nothing is kept."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self._today = Counts()
+
+    def shown(self) -> None:
+        self._today.shown += 1
+
+    def accepted(self) -> None:
+        self._today.accepted += 1
+
+    def saved(self, characters: int) -> None:
+        self._today.characters += characters
+
+    def retained(self) -> None:
+        self._today.retained += 1
+
+    def save(self) -> None:
+        """Adds what was counted since the last time to the file; a folder that cannot be written is let be."""
+        if self.file is None or self._today == Counts():
+            return
+        with suppress(OSError):
+            days = read(self.file)
+            days.setdefault(date.today().isoformat(), Counts()).add(self._today)
+            _write(self.file, dict(sorted(days.items())[-_DAYS_KEPT:]))
+            self._today = Counts()
+
+
+def statistics_file() -> Path:
+    """Where the counts of this user are."""
+    return Path(user_state_dir("lacuna", appauthor=False)) / "statistics.json"
+
+
+def read(file: Path) -> dict[str, Counts]:
+    """The counts by day, from the oldest; empty when there is no file, or one that cannot be understood."""
+    try:
+        days = json.loads(file.read_text(encoding="utf-8"))
+        return {str(day): Counts(**{k: int(v) for k, v in counts.items()}) for day, counts in days.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _write(file: Path, days: dict[str, Counts]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary.write_text(json.dumps({day: asdict(counts) for day, counts in days.items()}, indent=1), encoding="utf-8")
+    temporary.replace(file)

@@ -1,0 +1,75 @@
+"""The language server with a scripted engine: run as a program, it shows what the server costs without a model.
+
+Each suggestion is the number of seconds that the engine took for it, and that it was put off on purpose.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from lacuna_inference.api import CancelToken, Completions, Phase, Request
+from lacuna_inference.fake import FakeEngine
+from lacuna_server.core.service import Answer
+from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.lsp import app, transport
+from lacuna_server.settings import load
+from lacuna_server.stdio import guard
+
+TEXT = "lacuna/bench/text"
+"""The request, with a document's identifier, that is answered with its text."""
+ENGINE_S = 0.004
+"""How long the engine lets requests wait."""
+
+
+class ScriptedEngine(FakeEngine):
+    """Answers from a thread of its own, as a real engine does; what was cancelled meanwhile fails."""
+
+    def __init__(self) -> None:
+        super().__init__(self._text, phase=Phase.UNLOADED, held=True)
+        self._came: dict[int, float] = {}
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+        self._came[id(request)] = time.perf_counter()
+        self.requests.clear()
+        return super().submit(request, cancel)
+
+    def _text(self, request: Request) -> str:
+        return f"{time.perf_counter() - self._came.pop(id(request)):.6f}"
+
+    def _answer(self) -> None:
+        while not self.closed:
+            time.sleep(ENGINE_S)
+            self.release()
+
+
+def main() -> NoReturn:
+    """Serves over stdio."""
+    streams = guard()
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)  # as in `lacuna lsp`: it logs whole messages
+    server = app.build(load(), make_engine=lambda _: ScriptedEngine())
+
+    session = server.session
+    computed = session.complete
+
+    async def timed(snapshot: Snapshot, invoked: bool) -> Answer:
+        answer = await computed(snapshot, invoked)
+        return replace(answer, suggestions=tuple(str(float(s) + answer.delay_s) for s in answer.suggestions))
+
+    session.complete = timed  # type: ignore[method-assign]
+
+    @server.feature(TEXT)
+    def text(params: Any) -> str | None:
+        document = session.documents.get(params.uri)
+        return document.text if document else None
+
+    transport.serve_stdio(server, streams)
+
+
+if __name__ == "__main__":
+    main()

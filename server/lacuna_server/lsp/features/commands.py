@@ -1,0 +1,132 @@
+"""workspace/executeCommand: what an editor tells and asks beside the documents. Wrong arguments get InvalidParams."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pygls.exceptions import JsonRpcInvalidParams
+
+from lacuna_server.lsp.features import configuration, loading
+from lacuna_server.lsp.language_server import LacunaServer
+from lacuna_server.lsp.to_lsp import ACCEPT
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Nothing(_Arguments):
+    """No arguments."""
+
+
+class Accepted(_Arguments):
+    """The id that a suggestion's command carried, and how many characters of it were accepted in all; None: all."""
+
+    id: str
+    length: int | None = Field(None, ge=0)
+
+
+class Rejected(_Arguments):
+    id: str
+
+
+class Snooze(_Arguments):
+    minutes: float = Field(ge=0, le=24 * 60)
+
+
+class SelectModel(_Arguments):
+    model: str = Field(min_length=1)
+
+
+def register(server: LacunaServer) -> None:
+    """Every command takes one object, or nothing."""
+
+    def command(name: str, kind: type[_Arguments]) -> Callable[[Callable[..., Any]], None]:
+        def decorate(handler: Callable[..., Any]) -> None:
+            @server.command(name)
+            async def run(ls: LacunaServer, *arguments: Any) -> Any:
+                return await handler(ls, _parsed(kind, arguments))
+
+        return decorate
+
+    @command(ACCEPT, Accepted)
+    async def accept(ls: LacunaServer, arguments: Accepted) -> bool:
+        return ls.session.feedback.accepted(arguments.id, arguments.length)
+
+    @command("lacuna.reject", Rejected)
+    async def reject(ls: LacunaServer, arguments: Rejected) -> bool:
+        return ls.session.feedback.rejected(arguments.id)
+
+    @command("lacuna.status", Nothing)
+    async def status(ls: LacunaServer, _: Nothing) -> dict[str, Any]:
+        return _status(ls)
+
+    @command("lacuna.explain", Nothing)
+    async def explain(ls: LacunaServer, _: Nothing) -> dict[str, Any] | None:
+        return _explanation(ls)
+
+    @command("lacuna.snooze", Snooze)
+    async def snooze(ls: LacunaServer, arguments: Snooze) -> dict[str, Any]:
+        ls.session.snoozed_until = time.monotonic() + 60 * arguments.minutes
+        return _status(ls)
+
+    @command("lacuna.restartEngine", Nothing)
+    async def restart(ls: LacunaServer, _: Nothing) -> None:
+        ls.session.renew_engine()
+        await loading.start(ls)
+
+    @command("lacuna.selectModel", SelectModel)
+    async def select(ls: LacunaServer, arguments: SelectModel) -> dict[str, Any]:
+        if refusal := ls.session.choose(model=arguments.model):
+            raise JsonRpcInvalidParams(refusal)
+        await configuration.apply(ls, {})
+        return _status(ls)
+
+
+def _parsed(kind: type[_Arguments], arguments: tuple[Any, ...]) -> _Arguments:
+    """The only argument as `kind`. Raises JsonRpcInvalidParams with one sentence."""
+    given = arguments[0] if len(arguments) == 1 else {} if not arguments else None
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise JsonRpcInvalidParams(
+            f"The arguments do not fit: {where + ': ' if where else ''}{problem['msg']}."
+        ) from error
+
+
+def _status(ls: LacunaServer) -> dict[str, Any]:
+    session, state = ls.session, ls.session.engine.state
+    return {
+        "phase": state.phase,
+        "progress": state.progress,
+        "message": state.message,
+        "model": state.model,
+        "mode": session.settings.mode,
+        "snoozed_s": round(max(0.0, session.snoozed_until - time.monotonic()), 1),
+    }
+
+
+def _explanation(ls: LacunaServer) -> dict[str, Any] | None:
+    """What the last answer was, what it cost, and why it was shown, cut or withheld."""
+    answer = ls.session.last
+    if answer is None:
+        return None
+    return {
+        "suggestions": len(answer.suggestions),
+        "withheld": answer.withheld,
+        "reason": answer.withheld.sentence if answer.withheld else None,
+        "detail": answer.detail,
+        "stop": answer.stop,
+        "cut": answer.cut,
+        "cached": answer.cached,
+        "confidence": answer.confidence,
+        "delay_s": answer.delay_s,
+        "model": answer.model,
+        "counters": asdict(answer.counters),
+    }

@@ -1,0 +1,174 @@
+"""Commands, notebooks and rules over raw frames, with an engine that follows a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_client import RawClient
+
+from lacuna_server.lab.bench import scripted
+
+URI = "file:///project/a.py"
+INVALID_PARAMS = -32602
+
+
+class Editor(RawClient):
+    """An editor with inline completion, connected to a server whose scripted engine is warm."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(program=scripted.__name__)
+        self.initialize(capabilities={"textDocument": {"inlineCompletion": {}}}, initializationOptions=options)
+        self.notify("initialized", {})
+        while self.command("lacuna.status")["phase"] != "warm":
+            pass
+
+    def command(self, name: str, *arguments: object) -> Any:
+        return self.executed(name, *arguments)["result"]
+
+    def executed(self, name: str, *arguments: object) -> dict[str, Any]:
+        return self.call("workspace/executeCommand", {"command": name, "arguments": list(arguments)})
+
+    def open(self, uri: str, text: str, language: str = "python") -> None:
+        item = {"uri": uri, "languageId": language, "version": 0, "text": text}
+        self.notify("textDocument/didOpen", {"textDocument": item})
+
+    def ask(self, uri: str, line: int, character: int, kind: int = 2) -> list[dict[str, Any]]:
+        at = {"textDocument": {"uri": uri}, "position": {"line": line, "character": character}}
+        answer = self.call("textDocument/inlineCompletion", {**at, "context": {"triggerKind": kind}})
+        return list(answer["result"]["items"])
+
+
+@pytest.fixture(scope="module")
+def editor() -> Iterator[Editor]:
+    with Editor() as found:
+        yield found
+
+
+def test_the_status_tells_phase_model_and_mode(editor: Editor) -> None:
+    assert editor.command("lacuna.status") == {
+        "phase": "warm", "progress": 1.0, "message": "", "model": "fake", "mode": "automatic", "snoozed_s": 0.0,
+    }  # fmt: skip
+
+
+def test_an_accepted_suggestion_is_counted_once_and_its_characters_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with Editor() as editor:
+        editor.open(URI, "x = \n")
+        (item,) = editor.ask(URI, 0, 4)
+        command = item["command"]
+        (argument,) = command["arguments"]
+        assert editor.command(command["command"], {**argument, "length": 2}) is True
+        assert editor.command(command["command"], argument) is True
+        assert editor.command(command["command"], {"id": "no such"}) is False
+        (other,) = editor.ask(URI, 1, 0)
+        assert editor.command("lacuna.reject", *other["command"]["arguments"]) is True
+        assert editor.command("lacuna.reject", *other["command"]["arguments"]) is False
+        editor.call("shutdown")
+        editor.notify("exit")
+        assert editor.exit_code() == 0
+    (day,) = json.loads((tmp_path / "state/lacuna/statistics.json").read_text()).values()
+    assert (day["shown"], day["accepted"], day["characters"]) == (2, 1, len(item["insertText"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("lacuna.accept", ()),
+        ("lacuna.accept", ({"id": 7},)),
+        ("lacuna.accept", ({"id": "1", "length": -1},)),
+        ("lacuna.accept", ({"id": "1"}, {"id": "2"})),
+        ("lacuna.reject", ("1",)),
+        ("lacuna.status", ({"more": 1},)),
+        ("lacuna.snooze", ({"minutes": "five"},)),
+        ("lacuna.selectModel", ({"model": ""},)),
+        ("lacuna.nothing", ()),
+    ],
+)
+def test_wrong_arguments_and_unknown_commands_are_refused(
+    editor: Editor, name: str, arguments: tuple[object, ...]
+) -> None:
+    answer = editor.executed(name, *arguments)
+    assert answer["error"]["code"] == INVALID_PARAMS
+    assert "Traceback" not in json.dumps(answer)
+
+
+def test_the_last_answer_is_explained(editor: Editor) -> None:
+    uri = "file:///project/explained.py"
+    editor.open(uri, "x = \nname\n")
+    editor.ask(uri, 0, 4)
+    shown = editor.command("lacuna.explain")
+    assert (shown["suggestions"], shown["withheld"], shown["stop"], shown["cached"]) == (1, None, "end-of-hole", False)
+    editor.ask(uri, 0, 4)
+    assert editor.command("lacuna.explain")["cached"] is True
+    assert editor.ask(uri, 1, 2) == []
+    withheld = editor.command("lacuna.explain")
+    assert (withheld["withheld"], withheld["reason"]) == ("inside-word", "The cursor stands inside a word.")
+
+
+def test_snoozed_for_some_minutes_and_awake_again(editor: Editor) -> None:
+    uri = "file:///project/snoozed.py"
+    editor.open(uri, "x = \n")
+    assert editor.command("lacuna.snooze", {"minutes": 5})["snoozed_s"] > 0
+    assert editor.ask(uri, 0, 4) == []
+    assert editor.command("lacuna.explain")["withheld"] == "snoozed"
+    assert editor.ask(uri, 0, 4, kind=1)
+    assert editor.command("lacuna.snooze", {"minutes": 0})["snoozed_s"] == 0
+    assert editor.ask(uri, 0, 4)
+
+
+def test_a_restarted_engine_answers_again(editor: Editor) -> None:
+    editor.command("lacuna.restartEngine")
+    while editor.command("lacuna.status")["phase"] != "warm":
+        pass
+    uri = "file:///project/restarted.py"
+    editor.open(uri, "x = \n")
+    assert editor.ask(uri, 0, 4)
+
+
+def test_another_model_is_taken_and_a_path_of_another_machine_is_not(editor: Editor) -> None:
+    assert editor.executed("lacuna.selectModel", {"model": "//host/share"})["error"]["code"] == INVALID_PARAMS
+    assert editor.command("lacuna.selectModel", {"model": "other"})["mode"] == "automatic"
+
+
+def test_rules_come_from_the_editor_s_settings() -> None:
+    with Editor(languages={"toml": False}, exclude=["*_pb2.py"], mode="manual") as editor:
+        for name, language, kind, reason in [
+            ("a.py", "python", 2, "manual"),
+            ("a.toml", "toml", 1, "language"),
+            ("a_pb2.py", "python", 1, "excluded"),
+            (".env", "dotenv", 1, "secret"),
+        ]:
+            uri = f"file:///project/{name}"
+            editor.open(uri, "x = \n", language)
+            assert editor.ask(uri, 0, 4, kind) == []
+            assert editor.command("lacuna.explain")["withheld"] == reason
+        assert editor.ask("file:///project/a.py", 0, 4, kind=1)
+
+
+def test_a_cell_is_completed_in_its_notebook(editor: Editor) -> None:
+    cells = [("cell:1", "import math\n"), ("cell:2", "x = "), ("cell:3", "y = 2\n")]
+    notebook = {"uri": "file:///n.ipynb", "notebookType": "jupyter", "version": 1}
+    editor.notify("notebookDocument/didOpen", {
+        "notebookDocument": {**notebook, "cells": [{"kind": 2, "document": uri} for uri, _ in cells]},
+        "cellTextDocuments": [
+            {"uri": uri, "languageId": "python", "version": 1, "text": text} for uri, text in cells
+        ],
+    })  # fmt: skip
+    assert editor.call(scripted.TEXT, {"uri": "cell:2"})["result"] == "x = "
+    assert editor.ask("cell:2", 0, 4)
+    change = {"range": {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 4}}, "text": "1"}
+    content = {"document": {"uri": "cell:2", "version": 2}, "changes": [change]}
+    editor.notify("notebookDocument/didChange", {
+        "notebookDocument": {"uri": "file:///n.ipynb", "version": 2}, "change": {"cells": {"textContent": [content]}},
+    })  # fmt: skip
+    assert editor.call(scripted.TEXT, {"uri": "cell:2"})["result"] == "x = 1"
+    editor.notify("notebookDocument/didClose", {
+        "notebookDocument": {"uri": "file:///n.ipynb"}, "cellTextDocuments": [{"uri": uri} for uri, _ in cells],
+    })  # fmt: skip
+    assert editor.call(scripted.TEXT, {"uri": "cell:2"})["result"] is None

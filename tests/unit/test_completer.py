@@ -1,0 +1,233 @@
+"""Rules, cache, pace and completer: what is decided before and beside the model."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from helpers import at_cursor
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lacuna_inference.api import EngineState, Phase, StopReason
+from lacuna_inference.fake import FakeEngine
+from lacuna_server.core.admission import Rules, may_be_read, refusal
+from lacuna_server.core.cache import Cache
+from lacuna_server.core.completer import Completer
+from lacuna_server.core.pace import LONGEST_S, Pace
+from lacuna_server.core.reasons import Withheld
+from lacuna_server.core.service import Answer, Policy
+from lacuna_server.core.snapshot import Snapshot
+
+
+@pytest.mark.parametrize(
+    ("rules", "invoked", "reason"),
+    [
+        (Rules(), False, None),
+        (Rules(off=True), True, Withheld.OFF),
+        (Rules(automatic=False), False, Withheld.MANUAL),
+        (Rules(automatic=False), True, None),
+        (Rules(snoozed=True), False, Withheld.SNOOZED),
+        (Rules(snoozed=True), True, None),
+        (Rules(languages={"python": False}), False, Withheld.LANGUAGE),
+        (Rules(languages={"*": False}), False, Withheld.LANGUAGE),
+        (Rules(languages={"*": False, "python": True}), False, None),
+        (Rules(exclude=("test.*",)), False, Withheld.EXCLUDED),
+        (Rules(max_characters=3), False, Withheld.TOO_LARGE),
+    ],
+)
+def test_the_rules(rules: Rules, invoked: bool, reason: Withheld | None) -> None:
+    assert refusal(at_cursor("x = |"), rules, invoked) is reason
+
+
+@pytest.mark.parametrize(
+    ("path", "secret"),
+    [
+        ("/home/me/project/.env", True),
+        ("/home/me/project/.env.local", True),
+        ("C:\\Users\\me\\.ssh\\config", True),
+        ("/home/me/.ssh/known_hosts", True),
+        ("/x/server.PEM", True),
+        ("/x/id_ed25519", True),
+        ("/x/secrets.yaml", True),
+        ("/x/environment.py", False),
+        ("/x/keys.py", False),
+        ("/x/ssh/config.py", False),
+        (None, False),
+    ],
+)
+def test_secrets_are_never_read(path: str | None, secret: bool) -> None:
+    found = refusal(at_cursor("x = |", path), Rules(), invoked=True)
+    assert found is (Withheld.SECRET if secret else None)
+    assert may_be_read(path, Rules()) is not secret
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fits"),
+    [
+        ("*.min.js", "/a/b.min.js", True),
+        ("*.min.js", "/a/b.js", False),
+        ("vendor/**", "/a/vendor/b/c.py", True),
+        ("**/vendor/*", "/vendor/c.py", True),
+        ("vendor/**", "/a/myvendor/c.py", False),
+    ],
+)
+def test_patterns_of_names(pattern: str, path: str, fits: bool) -> None:
+    assert may_be_read(path, Rules(exclude=(pattern,))) is not fits
+
+
+@pytest.mark.parametrize(
+    ("marked", "reason"),
+    [
+        ("x = 1  # set |", Withheld.COMMENT),
+        ("x = 1  # set|\ny = 2\n", Withheld.COMMENT),
+        ('def f():\n    """Do |\n    """\n', Withheld.COMMENT),
+        ('x = "a |"\n', Withheld.STRING),
+        ('x = "a"|\n', None),
+        ("x = |\n", None),
+        ("# note\nx = |\n", None),
+        ("|", None),
+    ],
+)
+def test_comments_and_strings_on_wish(marked: str, reason: Withheld | None) -> None:
+    rules = Rules(in_comments=False, in_strings=False)
+    assert refusal(at_cursor(marked), rules, invoked=False) is reason
+    assert refusal(at_cursor(marked), rules, invoked=True) is None
+    assert refusal(replace(at_cursor(marked), language="no-such"), rules, invoked=False) is None
+
+
+@given(st.text("ab\n", max_size=6), st.text("ab\n", min_size=1, max_size=6), st.text("ab\n", max_size=3), st.data())
+def test_the_cache_finds_what_is_left_and_nothing_else(before: str, text: str, after: str, data: st.DataObject) -> None:
+    cache = Cache()
+    cache.put(Snapshot(before + after, len(before)), (text,))
+    typed = data.draw(st.text("ab\n", max_size=6))
+    found = cache.find(Snapshot(before + typed + after, len(before) + len(typed)))
+    agrees = text.startswith(typed) and text != typed
+    assert found == ((text[len(typed) :],) if agrees else None)
+    assert cache.find(Snapshot(before + typed + after + "c", len(before) + len(typed))) is None
+
+
+def test_the_cache_is_small_and_keeps_what_is_of_use() -> None:
+    cache = Cache(2)
+    for text in "abc":
+        cache.put(Snapshot(text, 1), ("x",))
+        assert cache.find(Snapshot("a", 1)) == ("x",)
+    assert cache.find(Snapshot("b", 1)) is None
+    assert cache.find(Snapshot("c", 1)) == ("x",)
+
+
+def test_no_suggestion_is_an_answer_for_this_place_only() -> None:
+    cache = Cache()
+    cache.put(at_cursor("x|"), ())
+    assert cache.find(at_cursor("x|")) == ()
+    assert cache.find(at_cursor("xy|")) is None
+
+
+def test_only_a_request_for_unread_text_waits() -> None:
+    pace = Pace()
+    for now, marked in enumerate(["a\nb|\nc\n", "a\nbb|\nc\n", "a\nbb\nd|\nc\n"]):
+        pace.key(float(now))
+        assert pace.delay(at_cursor(marked)) == 0
+    assert pace.delay(at_cursor("z|\nc\n")) == LONGEST_S
+    for _ in range(10):
+        pace.answered(5.0)
+    assert pace.delay(at_cursor("a\ny|\nc\n")) == 0
+
+
+def test_a_fast_typist_waits_less() -> None:
+    pace = Pace()
+    for number in range(40):
+        pace.key(0.02 * number)
+    pace.delay(at_cursor("a|\nb\n"))
+    assert pace.delay(at_cursor("a|\nc\n")) == pytest.approx(0.03)
+
+
+async def both(completer: Completer, first: Snapshot, second: Snapshot) -> tuple[Answer, Answer]:
+    """The answers to two requests of which the second comes while the first is computed."""
+    one = asyncio.ensure_future(completer.complete(first, Rules(), Policy()))
+    await asyncio.sleep(0)
+    two = asyncio.ensure_future(completer.complete(second, Rules(), Policy()))
+    await asyncio.sleep(0)
+    return await one, await two
+
+
+def test_equal_requests_are_computed_once() -> None:
+    async def scenario() -> FakeEngine:
+        engine = FakeEngine("1", held=True)
+        asking = asyncio.ensure_future(both(Completer(engine), at_cursor("x = |"), at_cursor("x = |")))
+        while not engine.pending:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        engine.release()
+        one, two = await asking
+        assert one.suggestions == two.suggestions == ("1",)
+        assert (one.cached, two.cached) == (False, True)
+        return engine
+
+    assert len(asyncio.run(scenario()).requests) == 1
+
+
+def test_a_request_lives_as_long_as_somebody_waits() -> None:
+    async def scenario() -> None:
+        engine = FakeEngine("1", held=True)
+        completer = Completer(engine)
+        waiting = [asyncio.ensure_future(completer.complete(at_cursor("x|"), Rules(), Policy())) for _ in range(2)]
+        while not engine.pending:
+            await asyncio.sleep(0)
+        for number, task in enumerate(waiting):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.sleep(0)
+            assert engine.pending[0].cancel.cancelled is (number == 1)
+
+    asyncio.run(scenario())
+
+
+def test_typing_along_asks_nobody_and_asking_by_hand_always_does() -> None:
+    async def scenario() -> list[Answer]:
+        completer = Completer(engine)
+        marked = [("x = |", False), ("x = ab|", False), ("x = abz|", False), ("x = |", True)]
+        return [await completer.complete(at_cursor(m), Rules(), Policy(), invoked) for m, invoked in marked]
+
+    engine = FakeEngine("abc")
+    first, along, away, by_hand = asyncio.run(scenario())
+    assert (first.cached, along.cached, away.cached, by_hand.cached) == (False, True, False, False)
+    assert along.suggestions == ("c",)
+    assert len(engine.requests) == 3
+
+
+def test_what_is_withheld_for_a_moment_is_asked_again() -> None:
+    async def scenario() -> list[Answer]:
+        engine = FakeEngine("1", phase=Phase.LOADING)
+        completer = Completer(engine)
+        early = await completer.complete(at_cursor("x = |"), Rules(), Policy())
+        engine.enter(EngineState(Phase.WARM))
+        return [early, await completer.complete(at_cursor("x = |"), Rules(), Policy())]
+
+    early, late = asyncio.run(scenario())
+    assert early.withheld is Withheld.LOADING
+    assert late.suggestions == ("1",)
+
+
+def test_a_request_that_was_put_off_gives_way_to_a_newer_one() -> None:
+    async def scenario() -> tuple[Answer, Answer]:
+        completer = Completer(engine)
+        await completer.complete(at_cursor("a\n|\nb\n"), Rules(), Policy())
+        return await both(completer, at_cursor("z|\nb\n"), at_cursor("zz|\nb\n"))
+
+    engine = FakeEngine("1")
+    older, newer = asyncio.run(scenario())
+    assert older.withheld is Withheld.CANCELLED
+    assert newer.suggestions == ("1",)
+    assert [request.parts[0] for request in engine.requests] == ["a\n", "zz"]
+
+
+def test_an_answer_says_why_it_ends_and_how_sure_it_is() -> None:
+    answer = asyncio.run(Completer(FakeEngine("a, b")).complete(at_cursor("f(|)"), Rules(), Policy()))
+    assert answer.stop is StopReason.END_OF_HOLE
+    assert answer.confidence == pytest.approx(0.905, abs=0.001)
+    assert not answer.cut
+    cut = asyncio.run(Completer(FakeEngine("g(x))")).complete(at_cursor("f(|)"), Rules(), Policy()))
+    assert (cut.suggestions, cut.cut) == (("g(x)",), True)
