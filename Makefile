@@ -5,13 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types fix docs wheel setup clean
+.PHONY: run test lint types fix docs wheel setup clean editors test-editors
 
 run: $(READY)  ## complete the shipped example with the bundled model
 	$(BIN)/lacuna complete examples/temperature.py
 
 test: $(READY) lint types  ## everything that must hold before a commit
 	$(BIN)/python -m pytest
+
+editors: $(READY)  ## put real editors into .editors/ (Debian; needs root for Emacs)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group editors
+	bash tests/editors/install.sh
+
+test-editors: editors  ## drive them
+	$(BIN)/python -m pytest tests/editors
 
 lint: $(READY)
 	$(BIN)/ruff check .

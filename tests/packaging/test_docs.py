@@ -21,10 +21,10 @@ def test_the_generated_tables_are_up_to_date(name: str) -> None:
         assert f"<!-- {table} -->" in text
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), target
+        assert (path.parent / target).exists(), target
 
 
 def test_both_readmes_have_the_same_commands() -> None:
@@ -33,6 +33,12 @@ def test_both_readmes_have_the_same_commands() -> None:
         return [re.sub(r"(--|#) .*", "", block) for block in found]
 
     assert blocks("README.md") == blocks("README.zh-CN.md")
+
+
+@pytest.mark.parametrize("file", ["neovim.lua", "emacs-eglot.el", "helix-languages.toml"])
+def test_the_readme_s_set_ups_are_those_that_the_editors_tests_load(file: str) -> None:
+    lines = (ROOT / "docs/editors" / file).read_text(encoding="utf-8").split("\n")[1:]
+    assert "\n".join(lines).strip() in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_modules_that_the_architecture_names_exist() -> None:

@@ -56,7 +56,8 @@ def test_lists_are_incomplete() -> None:
 
 
 def test_the_whole_text_is_in_the_documentation_also_with_backticks() -> None:
-    item = popup("|", "x = '```'\ny")
+    assert popup("|", "x = 1\ny").documentation == "x = 1\ny"
+    item = popup("|", "x = '```'\ny", Client(markdown=True))
     assert isinstance(item.documentation, types.MarkupContent)
     assert item.documentation.value == "````python\nx = '```'\ny\n````"
     assert item.label == "x = '```'…"
@@ -120,9 +121,15 @@ def test_capabilities_of_a_modern_editor(tmp_path: Path) -> None:
         "window": {"workDoneProgress": True},
         "workspace": {"configuration": True, "didChangeConfiguration": {"dynamicRegistration": True}},
         "textDocument": {
-            "completion": {"completionItem": {"snippetSupport": True, "insertTextModeSupport": {"valueSet": [1, 2]}}},
+            "completion": {
+                "completionItem": {
+                    "snippetSupport": True,
+                    "insertTextModeSupport": {"valueSet": [1, 2]},
+                    "documentationFormat": ["markdown"],
+                }
+            },
             "inlineCompletion": {"dynamicRegistration": True},
         },
     }
     client = resolve(initialize(json.loads(json.dumps(raw))))
-    assert client == Client("", True, True, True, True, True, True)
+    assert client == Client("", True, True, True, True, True, True, True)

@@ -17,6 +17,7 @@ class Client:
     inline_completion: bool = False
     snippets: bool = False
     insert_as_is: bool = False
+    markdown: bool = False
     progress: bool = False
     configuration: bool = False
     watches_configuration: bool = False
@@ -43,6 +44,7 @@ def resolve(params: types.InitializeParams) -> Client:
         name=params.client_info.name if params.client_info else "",
         inline_completion=document.inline_completion is not None,
         snippets=bool(item and item.snippet_support),
+        markdown=types.MarkupKind.Markdown in ((item.documentation_format if item else None) or ()),
         insert_as_is=bool(modes and types.InsertTextMode.AsIs in modes.value_set),
         progress=bool(window.work_done_progress),
         configuration=bool(workspace.configuration),

@@ -60,7 +60,7 @@ def popup_items(
     indent = snapshot.line_before[: len(snapshot.line_before) - len(snapshot.line_before.lstrip())]
     items = []
     for number, suggestion in enumerate(answer.suggestions):
-        documentation = _fenced(word + suggestion, snapshot.language)
+        documentation = _documentation(word + suggestion, snapshot.language, client)
         text, as_snippet = _popup_text(word + suggestion, indent, client)
         first, *rest = (word + suggestion).strip("\n").split("\n")
         label = first.strip()[:LABEL_LENGTH] + ("…" if rest or len(first.strip()) > LABEL_LENGTH else "")
@@ -69,7 +69,7 @@ def popup_items(
                 label=label,
                 kind=types.CompletionItemKind.Snippet if rest else types.CompletionItemKind.Text,
                 detail=_detail(answer),
-                documentation=types.MarkupContent(types.MarkupKind.Markdown, documentation),
+                documentation=documentation,
                 filter_text=first,
                 sort_text=f"{number:04}",
                 text_edit=types.TextEdit(word_range, text),
@@ -102,6 +102,11 @@ def _popup_text(text: str, indent: str, client: Client) -> tuple[str, bool]:
     first, *rest = text.split("\n")
     relative = [line.removeprefix(indent) for line in rest]
     return re.sub(r"([\\$}])", r"\\\1", "\n".join([first, *relative])), True
+
+
+def _documentation(text: str, language: str, client: Client) -> types.MarkupContent | str:
+    """The whole text, as code where the client renders Markdown."""
+    return types.MarkupContent(types.MarkupKind.Markdown, _fenced(text, language)) if client.markdown else text
 
 
 def _fenced(text: str, language: str) -> str:

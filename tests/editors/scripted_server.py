@@ -1,0 +1,46 @@
+"""The language server, as `lacuna lsp`, with an engine that knows a few suggestions; notes what the client can do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+
+from lacuna_inference.api import Phase, Request
+from lacuna_inference.fake import FakeEngine
+from lacuna_server.lsp import app, capabilities, transport
+from lacuna_server.settings import load
+from lacuna_server.stdio import guard
+
+SUGGESTIONS = {
+    "def add(a, b):": "\n    total = a + b\n    return total",
+    "x📦漢字 = ": 'dict(\n    key="値",\n    emoji="🎉",\n)',
+    "cafe\u0301 = ": "brew(\n    strong=True,\n)",
+}
+"""What is suggested behind a line that ends so; the client may have added a blank."""
+
+
+def suggestion(request: Request) -> str:
+    line = request.parts[0].rpartition("\n")[2]
+    return next((text for end, text in SUGGESTIONS.items() if line.endswith(end)), "")
+
+
+def main() -> None:
+    streams = guard()
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)
+    server = app.build(load(), make_engine=lambda _: FakeEngine(suggestion, phase=Phase.UNLOADED))
+    resolve = capabilities.resolve
+
+    def noted(params: object) -> object:
+        if note := os.environ.get("LACUNA_TEST_CLIENT"):
+            raw = server.protocol._converter.unstructure(params)
+            Path(note).write_text(json.dumps(raw, indent=1, default=str), encoding="utf-8")
+        return resolve(params)  # type: ignore[arg-type]
+
+    capabilities.resolve = noted  # type: ignore[assignment]
+    transport.serve_stdio(server, streams)
+
+
+if __name__ == "__main__":
+    main()
