@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types fix docs wheel setup clean editors test-editors
+.PHONY: run test lint types fix docs wheel setup clean editors test-editors screenshots
 
 run: $(READY)  ## complete the shipped example with the bundled model
 	$(BIN)/lacuna complete examples/temperature.py
@@ -19,6 +19,9 @@ editors: $(READY)  ## put real editors into .editors/ (Debian; needs root for Em
 
 test-editors: editors  ## drive them
 	$(BIN)/python -m pytest tests/editors
+
+screenshots: editors  ## take the pictures of the README
+	$(BIN)/python tests/editors/screenshots.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

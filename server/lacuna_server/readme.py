@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lacuna_inference.prompt.families import FAMILIES, Family, Part
 from lacuna_server import settings
+from lacuna_server.core import reasons
 
 
 def families_table() -> str:
@@ -17,7 +18,7 @@ def families_table() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"settings": settings.table, "families": families_table}
+TABLES = {"settings": settings.table, "families": families_table, "reasons": reasons.table}
 
 
 def filled(text: str) -> str:

@@ -67,6 +67,14 @@ class Terminal:
         """What the screen shows, without blanks at the ends of lines."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
 
+    def cell(self, row: int, column: int) -> Any:
+        """A character of the screen with its colours."""
+        return self._screen.buffer[row][column]
+
+    def idle(self, seconds: float) -> None:
+        """Lets the editor draw for some time; for pictures, not for tests."""
+        self._read(seconds)
+
     def keys(self, text: str) -> None:
         """Types `text`, key by key, and reads what comes back after each."""
         for key in [text] if text.startswith("\x1b") else text:

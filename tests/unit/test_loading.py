@@ -1,0 +1,91 @@
+"""What a client hears of an engine that fails, and of one that ends after it was warm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from lsprotocol import types
+
+from lacuna_inference.api import EngineState, Phase
+from lacuna_inference.fake import FakeEngine
+from lacuna_server.lsp import app
+from lacuna_server.lsp.features import loading
+from lacuna_server.lsp.language_server import LacunaServer
+from lacuna_server.settings import Settings
+
+FAILED = EngineState(Phase.FAILED, message="It is broken.")
+
+
+class Heard:
+    """A server whose engines are fakes, with what its client was shown."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.engines: list[FakeEngine] = []
+        self.shown: list[str] = []
+        self.said: list[str] = []
+        self.server: LacunaServer = app.build(Settings(statistics=False), make_engine=self._make)
+        monkeypatch.setattr(self.server, "say", lambda _, text: self.said.append(text))
+        monkeypatch.setattr(self.server, "window_show_message", lambda params: self.shown.append(params.message))
+
+    def _make(self, _: Settings) -> FakeEngine:
+        self.engines.append(FakeEngine("x", phase=Phase.UNLOADED))
+        return self.engines[-1]
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not happened():
+                await asyncio.sleep(0)
+
+
+async def turns() -> None:
+    """Gives everything that is ready the time to happen."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def test_an_engine_that_ends_is_replaced_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        heard = Heard(monkeypatch)
+        await loading.start(heard.server)
+        for number in range(1, 5):
+            await heard.until(lambda: len(heard.said) == number)  # noqa: B023
+            heard.engines[-1].enter(FAILED)
+            if number <= loading._MOST_HEALED:
+                await heard.until(lambda: len(heard.engines) == number + 1)  # noqa: B023
+        await turns()
+        assert len(heard.engines) == 1 + loading._MOST_HEALED
+        assert len(heard.shown) == loading._MOST_HEALED
+        assert all("started again" in message for message in heard.shown)
+        assert heard.engines[0].closed
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_that_does_not_load_is_told_once_and_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        heard = Heard(monkeypatch)
+        engine = heard.engines[0]
+        monkeypatch.setattr(engine, "start", lambda: engine.enter(FAILED))
+        await loading.start(heard.server)
+        await heard.until(lambda: bool(heard.shown))
+        await turns()
+        assert heard.shown == ["Lacuna: It is broken."]
+        assert len(heard.engines) == 1
+
+    asyncio.run(scenario())
+
+
+def test_the_kind_of_message_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        heard = Heard(monkeypatch)
+        kinds: list[types.MessageType] = []
+        monkeypatch.setattr(heard.server, "window_show_message", lambda params: kinds.append(params.type))
+        await loading.start(heard.server)
+        await heard.until(lambda: bool(heard.said))
+        heard.engines[0].enter(FAILED)
+        await heard.until(lambda: bool(kinds))
+        assert kinds == [types.MessageType.Warning]
+
+    asyncio.run(scenario())
