@@ -37,11 +37,18 @@ class FakeEngine:
     With `held` requests wait in `pending` until `release` is called, so that a test can cancel or overtake them.
     """
 
-    def __init__(self, script: str | Script = "pass", phase: Phase = Phase.WARM, held: bool = False) -> None:
+    def __init__(
+        self,
+        script: str | Script = "pass",
+        phase: Phase = Phase.WARM,
+        held: bool = False,
+        reason: StopReason = StopReason.END_OF_HOLE,
+    ) -> None:
         self._script: Script = script if callable(script) else lambda _: script
         self._listeners: list[Callable[[EngineState], None]] = []
         self._state = EngineState(phase, model="fake")
         self._held = held
+        self._reason = reason
         self.pending: list[Pending] = []
         self.requests: list[Request] = []
         self.closed = False
@@ -81,7 +88,7 @@ class FakeEngine:
             if isinstance(outcome, LacunaError):
                 pending.future.set_exception(outcome)
             else:
-                pending.future.set_result(_completions(pending.request, outcome))
+                pending.future.set_result(_completions(pending.request, outcome, self._reason))
 
     def watch(self, listener: Callable[[EngineState], None]) -> None:
         self._listeners.append(listener)
@@ -92,10 +99,8 @@ class FakeEngine:
         return True
 
 
-def _completions(request: Request, texts: str | Sequence[str]) -> Completions:
+def _completions(request: Request, texts: str | Sequence[str], reason: StopReason) -> Completions:
     texts = [texts] if isinstance(texts, str) else texts
     holes = max(1, len(request.parts) - 1)
-    candidates = tuple(
-        Completion(tuple(Fill(text, StopReason.END_OF_HOLE, len(text), -0.1) for _ in range(holes))) for text in texts
-    )
+    candidates = tuple(Completion(tuple(Fill(text, reason, len(text), -0.1) for _ in range(holes))) for text in texts)
     return Completions(candidates, Counters(generated_tokens=sum(map(len, texts))), "fake")

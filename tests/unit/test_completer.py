@@ -211,6 +211,17 @@ def test_what_is_withheld_for_a_moment_is_asked_again() -> None:
     assert late.suggestions == ("1",)
 
 
+def test_an_answer_that_the_deadline_cut_is_asked_for_again() -> None:
+    async def scenario() -> FakeEngine:
+        engine = FakeEngine("1", reason=StopReason.DEADLINE)
+        completer = Completer(engine)
+        for _ in range(2):
+            assert not (await completer.complete(at_cursor("x = |"), Rules(), Policy())).cached
+        return engine
+
+    assert len(asyncio.run(scenario()).requests) == 2
+
+
 def test_a_request_that_was_put_off_gives_way_to_a_newer_one() -> None:
     async def scenario() -> tuple[Answer, Answer]:
         completer = Completer(engine)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from lacuna_inference.api import Counters, Engine
+from lacuna_inference.api import Counters, Engine, StopReason
 from lacuna_server.core.admission import Rules, refusal
 from lacuna_server.core.cache import Cache
 from lacuna_server.core.pace import Pace
@@ -90,6 +90,7 @@ class Completer:
         started = self._clock()
         answer = await complete(self._engine, snapshot, policy, invoked)
         self._pace.answered(self._clock() - started)
-        if answer.withheld not in _PASSING:
+        # an answer that the deadline cut is longer the next time
+        if answer.withheld not in _PASSING and answer.stop is not StopReason.DEADLINE:
             self._cache.put(snapshot, answer.suggestions)
         return replace(answer, delay_s=delay)
