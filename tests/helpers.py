@@ -24,7 +24,7 @@ def at_cursor(marked: str, path: str | None = "test.py") -> Snapshot:
     """A snapshot of `marked` with the cursor where its only MARK stands."""
     assert marked.count(MARK) == 1, f"one cursor mark, please: {marked!r}"
     offset = marked.index(MARK)
-    return Snapshot(marked.replace(MARK, ""), offset, path, "test", language="python")
+    return Snapshot(marked.replace(MARK, ""), offset, path, "test", language="python", place=path or "")
 
 
 def byte_tokenizer(special: Sequence[str] = (), merges: Sequence[str] = (), words: bool = False) -> Tokenizer:

@@ -193,6 +193,10 @@ class Settings(BaseSettings):
         changed._pinned = self._pinned
         return changed, complaints
 
+    def is_pinned(self, name: str) -> bool:
+        """Whether `name` was given on the command line, so that nothing changes it."""
+        return name in self._pinned
+
     def _refusal(self, name: str, value: Any) -> str | None:
         """Why `name` may not be set by a file or an editor, or None when it may."""
         if name not in type(self).model_fields:

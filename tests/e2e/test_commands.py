@@ -133,7 +133,9 @@ def test_a_restarted_engine_answers_again(editor: Editor) -> None:
 
 def test_another_model_is_taken_and_a_path_of_another_machine_is_not(editor: Editor) -> None:
     assert editor.executed("lacuna.selectModel", {"model": "//host/share"})["error"]["code"] == INVALID_PARAMS
-    assert editor.command("lacuna.selectModel", {"model": "other"})["mode"] == "automatic"
+    editor.notify("workspace/didChangeConfiguration", {"settings": {"lacuna": {"mode": "manual"}}})
+    assert editor.command("lacuna.selectModel", {"model": "other"})["mode"] == "manual"
+    editor.notify("workspace/didChangeConfiguration", {"settings": {"lacuna": {}}})
 
 
 def test_rules_come_from_the_editor_s_settings() -> None:

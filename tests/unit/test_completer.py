@@ -60,7 +60,7 @@ def test_the_rules(rules: Rules, invoked: bool, reason: Withheld | None) -> None
 def test_secrets_are_never_read(path: str | None, secret: bool) -> None:
     found = refusal(at_cursor("x = |", path), Rules(), invoked=True)
     assert found is (Withheld.SECRET if secret else None)
-    assert may_be_read(path, Rules()) is not secret
+    assert may_be_read(path or "", Rules()) is not secret
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,7 @@ def test_secrets_are_never_read(path: str | None, secret: bool) -> None:
         ("vendor/**", "/a/vendor/b/c.py", True),
         ("**/vendor/*", "/vendor/c.py", True),
         ("vendor/**", "/a/myvendor/c.py", False),
+        ("vendor/", "/a/vendor/b/c.py", True),
     ],
 )
 def test_patterns_of_names(pattern: str, path: str, fits: bool) -> None:
@@ -94,34 +95,49 @@ def test_comments_and_strings_on_wish(marked: str, reason: Withheld | None) -> N
     rules = Rules(in_comments=False, in_strings=False)
     assert refusal(at_cursor(marked), rules, invoked=False) is reason
     assert refusal(at_cursor(marked), rules, invoked=True) is None
-    assert refusal(replace(at_cursor(marked), language="no-such"), rules, invoked=False) is None
+    assert refusal(replace(at_cursor(marked), language="no-such"), rules, invoked=False) is reason
+    assert refusal(replace(at_cursor(marked, None), language="no-such"), rules, invoked=False) is None
+
+
+def left(cache: Cache, snapshot: Snapshot) -> tuple[str, ...] | None:
+    found = cache.find(snapshot)
+    return None if found is None else found.suggestions
 
 
 @given(st.text("ab\n", max_size=6), st.text("ab\n", min_size=1, max_size=6), st.text("ab\n", max_size=3), st.data())
 def test_the_cache_finds_what_is_left_and_nothing_else(before: str, text: str, after: str, data: st.DataObject) -> None:
     cache = Cache()
-    cache.put(Snapshot(before + after, len(before)), (text,))
+    cache.put(Snapshot(before + after, len(before)), Answer((text,)))
     typed = data.draw(st.text("ab\n", max_size=6))
-    found = cache.find(Snapshot(before + typed + after, len(before) + len(typed)))
+    now = Snapshot(before + typed + after, len(before) + len(typed))
     agrees = text.startswith(typed) and text != typed
-    assert found == ((text[len(typed) :],) if agrees else None)
-    assert cache.find(Snapshot(before + typed + after + "c", len(before) + len(typed))) is None
+    assert left(cache, now) == ((text[len(typed) :],) if agrees else None)
+    assert left(cache, replace(now, text=now.text + "c")) is None
+    assert left(cache, replace(now, key="another document")) is None
+
+
+def test_the_cache_goes_on_behind_a_crlf() -> None:
+    cache = Cache()
+    cache.put(Snapshot("a", 1), Answer(("\nb",)))
+    assert left(cache, Snapshot("a\r\n", 3)) == ("b",)
 
 
 def test_the_cache_is_small_and_keeps_what_is_of_use() -> None:
     cache = Cache(2)
     for text in "abc":
-        cache.put(Snapshot(text, 1), ("x",))
-        assert cache.find(Snapshot("a", 1)) == ("x",)
-    assert cache.find(Snapshot("b", 1)) is None
-    assert cache.find(Snapshot("c", 1)) == ("x",)
+        cache.put(Snapshot(text, 1), Answer(("x",)))
+        assert left(cache, Snapshot("a", 1)) == ("x",)
+    assert left(cache, Snapshot("b", 1)) is None
+    assert left(cache, Snapshot("c", 1)) == ("x",)
 
 
-def test_no_suggestion_is_an_answer_for_this_place_only() -> None:
+def test_no_suggestion_is_an_answer_for_this_place_only_and_keeps_its_reason() -> None:
     cache = Cache()
-    cache.put(at_cursor("x|"), ())
-    assert cache.find(at_cursor("x|")) == ()
-    assert cache.find(at_cursor("xy|")) is None
+    cache.put(at_cursor("x|"), Answer(withheld=Withheld.REPEATS))
+    found = cache.find(at_cursor("x|"))
+    assert found is not None
+    assert found.withheld is Withheld.REPEATS
+    assert left(cache, at_cursor("xy|")) is None
 
 
 def test_only_a_request_for_unread_text_waits() -> None:
@@ -129,7 +145,9 @@ def test_only_a_request_for_unread_text_waits() -> None:
     for now, marked in enumerate(["a\nb|\nc\n", "a\nbb|\nc\n", "a\nbb\nd|\nc\n"]):
         pace.key(float(now))
         assert pace.delay(at_cursor(marked)) == 0
-    assert pace.delay(at_cursor("z|\nc\n")) == LONGEST_S
+        pace.asked(at_cursor(marked))
+    for _ in range(2):
+        assert pace.delay(at_cursor("z|\nc\n")) == LONGEST_S
     for _ in range(10):
         pace.answered(5.0)
     assert pace.delay(at_cursor("a\ny|\nc\n")) == 0
@@ -139,7 +157,7 @@ def test_a_fast_typist_waits_less() -> None:
     pace = Pace()
     for number in range(40):
         pace.key(0.02 * number)
-    pace.delay(at_cursor("a|\nb\n"))
+    pace.asked(at_cursor("a|\nb\n"))
     assert pace.delay(at_cursor("a|\nc\n")) == pytest.approx(0.03)
 
 
@@ -183,6 +201,26 @@ def test_a_request_lives_as_long_as_somebody_waits() -> None:
             assert engine.pending[0].cancel.cancelled is (number == 1)
 
     asyncio.run(scenario())
+
+
+def test_a_request_that_repeats_a_cancelled_one_is_answered() -> None:
+    async def scenario() -> Answer:
+        engine = FakeEngine("1", held=True)
+        completer = Completer(engine)
+        first = asyncio.ensure_future(completer.complete(at_cursor("x|"), Rules(), Policy()))
+        while not engine.pending:
+            await asyncio.sleep(0)
+        first.cancel()
+        second = asyncio.ensure_future(completer.complete(at_cursor("x|"), Rules(), Policy()))
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        while len(engine.requests) < 2:
+            await asyncio.sleep(0)
+        engine.release()
+        return await second
+
+    answer = asyncio.run(scenario())
+    assert (answer.suggestions, answer.cached) == (("1",), False)
 
 
 def test_typing_along_asks_nobody_and_asking_by_hand_always_does() -> None:

@@ -56,8 +56,10 @@ def test_an_engine_that_ends_is_replaced_a_few_times(monkeypatch: pytest.MonkeyP
                 await heard.until(lambda: len(heard.engines) == number + 1)  # noqa: B023
         await turns()
         assert len(heard.engines) == 1 + loading._MOST_HEALED
-        assert len(heard.shown) == loading._MOST_HEALED
-        assert all("started again" in message for message in heard.shown)
+        *healed, last = heard.shown
+        assert len(healed) == loading._MOST_HEALED
+        assert all("started again" in message for message in healed)
+        assert last == "Lacuna: It is broken."
         assert heard.engines[0].closed
 
     asyncio.run(scenario())
@@ -87,5 +89,20 @@ def test_the_kind_of_message_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         heard.engines[0].enter(FAILED)
         await heard.until(lambda: bool(kinds))
         assert kinds == [types.MessageType.Warning]
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_whose_place_is_taken_while_it_loads_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        heard = Heard(monkeypatch)
+        monkeypatch.setattr(heard.engines[0], "start", lambda: None)
+        await loading.start(heard.server)
+        for _ in range(2):
+            heard.server.session.renew_engine()
+            await loading.start(heard.server)
+        await heard.until(lambda: bool(heard.said))
+        assert [engine.closed for engine in heard.engines] == [True, True, False]
+        assert len(heard.said) == 1
 
     asyncio.run(scenario())

@@ -40,8 +40,9 @@ def test_a_selected_row_must_be_the_beginning() -> None:
         range=types.Range(types.Position(0, 2), types.Position(0, 4)), text="append"
     )
     fitting = to_lsp.with_selected(Answer(("pend(x)",)), ["7"], selected, at_cursor("a.ap|"))
+    assert to_lsp.going_on(Answer(("pend(x)",)), selected, at_cursor("a.ap|")).suggestions == ("pend(x)",)
     assert [(i.insert_text, i.range) for i in fitting.items] == [("append(x)", selected.range)]
-    assert to_lsp.with_selected(Answer(("ply(x)",)), ["7"], selected, at_cursor("a.ap|")).items == []
+    assert to_lsp.going_on(Answer(("ply(x)",)), selected, at_cursor("a.ap|")).suggestions == ()
 
 
 def test_a_popup_item_starts_at_the_word_and_filters_by_it() -> None:

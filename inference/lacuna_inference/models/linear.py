@@ -158,11 +158,11 @@ def tune(layers: Sequence[Linear]) -> Tuning:
     if layers[0].device.type != "cpu":
         return UNTUNED
     tuning = _chosen(layers)
-    if tuning.few is columns:
-        place = _large_pages(sum(layer.bytes for layer in layers), len(layers))
-        for layer in layers:
-            layer.move(place)
+    size = sum(layer.bytes for layer in layers)
+    place = _large_pages(size, len(layers)) if tuning.few is columns and size <= BOTH_WAYS_BYTES else None
     for layer in layers:
+        if place is not None:
+            layer.move(place)
         layer.use(tuning.few, tuning.many)
     return tuning
 

@@ -61,7 +61,7 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     text = TokenText(tokenizer, family, _end_ids(folder.config))
     context = context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
-    forward, kind = _forward(folder, dtype, device, options, context, None if device.type == "cpu" else kept)
+    forward, kind = _forward(folder, dtype, device, options, context, kept if device.type == "cuda" else None)
     widest = forward.widest_draft if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)

@@ -50,7 +50,7 @@ class Copies(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.kept:
-            self.kept[name] = self._files[name].to(self._dtype)
+            self.kept[name] = self._files[name].to(self._dtype, copy=True)
         return self.kept[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -41,11 +41,11 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.OFF
     if not invoked and (rules.snoozed or not rules.automatic):
         return Withheld.SNOOZED if rules.snoozed else Withheld.MANUAL
-    if snapshot.path is not None and _matches(snapshot.path, SECRETS):
+    if _matches(snapshot.place, SECRETS):
         return Withheld.SECRET
     if not rules.languages.get(snapshot.language, rules.languages.get("*", True)):
         return Withheld.LANGUAGE
-    if snapshot.path is not None and _matches(snapshot.path, rules.exclude):
+    if _matches(snapshot.place, rules.exclude):
         return Withheld.EXCLUDED
     if len(snapshot.text) > rules.max_characters:
         return Withheld.TOO_LARGE
@@ -54,17 +54,20 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
     return _unwanted_place(snapshot, rules)
 
 
-def may_be_read(path: str | None, rules: Rules) -> bool:
-    """Whether a document may stand in the prompt of another one."""
-    return path is None or not (_matches(path, SECRETS) or _matches(path, rules.exclude))
+def may_be_read(place: str, rules: Rules) -> bool:
+    """Whether the document at `place` may stand in the prompt of another one."""
+    return not (_matches(place, SECRETS) or _matches(place, rules.exclude))
 
 
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern fits the file's name, or, with a slash in it, the end of its path. Case does not count."""
+    """Whether a pattern fits the file's name, or, with a slash in it, the end of its path. Case does not count.
+
+    A pattern that ends with a slash means everything below.
+    """
     path = "/" + path.replace("\\", "/").lower().lstrip("/")
     name = path.rpartition("/")[2]
     for pattern in map(str.lower, patterns):
-        whole = "*/" + pattern.removeprefix("**/").lstrip("/")
+        whole = "*/" + pattern.removeprefix("**/").lstrip("/") + ("*" if pattern.endswith("/") else "")
         if fnmatchcase(path, whole) if "/" in pattern else fnmatchcase(name, pattern):
             return True
     return False
@@ -84,14 +87,18 @@ def _unwanted_place(snapshot: Snapshot, rules: Rules) -> Withheld | None:
 
 def _token_at(snapshot: Snapshot) -> Any:
     """Pygments' kind of the token that a letter typed at the cursor would belong to."""
-    from pygments.lexers import get_lexer_by_name
+    from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
     from pygments.token import Token
     from pygments.util import ClassNotFound
 
+    options: dict[str, Any] = {"stripnl": False, "ensurenl": False}
     try:
-        lexer = get_lexer_by_name(snapshot.language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return Token
+        lexer = get_lexer_by_name(snapshot.language, **options)
+    except ClassNotFound:  # editors and Pygments name some languages differently
+        try:
+            lexer = get_lexer_for_filename(snapshot.place, **options)
+        except ClassNotFound:
+            return Token
     for start, kind, value in lexer.get_tokens_unprocessed(f"{snapshot.prefix}x{snapshot.suffix}"):
         if start + len(value) > snapshot.offset:
             return kind

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lacuna_server.core.service import Answer
 from lacuna_server.core.snapshot import Snapshot
 
 CAPACITY = 100
@@ -14,6 +15,7 @@ CAPACITY = 100
 class _Place:
     """The text around a cursor: only hashes of it, because a hundred copies of a large file are no small thing."""
 
+    document: str
     length: int
     prefix: int
     suffix: int
@@ -28,31 +30,31 @@ class Cache:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._entries: OrderedDict[_Place, tuple[str, ...]] = OrderedDict()
+        self._entries: OrderedDict[_Place, Answer] = OrderedDict()
 
-    def put(self, snapshot: Snapshot, suggestions: tuple[str, ...]) -> None:
-        """Keeps what was suggested at this cursor; no suggestions are an answer, too."""
+    def put(self, snapshot: Snapshot, answer: Answer) -> None:
+        """Keeps what was answered at this cursor; that nothing is suggested is an answer, too."""
         prefix = snapshot.prefix
-        place = _Place(len(prefix), hash(prefix), hash(snapshot.suffix))
-        self._entries[place] = suggestions
+        place = _Place(snapshot.key, len(prefix), hash(prefix), hash(snapshot.suffix))
+        self._entries[place] = answer
         self._entries.move_to_end(place)
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 
-    def find(self, snapshot: Snapshot) -> tuple[str, ...] | None:
-        """What is left of earlier suggestions that agree with what has been typed since; None when there are none.
+    def find(self, snapshot: Snapshot) -> Answer | None:
+        """What is left of an earlier answer in this document that agrees with what has been typed since, or None.
 
-        The suffix must be the same. The suggestions that were made nearest to the cursor count.
+        The suffix must be the same. The answer that was made nearest to the cursor counts.
         """
         prefix, suffix = snapshot.prefix, hash(snapshot.suffix)
-        alike = [place for place in self._entries if place.suffix == suffix and place.length <= len(prefix)]
-        for place in sorted(alike, key=lambda place: -place.length):
-            typed = prefix[place.length :]
-            suggestions = self._entries[place]
-            left = tuple(s.removeprefix(typed) for s in suggestions if s.startswith(typed) and s != typed)
-            if (left or (not typed and not suggestions)) and hash(prefix[: place.length]) == place.prefix:
+        alike = [p for p in self._entries if (p.document, p.suffix) == (snapshot.key, suffix)]
+        for place in sorted((p for p in alike if p.length <= len(prefix)), key=lambda place: -place.length):
+            typed = prefix[place.length :].replace("\r\n", "\n")
+            answer = self._entries[place]
+            left = tuple(s.removeprefix(typed) for s in answer.suggestions if s.startswith(typed) and s != typed)
+            if (left or (not typed and not answer.suggestions)) and hash(prefix[: place.length]) == place.prefix:
                 self._entries.move_to_end(place)
-                return left
+                return replace(answer, suggestions=left)
         return None
 
     def clear(self) -> None:

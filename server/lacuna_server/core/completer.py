@@ -24,6 +24,8 @@ Asked = tuple[str, str, int, bool]
 class _Running:
     answer: asyncio.Task[Answer]
     waiting: int = 0
+    told: bool = False
+    """Whether somebody has been given the answer."""
 
 
 class Completer:
@@ -46,15 +48,19 @@ class Completer:
 
         An invoked request is always computed anew.
         """
-        refused = refusal(snapshot, rules, invoked)
+        refused = await _refusal(snapshot, rules, invoked)
         if refused is not None:
             return Answer(withheld=refused)
         self._pace.key(self._clock())
         if not invoked and (found := self._cache.find(snapshot)) is not None:
-            return Answer(found, None if found else Withheld.EMPTY, Counters(), self._engine.state.model, cached=True)
+            return replace(found, counters=Counters(), cached=True, delay_s=0.0)
         asked = snapshot.key, snapshot.text, snapshot.offset, invoked
         self._newest[snapshot.key] = asked
         return await self._shared(asked, lambda: self._computed(asked, snapshot, policy, invoked))
+
+    def forget_answers(self) -> None:
+        """Forgets what was answered: other settings make other answers."""
+        self._cache.clear()
 
     def forget(self, key: str) -> None:
         """Forgets what is known of the document `key`."""
@@ -64,21 +70,23 @@ class Completer:
     async def _shared(self, asked: Asked, compute: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer of the same request that runs already, or of a new one; cancelled when nobody waits any more."""
         running = self._running.get(asked)
-        shared = running is not None and not running.answer.done()
-        if running is None or not shared:
-            running = self._running[asked] = _Running(asyncio.ensure_future(compute()))
-            running.answer.add_done_callback(lambda _: self._ended(asked))
+        if running is None:
+            made = running = self._running[asked] = _Running(asyncio.ensure_future(compute()))
+            running.answer.add_done_callback(lambda _: self._ended(asked, made))
         running.waiting += 1
         try:
-            return replace(await asyncio.shield(running.answer), cached=shared)
+            answer = await asyncio.shield(running.answer)
         finally:
             running.waiting -= 1
             if not running.waiting:
+                self._ended(asked, running)
                 running.answer.cancel()
+        told, running.told = running.told, True
+        return replace(answer, cached=told)
 
-    def _ended(self, asked: Asked) -> None:
-        running = self._running.get(asked)
-        if running is not None and running.answer.done():
+    def _ended(self, asked: Asked, running: _Running) -> None:
+        """Nobody may join `running` any more."""
+        if self._running.get(asked) is running:
             del self._running[asked]
 
     async def _computed(self, asked: Asked, snapshot: Snapshot, policy: Policy, invoked: bool) -> Answer:
@@ -87,10 +95,19 @@ class Completer:
             await asyncio.sleep(delay)
             if self._newest.get(snapshot.key) != asked:
                 return Answer(withheld=Withheld.CANCELLED)
+        self._pace.asked(snapshot)
         started = self._clock()
         answer = await complete(self._engine, snapshot, policy, invoked)
-        self._pace.answered(self._clock() - started)
+        if answer.counters.total_s:
+            self._pace.answered(self._clock() - started)
         # an answer that the deadline cut is longer the next time
         if answer.withheld not in _PASSING and answer.stop is not StopReason.DEADLINE:
-            self._cache.put(snapshot, answer.suggestions)
+            self._cache.put(snapshot, answer)
         return replace(answer, delay_s=delay)
+
+
+async def _refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
+    """Why nothing may be suggested. Where comments or strings are left out, a thread reads the file for it."""
+    if invoked or (rules.in_comments and rules.in_strings):
+        return refusal(snapshot, rules, invoked)
+    return await asyncio.to_thread(refusal, snapshot, rules, invoked)

@@ -24,7 +24,7 @@ class Pace:
         self._gaps: deque[float] = deque([_FIRST_GAP_S], _KEYS)
         self._answers: deque[float] = deque(maxlen=_ANSWERS)
         self._last_key: float | None = None
-        self._warm: dict[str, tuple[str, str]] = {}
+        self._read: dict[str, tuple[str, str]] = {}
 
     def key(self, now: float) -> None:
         """Notes that a request came: somebody typed."""
@@ -38,13 +38,15 @@ class Pace:
         Not at all while only the cursor's line changes, or lines are added above it, because the model has read the
         rest; nor in a document's first request.
         """
-        around = snapshot.lines_around()
-        before = self._warm.get(snapshot.key)
-        self._warm[snapshot.key] = around
+        before, around = self._read.get(snapshot.key), snapshot.lines_around()
         if before is None or (around[1] == before[1] and around[0].startswith(before[0])):
             return 0.0
         answer = sum(self._answers) / len(self._answers) if self._answers else 0.0
         return min(LONGEST_S, max(0.0, _GAPS * sum(self._gaps) / len(self._gaps) - answer))
+
+    def asked(self, snapshot: Snapshot) -> None:
+        """Notes that the model reads the text around the cursor now."""
+        self._read[snapshot.key] = snapshot.lines_around()
 
     def answered(self, taken: float) -> None:
         """Notes how long an answer took."""
@@ -52,4 +54,4 @@ class Pace:
 
     def forget(self, key: str) -> None:
         """Forgets a document that was closed."""
-        self._warm.pop(key, None)
+        self._read.pop(key, None)

@@ -49,10 +49,12 @@ class Statistics:
 
     def save(self) -> None:
         """Adds what was counted since the last time to the file; a folder that cannot be written is let be."""
+        if self.file is None:
+            self._today = Counts()
         if self.file is None or self._today == Counts():
             return
-        with suppress(OSError):
-            days = read(self.file)
+        with suppress(OSError, ValueError, TypeError, AttributeError):  # what cannot be understood is not overwritten
+            days = _read(self.file) if self.file.exists() else {}
             days.setdefault(date.today().isoformat(), Counts()).add(self._today)
             _write(self.file, dict(sorted(days.items())[-_DAYS_KEPT:]))
             self._today = Counts()
@@ -66,10 +68,14 @@ def statistics_file() -> Path:
 def read(file: Path) -> dict[str, Counts]:
     """The counts by day, from the oldest; empty when there is no file, or one that cannot be understood."""
     try:
-        days = json.loads(file.read_text(encoding="utf-8"))
-        return {str(day): Counts(**{k: int(v) for k, v in counts.items()}) for day, counts in days.items()}
+        return _read(file)
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
+
+
+def _read(file: Path) -> dict[str, Counts]:
+    days = json.loads(file.read_text(encoding="utf-8"))
+    return {str(day): Counts(**{k: int(v) for k, v in counts.items()}) for day, counts in days.items()}
 
 
 def _write(file: Path, days: dict[str, Counts]) -> None:

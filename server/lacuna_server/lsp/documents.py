@@ -111,12 +111,12 @@ class Documents:
         return self._open.get(uri)
 
     def snapshot(
-        self, uri: str, position: types.Position, may_be_read: Callable[[str | None], bool] = lambda _: True
+        self, uri: str, position: types.Position, may_be_read: Callable[[str], bool] = lambda _: True
     ) -> Snapshot | None:
         """Text and cursor as they are now, or None for a document that is not open.
 
         A cell stands in the text of all cells of its notebook that have its language. `may_be_read` is asked for the
-        path of each nearby document.
+        place of each nearby document.
         """
         document = self._open.get(uri)
         if document is None:
@@ -124,7 +124,7 @@ class Documents:
         before, after = self._cells_around(document)
         own = {uri, *(cell.uri for cell in (*before, *after))}
         nearby = [other for other in self._open.values() if other.language == document.language]
-        nearby = [other for other in nearby if other.uri not in own and may_be_read(file_name(other.uri))]
+        nearby = [other for other in nearby if other.uri not in own and may_be_read(place_of(other.uri))]
         above = "".join(cell.text + "\n" for cell in before)
         below = "".join("\n" + cell.text for cell in after)
         return Snapshot(
@@ -134,6 +134,7 @@ class Documents:
             key=uri,
             nearby=tuple(other.text for other in nearby[-MOST_NEARBY:]),
             language=document.language,
+            place=place_of(uri),
         )
 
     def _edit(
@@ -161,6 +162,11 @@ class Documents:
                 )
                 return above, below
         return [], []
+
+
+def place_of(uri: str) -> str:
+    """The path in a URI of any scheme."""
+    return unquote(urlsplit(uri).path)
 
 
 def file_name(uri: str) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from lsprotocol import types
@@ -110,7 +110,7 @@ class LacunaProtocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self._server.session.documents.close(params.text_document.uri)
-        self._server.session.completer.forget(params.text_document.uri)
+        self._forget([params.text_document])
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
     def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -120,14 +120,21 @@ class LacunaProtocol(LanguageServerProtocol):
     def lsp_notebook_document__did_change(self, params: types.DidChangeNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         if not self._server.session.documents.change_notebook(params):
             logger.warning("A change came for a notebook or a cell that is not open.")
+        cells = params.change.cells
+        if cells is not None and cells.structure is not None:
+            self._forget(cells.structure.did_close or ())
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
     def lsp_notebook_document__did_close(self, params: types.DidCloseNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self._server.session.documents.close_notebook(params)
+        self._forget(params.cell_text_documents)
+
+    def _forget(self, documents: Iterable[types.TextDocumentIdentifier]) -> None:
+        for document in documents:
+            self._server.session.completer.forget(document.uri)
 
     @lsp_method(types.EXIT)
     def lsp_exit(self, *_: Any) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        self._server.session.end()
         self._server.session.lifecycle.exit(0 if self._shutdown else 1)
         raise SystemExit
 

@@ -43,7 +43,8 @@ class Session:
         self.complaints = list(complaints)
         """Sentences about settings that were left out; told to the client when it listens."""
         self._told = set(complaints)
-        self.chosen: dict[str, Any] = {}
+        self._sent: Mapping[str, Any] = {}
+        self._chosen: dict[str, Any] = {}
         """Settings that were chosen by a command; they stay when the client sends others."""
         self.retired: list[Engine] = []
         """Engines whose place was taken; their memory must be free before the next one loads."""
@@ -53,8 +54,8 @@ class Session:
         """How often an engine was started in the place of one that ended."""
         self.announced: Engine | None = None
         """The engine whose loading was shown last."""
-        self.tasks: set[asyncio.Future[None]] = set()
-        """Kept here, because the event loop holds its tasks only weakly."""
+        self.loading: asyncio.Task[None] | None = None
+        """The task that loads the engine and watches it."""
 
     @property
     def policy(self) -> Policy:
@@ -86,11 +87,11 @@ class Session:
     def snapshot(self, uri: str, position: types.Position) -> Snapshot | None:
         """Text and cursor as they are now, or None for a document that is not open."""
         rules = self.rules
-        return self.documents.snapshot(uri, position, lambda path: may_be_read(path, rules))
+        return self.documents.snapshot(uri, position, lambda place: may_be_read(place, rules))
 
-    async def complete(self, snapshot: Snapshot, invoked: bool) -> Answer:
+    async def complete(self, snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Answer:
         """What to show at the cursor; it is also the `last` answer."""
-        answer = self.last = await self.completer.complete(snapshot, self.rules, self.policy, invoked)
+        answer = self.last = await self.completer.complete(snapshot, rules or self.rules, self.policy, invoked)
         return answer
 
     def initialize(self, params: types.InitializeParams) -> None:
@@ -109,8 +110,12 @@ class Session:
         if not isinstance(values, Mapping):
             return False
         before = self.settings.model_options()
-        self.settings, complaints = self._base.changed({**values, **self.chosen})
+        self._sent, policy = values, self.policy
+        self.settings, complaints = self._base.changed({**values, **self._chosen})
+        self.statistics.save()
         self.statistics.file = statistics_file() if self.settings.statistics else None
+        if self.policy != policy:
+            self.completer.forget_answers()
         self.complaints += [c for c in complaints if c not in self._told]
         self._told.update(complaints)
         if self.settings.model_options() == before:
@@ -118,12 +123,15 @@ class Session:
         self.renew_engine()
         return True
 
-    def choose(self, **values: Any) -> str | None:
-        """Keeps settings that a user chose by a command, for the next `configure`; or says why they do not fit."""
-        _, complaints = self.settings.changed(values)
+    def choose(self, name: str, value: Any) -> str | None:
+        """Takes a setting that a user chose by a command; or says why that cannot be."""
+        if self.settings.is_pinned(name):
+            return f"The setting {name!r} was given on the command line."
+        _, complaints = self.settings.changed({name: value})
         if complaints:
             return complaints[0]
-        self.chosen |= values
+        self._chosen[name] = value
+        self.configure(self._sent)
         return None
 
     def end(self) -> None:

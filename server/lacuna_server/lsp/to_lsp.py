@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lsprotocol import types
 
@@ -29,15 +30,20 @@ def inline_items(answer: Answer, handed: Sequence[str], position: types.Position
     return types.InlineCompletionList(items)
 
 
+def going_on(answer: Answer, selected: types.SelectedCompletionInfo, snapshot: Snapshot) -> Answer:
+    """The suggestions that begin with the highlighted popup row; a client ignores others."""
+    word = word_before(snapshot)
+    return replace(answer, suggestions=tuple(s for s in answer.suggestions if (word + s).startswith(selected.text)))
+
+
 def with_selected(
     answer: Answer, handed: Sequence[str], selected: types.SelectedCompletionInfo, snapshot: Snapshot
 ) -> types.InlineCompletionList:
-    """Items for a highlighted popup row: they use its range and begin with its text, or the client ignores them."""
+    """Items for a highlighted popup row: they use its range."""
     word = word_before(snapshot)
     items = [
         types.InlineCompletionItem(word + text, range=selected.range, command=_accepted(number))
         for text, number in zip(answer.suggestions, handed, strict=True)
-        if (word + text).startswith(selected.text)
     ]
     return types.InlineCompletionList(items)
 

@@ -26,6 +26,7 @@ def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> NoR
     server.protocol.set_writer(StdoutWriter(writer))
     with suppress(KeyboardInterrupt, SystemExit, BrokenPipeError):
         asyncio.run(_serve_stream(server, reader))
+    server.session.end()
     server.session.lifecycle.leave()
 
 
@@ -41,6 +42,7 @@ def serve_tcp(server: LacunaServer, address: str) -> NoReturn:
         raise LacunaError(f"{address} cannot be used: {error.strerror or error}.", "Choose another port.") from error
     except SystemExit:
         pass
+    server.session.end()
     server.session.lifecycle.leave()
 
 
@@ -101,6 +103,8 @@ def _read_here(source: BinaryIO, stream: asyncio.StreamReader) -> bool:
     def ready() -> None:
         try:
             chunk = os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            return
         except OSError:
             chunk = b""
         if chunk:
@@ -153,4 +157,6 @@ class _Reader:
         return first or await self._reader.readline()
 
     async def readexactly(self, n: int) -> bytes:
+        """A message's body. The handler of the message before it takes its first step meanwhile: its snapshot."""
+        await asyncio.sleep(0)
         return await self._reader.readexactly(n)

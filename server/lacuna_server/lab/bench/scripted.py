@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from lacuna_inference.api import CancelToken, Completions, Phase, Request
 from lacuna_inference.fake import FakeEngine
+from lacuna_server.core.admission import Rules
 from lacuna_server.core.service import Answer
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp import app, transport
@@ -57,8 +58,8 @@ def main() -> NoReturn:
     session = server.session
     computed = session.complete
 
-    async def timed(snapshot: Snapshot, invoked: bool) -> Answer:
-        answer = await computed(snapshot, invoked)
+    async def timed(snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Answer:
+        answer = await computed(snapshot, invoked, rules)
         return replace(answer, suggestions=tuple(str(float(s) + answer.delay_s) for s in answer.suggestions))
 
     session.complete = timed  # type: ignore[method-assign]

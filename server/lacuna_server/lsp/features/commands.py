@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pygls.exceptions import JsonRpcInvalidParams
 
-from lacuna_server.lsp.features import configuration, loading
+from lacuna_server.lsp.features import loading
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.to_lsp import ACCEPT
 
@@ -27,7 +27,7 @@ class Accepted(_Arguments):
     """The id that a suggestion's command carried, and how many characters of it were accepted in all; None: all."""
 
     id: str
-    length: int | None = Field(None, ge=0)
+    length: int | None = Field(None, ge=1)
 
 
 class Rejected(_Arguments):
@@ -81,9 +81,9 @@ def register(server: LacunaServer) -> None:
 
     @command("lacuna.selectModel", SelectModel)
     async def select(ls: LacunaServer, arguments: SelectModel) -> dict[str, Any]:
-        if refusal := ls.session.choose(model=arguments.model):
+        if refusal := ls.session.choose("model", arguments.model):
             raise JsonRpcInvalidParams(refusal)
-        await configuration.apply(ls, {})
+        await loading.start(ls)
         return _status(ls)
 
 
@@ -97,7 +97,7 @@ def _parsed(kind: type[_Arguments], arguments: tuple[Any, ...]) -> _Arguments:
         where = ".".join(map(str, problem["loc"]))
         raise JsonRpcInvalidParams(
             f"The arguments do not fit: {where + ': ' if where else ''}{problem['msg']}."
-        ) from error
+        ) from None  # the error quotes what was sent
 
 
 def _status(ls: LacunaServer) -> dict[str, Any]:

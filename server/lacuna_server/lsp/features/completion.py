@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lsprotocol import types
 
 from lacuna_server.lsp import to_lsp
@@ -26,6 +28,9 @@ def register(server: LacunaServer) -> None:
         end = document.offset_at(params.position, session.documents.encoding)
         places = (end - len(to_lsp.word_before(snapshot)), end)
         word = types.Range(*(document.position_at(place, session.documents.encoding) for place in places))
-        answer = await session.complete(snapshot, invoked=False)
+        # in manual mode a menu that was asked for may have suggestions; editors cannot say more of who asked
+        asked = params.context is not None and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
+        rules = replace(session.rules, automatic=True) if asked else session.rules
+        answer = await session.complete(snapshot, False, rules)
         handed = session.feedback.hand_out(answer, uri)
         return to_lsp.popup_items(answer, handed, snapshot, word, session.client)

@@ -20,8 +20,10 @@ def register(server: LacunaServer) -> None:
             return types.InlineCompletionList([])
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         answer = await session.complete(snapshot, invoked)
-        handed = session.feedback.hand_out(answer, params.text_document.uri)
         selected = params.context.selected_completion_info
+        if selected is not None:
+            answer = to_lsp.going_on(answer, selected, snapshot)
+        handed = session.feedback.hand_out(answer, params.text_document.uri)
         if selected is not None:
             return to_lsp.with_selected(answer, handed, selected, snapshot)
         return to_lsp.inline_items(answer, handed, params.position)

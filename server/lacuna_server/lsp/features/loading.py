@@ -26,13 +26,18 @@ async def start(ls: LacunaServer) -> None:
     if session.announced is session.engine:
         return
     session.announced = session.engine
-    session.tasks.add(task := asyncio.ensure_future(_load(ls, session.engine)))
-    task.add_done_callback(session.tasks.discard)
+    former, session.loading = session.loading, asyncio.ensure_future(_load(ls, session.engine))
+    if former is not None and former is not asyncio.current_task():
+        former.cancel()
 
 
 async def _load(ls: LacunaServer, engine: Engine) -> None:
-    while ls.session.retired:
-        await asyncio.to_thread(ls.session.retired.pop().close, _RETIRE_TIMEOUT_S)
+    retired = ls.session.retired
+    while retired:
+        closing = retired[0]
+        await asyncio.shield(asyncio.to_thread(closing.close, _RETIRE_TIMEOUT_S))
+        if closing in retired:
+            retired.remove(closing)
     loop = asyncio.get_running_loop()
     states: asyncio.Queue[EngineState] = asyncio.Queue()
 
@@ -43,15 +48,18 @@ async def _load(ls: LacunaServer, engine: Engine) -> None:
     engine.watch(pass_on)
     engine.start()
     if await _show(ls, engine, states) is Phase.WARM:
-        await _watch(ls, engine, states)
+        await _heal(ls, engine, states)
 
 
-async def _watch(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
+async def _heal(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
     """Waits for the end of a warm engine, and puts another one in its place, `_MOST_HEALED` times in a session."""
     session = ls.session
-    while engine is session.engine and engine.state.phase is not Phase.FAILED:
+    while engine.state.phase is not Phase.FAILED:
         await states.get()
-    if engine is not session.engine or session.healed >= _MOST_HEALED:
+    if engine is not session.engine:
+        return
+    if session.healed >= _MOST_HEALED:
+        ls.window_show_message(types.ShowMessageParams(types.MessageType.Error, f"Lacuna: {engine.state.message}"))
         return
     session.healed += 1
     message = "Lacuna: the engine ended unexpectedly and was started again; the log says more."
@@ -63,18 +71,20 @@ async def _watch(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineS
 async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> Phase:
     """Shows the loading until it ended; how it did."""
     token = await _begin(ls)
-    while True:
-        state = await states.get()
-        if state.phase is Phase.LOADING and token:
-            report = types.WorkDoneProgressReport(message=state.message, percentage=round(100 * state.progress))
-            ls.work_done_progress.report(token, report)
-        if state.phase in (Phase.WARM, Phase.FAILED):
-            break
-    if token:
-        ls.work_done_progress.end(token, types.WorkDoneProgressEnd(message=state.phase.value))
+    state = engine.state
+    try:
+        while state.phase not in (Phase.WARM, Phase.FAILED):
+            state = await states.get()
+            if state.phase is Phase.LOADING and token:
+                report = types.WorkDoneProgressReport(message=state.message, percentage=round(100 * state.progress))
+                ls.work_done_progress.report(token, report)
+    finally:  # also when another model takes its place
+        if token:
+            ls.work_done_progress.end(token, types.WorkDoneProgressEnd(message=state.phase.value))
     if engine is not ls.session.engine:
         return state.phase  # another model took its place while it was loading; that one reports for itself
     if state.phase is Phase.WARM:
+        gc.collect()
         gc.freeze()  # the libraries' objects stay; to look through them took the interpreter a tenth of a second
         ls.say(types.MessageType.Info, f"Lacuna is ready: {state.message}.")
     else:
