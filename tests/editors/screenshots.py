@@ -13,14 +13,15 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 from terminal import COLUMNS, Terminal
 
-FILE = "shapes.py"
+FILE = "station.py"
 BEFORE = """\
-class Rectangle:
-    def __init__(self, width, height):
-        self.width = width
+\"\"\"Weather stations and what they measure.\"\"\"
+
+import logging
+
 """
-TYPED = "        self.height ="
-SEEN = "self.height = height"
+TYPED = "logger = logging."
+SEEN = "getLogger(__name__)"
 LINES, SIZE, MARGIN = 9, 15, 10
 FOREGROUND, BACKGROUND = "#d8d8d8", "#1b1d23"
 NAMED = {"black": "#3a3d46", "red": "#e06c75", "green": "#98c379", "brown": "#d19a66", "blue": "#61afef",
@@ -43,11 +44,16 @@ def main() -> None:
 def photograph(home: str, name: str, command: Sequence[str], keys: Sequence[str], asking: Sequence[str]) -> None:
     """Types `keys`, asks for a suggestion, and takes the picture when it is there."""
     (Path(home) / FILE).write_text(BEFORE)
-    environment = {"HOME": home, "PATH": f"{Path(sys.executable).parent}:{PATH}", "LACUNA_STATISTICS": "false"}
+    environment = {
+        "HOME": home,
+        "PATH": f"{Path(sys.executable).parent}:{PATH}",
+        "LACUNA_STATISTICS": "false",
+        "COLORTERM": "truecolor",
+    }
     os.chdir(home)
     with Terminal([*command], environment) as terminal:
-        terminal.until_shown("Rectangle")
-        terminal.idle(6)  # the model loads
+        terminal.until_shown("Weather")
+        terminal.idle(12)  # the model loads
         for piece in keys:
             terminal.keys(piece)
         terminal.idle(1)
