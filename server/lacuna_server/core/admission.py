@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from lacuna_server.core.reasons import Withheld
@@ -59,10 +60,11 @@ def may_be_read(place: str, rules: Rules) -> bool:
     return not (_matches(place, SECRETS) or _matches(place, rules.exclude))
 
 
+@lru_cache(1024)
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:
     """Whether a pattern fits the file's name, or, with a slash in it, the end of its path. Case does not count.
 
-    A pattern that ends with a slash means everything below.
+    A pattern that ends with a slash means everything below. Kept, because every key asks it for every open document.
     """
     path = "/" + path.replace("\\", "/").lower().lstrip("/")
     name = path.rpartition("/")[2]
