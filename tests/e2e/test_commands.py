@@ -123,12 +123,16 @@ def test_snoozed_for_some_minutes_and_awake_again(editor: Editor) -> None:
 
 
 def test_a_restarted_engine_answers_again(editor: Editor) -> None:
+    uri = "file:///project/restarted.py"
+    editor.open(uri, "x = \n")
+    for cached in (False, True):
+        assert editor.ask(uri, 0, 4)
+        assert editor.command("lacuna.explain")["cached"] is cached
     editor.command("lacuna.restartEngine")
     while editor.command("lacuna.status")["phase"] != "warm":
         pass
-    uri = "file:///project/restarted.py"
-    editor.open(uri, "x = \n")
     assert editor.ask(uri, 0, 4)
+    assert editor.command("lacuna.explain")["cached"] is False
 
 
 def test_another_model_is_taken_and_a_path_of_another_machine_is_not(editor: Editor) -> None:
