@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types fix docs wheel setup clean editors test-editors screenshots
+.PHONY: run test lint types fix docs wheel setup clean extension editors test-editors screenshots
 
 run: $(READY)  ## complete the shipped example with the bundled model
 	$(BIN)/lacuna complete examples/temperature.py
@@ -13,7 +13,13 @@ run: $(READY)  ## complete the shipped example with the bundled model
 test: $(READY) lint types  ## everything that must hold before a commit
 	$(BIN)/python -m pytest
 
-editors: $(READY)  ## put real editors into .editors/ (Debian; needs root for Emacs)
+extension: vscode-extension/dist/extension.js  ## build the extension for VS Code
+
+vscode-extension/dist/extension.js: vscode-extension/package-lock.json $(wildcard vscode-extension/src/*)
+	cd vscode-extension && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd vscode-extension && npm run check && npm run build
+
+editors: $(READY) extension  ## put real editors where tests find them (Debian; needs root)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group editors
 	bash tests/editors/install.sh
 

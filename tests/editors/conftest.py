@@ -19,8 +19,17 @@ def pytest_report_header() -> str:
 
 @pytest.fixture
 def surroundings(tmp_path: Path) -> dict[str, str]:
+    return scripted(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def lasting_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for an editor that all tests of a module share."""
+    return tmp_path_factory.mktemp("home")
+
+
+def scripted(home: Path) -> dict[str, str]:
     """An environment with a home of its own, whose `lacuna` is the scripted server."""
-    home = tmp_path / "home"
     shim = home / "bin/lacuna"
     shim.parent.mkdir(parents=True)
     server = Path(__file__).with_name("scripted_server.py")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs/editors"
 PATH = f"{ROOT}/.editors/bin:{os.environ['PATH']}"
 """`make editors` puts the editors there."""
-NAMES = ("nvim", "emacs", "hx")
+CODE = ROOT / ".editors/code/node_modules/code-server/lib/vscode"
+NAMES = ("nvim", "nvim-0.11", "emacs", "emacs30", "hx", "kate", "chromium")
 
 
 def editor(name: str) -> str:
@@ -27,5 +30,28 @@ def editor(name: str) -> str:
 def versions() -> str:
     """The editors that are here, with their versions."""
     found = [path for name in NAMES if (path := shutil.which(name, path=PATH))]
-    shown = [subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout for path in found]
-    return ", ".join(text.partition("\n")[0] for text in shown) or "none"
+    shown = [_version(path) for path in found]
+    if CODE.exists():
+        shown.append(f"VS Code {json.loads((CODE / 'package.json').read_text())['version']}")
+    return ", ".join(shown) or "none"
+
+
+def set_up_kate(home: Path, server: Path) -> None:
+    """Our set-up, its plugin switched on, and the answer to whether the server may be started."""
+    settings = home / ".config/kate/lspclient/settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_bytes((DOCS / "kate-settings.json").read_bytes())
+    (home / ".config/katerc").write_text(f"[lspclient]\nAllowedServerCommandLines={server} lsp\n")
+    session = home / ".local/share/kate/anonymous.katesession"
+    session.parent.mkdir(parents=True)
+    session.write_text("[Kate Plugins]\nlspclientplugin=true\n")
+
+
+def _version(path: str) -> str:
+    surroundings = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, env=surroundings)
+    return told.stdout.partition("\n")[0].strip()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(versions() + "\n")

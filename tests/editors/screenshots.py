@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from installed import DOCS, PATH
+from display import Display
+from installed import DOCS, PATH, set_up_kate
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 from terminal import COLUMNS, Terminal
+from workbench import workbench
 
 FILE = "station.py"
 BEFORE = """\
@@ -39,17 +41,16 @@ def main() -> None:
         photograph(home, "neovim", neovim, ["Go", "\x15", TYPED], [])
         photograph(home, "emacs", emacs, ["\x1b>", TYPED], ["\x1b\t"])
         photograph(home, "helix", ["hx", FILE], ["geo", "\x15", TYPED], ["\x18"])
+    with tempfile.TemporaryDirectory() as home:
+        photograph_kate(Path(home))
+    with tempfile.TemporaryDirectory() as home:
+        photograph_code(Path(home))
 
 
 def photograph(home: str, name: str, command: Sequence[str], keys: Sequence[str], asking: Sequence[str]) -> None:
     """Types `keys`, asks for a suggestion, and takes the picture when it is there."""
     (Path(home) / FILE).write_text(BEFORE)
-    environment = {
-        "HOME": home,
-        "PATH": f"{Path(sys.executable).parent}:{PATH}",
-        "LACUNA_STATISTICS": "false",
-        "COLORTERM": "truecolor",
-    }
+    environment = {**surroundings_of(Path(home)), "COLORTERM": "truecolor"}
     os.chdir(home)
     with Terminal([*command], environment) as terminal:
         terminal.until_shown("Weather")
@@ -62,6 +63,38 @@ def photograph(home: str, name: str, command: Sequence[str], keys: Sequence[str]
         terminal.until_shown(SEEN)
         terminal.idle(1)
         draw(terminal).save(DOCS / f"{name}.png")
+
+
+def photograph_kate(home: Path) -> None:
+    """Kate types the last letter itself: then its menu opens with our suggestion."""
+    (home / FILE).write_text(BEFORE + TYPED[:-1])
+    environment = surroundings_of(home)
+    set_up_kate(home, Path(sys.executable).parent / "lacuna")
+    with Display(["kate", "--new", "--block", str(home / FILE)], environment, home) as display:
+        display.until_steady()
+        display.idle(12)
+        display.press("ctrl+End")
+        display.type(TYPED[-1])
+        before = display.until_steady()
+        display.press("ctrl+space")
+        display.until_changed(before)
+        display.picture().crop((120, 100, 862, 470)).save(DOCS / "kate.png", optimize=True)
+
+
+def photograph_code(home: Path) -> None:
+    settings = {"lacuna.path": str(Path(sys.executable).parent / "lacuna")}
+    (home / "workspace").mkdir()
+    (home / "workspace" / FILE).write_text(BEFORE)
+    with workbench(home, surroundings_of(home), settings) as code:
+        code.open(FILE)
+        code.page.wait_for_timeout(12_000)  # the model loads
+        code.type(TYPED)
+        code.until_ghost()
+        code.page.screenshot(path=DOCS / "vscode.png", clip={"x": 0, "y": 0, "width": 1200, "height": 360})
+
+
+def surroundings_of(home: Path) -> dict[str, str]:
+    return {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{PATH}", "LACUNA_STATISTICS": "false"}
 
 
 def draw(terminal: Terminal) -> Image.Image:

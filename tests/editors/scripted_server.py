@@ -1,4 +1,6 @@
-"""The language server, as `lacuna lsp`, with an engine that knows a few suggestions; notes what the client can do."""
+"""The language server, as `lacuna lsp`, with an engine that knows a few suggestions.
+
+It notes what the client can do, and which files it opens."""
 
 from __future__ import annotations
 
@@ -7,9 +9,11 @@ import logging
 import os
 from pathlib import Path
 
+from lsprotocol import types
+
 from lacuna_inference.api import Phase, Request
 from lacuna_inference.fake import FakeEngine
-from lacuna_server.lsp import app, capabilities, transport
+from lacuna_server.lsp import app, capabilities, documents, transport
 from lacuna_server.settings import load
 from lacuna_server.stdio import guard
 
@@ -39,6 +43,15 @@ def main() -> None:
         return resolve(params)  # type: ignore[arg-type]
 
     capabilities.resolve = noted  # type: ignore[assignment]
+    open_document = documents.Documents.open
+
+    def opened(self: documents.Documents, item: types.TextDocumentItem) -> None:
+        open_document(self, item)
+        if note := os.environ.get("LACUNA_TEST_CLIENT"):
+            with Path(note).with_name("opened").open("a", encoding="utf-8") as file:
+                file.write(f"{item.uri}\n")
+
+    documents.Documents.open = opened  # type: ignore[method-assign]
     transport.serve_stdio(server, streams)
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from installed import DOCS, editor
+from display import Display
+from installed import DOCS, editor, set_up_kate
 from scripted_server import SUGGESTIONS
 from terminal import Terminal
 
@@ -39,8 +40,8 @@ def client(surroundings: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def neovim(setup: str, file: Path, surroundings: dict[str, str]) -> Terminal:
-    return Terminal([editor("nvim"), "-u", str(DOCS / setup), "-i", "NONE", "-n", str(file)], surroundings)
+def neovim(setup: str, file: Path, surroundings: dict[str, str], name: str = "nvim") -> Terminal:
+    return Terminal([editor(name), "-u", str(DOCS / setup), "-i", "NONE", "-n", str(file)], surroundings)
 
 
 def test_neovim_shows_grey_text(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
@@ -60,9 +61,10 @@ def test_neovim_shows_grey_text(case: tuple[Path, str, str, bytes], surroundings
     assert file.read_bytes() == wanted
 
 
-def test_neovim_s_menu(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", ["nvim", "nvim-0.11"])
+def test_neovim_s_menu(name: str, case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
     file, typed, _, wanted = case
-    with neovim("neovim-menu.lua", file, surroundings) as terminal:
+    with neovim("neovim-menu.lua", file, surroundings, name) as terminal:
         terminal.until(lambda: connected(surroundings), "the client")
         terminal.keys("Go" if file.stat().st_size else "i")
         terminal.keys(typed)
@@ -75,11 +77,10 @@ def test_neovim_s_menu(case: tuple[Path, str, str, bytes], surroundings: dict[st
     assert file.read_bytes() == wanted
 
 
-def test_emacs_with_eglot(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", ["emacs", "emacs30"])
+def test_emacs_with_eglot(name: str, case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
     file, typed, seen, wanted = case
-    with Terminal(
-        [editor("emacs"), "-nw", "-q", "-l", str(DOCS / "emacs-eglot.el"), str(file)], surroundings
-    ) as terminal:
+    with emacs(name, "emacs-eglot.el", file, surroundings) as terminal:
         terminal.until(lambda: connected(surroundings), "the client")
         terminal.until_shown("eglot")
         terminal.keys("\x1b>")
@@ -89,6 +90,30 @@ def test_emacs_with_eglot(case: tuple[Path, str, str, bytes], surroundings: dict
         terminal.keys("\x18\x13")
         terminal.until_shown("Wrote")
     assert file.read_bytes().rstrip() == wanted.rstrip()
+
+
+def test_emacs_with_lsp_mode(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
+    file, typed, seen, wanted = case
+    with emacs("emacs30", "emacs-lsp-mode.el", file, surroundings) as terminal:
+        terminal.until_shown("Select action")
+        terminal.keys("i")  # the file's folder is the project
+        terminal.until(lambda: connected(surroundings), "the client")
+        terminal.until_shown("LSP")
+        terminal.keys("\x1b>")
+        terminal.keys(typed)
+        terminal.keys("\x1b\t")
+        terminal.until(lambda: any(sign in terminal.text for sign in ("possible completion", seen)), "an answer")
+        if seen not in terminal.text:  # the one candidate is listed where no common beginning can be inserted
+            terminal.keys("\x1b[1;3B")
+            terminal.keys("\x1b\r")
+        terminal.until_shown(seen)
+        terminal.keys("\x18\x13")
+        terminal.until_shown("Wrote")
+    assert file.read_bytes().rstrip() == wanted.rstrip()
+
+
+def emacs(name: str, setup: str, file: Path, surroundings: dict[str, str]) -> Terminal:
+    return Terminal([editor(name), "-nw", "-q", "-l", str(DOCS / setup), str(file)], surroundings)
 
 
 def test_helix(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
@@ -107,4 +132,28 @@ def test_helix(case: tuple[Path, str, str, bytes], surroundings: dict[str, str])
         terminal.keys("\x1b")
         terminal.keys(":wq\r")
         terminal.until_ended()
+    assert file.read_bytes() == wanted
+
+
+def test_kate(case: tuple[Path, str, str, bytes], surroundings: dict[str, str], tmp_path: Path) -> None:
+    """The keyboard of the virtual screen has no emoji: all but the last character typed is in the file already."""
+    file, typed, _, wanted = case
+    program = editor("kate")
+    end = b"\r\n" if b"\r\n" in wanted else b"\n"
+    file.write_bytes(file.read_bytes() + typed[:-1].encode())
+    home = Path(surroundings["HOME"])
+    set_up_kate(home, home / "bin/lacuna")
+    (tmp_path / "display").mkdir()
+    with Display([program, "--new", "--block", str(file)], surroundings, tmp_path / "display") as display:
+        display.until(lambda: connected(surroundings), "the client")
+        display.until_steady()
+        display.press("ctrl+End")
+        display.type(typed[-1])
+        before = display.until_steady()
+        display.press("ctrl+space")
+        display.until_changed(before)
+        display.press("Return")
+        display.until_steady()
+        display.press("ctrl+s")
+        display.until(lambda: file.read_bytes().endswith(end), "the saved file")
     assert file.read_bytes() == wanted

@@ -35,7 +35,7 @@ def test_both_readmes_have_the_same_commands() -> None:
     assert blocks("README.md") == blocks("README.zh-CN.md")
 
 
-@pytest.mark.parametrize("file", ["neovim.lua", "emacs-eglot.el", "helix-languages.toml"])
+@pytest.mark.parametrize("file", ["neovim.lua", "emacs-eglot.el", "helix-languages.toml", "kate-settings.json"])
 def test_the_readme_s_set_ups_are_those_that_the_editors_tests_load(file: str) -> None:
     lines = (ROOT / "docs/editors" / file).read_text(encoding="utf-8").split("\n")[1:]
     assert "\n".join(lines).strip() in (ROOT / "README.md").read_text(encoding="utf-8")
