@@ -47,6 +47,21 @@ def set_up_kate(home: Path, server: Path) -> None:
     session.write_text("[Kate Plugins]\nlspclientplugin=true\n")
 
 
+def scripted(home: Path) -> dict[str, str]:
+    """An environment with a home of its own, whose `lacuna` is the scripted server."""
+    shim = home / "bin/lacuna"
+    shim.parent.mkdir(parents=True)
+    server = Path(__file__).with_name("scripted_server.py")
+    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -P {server} "$@" 2>>{home}/server.log\n')
+    shim.chmod(0o755)
+    return {
+        "HOME": str(home),
+        "PATH": f"{shim.parent}:{os.environ['PATH']}",
+        "LACUNA_TEST_CLIENT": str(home / "client.json"),
+        "XDG_STATE_HOME": str(home / "state"),
+    }
+
+
 def _version(path: str) -> str:
     surroundings = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
     told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, env=surroundings)

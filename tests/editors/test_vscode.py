@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import scripted
+from installed import scripted
 from scripted_server import SUGGESTIONS
 from test_editors import CASES
 from workbench import Workbench, workbench
