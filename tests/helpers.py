@@ -11,7 +11,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Stores
+from lacuna_inference.decode.store import Step, Stores
 from lacuna_inference.models.loader import LoadedModel
 from lacuna_inference.prompt.families import Family, by_name
 from lacuna_inference.prompt.tokens import TokenText
@@ -87,6 +87,8 @@ class ScriptedForward:
     slots: list[ScriptedSlot] = field(default_factory=list)
     steps: int = 0
     widths: list[int] = field(default_factory=list)
+    batches: bool = True
+    passes: list[int] = field(default_factory=list)
 
     @property
     def tokens(self) -> list[int]:
@@ -96,6 +98,13 @@ class ScriptedForward:
     def slot(self) -> ScriptedSlot:
         self.slots.append(ScriptedSlot(self.rolls_back))
         return self.slots[-1]
+
+    def together(self, asked: Sequence[Step]) -> list[torch.Tensor] | None:
+        """In one pass when `batches` is on; the number of steps of each pass is kept."""
+        if not self.batches:
+            return None
+        self.passes.append(len(asked))
+        return [self.step(step.ids, step.slot, step.rows) for step in asked]
 
     def step(self, ids: Sequence[int], slot: ScriptedSlot, rows: int = 1) -> torch.Tensor:
         self.steps += 1
@@ -128,6 +137,18 @@ def scripted_decoder(
         return answer[min(len(tokens) - hole - 1, len(answer) - 1)]
 
     return Decoder(Stores(ScriptedForward(text.size, script, on_step)), text, 512, widest_draft)
+
+
+def echoing_decoder() -> Decoder:
+    """A decoder whose model goes on for ever with the first letter of the text."""
+    text = family_text("incoder")
+    special = set(range(256, text.size))
+    newline = text.encode("\n")[0]
+
+    def script(tokens: list[int]) -> int:
+        return next(token for token in tokens if token not in special and token != newline)
+
+    return Decoder(Stores(ScriptedForward(text.size, script)), text, 512)
 
 
 def loaded(decoder: Decoder, family: Family | None = None) -> LoadedModel:

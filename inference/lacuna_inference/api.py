@@ -48,6 +48,8 @@ class StopReason(StrEnum):
     MAX_LINES = "max-lines"
     MAX_TOKENS = "max-tokens"
     CONTEXT_FULL = "context-full"
+    STOP_STRING = "stop-string"
+    """The answer came to one of the texts that it was asked to end before."""
     DEADLINE = "deadline"
     """Time was up; the text ends at a line's end, or where it was when the time was up twice."""
 
@@ -57,7 +59,8 @@ class Stop:
     """When to stop besides the model's own end-of-hole tokens.
 
     `dedent_below` is a width in columns: a line of the answer, not the first one, that is indented less ends it.
-    `truncate_before` are regular expressions as of CodeGen's `truncate_before_pattern`; None does nothing.
+    `strings` end the answer before the first of them. `truncate_before` are regular expressions as of CodeGen's
+    `truncate_before_pattern`; None does nothing.
     """
 
     max_tokens: int = 64
@@ -65,6 +68,7 @@ class Stop:
     dedent_below: int | None = None
     max_lines: int | None = None
     truncate_before: tuple[str, ...] | None = None
+    strings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,27 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A token of an answer: its text, empty while a character is not whole, and its log-probability in nats.
+
+    `alternatives` are the likeliest tokens in its place, itself among them perhaps, likeliest first.
+    """
+
+    text: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is certain of an answer so far, behind what was told before: of which candidate, of which hole."""
+
+    candidate: int
+    hole: int
+    token: Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +125,16 @@ class Request:
     """Texts that may say the same again, the likeliest last. They make an answer faster, and change nothing in it."""
     ahead: bool = False
     """Nobody waits for the answer: it is computed so that it is there when it is asked for."""
+    ids: tuple[int, ...] | None = None
+    """Token ids that are the prompt, as they are, instead of `parts`, of which there is one."""
+    caller: str | None = None
+    """Who asks. Where many wait, it is the turn of whoever has the fewest requests running."""
+    distinct: bool = True
+    """Candidates are ranked and told apart; else they are as many as were asked for, as they came."""
+    alternatives: int | None = None
+    """Each fill comes with its tokens and so many alternatives to each; None for neither."""
+    tell: Callable[[Piece], None] | None = field(default=None, compare=False)
+    """Called by the engine's thread with every piece of the answer as it becomes certain. Must not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +145,8 @@ class Fill:
     reason: StopReason
     tokens: int
     mean_logprob: float
+    scored: tuple[Scored, ...] = ()
+    """Its tokens, when they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +224,8 @@ class ModelOptions:
     own forward had on a GPU wait in host memory, others are read from disk again."""
     draft_tokens: int | None = None
     """Most tokens of a draft; 0 for none, None for what suits device and forward."""
+    batch: int = 8
+    """Most requests that are answered side by side, in the same forward passes, as far as their caches fit."""
 
 
 class Phase(StrEnum):

@@ -1,4 +1,4 @@
-"""One model in one background thread: loads, warms up, and answers requests one after the other.
+"""One model in one background thread: loads, warms up, and answers requests, several side by side.
 
 Imports no torch: the thread does, so that a server can start the engine before it has answered `initialize`.
 """
@@ -26,12 +26,13 @@ from lacuna_inference.api import (
     Stop,
     StopReason,
 )
-from lacuna_inference.errors import EngineUnavailable, LacunaError, NotEnoughMemory
+from lacuna_inference.errors import EngineUnavailable, LacunaError
 from lacuna_inference.jobs import Job, Jobs, settle
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lacuna_inference.batch import Over
     from lacuna_inference.models.loader import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class ModelEngine:
     def __init__(self, options: ModelOptions, load: Load | None = None) -> None:
         self._name = options.model
         self._idle_unload_s = options.idle_unload_s
+        self._most = max(1, options.batch)
         self._load = load or _loader(options)
         self._state = EngineState(Phase.UNLOADED, model=options.model)
         self._listeners: list[Listener] = []
@@ -117,19 +119,13 @@ class ModelEngine:
             self._enter(EngineState(Phase.LOADING, model=self._name))
 
     def _served(self, model: LoadedModel) -> bool:
-        """Serves until closed or idle for long; False when the thread must end. After a fault serving goes on."""
-        while not self._closed:
-            try:
-                self._serve(model)
-            except Exception:  # whatever it was, the next request deserves an answer
-                logger.exception("The engine met an unexpected error and goes on.")
-                model.decoder.stores.clear()
-            except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
-                logger.critical("The engine ended.", exc_info=True)
-                self._fail(f"The engine ended: {type(error).__name__}. Restart it.")
-                return False
-            else:
-                break
+        """Serves until closed or idle for long; False when the thread must end."""
+        try:
+            self._serve(model)
+        except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
+            logger.critical("The engine ended.", exc_info=True)
+            self._fail(f"The engine ended: {type(error).__name__}. Restart it.")
+            return False
         return True
 
     def _loaded(self) -> LoadedModel | None:
@@ -147,17 +143,28 @@ class ModelEngine:
         return None
 
     def _serve(self, model: LoadedModel) -> None:
-        """Answers jobs until there are none for long."""
-        while (job := self._jobs.take(self._idle_unload_s)) is not None:
-            try:
-                outcome = _answered(model, job)
-                settle(job, outcome)
-                if isinstance(outcome, Completions):
-                    for request in _following(model, job.request, outcome):
-                        self._jobs.later(request)
-            finally:
+        """Answers jobs, several side by side, until there are none for long."""
+        from lacuna_inference.batch import Batch
+
+        batch = Batch(model.decoder, model.name, self._most)
+        try:
+            while True:
+                while batch.has_room and (job := self._jobs.take(0.0 if batch else self._idle_unload_s)) is not None:
+                    self._settle(model, batch.start(job))
+                if not batch:
+                    return
+                self._settle(model, batch.advance())
+        finally:
+            for job in batch.give_up():
                 settle(job, EngineUnavailable("The engine met an unexpected error.", "Look into the log."))
-                self._jobs.done()
+
+    def _settle(self, model: LoadedModel, over: Over) -> None:
+        for job, outcome in over:
+            settle(job, outcome)
+            if isinstance(outcome, Completions):
+                for request in _following(model, job.request, outcome):
+                    self._jobs.later(request)
+            self._jobs.done(job)
 
     def _on_progress(self, share: float, message: str) -> None:
         if self._closed:
@@ -199,22 +206,6 @@ def _loader(options: ModelOptions) -> Load:
     return load
 
 
-def _answered(model: LoadedModel, job: Job) -> Completions | LacunaError:
-    """The answer, or the failure that concerns this request only. Unexpected errors pass through."""
-    try:
-        return _answer(model, job)
-    except LacunaError as error:
-        return error
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        model.decoder.stores.clear()
-        _empty_device_cache()
-        return NotEnoughMemory(
-            "This request ran out of memory.", "Shorten the context (--context) or choose a smaller model."
-        )
-
-
 def _answer(model: LoadedModel, job: Job) -> Completions:
     from lacuna_inference.decode.answer import answer
 
@@ -241,11 +232,6 @@ def _following(model: LoadedModel, request: Request, completions: Completions) -
     if text and model.decoder.stores.has_room():
         before, after = request.parts
         yield replace(request, parts=(before + text, after), candidates=1, ahead=True, deadline_s=None)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _empty_device_cache() -> None:

@@ -19,7 +19,7 @@ QUIET_S = 0.25
 """Seconds without a request after which work for later may begin: while somebody types it would only warm the room."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """A request, and the future of the one who asked; `spare` is work that nobody waits for."""
 
@@ -40,14 +40,14 @@ def settle(job: Job, outcome: Completions | LacunaError) -> None:
 
 
 class Jobs:
-    """Thread-safe; one thread takes, any thread adds."""
+    """Thread-safe; one thread takes, perhaps several at a time, any thread adds."""
 
     def __init__(self, quiet_s: float = QUIET_S) -> None:
         self._quiet_s = quiet_s
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._spare: deque[Request] = deque()
-        self._running: Job | None = None
+        self._running: list[Job] = []
         self._closed = False
 
     def add(self, job: Job) -> None:
@@ -56,8 +56,9 @@ class Jobs:
             if job.request.key is not None:
                 self._replace_older(job.request.key)
             self._spare.clear()
-            if self._running and self._running.spare:
-                self._running.cancel.cancel()
+            for running in self._running:
+                if running.spare:
+                    running.cancel.cancel()
             self._waiting.append(job)
             self._changed.notify()
 
@@ -68,13 +69,16 @@ class Jobs:
                 self._spare.append(request)
 
     def take(self, patience: float | None = None) -> Job | None:
-        """The next job, which `done` must follow; waits for it. None after `close`, or after `patience` seconds."""
+        """The next job, which `done` must follow; waits for it. None after `close`, or after `patience` seconds.
+
+        Spare work comes only while nothing else is running.
+        """
         started = time.monotonic()
         with self._changed:
             while not self._closed:
                 waited = time.monotonic() - started
                 if (job := self._next(waited)) is not None:
-                    self._running = job
+                    self._running.append(job)
                     return job
                 limits = [self._quiet_s if self._spare else None, patience]
                 left = [limit - waited for limit in limits if limit is not None]
@@ -83,10 +87,10 @@ class Jobs:
                 self._changed.wait(max(0.0, min(left)) if left else None)
         return None
 
-    def done(self) -> None:
-        """The job that was taken last is over."""
+    def done(self, job: Job) -> None:
+        """A job that was taken is over."""
         with self._changed:
-            self._running = None
+            self._running.remove(job)
 
     def fail_waiting(self, error: LacunaError) -> None:
         """Gives all that wait this outcome."""
@@ -99,8 +103,8 @@ class Jobs:
         """Stops the running job, fails the waiting ones, and ends `take`."""
         with self._changed:
             self._closed = True
-            if self._running:
-                self._running.cancel.cancel()
+            for running in self._running:
+                running.cancel.cancel()
             self.fail_waiting(error)
             self._changed.notify()
 
@@ -111,17 +115,27 @@ class Jobs:
 
     def _next(self, waited: float) -> Job | None:
         while self._waiting:
-            job = self._waiting.popleft()
+            job = min(self._waiting, key=self._turn)
+            self._waiting.remove(job)
             if job.future.set_running_or_notify_cancel():
                 return job
-        if self._spare and waited >= self._quiet_s:
+        if self._spare and not self._running and waited >= self._quiet_s:
             return Job(self._spare.popleft(), CancelToken(), spare=True)
         return None
+
+    def _turn(self, job: Job) -> int:
+        """How many requests of its caller are running: whoever has fewest comes first, among equals the oldest."""
+        return sum(_caller(running) == _caller(job) for running in self._running)
 
     def _replace_older(self, key: str) -> None:
         """The newest request of a key wins; the older ones are cancelled, also one that is being computed."""
         for job in [j for j in self._waiting if j.request.key == key]:
             self._waiting.remove(job)
             settle(job, RequestCancelled("A newer request took this one's place."))
-        if self._running and self._running.request.key == key:
-            self._running.cancel.cancel()
+        for running in self._running:
+            if running.request.key == key:
+                running.cancel.cancel()
+
+
+def _caller(job: Job) -> str | None:
+    return job.request.caller or job.request.key

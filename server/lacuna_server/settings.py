@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     draft_tokens: Annotated[
         int | None, Field(ge=0, le=32, description="most tokens guessed ahead from the file; `0` for none")
     ] = None
+    batch: Annotated[
+        int, Field(ge=1, le=256, description="most requests answered side by side, as far as their caches fit")
+    ] = 8
     look_ahead: Annotated[
         bool, Field(description="while you read a suggestion, compute what comes after it is accepted")
     ] = True
@@ -167,6 +170,7 @@ class Settings(BaseSettings):
             acceleration=self.acceleration,
             layout=self.prompt_layout,
             draft_tokens=self.draft_tokens,
+            batch=self.batch,
             idle_unload_s=self.idle_unload_s,
         )
 

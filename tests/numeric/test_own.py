@@ -10,6 +10,7 @@ import torch
 from helpers import save_tiny_model, tiny_model
 
 from lacuna_inference.api import ModelOptions
+from lacuna_inference.decode.store import Step
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.models import linear, loader, own, single, sources, static
 from lacuna_inference.models.network import OwnForward
@@ -285,3 +286,19 @@ def test_the_bundled_model_is_the_same_on_both() -> None:
         assert loaded.forward is not None
         found.append(logprobs(loaded.forward, ids))
     assert (found[0] - found[1]).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_steps_of_several_in_one_pass_are_those_of_each_alone(name: str, tmp_path: Path) -> None:
+    model, forward = same(name, tmp_path)
+    slots = [forward.slot() for _ in range(3)]
+    held: list[list[int]] = [[], [], []]
+    for lengths in ((5, 1, 3), (1, 1, 1), (2, 4, 1)):
+        asked = []
+        for number, length in enumerate(lengths):
+            start = len(held[number])
+            ids = IDS[number + start : number + start + length]
+            held[number] += ids
+            asked.append(Step(ids, slots[number], min(2, length)))
+        for ids, step, logits in zip(held, asked, forward.together(asked), strict=True):
+            torch.testing.assert_close(logits, full_logits(model, ids)[-step.rows :], rtol=0, atol=1e-5)

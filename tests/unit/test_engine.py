@@ -13,6 +13,7 @@ from helpers import loaded, scripted_decoder
 from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Request
 from lacuna_inference.engine import ModelEngine, Progress
 from lacuna_inference.errors import EngineUnavailable, ModelNotFound, NotEnoughMemory, RequestCancelled
+from lacuna_inference.jobs import Job
 from lacuna_inference.models.loader import LoadedModel
 
 REQUEST = Request(("def f():\n", "\n"))
@@ -196,7 +197,7 @@ def test_the_newest_request_of_a_key_replaces_older_ones() -> None:
 
 def test_close_answers_everything_and_ends_the_thread() -> None:
     model = Model("x" * 40)
-    engine = engine_with(model)
+    engine = ModelEngine(ModelOptions("scripted", batch=1), model.load)
     result(engine)
     blocked = Blocked(model)
     running = engine.submit(OTHER)
@@ -227,9 +228,9 @@ def follow(engine: ModelEngine, model: Model, request: Request) -> int:
     finished = threading.Event()
     done = engine._jobs.done
 
-    def note() -> None:
-        done()
-        if engine._jobs._running is None and not engine._jobs._spare:
+    def note(job: Job) -> None:
+        done(job)
+        if not engine._jobs._running and not engine._jobs._spare:
             finished.set()
 
     engine._jobs.done = note  # type: ignore[method-assign]
@@ -285,11 +286,10 @@ def test_a_request_stops_work_that_nobody_waits_for() -> None:
     with engine._jobs._changed:
         engine._jobs._changed.notify()
     assert blocked.entered.wait(10)
-    spare = engine._jobs._running
+    (spare,) = engine._jobs._running
     waiting = engine.submit(OTHER)
     blocked.release()
     assert waiting.result(10).candidates[0].text == "xy"
-    assert spare is not None
     with pytest.raises(RequestCancelled):
         spare.future.result(10)
     engine.close()

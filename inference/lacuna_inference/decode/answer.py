@@ -4,50 +4,59 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lacuna_inference.api import CancelToken, Completion, Completions, Counters, Fill, Request, Sampling
-from lacuna_inference.decode.loop import Clock, Decoder
-from lacuna_inference.decode.store import Work
-from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.api import CancelToken, Completion, Completions, Counters, Fill, Piece, Request, Sampling, Scored
+from lacuna_inference.decode.loop import Asked, Decoder
+from lacuna_inference.decode.store import Steps, driven
+from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan, fills_together, plan
 
 
 def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, queued: float) -> Completions:
+    """As `answering`, at once."""
+    return driven(answering(decoder, model, request, Asked(cancel), queued), decoder.stores.forward)
+
+
+def answering(decoder: Decoder, model: str, request: Request, asked: Asked, queued: float) -> Steps[Completions]:
     """The candidates for `request`, best first, without duplicates; `queued` is a `perf_counter` time.
 
     Raises RequestCancelled between two tokens, with what was done until then, and BadRequest for a request that cannot
     be put into a prompt.
     """
-    clock = Clock()
-    before = decoder.stores.work.copy()
     candidates: list[Completion] = []
     prompt_tokens = generated = 0
     if (ghost := decoder.ghosts.along(request)) is not None:
         candidates.append(Completion((ghost,)))
-        clock.token()
+        asked.clock.token()
+        if request.tell is not None:
+            request.tell(Piece(0, 0, Scored(ghost.text, ghost.mean_logprob)))
     try:
         for number in range(0 if candidates else max(1, request.candidates)):
             sampling = _numbered(request.sampling, number)
-            fills, length = _fills(decoder, request, sampling, cancel, clock)
+            asked.candidate, asked.hole = number, 0
+            fills, length = yield from _fills(decoder, request, sampling, asked)
             prompt_tokens = max(prompt_tokens, length)
             generated += sum(fill.tokens for fill in fills)
             candidate = Completion(fills)
-            if all(_texts(candidate) != _texts(other) for other in candidates):
+            if not request.distinct or all(_texts(candidate) != _texts(other) for other in candidates):
                 candidates.append(candidate)
     except RequestCancelled:
-        counters = _counters(decoder, before, clock, queued)
+        counters = _counters(decoder, asked, queued)
         raise RequestCancelled(counters=replace(counters, cancelled_s=counters.total_s)) from None
+    finally:
+        decoder.stores.work.add(asked.work)
     if ghost is None:
         decoder.ghosts.remember(request, candidates[0].fills[0])
-    candidates.sort(key=rank, reverse=True)
-    counters = _counters(decoder, before, clock, queued)
+    if request.distinct:
+        candidates.sort(key=rank, reverse=True)
+    counters = _counters(decoder, asked, queued)
     counters = replace(counters, prompt_tokens=prompt_tokens, generated_tokens=generated)
     return Completions(tuple(candidates), counters, model)
 
 
-def _counters(decoder: Decoder, before: Work, clock: Clock, queued: float) -> Counters:
-    """What was done since `before`."""
-    done = decoder.stores.work.since(before)
+def _counters(decoder: Decoder, asked: Asked, queued: float) -> Counters:
+    """What was done for a request so far."""
+    done, clock = asked.work, asked.clock
     return Counters(
         reused_tokens=done.reused,
         evaluated_tokens=done.evaluated,
@@ -62,24 +71,29 @@ def _counters(decoder: Decoder, before: Work, clock: Clock, queued: float) -> Co
     )
 
 
-def _fills(
-    decoder: Decoder, request: Request, sampling: Sampling, cancel: CancelToken, clock: Clock
-) -> tuple[tuple[Fill, ...], int]:
+def _fills(decoder: Decoder, request: Request, sampling: Sampling, asked: Asked) -> Steps[tuple[tuple[Fill, ...], int]]:
     """The fills of one candidate and the length of the (last) prompt in tokens."""
     parts, stop = request.parts, request.stop
+    if request.ids is not None:
+        room = decoder.context - stop.max_tokens
+        if not request.ids or room < 1:
+            raise BadRequest("The prompt has no room in the model's context.", "Ask for fewer tokens.")
+        raw = Plan(request.ids[-room:])
+        fills = yield from decoder.fill(raw, request, (decoder.text.decode(raw.ids),), sampling, asked)
+        return fills, len(raw.ids)
     if len(parts) <= 2 or fills_together(decoder.text.family):
         prompt = _planned(decoder, request)
-        return decoder.fill(prompt, request, parts, sampling, cancel, clock), len(prompt.ids)
-    fills: list[Fill] = []
+        return (yield from decoder.fill(prompt, request, parts, sampling, asked)), len(prompt.ids)
+    written: list[Fill] = []
     before = parts[0]
     length = 0
     for number in range(1, len(parts)):
         around = (before, "".join(parts[number:]))
         prompt = plan(around, request.path, decoder.text, decoder.context, stop.max_tokens, decoder.layout)
         length = len(prompt.ids)
-        fills += decoder.fill(prompt, request, around, sampling, cancel, clock)
-        before += fills[-1].text + parts[number]
-    return tuple(fills), length
+        written += yield from decoder.fill(prompt, request, around, sampling, asked)
+        before += written[-1].text + parts[number]
+    return tuple(written), length
 
 
 def _planned(decoder: Decoder, request: Request) -> Plan:

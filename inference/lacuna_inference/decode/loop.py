@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from lacuna_inference.api import MOST_NEARBY, CancelToken, Fill, Request, Sampling, StopReason
+from lacuna_inference.api import MOST_NEARBY, CancelToken, Fill, Piece, Request, Sampling, StopReason
 from lacuna_inference.decode.anchors import Anchors
 from lacuna_inference.decode.drafts import LONGEST, Drafts
 from lacuna_inference.decode.ghosts import Ghosts
@@ -16,7 +16,7 @@ from lacuna_inference.decode.history import History
 from lacuna_inference.decode.hole import Hole
 from lacuna_inference.decode.local import Local
 from lacuna_inference.decode.sampling import Chooser
-from lacuna_inference.decode.store import PrefixStore, Stores
+from lacuna_inference.decode.store import PrefixStore, Steps, Stores, Work
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan
@@ -59,85 +59,140 @@ class Decoder:
     ghosts: Ghosts = field(default_factory=Ghosts)
 
     def fill(
-        self, plan: Plan, request: Request, parts: Sequence[str], sampling: Sampling, cancel: CancelToken, clock: Clock
-    ) -> tuple[Fill, ...]:
+        self,
+        plan: Plan,
+        request: Request,
+        parts: Sequence[str],
+        sampling: Sampling,
+        asked: Asked,
+    ) -> Steps[tuple[Fill, ...]]:
         """A fill for every hole of `plan`, in order; `parts` is the text that it was made of.
 
         Raises RequestCancelled between two tokens.
         """
         ids = list(plan.ids)
         store = self.stores.of(request.key, ids, request.ahead)
+        store.busy, store.work = True, asked.work
+        try:
+            return (yield from self._fill(store, ids, plan, request, parts, sampling, asked))
+        finally:
+            store.busy = False
+
+    def _fill(
+        self,
+        store: PrefixStore,
+        ids: list[int],
+        plan: Plan,
+        request: Request,
+        parts: Sequence[str],
+        sampling: Sampling,
+        asked: Asked,
+    ) -> Steps[tuple[Fill, ...]]:
         history = History(parts, plan.begun, self.text)
-        choose = self._choice(history, sampling)
+        chooser = Chooser(sampling, self.text.banned, self.text.size)
         drafts = Drafts(lambda: self._examples(history.followed_by(store.answer), request), self.widest_draft)
-        writer = _Writer(store, self.context, drafts, choose, cancel, clock, request.deadline_s)
+        writer = _Writer(self, store, drafts, chooser, self._choice(history, chooser), request, asked)
         fills = []
         for number in range(plan.holes):
             if number:
                 ids += plan.between[number - 1]
             hole = Hole("" if number else plan.begun, request.stop, self.text)
-            writer.write(hole, ids)
+            yield from writer.write(hole, ids)
             store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
             ids += hole.held()
-            fills.append(hole.fill())
+            fill = hole.fill()
+            fills.append(fill if request.alternatives is None else replace(fill, scored=hole.certain()))
+            asked.hole += 1
         return tuple(fills)
 
     def _examples(self, history: History, request: Request) -> History:
         """What drafts are taken from: other files first, because the latest place counts."""
         return history.preceded_by([self.text.encode_file(text) for text in request.nearby[-MOST_NEARBY:]])
 
-    def _choice(self, history: History, sampling: Sampling) -> Choice:
-        chooser = Chooser(sampling, self.text.banned, self.text.size)
+    def _choice(self, history: History, chooser: Chooser) -> Choice:
         if not self.text.family.local:
             return lambda logits, hole: chooser.choose(logits, hole.allowed())
         local = Local(history, self.text)
         return lambda logits, hole: chooser.choose(logits, hole.allowed(), lambda p: local.mix(p, hole.tokens))
 
 
+@dataclass(slots=True)
+class Asked:
+    """What one request has come to: its clock, its costs, which candidate and hole are written. Who asked may cancel.
+
+    `crowd` tells how many requests are answered side by side.
+    """
+
+    cancel: CancelToken
+    crowd: Callable[[], int] = lambda: 1
+    clock: Clock = field(default_factory=Clock)
+    work: Work = field(default_factory=Work)
+    candidate: int = 0
+    hole: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Writer:
     """Writes the holes of one prompt."""
 
+    decoder: Decoder
     store: PrefixStore
-    context: int
     drafts: Drafts
+    chooser: Chooser
     choose: Choice
-    cancel: CancelToken
-    clock: Clock
-    deadline_s: float | None
+    request: Request
+    asked: Asked
 
-    def write(self, hole: Hole, ids: Sequence[int]) -> None:
+    def write(self, hole: Hole, ids: Sequence[int]) -> Steps[None]:
         """Writes `hole` behind the prompt `ids`."""
-        logits = self._prompted(hole, ids)
+        deadline, clock, told = self.request.deadline_s, self.asked.clock, 0
+        logits = yield from self._prompted(hole, ids)
         while hole.reason is None:
-            if self.cancel.cancelled:
+            if self.asked.cancel.cancelled:
                 raise RequestCancelled
-            token, logprob = self.choose(logits, hole)
-            hole.take(token, logprob)
+            hole.take(*self.choose(logits, hole), self._alternatives())
             if hole.new_tokens or hole.reason:
-                self.clock.token()
-            if hole.reason is None and len(ids) + len(hole.tokens) >= self.context:
+                clock.token()
+            if hole.reason is None and len(ids) + len(hole.tokens) >= self.decoder.context:
                 hole.reason = StopReason.CONTEXT_FULL
-            if hole.reason is None and self.deadline_s is not None and self.clock.elapsed >= self.deadline_s:
-                hole.stop_at_line_end(even_inside=self.clock.elapsed >= 2 * self.deadline_s)
+            if hole.reason is None and deadline is not None and clock.elapsed >= deadline:
+                hole.stop_at_line_end(even_inside=clock.elapsed >= 2 * deadline)
+            told = self._tell(hole, told)
             if hole.reason is None:
-                logits = self._after(hole, ids)
+                logits = yield from self._after(hole, ids)
 
-    def _prompted(self, hole: Hole, ids: Sequence[int]) -> Tensor:
+    def _alternatives(self) -> tuple[tuple[str, float], ...]:
+        count = self.request.alternatives
+        text = self.decoder.text
+        return tuple((text.decode([i]), p) for i, p in self.chooser.likeliest(count)) if count else ()
+
+    def _tell(self, hole: Hole, told: int) -> int:
+        """Tells what has become certain behind the first `told` tokens; how many are told now."""
+        if (tell := self.request.tell) is None:
+            return told
+        certain = hole.certain()
+        for token in certain[told:]:
+            tell(Piece(self.asked.candidate, self.asked.hole, token))
+        return max(told, len(certain))
+
+    def _prompted(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
         """Logits after the prompt; counts what of it was read before."""
-        before = self.store.work.copy()
-        logits = self._after(hole, ids)
-        read = self.store.work.since(before)
-        self.store.work.reused += len(ids) - (read.evaluated - read.drafted)
+        work = self.asked.work
+        before = work.copy()
+        logits = yield from self._after(hole, ids)
+        read = work.since(before)
+        work.reused += len(ids) - (read.evaluated - read.drafted)
         return logits
 
-    def _after(self, hole: Hole, ids: Sequence[int]) -> Tensor:
+    def _after(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
         """Logits after what `hole` holds."""
         held = [*ids, *hole.tokens]
-        return self.store.after(held, self.cancel, lambda: self._draft(hole, self.context - len(held)))
+        room = self.decoder.context - len(held)
+        return (yield from self.store.reading(held, self.asked.cancel, lambda: self._draft(hole, room)))
 
     def _draft(self, hole: Hole, room: int) -> list[int]:
-        """What may follow what `hole` holds, up to `room` tokens."""
-        draft = self.drafts.after(hole.tokens)[: max(0, room)]
+        """What may follow what `hole` holds, up to `room` tokens. In a crowd rows are dearer."""
+        room = min(room, self.decoder.widest_draft // self.asked.crowd())
+        draft = self.drafts.after(hole.tokens)[: max(0, room)] if room > 0 else []
         allowed = hole.allowed()
         return draft if allowed is None or not draft or draft[0] in allowed else []

@@ -26,6 +26,8 @@ class Chooser:
         self._known = known
         self._banned = np.array(sorted(banned), np.int64)
         self._random = np.random.default_rng(sampling.seed)
+        self._scores: Row = np.zeros(0, np.float32)
+        self._ids: NDArray[np.int64] | None = None
 
     def choose(
         self, logits: Tensor, allowed: NDArray[np.int64] | None = None, mix: Callable[[Row], Row] | None = None
@@ -42,10 +44,18 @@ class Chooser:
                 scores = np.log(mix(_softmax(scores)))
         if allowed is not None:
             scores = scores[allowed]
+        self._scores, self._ids = scores, allowed
         greedy = self._sampling.temperature <= 0
         place = int(scores.argmax()) if greedy else self._sample(scores)
         logprob = float(np.log(_softmax(scores)[place]))
         return place if allowed is None else int(allowed[place]), logprob
+
+    def likeliest(self, count: int) -> list[tuple[int, float]]:
+        """The likeliest ids in the place of the one chosen last, with their log-probabilities in nats."""
+        with np.errstate(divide="ignore"):
+            logprobs = np.log(_softmax(self._scores))
+        places = np.argsort(-logprobs, kind="stable")[:count]
+        return [(int(n if self._ids is None else self._ids[n]), float(logprobs[n])) for n in places]
 
     def _sample(self, scores: Row) -> int:
         probabilities = _softmax(scores / np.float32(self._sampling.temperature))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lacuna_inference.api import Stop, StopReason
 from lacuna_inference.text import indentation
@@ -11,15 +11,19 @@ from lacuna_inference.text import indentation
 
 def text_stop(text: str, stop: Stop) -> tuple[int, StopReason] | None:
     """Where to cut `text` (in code points) and why, or None to go on."""
-    if stop.single_line:
-        newline = text.find("\n")
-        return None if newline < 0 else (newline, StopReason.NEWLINE)
-    found = [
-        place
-        for place in (_dedent(text, stop.dedent_below), _too_many_lines(text, stop.max_lines))
-        if place is not None
-    ]
+    found = [place for place in (*_line_stops(text, stop), _stop_string(text, stop.strings)) if place is not None]
     return min(found, default=None)
+
+
+def certain(text: str, stop: Stop) -> int:
+    """How many code points of `text`, at whose end more will be written, no rule can take away any more."""
+    if stop.truncate_before is not None:
+        return 0
+    end = len(text.rstrip()) if stop.dedent_below or stop.max_lines else len(text)
+    for string in stop.strings:
+        begun = next((n for n in range(min(len(string) - 1, len(text)), 0, -1) if text.endswith(string[:n])), 0)
+        end = min(end, len(text) - begun)
+    return end
 
 
 def truncate_before(text: str, patterns: Sequence[str]) -> str:
@@ -36,6 +40,15 @@ def truncate_before(text: str, patterns: Sequence[str]) -> str:
     return text[: min(starts)] if starts else text
 
 
+def _line_stops(text: str, stop: Stop) -> Iterator[tuple[int, StopReason] | None]:
+    if stop.single_line:
+        newline = text.find("\n")
+        yield None if newline < 0 else (newline, StopReason.NEWLINE)
+    else:
+        yield _dedent(text, stop.dedent_below)
+        yield _too_many_lines(text, stop.max_lines)
+
+
 def _dedent(text: str, below: int | None) -> tuple[int, StopReason] | None:
     """Cuts before the first line, not counting the first, whose first sign stands left of column `below`."""
     if not below:
@@ -48,6 +61,11 @@ def _dedent(text: str, below: int | None) -> tuple[int, StopReason] | None:
             return len(text[:start].rstrip()), StopReason.DEDENT
         start = end + 1
     return None
+
+
+def _stop_string(text: str, strings: Sequence[str]) -> tuple[int, StopReason] | None:
+    places = [place for string in strings if string and (place := text.find(string)) >= 0]
+    return (min(places), StopReason.STOP_STRING) if places else None
 
 
 def _too_many_lines(text: str, limit: int | None) -> tuple[int, StopReason] | None:

@@ -9,9 +9,9 @@ when the decode loop arrives at them, their logits are there.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor
 
@@ -26,6 +26,21 @@ MOST_ROWS = 128
 
 Draft = Callable[[], list[int]]
 """Guesses which tokens come next; none, perhaps."""
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Tokens to append to a slot; logits are wanted after each of the last `rows` of them."""
+
+    ids: Sequence[int]
+    slot: Any
+    rows: int = 1
+
+
+Steps: TypeAlias = Generator[Step, Tensor, _Result]
+"""Work that names the steps it needs, and is sent the logits [rows, vocabulary] of each: whoever drives it may take
+the steps of several in one pass."""
 
 
 class Slot(Protocol):
@@ -56,6 +71,26 @@ class Forward(Protocol):
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
         ...
 
+    def together(self, asked: Sequence[Step]) -> list[Tensor] | None:
+        """Several steps, of different slots, in one pass; None where each must be done by itself.
+
+        After a failure none was done.
+        """
+        ...
+
+
+def driven(steps: Steps[_Result], forward: Forward) -> _Result:
+    """Does `steps` with `forward`, one after the other."""
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(forward.step(step.ids, step.slot, step.rows))
+    except StopIteration as end:
+        result: _Result = end.value
+        return result
+    finally:
+        steps.close()
+
 
 @dataclass(slots=True)
 class Work:
@@ -77,12 +112,16 @@ class Work:
     def copy(self) -> Work:
         return self.since(Work())
 
+    def add(self, other: Work) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 class PrefixStore:
     """The tokens of one slot, with the logits after some of them."""
 
     def __init__(self, forward: Forward, work: Work | None = None) -> None:
-        """`work` is counted on; stores may share it."""
+        """`work` is counted on; whoever borrows the store may put its own there."""
         self._forward = forward
         self._slot: Slot = forward.slot()
         self._tokens: list[int] = []
@@ -92,6 +131,8 @@ class PrefixStore:
         self.work = work or Work()
         self.answer: list[int] = []
         """Tokens of the last answer that was written here, with some before it."""
+        self.busy = False
+        """Somebody writes an answer here."""
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -103,6 +144,10 @@ class PrefixStore:
         return self._slot.bytes + self._logits.bytes
 
     def after(self, ids: Sequence[int], cancel: CancelToken, draft: Draft | None = None) -> Tensor:
+        """As `reading`, at once."""
+        return driven(self.reading(ids, cancel, draft), self._forward)
+
+    def reading(self, ids: Sequence[int], cancel: CancelToken, draft: Draft | None = None) -> Steps[Tensor]:
         """Logits [vocabulary] after `ids`, which must not be empty.
 
         What the store holds of it costs nothing. Where a forward pass is needed, `draft` is asked for a guess of what
@@ -124,7 +169,7 @@ class PrefixStore:
             held = len(self._tokens)
             chunk = list(ids[held : held + PREFILL_CHUNK])
             last = held + len(chunk) == length
-            self._read(chunk, draft() if draft and last and self._drafts else [])
+            yield from self._read(chunk, draft() if draft and last and self._drafts else [])
         return self._logits[length]
 
     def common(self, ids: Sequence[int]) -> int:
@@ -142,9 +187,9 @@ class PrefixStore:
         self._logits.clear()
         self._early = range(0)
 
-    def _read(self, ids: list[int], draft: list[int]) -> None:
+    def _read(self, ids: list[int], draft: list[int]) -> Steps[None]:
         held = len(self._tokens)
-        logits = self._forward.step([*ids, *draft], self._slot, 1 + len(draft))
+        logits = yield Step([*ids, *draft], self._slot, 1 + len(draft))
         self._tokens += ids
         self._tokens += draft
         first = held + len(ids)
@@ -204,28 +249,35 @@ class _Rows:
         self.forget_behind(-1)
 
 
+_Place: TypeAlias = tuple[str | int, bool]
+"""Of a document, or a number for requests that have none; and whether it was read ahead."""
+_ALIKE = 4
+"""A store without a document serves a prompt when it holds this part of it."""
+
+
 class Stores:
     """Stores for the documents that were asked for last, as many as `budget` bytes hold, one at least.
 
-    A document has one for what is asked and one for what may be asked next (`ahead`).
+    A document has one for what is asked and one for what may be asked next (`ahead`). Requests without a document share
+    some. Stores that are busy stay.
     """
 
     def __init__(self, forward: Forward, budget: int = 512 * 2**20) -> None:
-        self._forward = forward
+        self.forward = forward
         self._budget = budget
-        self._stores: OrderedDict[tuple[str | None, bool], PrefixStore] = OrderedDict()
+        self._stores: OrderedDict[_Place, PrefixStore] = OrderedDict()
+        self._numbered = 0
         self.work = Work()
+        """Of all requests that are over."""
 
     def of(self, key: str | None, ids: Sequence[int], ahead: bool = False) -> PrefixStore:
-        """The store of the document `key` for the prompt `ids`: when what was read ahead fits better, it is that."""
-        main, spare = (key, False), (key, True)
-        if not ahead and spare in self._stores:
-            held = self._stores[main].common(ids) if main in self._stores else -1
-            if self._stores[spare].common(ids) > held:
-                self._swap(main, spare)
-        place = spare if ahead else main
+        """The store of the document `key` for the prompt `ids`: when what was read ahead fits better, it is that.
+
+        Without a key it is one that holds the beginning of the prompt and is not busy.
+        """
+        place = self._alike(ids) if key is None else self._place(key, ids, ahead)
         if place not in self._stores:
-            self._stores[place] = self._freed() or PrefixStore(self._forward, self.work)
+            self._stores[place] = self._freed() or PrefixStore(self.forward, self.work)
         self._stores.move_to_end(place)
         return self._stores[place]
 
@@ -234,11 +286,38 @@ class Stores:
         sizes = [store.bytes for store in self._stores.values()]
         return not sizes or sum(sizes) + max(sizes) <= self._budget
 
-    def clear(self) -> None:
-        """Forgets all of them and gives their memory back."""
-        self._stores.clear()
+    def has_room_beside_busy(self) -> bool:
+        """Whether one more store can be busy at the same time as those that are, should all become as large as any."""
+        sizes = [store.bytes for store in self._stores.values()]
+        busy = sum(store.busy for store in self._stores.values())
+        return not busy or (busy + 1) * max(sizes) <= self._budget
 
-    def _swap(self, one: tuple[str | None, bool], other: tuple[str | None, bool]) -> None:
+    def clear(self) -> None:
+        """Forgets all that are not busy and gives their memory back."""
+        for place in [place for place, store in self._stores.items() if not store.busy]:
+            del self._stores[place]
+
+    def _place(self, key: str, ids: Sequence[int], ahead: bool) -> _Place:
+        main, spare = (key, False), (key, True)
+        if not ahead and spare in self._stores:
+            held = self._stores[main].common(ids) if main in self._stores else -1
+            if self._stores[spare].common(ids) > held:
+                self._swap(main, spare)
+        return spare if ahead else main
+
+    def _alike(self, ids: Sequence[int]) -> _Place:
+        free = [
+            (store.common(ids), place)
+            for place, store in self._stores.items()
+            if isinstance(place[0], int) and not store.busy
+        ]
+        held, place = max(free, default=(0, None), key=lambda found: found[0])
+        if place is not None and (held * _ALIKE >= len(ids) or not self.has_room()):
+            return place
+        self._numbered += 1
+        return (self._numbered, False)
+
+    def _swap(self, one: _Place, other: _Place) -> None:
         first, second = self._stores.pop(one, None), self._stores.pop(other, None)
         self._stores |= {place: store for place, store in ((one, second), (other, first)) if store is not None}
 
@@ -246,6 +325,10 @@ class Stores:
         """An emptied store, when one more would not fit: the one that was not used for the longest time."""
         if self.has_room():
             return None
-        _, store = self._stores.popitem(last=False)
+        place = next((place for place, store in self._stores.items() if not store.busy), None)
+        if place is None:
+            return None
+        store = self._stores.pop(place)
         store.clear()
+        store.work = self.work
         return store

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
 
+from lacuna_inference.decode.store import Step
+
 _WIDEST_DRAFT = 7
 
 
@@ -75,6 +77,9 @@ class LibraryForward:
         )
         logits: Tensor = output.logits[0, -rows:]
         return logits
+
+    def together(self, asked: Sequence[Step]) -> None:
+        """There is no such pass: caches of different lengths have no pass in common."""
 
 
 def random_model(config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> PreTrainedModel:

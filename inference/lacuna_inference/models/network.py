@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lacuna_inference.decode.store import Step
 from lacuna_inference.models.linear import Linear
 
 Layer = Callable[[Tensor], Tensor]
@@ -84,6 +86,16 @@ Single = Callable[[int, Slot], Tensor]
 """Appends one token to a slot; logits [1, vocabulary]."""
 
 
+class _Span:
+    """Where the tokens of one step go: the places from `start` to `end` of its slot."""
+
+    __slots__ = ("count", "end", "mask", "slot", "start")
+
+    def __init__(self, slot: Slot, start: int, count: int, device: torch.device) -> None:
+        self.slot, self.start, self.count, self.end = slot, start, count, start + count
+        self.mask = _mask(count, start, device)
+
+
 class OwnForward:
     """`Forward` over a `Network`. `widest_draft` tokens more are read in little more than the time of one."""
 
@@ -103,43 +115,63 @@ class OwnForward:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
         if len(ids) == 1 and self._single is not None:
             return self._single(ids[0], slot)
+        return self._pass([Step(ids, slot, rows)])[0]
+
+    @torch.inference_mode()
+    def together(self, asked: Sequence[Step]) -> list[Tensor]:
+        """Several steps, of different slots, in one pass: the weights are read once for all of them."""
+        return self._pass(asked)
+
+    def _pass(self, asked: Sequence[Step]) -> list[Tensor]:
+        """The tokens of all steps stand behind each other; only attention tells them apart."""
         network = self.network
-        start, end = slot.held, slot.held + len(ids)
-        positions = torch.arange(start, end, device=self._device)
+        spans = [_Span(step.slot, step.slot.held, len(step.ids), self._device) for step in asked]
+        ids = [token for step in asked for token in step.ids]
+        places = [place for span in spans for place in range(span.start, span.end)]
+        positions = torch.tensor(places, device=self._device)
         x = network.embed(torch.tensor(ids, device=self._device), positions)
-        rotation = None if network.rotation is None else network.rotation[start:end]
-        mask = _mask(len(ids), start, self._device)
-        x = through(
-            network, x, lambda layer, at, y: self._attend(layer, y, slot.keys_values[at], start, rotation, mask)
-        )
-        slot.held = end
-        return network.head(network.norm(x[-rows:]))
+        rotation = None if network.rotation is None else network.rotation[positions]
+        x = through(network, x, lambda layer, at, y: self._attend(layer, y, at, spans, rotation))
+        rows = [step.rows for step in asked]
+        if len(asked) == 1:
+            x = x[-rows[0] :]
+        else:
+            ends = list(accumulate(span.count for span in spans))
+            kept = [row for end, count in zip(ends, rows, strict=True) for row in range(end - count, end)]
+            x = x[torch.tensor(kept, device=self._device)]
+        logits = network.head(network.norm(x))
+        for span in spans:
+            span.slot.held = span.end
+        return list(torch.split(logits, rows))
 
     def _attend(
-        self,
-        attention: Attention,
-        x: Tensor,
-        keys_values: Tensor,
-        start: int,
-        rotation: Tensor | None,
-        mask: Tensor | None,
+        self, attention: Attention, x: Tensor, layer: int, spans: Sequence[_Span], rotation: Tensor | None
     ) -> Tensor:
-        """x: [tokens, width]; keys_values: [2 * key heads, context, head size], into which this call writes."""
+        """x: [tokens, width]; the keys and values of each span are written into its slot."""
         heads, count = self.network.heads, len(x)
         qkv = attention.qkv(x).contiguous().view(count, heads.queries + 2 * heads.keys, heads.size)
         if rotation is not None:
             rotate(qkv[:, : heads.queries + heads.keys, : heads.rotary], rotation)
-        keys_values[:, start : start + count] = qkv[:, heads.queries :].transpose(0, 1)
-        seen = keys_values[:, : start + count]
+        if len(spans) == 1:
+            return attention.out(self._attended(qkv, layer, spans[0]))
+        pieces = torch.split(qkv, [span.count for span in spans])
+        found = [self._attended(piece, layer, span) for piece, span in zip(pieces, spans, strict=True)]
+        return attention.out(torch.cat(found))
+
+    def _attended(self, qkv: Tensor, layer: int, span: _Span) -> Tensor:
+        """qkv: [tokens of the span, heads, head size]; what its queries found, [tokens, width]."""
+        heads, keys_values = self.network.heads, span.slot.keys_values[layer]
+        keys_values[:, span.start : span.end] = qkv[:, heads.queries :].transpose(0, 1)
+        seen = keys_values[:, : span.end]
         attended = F.scaled_dot_product_attention(
             qkv[:, : heads.queries].transpose(0, 1)[None],
             seen[None, : heads.keys],
             seen[None, heads.keys :],
-            attn_mask=mask,
-            is_causal=mask is None and count > 1,
+            attn_mask=span.mask,
+            is_causal=span.mask is None and span.count > 1,
             enable_gqa=heads.queries != heads.keys,
         )
-        return attention.out(attended[0].transpose(0, 1).reshape(count, -1))
+        return attended[0].transpose(0, 1).reshape(span.count, -1)
 
 
 def through(network: Network, x: Tensor, attend: Callable[[Attention, int, Tensor], Tensor]) -> Tensor:

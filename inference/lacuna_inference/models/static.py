@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lacuna_inference.decode.store import Step
 from lacuna_inference.models.network import Attention, Network, OwnForward, Slot, rotate, through
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,9 @@ class StaticForward:
             logits = ready.step.logits[len(ids) - rows : len(ids)].clone()
         slot.held = end
         return logits
+
+    def together(self, asked: Sequence[Step]) -> None:
+        """There is no such pass: a recorded step has one slot."""
 
     def _bring_on(self, slot: StagedSlot) -> None:
         """Copies the slot that is on stage away, and `slot` there: far less than reading the weights once."""

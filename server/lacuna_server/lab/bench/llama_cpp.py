@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lacuna_inference.decode.store import Step
 from lacuna_inference.errors import BadRequest
 
 
@@ -63,6 +64,9 @@ class LlamaForward:
     def slot(self) -> LlamaSlot:
         self.llama.reset()
         return LlamaSlot(self.llama)
+
+    def together(self, asked: Sequence[Step]) -> None:
+        """Not done here: one caller is measured."""
 
     def step(self, ids: Sequence[int], slot: LlamaSlot, rows: int = 1) -> Tensor:
         self.llama.eval(list(ids))

@@ -15,7 +15,7 @@ import psutil
 from torch import Tensor
 
 from lacuna_inference.api import CancelToken, Completions, ModelOptions, Request, Stop
-from lacuna_inference.decode.store import Forward, Slot, Stores
+from lacuna_inference.decode.store import Forward, Slot, Step, Stores
 from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.models import loader
@@ -95,6 +95,9 @@ class _Watched:
     def slot(self) -> Slot:
         found: Slot = self.forward.slot()
         return found
+
+    def together(self, asked: Sequence[Step]) -> None:
+        """Not done here: each step is watched."""
 
     def step(self, ids: Sequence[int], slot: Slot, rows: int = 1) -> Tensor:
         self.began.append(time.perf_counter())

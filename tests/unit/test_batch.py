@@ -1,0 +1,196 @@
+"""Requests side by side: each gets the answer that it gets alone, whoever else comes, goes, or fails."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+from helpers import loaded, scripted_decoder
+
+from lacuna_inference.api import CancelToken, Completions, ModelOptions, Piece, Request, Sampling, Stop
+from lacuna_inference.batch import Batch
+from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.engine import ModelEngine
+from lacuna_inference.errors import LacunaError, NotEnoughMemory, RequestCancelled
+from lacuna_inference.jobs import Job
+
+
+def finished(batch: Batch, jobs: list[Job]) -> dict[Job, Completions | LacunaError]:
+    """Starts all jobs that fit, and runs until all are over."""
+    waiting, over = list(jobs), {}
+    while waiting or batch:
+        while waiting and batch.has_room:
+            over.update(batch.start(waiting.pop(0)))
+        over.update(batch.advance())
+    return over
+
+
+def job(text: str, **changed: object) -> Job:
+    return Job(Request((text, "\n"), **changed), CancelToken())  # type: ignore[arg-type]
+
+
+def texts(over: dict[Job, Completions | LacunaError]) -> list[str]:
+    return [found.candidates[0].text for found in over.values() if isinstance(found, Completions)]
+
+
+def passes(decoder: Decoder) -> list[int]:
+    return decoder.stores.forward.passes  # type: ignore[attr-defined, no-any-return]
+
+
+def test_several_share_each_pass() -> None:
+    decoder = scripted_decoder("abcde")
+    over = finished(Batch(decoder, "m", 8), [job(f"{n}\n") for n in range(4)])
+    assert texts(over) == ["abcde"] * 4
+    assert set(passes(decoder)) == {4}
+    steps = decoder.stores.forward.steps  # type: ignore[attr-defined]
+    assert steps == 4 * len(passes(decoder))
+    assert decoder.stores.work.passes == steps
+
+
+def test_no_more_than_was_allowed_run_at_a_time() -> None:
+    decoder = scripted_decoder("abcde")
+    assert len(finished(Batch(decoder, "m", 2), [job(f"{n}\n") for n in range(5)])) == 5
+    assert max(passes(decoder)) == 2
+
+
+def test_no_more_than_their_caches_fit_run_at_a_time() -> None:
+    decoder = scripted_decoder("abcde")
+    one = 1000 + 128 * 4 * decoder.text.size
+    decoder.stores._budget = 3 * one
+    finished(Batch(decoder, "m", 8), [job("first\n")])
+    assert len(finished(Batch(decoder, "m", 8), [job(f"{n}\n") for n in range(6)])) == 6
+    assert max(passes(decoder)) == 3
+
+
+def test_they_join_and_leave_between_passes() -> None:
+    decoder = scripted_decoder("x" * 30)
+    batch = Batch(decoder, "m", 8)
+    long, short = job("a\n"), job("b\n", stop=Stop(3))
+    over: dict[Job, Completions | LacunaError] = dict(batch.start(long))
+    for _ in range(5):
+        over.update(batch.advance())
+    over.update(batch.start(short))
+    while batch:
+        over.update(batch.advance())
+    assert list(over) == [short, long]
+    assert texts(over) == ["xxx", "x" * 30]
+    assert {1, 2} >= set(passes(decoder))
+
+
+def test_one_that_is_cancelled_leaves_before_the_next_pass() -> None:
+    decoder = scripted_decoder("x" * 30)
+    batch = Batch(decoder, "m", 8)
+    left, stays = job("a\n"), job("b\n")
+    batch.start(left)
+    batch.start(stays)
+    batch.advance()
+    left.cancel.cancel()
+    steps = decoder.stores.forward.steps  # type: ignore[attr-defined]
+    ((gone, outcome),) = batch.advance()
+    assert gone is left
+    assert isinstance(outcome, RequestCancelled)
+    assert outcome.counters is not None
+    assert decoder.stores.forward.steps == steps + 1  # type: ignore[attr-defined]
+
+
+def test_a_document_s_newer_request_gets_its_store_when_the_older_has_left() -> None:
+    batch = Batch(scripted_decoder("x" * 30), "m", 8)
+    older, newer = job("a\n", key="d"), job("a\nb\n", key="d")
+    batch.start(older)
+    batch.advance()
+    older.cancel.cancel()
+    ((gone, _),) = batch.start(newer)
+    assert gone is older
+    assert len(batch) == 1
+
+
+def test_memory_that_is_short_for_all_may_do_for_each() -> None:
+    decoder = scripted_decoder("abc")
+    forward = decoder.stores.forward
+
+    def together(_: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    forward.together = together  # type: ignore[method-assign]
+    assert texts(finished(Batch(decoder, "m", 8), [job("a\n"), job("b\n")])) == ["abc", "abc"]
+
+
+def test_a_failure_concerns_only_the_one_to_blame() -> None:
+    decoder = scripted_decoder("abc")
+    forward = decoder.stores.forward
+    step = forward.step
+    bad = decoder.text.encode("bad")
+
+    def failing(ids: list[int], slot: object, rows: int = 1) -> object:
+        if any(list(ids[n : n + len(bad)]) == bad for n in range(len(ids))):
+            raise MemoryError
+        return step(ids, slot, rows)
+
+    forward.step = failing  # type: ignore[method-assign, assignment]
+    over = finished(Batch(decoder, "m", 8), [job("a\n"), job("bad\n"), job("c\n")])
+    assert texts(over) == ["abc", "abc"]
+    assert sum(isinstance(found, NotEnoughMemory) for found in over.values()) == 1
+    assert texts(finished(Batch(decoder, "m", 8), [job("d\n")])) == ["abc"]
+
+
+def test_callers_take_turns() -> None:
+    """A caller who sends many at once does not keep another waiting behind them all."""
+    decoder = scripted_decoder("x" * 20)
+    ended: list[str] = []
+    engine = ModelEngine(ModelOptions("m", batch=2), lambda _: loaded(decoder))
+    hold = threading.Event()
+    forward = decoder.stores.forward
+    forward.on_step = lambda _: hold.wait(10)  # type: ignore[attr-defined]
+    futures = []
+    for caller, text in [("greedy", "a"), ("greedy", "b"), ("greedy", "c"), ("greedy", "d"), ("modest", "e")]:
+        future = engine.submit(Request((text, "\n"), caller=caller))
+        future.add_done_callback(lambda _, text=text: ended.append(text))
+        futures.append(future)
+    hold.set()
+    for future in futures:
+        future.result(10)
+    assert ended.index("e") < ended.index("c")
+    engine.close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_thousand_answers_and_none_is_mixed_up(seed: int) -> None:
+    """The scripted model repeats the prompt's letter, so that an answer of another's shows."""
+    from helpers import echoing_decoder
+
+    random.seed(seed)
+    decoder = echoing_decoder()
+    batch = Batch(decoder, "m", 8)
+    asked = {job(f"{chr(97 + n % 26)}\n", key=f"k{n % 40}", stop=Stop(1 + n % 7)): n for n in range(2000)}
+    waiting, over = list(asked), {}
+    while waiting or batch:
+        while waiting and batch.has_room and random.random() < 0.7:
+            over.update(batch.start(waiting.pop(0)))
+        over.update(batch.advance())
+    assert len(over) == 2000
+    for one, found in over.items():
+        n = asked[one]
+        assert isinstance(found, Completions)
+        assert found.candidates[0].text == chr(97 + n % 26) * (1 + n % 7)
+
+
+def test_what_is_told_is_the_answer_and_never_taken_back() -> None:
+    told: list[Piece] = []
+    decoder = scripted_decoder("ab STOP cd")
+    request = Request(("a\n", "\n"), stop=Stop(strings=("STOP",)), tell=told.append, alternatives=2)
+    over = finished(Batch(decoder, "m", 8), [Job(request, CancelToken())])
+    (completions,) = over.values()
+    assert isinstance(completions, Completions)
+    fill = completions.candidates[0].fills[0]
+    assert fill.text == "ab " == "".join(piece.token.text for piece in told)
+    assert [piece.token for piece in told] == list(fill.scored)[: len(told)]
+    assert all(len(token.alternatives) == 2 for token in fill.scored)
+
+
+def test_candidates_that_need_not_differ_come_in_order() -> None:
+    request = Request(("a\n", "\n"), candidates=3, distinct=False, sampling=Sampling(0.5, seed=1))
+    over = finished(Batch(scripted_decoder("abc"), "m", 8), [Job(request, CancelToken())])
+    (completions,) = over.values()
+    assert isinstance(completions, Completions)
+    assert [candidate.text for candidate in completions.candidates] == ["abc"] * 3
