@@ -183,6 +183,8 @@ class Counters:
     """How long the request had run when a cancel took effect; None for one that was answered."""
     forward: str = ""
     """What ran the model: `own`, perhaps with how its steps were recorded, or `transformers`."""
+    whole: bool = True
+    """Whether the prompt showed all of the text; else it is longer than the context."""
     layout: str = ""
     """`anchored` or `canonical`: how the prompt was laid out."""
 

@@ -158,6 +158,45 @@ def lsp(
 
 
 @app.command()
+def serve(
+    model: Model = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; another than loopback needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 5000,
+    token_file: Annotated[Path | None, typer.Option(help="A file with the token that callers must send.")] = None,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let everybody in, at any address.")] = False,
+    cors: Annotated[list[str] | None, typer.Option(help="A web page's origin that may ask; repeatable.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key file (PEM).")] = None,
+    queue: Annotated[int, typer.Option(min=1, help="Most requests that wait or run; more get 503.")] = 64,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which an answer ends where it is.")] = 60.0,
+    max_body: Annotated[int, typer.Option(min=1024, help="Most bytes of a request's body.")] = 8 * 2**20,
+    batch: Annotated[int | None, typer.Option(min=1, help="Most requests answered side by side.")] = None,
+    family: Family = None,
+    revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    device_map: DeviceMap = None,
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = None,
+    log_level: Annotated[Level | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> int:
+    """Serve a model over HTTP: JSON, OpenAI's completions, llama.cpp's infill, Ollama's generate, a playground."""
+    go_offline()
+    from lacuna_server.commands import serve as serve_command
+    from lacuna_server.http.gateway import Limits
+
+    settings = settings_module.load(
+        model=model, family=family, revision=revision, device=device, dtype=dtype, device_map=device_map,
+        context=context, trust_remote_code=trust_remote_code, batch=batch, log_level=log_level,
+    )  # fmt: skip
+    _start_logging(settings.log_level, settings.log_file)
+    place = serve_command.Place(host, port, token_file, no_auth, tuple(cors or ()), tls_cert, tls_key)
+    return serve_command.run(settings, place, Limits(queue, timeout), max_body)
+
+
+@app.command()
 def stats(
     days: Annotated[int, typer.Option(min=1, help="The last so many days that have counts.")] = 14,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -67,6 +67,7 @@ def _counters(decoder: Decoder, asked: Asked, queued: float) -> Counters:
         first_token_s=clock.first_token,
         total_s=clock.elapsed,
         forward=decoder.forward,
+        whole=asked.whole,
         layout=decoder.layout,
     )
 
@@ -78,7 +79,7 @@ def _fills(decoder: Decoder, request: Request, sampling: Sampling, asked: Asked)
         room = decoder.context - stop.max_tokens
         if not request.ids or room < 1:
             raise BadRequest("The prompt has no room in the model's context.", "Ask for fewer tokens.")
-        raw = Plan(request.ids[-room:])
+        raw = Plan(request.ids[-room:], whole=len(request.ids) <= room)
         fills = yield from decoder.fill(raw, request, (decoder.text.decode(raw.ids),), sampling, asked)
         return fills, len(raw.ids)
     if len(parts) <= 2 or fills_together(decoder.text.family):

@@ -71,6 +71,7 @@ class Decoder:
         Raises RequestCancelled between two tokens.
         """
         ids = list(plan.ids)
+        asked.whole = asked.whole and plan.whole
         store = self.stores.of(request.key, ids, request.ahead)
         store.busy, store.work = True, asked.work
         try:
@@ -129,6 +130,7 @@ class Asked:
     work: Work = field(default_factory=Work)
     candidate: int = 0
     hole: int = 0
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

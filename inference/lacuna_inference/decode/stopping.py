@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 
+import regex
+
 from lacuna_inference.api import Stop, StopReason
+from lacuna_inference.errors import BadRequest
 from lacuna_inference.text import indentation
+
+PATTERNS_S = 0.25
+"""Seconds that all patterns of a request may take over a text: there are some that would take for ever."""
 
 
 def text_stop(text: str, stop: Stop) -> tuple[int, StopReason] | None:
@@ -31,13 +38,27 @@ def truncate_before(text: str, patterns: Sequence[str]) -> str:
 
     As in its tokenizer, the text is first cut before a second line that begins with `print` and before a second one
     that begins with `def`: made for answers of one function, and therefore never used unless asked for.
+    Raises BadRequest for a pattern that is none, or that takes too long.
     """
     for statement in ("print", "def"):
         lines = list(re.finditer(f"^{statement}", text, re.MULTILINE))
         if len(lines) > 1:
             text = text[: lines[1].start()]
-    starts = [match.start() for pattern in patterns if (match := re.search(pattern, text, re.MULTILINE))]
+    until = time.monotonic() + PATTERNS_S
+    starts = [start for pattern in patterns if (start := _first_match(pattern, text, until)) is not None]
     return text[: min(starts)] if starts else text
+
+
+def _first_match(pattern: str, text: str, until: float) -> int | None:
+    """Where `pattern` first matches; other threads go on meanwhile."""
+    try:
+        left = max(0.001, until - time.monotonic())
+        match = regex.search(pattern, text, regex.MULTILINE, timeout=left, concurrent=True)
+    except TimeoutError:
+        raise BadRequest(f"The pattern {pattern!r} takes too long.", "Choose a simpler one.") from None
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise BadRequest(f"{pattern!r} is no regular expression: {error}.", "Mend or remove it.") from None
+    return match.start() if match else None
 
 
 def _line_stops(text: str, stop: Stop) -> Iterator[tuple[int, StopReason] | None]:

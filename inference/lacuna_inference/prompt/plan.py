@@ -19,13 +19,14 @@ class Plan:
     """Token ids of a prompt. `between` holds, for each later hole, the ids that stand between its fill and the last.
 
     `begun` is the end of the text before the cursor when it is not in `ids`: what is written must begin with it.
-    `window` is what of the document is shown, when that begins and ends with whole lines.
+    `window` is what of the document is shown, when that begins and ends with whole lines; `whole`: all of it.
     """
 
     ids: tuple[int, ...]
     between: tuple[tuple[int, ...], ...] = ()
     begun: str = ""
     window: Window | None = None
+    whole: bool = True
 
     @property
     def holes(self) -> int:
@@ -69,8 +70,8 @@ def fills_together(family: Family) -> bool:
 def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) -> Plan:
     prefix, begun = _healed(prefix, text)
     header, room = _header(path, text, room - len(text.begin) - 1 - len(text.encode(begun)))
-    ids = (*text.begin, *header, *last_tokens(prefix, room, text.encode)[1])
-    return Plan(ids or (text.begin_of_nothing,), begun=begun)
+    start, shown = last_tokens(prefix, room, text.encode)
+    return Plan((*text.begin, *header, *shown) or (text.begin_of_nothing,), begun=begun, whole=start == 0)
 
 
 def _one_hole(
@@ -92,7 +93,7 @@ def _one_hole(
         prefix, line = prefix[:start], prefix[start:]
     fixed += len(text.encode(begun))
     header, room = _header(path if Part.HEADER in layout else None, text, room - fixed)
-    line_ids = last_tokens(line, room // 2, text.encode_bare)[1]
+    line_start, line_ids = last_tokens(line, room // 2, text.encode_bare)
     shown = kept(prefix, suffix, room - len(line_ids), text, window)
     if shown is None:
         step = max(1, room // LINE_STEPS)
@@ -102,7 +103,7 @@ def _one_hole(
     ids: list[int] = []
     for piece in layout:
         ids += [text.sentinel(piece)] if isinstance(piece, str) else filled[piece]
-    return Plan(tuple(ids), begun=begun, window=shown.window)
+    return Plan(tuple(ids), begun=begun, window=shown.window, whole=line_start == 0 and shown.window == Window(0, 0))
 
 
 def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, room: int) -> Plan:
@@ -119,7 +120,8 @@ def _several_holes(parts: tuple[str, ...], path: str | None, text: TokenText, ro
     for number, tokens in enumerate([*inner, shown.after]):
         ids += [masks[number], *tokens]
     ids += [masks[len(parts) - 1], masks[0]]
-    return Plan(tuple(ids), tuple((end, masks[i]) for i in range(1, len(parts) - 1)))
+    between = tuple((end, masks[i]) for i in range(1, len(parts) - 1))
+    return Plan(tuple(ids), between, whole=shown.window == Window(0, 0))
 
 
 def _healed(prefix: str, text: TokenText) -> tuple[str, str]:

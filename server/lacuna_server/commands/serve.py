@@ -1,0 +1,141 @@
+"""`lacuna serve`: the HTTP server, until it is told to stop. Then it takes nothing new and finishes what it has."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from rich.markup import escape
+
+from lacuna_inference.api import EngineState, Phase
+from lacuna_inference.engine import ModelEngine
+from lacuna_inference.errors import BadRequest
+from lacuna_server.commands.show import stderr
+from lacuna_server.http import app
+from lacuna_server.http.gateway import Limits
+from lacuna_server.settings import Settings
+
+SHORTEST_TOKEN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the server listens, and who may ask."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    token_file: Path | None = None
+    no_auth: bool = False
+    origins: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def run(settings: Settings, place: Place, limits: Limits, most_bytes: int) -> int:
+    """Serves; the exit code. Raises BadRequest for an address that would be open to everybody."""
+    token = _token(place)
+    if (place.certificate is None) != (place.key is None):
+        raise BadRequest("TLS needs a certificate and its key.", "Give --tls-cert and --tls-key.")
+    for file in (place.certificate, place.key):
+        if file is not None and not file.is_file():
+            raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
+    logging.getLogger("lacuna_server.http.access").setLevel(logging.INFO)
+    engine = ModelEngine(settings.model_options())
+    application = app.build(engine, limits, token, place.origins, most_bytes)
+    server = _Server(
+        uvicorn.Config(
+            application,
+            host=place.host,
+            port=place.port,
+            ssl_certfile=place.certificate,
+            ssl_keyfile=place.key,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=int(limits.timeout_s) + 1,
+            timeout_keep_alive=65,
+        )
+    )
+    engine.watch(lambda state: _tell(state, server))
+    server.run()
+    # The interpreter's own end waits seconds for the libraries under the model.
+    sys.stdout.flush()
+    os._exit(0 if server.started and engine.state.phase is not Phase.FAILED else 1)
+
+
+def _tell(state: EngineState, server: uvicorn.Server) -> None:
+    """Without its model the server is no use: it ends, and says why."""
+    if state.phase is Phase.WARM:
+        stderr.print(f"Lacuna is ready: {state.message}", highlight=False, soft_wrap=True)
+    elif state.phase is Phase.FAILED:
+        stderr.print(f"[bold red]lacuna:[/] {escape(state.message)}", highlight=False, soft_wrap=True)
+        server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens; a port in use is a sentence."""
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]
+        except SystemExit:
+            host, port = self.config.host, self.config.port
+            stderr.print(
+                f"[bold red]lacuna:[/] {host}:{port} cannot be listened on: is it in use? Choose another --port."
+            )
+            os._exit(1)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            scheme = "https" if self.config.is_ssl else "http"
+            host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+            stderr.print(f"Lacuna serves {scheme}://{host}:{port} (stop with Ctrl-C)", highlight=False, soft_wrap=True)
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def _token(place: Place) -> str | None:
+    """The token of the file. Raises BadRequest where one is needed and not there."""
+    if place.token_file is not None:
+        return _read_token(place.token_file)
+    if place.no_auth or _is_loopback(place.host):
+        if place.no_auth and not _is_loopback(place.host):
+            stderr.print(f"[bold yellow]Warning:[/] whoever reaches {place.host} may use this server: --no-auth.")
+        return None
+    raise BadRequest(
+        f"Whoever reaches {place.host} could use this server.",
+        "Give --token-file FILE, or --no-auth if that is what you want.",
+    )
+
+
+def _read_token(file: Path) -> str:
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+        mode = file.stat().st_mode
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{file} cannot be read: {error}.", "Check --token-file.") from None
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise BadRequest(
+            f"{file} holds no token of at least {SHORTEST_TOKEN} signs.",
+            "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'.",
+        )
+    if os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
+        stderr.print(f"[bold yellow]Warning:[/] others on this machine can read {file}: chmod 600 it.")
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,85 @@
+"""Puts the HTTP server together: the dialects over one gateway over one engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+
+from lacuna_inference import __version__
+from lacuna_inference.api import Engine
+from lacuna_inference.errors import LacunaError
+from lacuna_server.http import errors, llama_cpp, native, ollama, openai, operations
+from lacuna_server.http.fields import Malformed
+from lacuna_server.http.gateway import Gateway, Limits
+from lacuna_server.http.guard import MOST_BYTES, Guard
+from lacuna_server.http.metrics import Metrics
+
+STATIC = Path(__file__).parent / "static"
+DESCRIPTION = """\
+Lacuna completes code.
+
+  curl -X POST URL -H 'Content-Type: application/json' -d '{"data": "#print hello world function"}'
+  curl URL -d 'data=# this function prints hello world' -X PUT
+
+GET / in a browser is the playground; /openapi.json describes the interface: also POST /v1/completions, /infill and /api/generate.
+"""
+
+
+def build(
+    engine: Engine,
+    limits: Limits | None = None,
+    token: str | None = None,
+    origins: Sequence[str] = (),
+    most_bytes: int = MOST_BYTES,
+) -> FastAPI:
+    """The application. It starts `engine`, and closes it at the end."""
+    metrics = Metrics(engine)
+    gateway = Gateway(engine, limits or Limits(), metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        engine.start()
+        yield
+        await asyncio.to_thread(engine.close)
+
+    app = FastAPI(title="Lacuna", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    for router in (
+        native.router(gateway),
+        openai.router(gateway),
+        llama_cpp.router(gateway),
+        ollama.router(gateway),
+        operations.router(gateway, metrics),
+    ):
+        app.include_router(router)
+    app.add_api_route("/", _page, methods=["GET"], include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for kind in (LacunaError, Malformed):
+        app.add_exception_handler(kind, errors.handle)
+    app.add_exception_handler(HTTPException, _refused)  # type: ignore[arg-type]
+    paths = list(app.openapi()["paths"])
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(Guard, metrics=metrics, token=token, most_bytes=most_bytes, paths=paths)
+    return app
+
+
+async def _page(http: HttpRequest) -> Response:
+    """The playground for a browser, a description for everything else."""
+    if "text/html" in http.headers.get("accept", ""):
+        return FileResponse(STATIC / "index.html")
+    return PlainTextResponse(DESCRIPTION.replace("URL", str(http.base_url).rstrip("/")))
+
+
+async def _refused(http: HttpRequest, error: HTTPException) -> JSONResponse:
+    """What the framework itself refuses: an unknown path, a method that a path does not have."""
+    path = http.url.path
+    return JSONResponse(errors.content(f"{error.detail}.", error.status_code, path), error.status_code, error.headers)

@@ -1,0 +1,66 @@
+"""Failures in each dialect's own words: which status, and which JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse
+
+from lacuna_inference.errors import BadRequest, LacunaError, NotEnoughMemory, RequestCancelled
+from lacuna_server.http.fields import Malformed
+from lacuna_server.http.gateway import Busy, CallerLeft, TooLate
+
+CLIENT_CLOSED = 499
+RETRY_S = "1"
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (BadRequest, 400),
+    (RequestCancelled, 409),
+    (CallerLeft, CLIENT_CLOSED),
+    (NotEnoughMemory, 503),
+    (LacunaError, 503),
+)
+
+
+def status_of(error: Exception, path: str) -> int:
+    """The HTTP status for a failure."""
+    if isinstance(error, Malformed):
+        return 422 if _dialect(path) is _native else 400
+    return next(status for kind, status in _STATUS if isinstance(error, kind))
+
+
+def answer(error: Exception, path: str) -> JSONResponse:
+    """The response to a failure, in the dialect of the endpoint."""
+    status = status_of(error, path)
+    headers = {"Retry-After": RETRY_S} if isinstance(error, (Busy, TooLate)) else {}
+    return JSONResponse(content(str(error), status, path), status, headers)
+
+
+def content(message: str, status: int, path: str) -> dict[str, Any]:
+    """A failure as the endpoint's callers expect it."""
+    return _dialect(path)(message, status)
+
+
+async def handle(http: HttpRequest, error: Exception) -> JSONResponse:
+    return answer(error, http.url.path)
+
+
+def _native(message: str, _: int) -> dict[str, Any]:
+    return {"error": message}
+
+
+def _openai(message: str, status: int) -> dict[str, Any]:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+def _llama_cpp(message: str, status: int) -> dict[str, Any]:
+    kind = "invalid_request_error" if status < 500 else "unavailable_error"
+    return {"error": {"code": status, "message": message, "type": kind}}
+
+
+def _dialect(path: str) -> Callable[[str, int], dict[str, Any]]:
+    if path.startswith("/v1/"):
+        return _openai
+    return _llama_cpp if path in ("/infill", "/completion", "/props", "/tokenize") else _native

@@ -1,0 +1,92 @@
+"""Fields that several dialects share, and how a request's body is read, whatever the caller says that it is."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qs
+
+import regex
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request as HttpRequest
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+MOST_TEXT = 4_000_000
+"""Code points of a text; the body's bytes are limited besides."""
+
+
+class Malformed(Exception):
+    """The body is not what the endpoint takes; what is wrong, a sentence."""
+
+
+class Body(BaseModel):
+    """A body. Fields that we do not know are passed over, as all these dialects do."""
+
+    model_config = ConfigDict(extra="ignore", strict=False)
+
+
+def _pattern(text: str) -> str:
+    try:
+        regex.compile(text)
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return text
+
+
+Text = Annotated[str, Field(max_length=MOST_TEXT)]
+Tokens = Annotated[int, Field(ge=0, le=100_000)]
+Temperature = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=16)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+StopText = Annotated[str, Field(max_length=1000)]
+StopTexts = Annotated[tuple[StopText, ...], Field(max_length=32)]
+Pattern = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_pattern)]
+Path = Annotated[str, Field(max_length=4000)]
+Session = Annotated[str, Field(max_length=500)]
+
+
+async def body(http: HttpRequest, model: type[_Model]) -> _Model:
+    """The request's JSON, also when it is sent as something else; a form where it is one. Raises Malformed."""
+    data = await http.body()
+    kind = http.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/x-www-form-urlencoded" and data[:1] not in (b"{", b"["):
+        return _checked(_form(data), model)
+    try:
+        return _checked(json.loads(data.decode("utf-8"), parse_constant=_no_number), model)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise Malformed(f"The body is no JSON in UTF-8: {error}.") from None
+
+
+def schema(model: type[BaseModel], kind: str = "application/json") -> dict[str, Any]:
+    """For the document of the interface: what `body` reads."""
+    return {
+        "requestBody": {"required": True, "content": {kind: {"schema": model.model_json_schema()}}},
+    }
+
+
+def seed(number: int | None) -> int | None:
+    """A seed as the engine takes it: not negative."""
+    return None if number is None else number % 2**63
+
+
+def _form(data: bytes) -> dict[str, str]:
+    try:
+        found = parse_qs(data.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise Malformed(f"The body is no form in UTF-8: {error}.") from None
+    return {name: values[-1] for name, values in found.items()}
+
+
+def _checked(found: Any, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise Malformed(f"{place + ': ' if place else ''}{first['msg']}.") from None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")

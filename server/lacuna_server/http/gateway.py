@@ -1,0 +1,127 @@
+"""Between HTTP and the engine: how many may wait, for how long, and what happens when a caller leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+
+from lacuna_inference.api import CancelToken, Completions, Engine, Piece, Request
+from lacuna_inference.errors import LacunaError
+from lacuna_server.http.metrics import Metrics
+
+_GRACE_S = 5.0
+
+
+class Busy(LacunaError):
+    """As many requests wait as may."""
+
+
+class TooLate(LacunaError):
+    """The time for an answer was over before it was begun."""
+
+
+class CallerLeft(LacunaError):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`waiting` requests at a time, running ones among them; `timeout_s` for one, after which it ends where it is."""
+
+    waiting: int = 64
+    timeout_s: float = 60.0
+
+
+class Gateway:
+    """Asks the engine. Every request that is let in ends with an answer or an error."""
+
+    def __init__(self, engine: Engine, limits: Limits, metrics: Metrics) -> None:
+        self.engine, self._limits, self._metrics = engine, limits, metrics
+        self._inside = 0
+        metrics.inside.set_function(lambda: self._inside)
+
+    async def answer(self, request: Request, http: HttpRequest) -> Completions:
+        """The answer. Raises Busy, TooLate, CallerLeft, and what the engine fails with."""
+        with self._let_in(request) as (future, _):
+            answered = asyncio.wrap_future(future)
+            left = asyncio.ensure_future(_left(http))
+            both: set[asyncio.Future[Any]] = {answered, left}
+            try:
+                await asyncio.wait(both, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
+                if not answered.done():
+                    raise CallerLeft("The caller left.") if left.done() else _too_late()
+                return self._counted(answered.result())
+            finally:
+                left.cancel()
+                _forget(answered)
+
+    async def pieces(self, request: Request) -> AsyncIterator[Piece | Completions]:
+        """The pieces of the answer as they come, and at last all of it. Closing it cancels the request."""
+        loop = asyncio.get_running_loop()
+        told: asyncio.Queue[Piece | None] = asyncio.Queue()
+
+        def tell(piece: Piece | None) -> None:
+            loop.call_soon_threadsafe(told.put_nowait, piece)
+
+        with self._let_in(replace(request, tell=tell)) as (future, started):
+            answered = asyncio.wrap_future(future)
+            answered.add_done_callback(lambda _: told.put_nowait(None))
+            try:
+                while True:
+                    left = self._patience - (time.monotonic() - started)
+                    try:
+                        piece = await asyncio.wait_for(told.get(), max(0.0, left))
+                    except TimeoutError:
+                        raise _too_late() from None
+                    if piece is None:
+                        break
+                    yield piece
+                yield self._counted(answered.result())
+            finally:
+                _forget(answered)
+
+    @property
+    def _patience(self) -> float:
+        """A request that runs ends by itself when its time is over, inside a line when it is twice over; one that waits
+        still is given up after this."""
+        return 2 * self._limits.timeout_s + _GRACE_S
+
+    @contextmanager
+    def _let_in(self, request: Request) -> Iterator[tuple[Future[Completions], float]]:
+        """Submits `request`; it is cancelled at the end of the block, if it is not over by then."""
+        if self._inside >= self._limits.waiting:
+            raise Busy("Too many requests are waiting.", "Try again in a moment.")
+        cancel = CancelToken()
+        deadline = min(request.deadline_s or self._limits.timeout_s, self._limits.timeout_s)
+        self._inside += 1
+        try:
+            yield self.engine.submit(replace(request, deadline_s=deadline), cancel), time.monotonic()
+        finally:
+            cancel.cancel()
+            self._inside -= 1
+
+    def _counted(self, completions: Completions) -> Completions:
+        self._metrics.count(completions.counters)
+        return completions
+
+
+def _too_late() -> TooLate:
+    return TooLate("The answer was not begun in time.", "Try again in a moment.")
+
+
+def _forget(answered: asyncio.Future[Completions]) -> None:
+    """What becomes of a request that nobody waits for is nobody's business."""
+    answered.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+
+async def _left(http: HttpRequest) -> None:
+    """Returns when the caller has closed the connection. The body must have been read."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,187 @@
+"""The interface that Lacuna's first callers use: code in, code and its completion out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Field, model_validator
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from lacuna_inference.api import Completions, Piece, Request, Sampling, Stop
+from lacuna_server.http import fields, streams
+from lacuna_server.http.fields import Body
+from lacuna_server.http.gateway import Gateway
+from lacuna_server.http.names import path_for
+
+TRUNCATED = "The text is longer than the model's context: only what is nearest to the hole was shown to it."
+
+
+class Ask(Body):
+    """`data` is the code before the cursor, `suffix` what follows; or `parts` are the texts around several holes."""
+
+    data: Annotated[fields.Text | None, Field(description="code before the cursor")] = None
+    suffix: Annotated[fields.Text | None, Field(description="code behind the cursor")] = None
+    parts: Annotated[
+        list[fields.Text] | None, Field(min_length=1, max_length=17, description="texts between the holes")
+    ] = None
+    max_tokens: fields.Tokens = 64
+    temperature: Annotated[fields.Temperature, Field(description="0 is greedy")] = 0.0
+    top_p: fields.TopP = 0.95
+    n: Annotated[fields.Count, Field(description="how many candidates")] = 1
+    stop: fields.StopText | fields.StopTexts | None = None
+    truncate_before_pattern: Annotated[list[fields.Pattern] | None, Field(max_length=32)] = None
+    language: Annotated[str | None, Field(max_length=100)] = None
+    path: fields.Path | None = None
+    session: Annotated[fields.Session | None, Field(description="keeps a caller's cache; the newest request wins")] = (
+        None
+    )
+    user: fields.Session | None = None
+    seed: fields.Seed | None = None
+    stream: bool = False
+    alternatives: Annotated[int, Field(ge=0, le=20, description="with `stream`: to each token")] = 0
+
+    @model_validator(mode="after")
+    def _some_text(self) -> Ask:
+        if (self.data is None) == (self.parts is None):
+            raise ValueError("send the code before the cursor as 'data', or several 'parts'")
+        return self
+
+    def request(self, caller: str) -> Request:
+        """What the engine is asked."""
+        parts = tuple(self.parts or (self.data or "", *(() if self.suffix is None else (self.suffix,))))
+        stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
+        patterns = self.truncate_before_pattern
+        return Request(
+            tuple(part.replace("\r\n", "\n") for part in parts),
+            path=path_for(self.path, self.language),
+            stop=Stop(
+                self.max_tokens,
+                strings=tuple(filter(None, stop)),
+                truncate_before=None if patterns is None else tuple(patterns),
+            ),
+            sampling=Sampling(self.temperature, self.top_p, fields.seed(self.seed)),
+            candidates=self.n,
+            distinct=False,
+            key=session_key(self.session, self.user, self.path),
+            caller=self.session or self.user or caller,
+            alternatives=self.alternatives if self.stream else None,
+        )
+
+
+class Answer(Body):
+    """`text` is the code with the completion in it, `fills` a text for each hole of each candidate."""
+
+    completion: str
+    text: str
+    completions: list[str]
+    fills: list[list[str]]
+    model: str
+    finish_reason: str
+    truncated: bool
+    note: str | None = None
+    usage: dict[str, int]
+    timings: dict[str, float]
+
+
+def session_key(session: str | None, user: str | None, path: str | None) -> str | None:
+    """What keeps a caller's cache: a session, or a user's file."""
+    if session:
+        return f"session {session}"
+    return f"user {user}\n{path or ''}" if user else None
+
+
+def router(gateway: Gateway) -> APIRouter:
+    routes = APIRouter(tags=["Lacuna"])
+
+    @routes.post("/", response_model=Answer, openapi_extra=fields.schema(Ask), responses=_ERRORS)
+    async def complete(http: HttpRequest) -> Response:
+        """Completes code. With `Accept: text/plain` the answer is the bare text, code and completion together."""
+        ask = await fields.body(http, Ask)
+        request = ask.request(caller_of(http))
+        if ask.stream:
+            return await streams.events(gateway, request, lambda piece: _chunks(piece, request), "/")
+        answer = answer_of(await gateway.answer(request, http), request)
+        if _wants_text(http):
+            return PlainTextResponse(answer["text"])
+        return JSONResponse(answer)
+
+    form = fields.schema(Ask, "application/x-www-form-urlencoded")
+
+    @routes.put("/", response_model=str, openapi_extra=form, responses=_ERRORS)
+    async def complete_form(http: HttpRequest) -> Response:
+        """The same for a form; the answer is the text as a JSON string."""
+        request = (await fields.body(http, Ask)).request(caller_of(http))
+        return JSONResponse(answer_of(await gateway.answer(request, http), request)["text"])
+
+    return routes
+
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": says, "content": {"application/json": {"schema": {"type": "object"}}}}
+    for status, says in ((400, "It cannot be done."), (409, "A newer request of the session came."),
+                         (413, "The body is too large."), (422, "The body is not as it must be."),
+                         (503, "Too many wait, or the model is not there."))
+}  # fmt: skip
+
+
+def caller_of(http: HttpRequest) -> str:
+    return http.client.host if http.client else ""
+
+
+def answer_of(completions: Completions, request: Request) -> dict[str, Any]:
+    """The answer as JSON."""
+    fills = [[fill.text for fill in candidate.fills] for candidate in completions.candidates]
+    first, counters = completions.candidates[0], completions.counters
+    answer = {
+        "completion": fills[0][0],
+        "text": _woven(request.parts, fills[0]),
+        "completions": [texts[0] for texts in fills],
+        "fills": fills,
+        "model": completions.model,
+        "finish_reason": first.fills[-1].reason.value,
+        "truncated": not counters.whole,
+        "usage": {
+            "prompt_tokens": counters.prompt_tokens,
+            "reused_tokens": counters.reused_tokens,
+            "completion_tokens": counters.generated_tokens,
+            "forward_passes": counters.forward_passes,
+        },
+        "timings": {
+            "queued_s": max(0.0, counters.queued_s),
+            "first_token_s": counters.first_token_s,
+            "total_s": counters.total_s,
+        },
+    }
+    return answer if counters.whole else {**answer, "note": TRUNCATED}
+
+
+def _woven(parts: tuple[str, ...], fills: list[str]) -> str:
+    """The text with the fills in its holes."""
+    woven = parts[0]
+    for number, fill in enumerate(fills):
+        woven += fill + (parts[number + 1] if number + 1 < len(parts) else "")
+    return woven
+
+
+def _chunks(piece: Piece | Completions, request: Request) -> Iterator[dict[str, Any]]:
+    if isinstance(piece, Completions):
+        yield {"done": True, **answer_of(piece, request)}
+        return
+    token = piece.token
+    yield {
+        "candidate": piece.candidate,
+        "hole": piece.hole,
+        "text": token.text,
+        "probability": math.exp(token.logprob),
+        "alternatives": [{"text": text, "probability": math.exp(p)} for text, p in token.alternatives],
+    }
+
+
+def _wants_text(http: HttpRequest) -> bool:
+    """Whether the caller prefers bare text."""
+    accepted = http.headers.get("accept", "")
+    return "text/plain" in accepted and "json" not in accepted

@@ -1,0 +1,34 @@
+"""What runs the server asks it: does it live, is it ready, how does it fare."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from lacuna_inference.api import Phase
+from lacuna_server.http.gateway import Gateway
+from lacuna_server.http.metrics import Metrics
+
+
+def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
+    routes = APIRouter(tags=["Operations"])
+
+    @routes.get("/health/live")
+    async def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "live"}
+
+    @routes.get("/health/ready", responses={503: {"description": "The model is not loaded."}})
+    async def ready() -> Response:
+        """The model answers, or would: an unused one is loaded again by the next request."""
+        state = gateway.engine.state
+        fit = state.phase in (Phase.WARM, Phase.ASLEEP)
+        told = {"status": state.phase.value, "model": state.model, "message": state.message, "progress": state.progress}
+        return JSONResponse(told, 200 if fit else 503)
+
+    @routes.get("/metrics", response_class=Response)
+    async def numbers() -> Response:
+        """For Prometheus."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return routes

@@ -1,0 +1,90 @@
+"""A server over a scripted model in this process, and `lacuna serve` as a process of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from helpers import loaded, scripted_decoder
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.engine import ModelEngine
+from lacuna_server.http import app
+
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def server(
+    fill: str = "abc", on_step: Callable[[int], None] = lambda _: None, decoder: Decoder | None = None, **settings: Any
+) -> Iterator[httpx.Client]:
+    """A client of a server whose model writes `fill` into every hole."""
+    model = decoder or scripted_decoder(fill, on_step=on_step)
+    batch = settings.pop("batch", 8)
+    engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: loaded(model))
+    config = uvicorn.Config(app.build(engine, **settings), port=0, log_config=None, access_log=False)
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    until(lambda: running.started)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
+            until(lambda: client.get("/health/ready").status_code == 200)
+            yield client
+    finally:
+        running.should_exit = True
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+class Process:
+    """`lacuna serve` with `arguments` on a free port."""
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        self.log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "lacuna_server", "serve", "--port", "0", *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                env={"PATH": "", "HOME": str(log.parent), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
+            )
+
+    def __enter__(self) -> Process:
+        until(lambda: "Lacuna serves" in self.said or self.process.poll() is not None)
+        found = re.search(r"Lacuna serves (\S+)", self.said)
+        assert found, self.said
+        self.url = found[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Waits until something has happened."""
+    limit = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < limit, "it did not happen"
+        time.sleep(0.01)
+
+
+def sent_events(response: httpx.Response) -> list[str]:
+    """The data of server-sent events."""
+    return [line.removeprefix("data: ") for line in response.text.split("\n") if line.startswith("data: ")]

@@ -1,0 +1,151 @@
+"""Many callers: queue, sessions, tokens, those who leave, and what happens when memory is short."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from helpers import echoing_decoder
+from serving import server, until
+
+from lacuna_server.http.gateway import Limits
+
+BODY = {"data": "a\n", "suffix": "\n"}
+
+
+class Held:
+    """Holds the model in its steps until `release`."""
+
+    def __init__(self) -> None:
+        self.entered, self._may = threading.Event(), threading.Event()
+        self.armed = False
+
+    def __call__(self, _: int) -> None:
+        if self.armed:
+            self.entered.set()
+            self._may.wait(20)
+
+    def release(self) -> None:
+        self.armed = False
+        self._may.set()
+
+
+def test_no_answer_is_lost_or_mixed_up() -> None:
+    with server(decoder=echoing_decoder(), limits=Limits(waiting=400)) as client, ThreadPoolExecutor(16) as callers:
+
+        def ask(number: int) -> bool:
+            letter = chr(97 + number % 26)
+            body = {"data": f"{letter}\n", "suffix": "\n", "max_tokens": 1 + number % 5, "session": f"s{number}"}
+            answer = client.post("/", json=body)
+            return bool(answer.json()["completion"] == letter * (1 + number % 5))
+
+        assert all(callers.map(ask, range(2000)))
+
+
+def test_more_than_may_wait_are_told_to_come_again() -> None:
+    held = Held()
+    with (
+        server("x" * 20, on_step=held, limits=Limits(waiting=2)) as client,
+        ThreadPoolExecutor(2) as callers,
+    ):
+        held.armed = True
+        inside = [callers.submit(client.post, "/", json=BODY) for _ in range(2)]
+        until(lambda: "lacuna_requests_inside 2.0" in client.get("/metrics").text)
+        refused = client.post("/", json=BODY)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        held.release()
+        assert [one.result().status_code for one in inside] == [200, 200]
+        assert client.post("/", json=BODY).status_code == 200
+
+
+def test_the_newest_request_of_a_session_wins() -> None:
+    held = Held()
+    with server("x" * 20, on_step=held) as client, ThreadPoolExecutor(2) as callers:
+        held.armed = True
+        older = callers.submit(client.post, "/", json={**BODY, "session": "s"})
+        assert held.entered.wait(20)
+        newer = callers.submit(client.post, "/", json={"data": "ab\n", "suffix": "\n", "session": "s"})
+        until(lambda: "lacuna_requests_inside 2.0" in client.get("/metrics").text)
+        held.release()
+        assert older.result().status_code == 409
+        assert newer.result().json()["completion"] == "x" * 20
+
+
+def test_a_session_s_key_costs_one_token() -> None:
+    with server("xyz") as client:
+        text = "a = 1\n" * 20
+        client.post("/", json={"data": text, "suffix": "\n", "session": "s"})
+        again = client.post("/", json={"data": f"{text}x", "suffix": "\n", "session": "s"}).json()
+        assert again["usage"]["forward_passes"] <= 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_caller_who_leaves_frees_the_slot_within_a_step(stream: bool) -> None:
+    steps = []
+    held = Held()
+
+    def on_step(number: int) -> None:
+        steps.append(number)
+        held(number)
+
+    with server("x" * 60, on_step=on_step) as client:
+        held.armed = True
+        port = client.base_url.port
+        assert port
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            body = b'{"data": "b\\n", "suffix": "\\n", "stream": %s}' % (b"true" if stream else b"false")
+            caller.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            assert held.entered.wait(20)
+        if stream:  # nothing can be written to nobody before there is something to write
+            held.release()
+        until(lambda: "lacuna_requests_inside 0.0" in client.get("/metrics").text)
+        before = len(steps)
+        held.release()
+        assert client.post("/", json=BODY).json()["completion"] == "x" * 60
+        assert len(steps) - before <= 63 if not stream else len(steps) < 130
+
+
+def test_a_request_that_takes_too_long_ends_where_it_is() -> None:
+    slow = threading.Event()
+    with server("x" * 60, on_step=lambda _: slow.wait(0.02), limits=Limits(timeout_s=0.3)) as client:
+        answer = client.post("/", json=BODY).json()
+        assert answer["finish_reason"] == "deadline"
+        assert 0 < len(answer["completion"]) < 60
+
+
+def test_memory_that_runs_out_is_an_answer_and_comes_back() -> None:
+    broken = False
+
+    def on_step(_: int) -> None:
+        if broken:
+            raise RuntimeError("CUDA out of memory")
+
+    with server("abc", on_step=on_step) as client:
+        broken = True
+        refused = client.post("/v1/completions", json={"prompt": "q\n", "suffix": "\n"})
+        assert refused.status_code == 503
+        assert "out of memory" in refused.json()["error"]["message"]
+        broken = False
+        assert client.post("/", json=BODY).json()["completion"] == "abc"
+
+
+def test_without_the_token_nothing_is_done() -> None:
+    with server(token="secret-token-of-ours") as client:
+        for path in ("/", "/v1/completions", "/infill", "/api/generate"):
+            assert client.post(path, json=BODY).status_code == 401
+        assert client.get("/metrics").status_code == 401
+        assert client.post("/", json=BODY, headers={"Authorization": "Bearer secret-token"}).status_code == 401
+        assert client.post("/", json=BODY, headers={"Authorization": "Bearer secret-token-of-ours"}).status_code == 200
+
+
+def test_pages_of_others_may_not_ask_unless_they_are_listed() -> None:
+    asking = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    with server() as client:
+        assert "access-control-allow-origin" not in client.options("/", headers=asking).headers
+    with server(origins=["https://a.example"]) as client:
+        assert client.options("/", headers=asking).headers["access-control-allow-origin"] == "https://a.example"
+        assert (
+            "access-control-allow-origin" not in client.options("/", headers={**asking, "Origin": "https://b"}).headers
+        )

@@ -1,0 +1,192 @@
+"""What each dialect takes and says, over a scripted model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from serving import sent_events, server
+
+CODE = "def f():\n"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with server("return 1") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def long() -> Iterator[httpx.Client]:
+    with server("x = 1\ny = 2\n# STOP\nz = 3") as opened:
+        yield opened
+
+
+def post(client: httpx.Client, path: str, **body: Any) -> Any:
+    response = client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def test_the_first_callers_get_what_they_got() -> None:
+    with server("pass", decoder=None) as client:
+        answer = post(client, "/", data=CODE, suffix="\n")
+        assert (answer["completion"], answer["text"]) == ("pass", CODE + "pass\n")
+        put = client.put("/", data={"data": CODE, "suffix": "\n"})
+        assert put.json() == CODE + "pass\n"
+        bare = client.post("/", json={"data": CODE, "suffix": "\n"}, headers={"Accept": "text/plain"})
+        assert (bare.text, bare.headers["content-type"]) == (CODE + "pass\n", "text/plain; charset=utf-8")
+
+
+def test_a_form_as_curl_sends_it(client: httpx.Client) -> None:
+    raw = client.put(
+        "/", content="data=# prints hello\n&suffix=\n", headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+    assert raw.json() == "# prints hello\nreturn 1\n"
+
+
+def test_several_holes_and_candidates(client: httpx.Client) -> None:
+    answer = post(client, "/", parts=["a\n", "\nb\n", "\n"], n=2)
+    assert answer["fills"] == [["return 1", "return 1"]] * 2
+    assert answer["text"] == "a\nreturn 1\nb\nreturn 1\n"
+
+
+def test_patterns_and_stops_end_an_answer(long: httpx.Client) -> None:
+    assert post(long, "/", data=CODE, suffix="\n", stop="# STOP")["completion"] == "x = 1\ny = 2\n"
+    cut = post(long, "/", data=CODE, suffix="\n", truncate_before_pattern=["^y", "^#"])
+    assert cut["completion"] == "x = 1\n"
+
+
+def test_a_catastrophic_pattern_does_not_hang_the_server(long: httpx.Client) -> None:
+    response = long.post(
+        "/", json={"data": CODE, "suffix": "\n", "truncate_before_pattern": [r"(x|x|.|\s)*(\w+\s?)+\1$!"]}
+    )
+    assert response.status_code in (200, 400)
+    assert post(long, "/", data=CODE, suffix="\n", stop="\n")["completion"] == "x = 1"
+
+
+def test_pieces_come_with_their_probabilities(client: httpx.Client) -> None:
+    response = client.post("/", json={"data": CODE, "suffix": "\n", "stream": True, "alternatives": 3})
+    *pieces, end = map(json.loads, sent_events(response))
+    assert "".join(piece["text"] for piece in pieces) == "return 1" == end["completion"]
+    assert end["done"]
+    assert all(len(piece["alternatives"]) == 3 and 0 <= piece["probability"] <= 1 for piece in pieces)
+
+
+def test_openai_s_completions(client: httpx.Client) -> None:
+    answer = post(client, "/v1/completions", prompt=CODE, suffix="\n", echo=False, n=2, logprobs=1, seed=-3)
+    assert [choice["text"] for choice in answer["choices"]] == ["return 1"] * 2
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    logprobs = answer["choices"][0]["logprobs"]
+    assert "".join(logprobs["tokens"]) == "return 1"
+    assert len(logprobs["tokens"]) == len(logprobs["token_logprobs"]) == len(logprobs["text_offset"])
+    assert answer["usage"]["completion_tokens"] == 16
+    cut = post(client, "/v1/completions", prompt=CODE, suffix="\n", max_tokens=3, echo=True)
+    assert (cut["choices"][0]["text"], cut["choices"][0]["finish_reason"]) == (CODE + "ret", "length")
+
+
+def test_openai_s_stream_says_the_same(client: httpx.Client) -> None:
+    body = {"prompt": CODE, "suffix": "\n", "stream": True, "stream_options": {"include_usage": True}, "echo": True}
+    *chunks, done = sent_events(client.post("/v1/completions", json=body))
+    found = [json.loads(chunk) for chunk in chunks]
+    assert done == "[DONE]"
+    assert "".join(chunk["choices"][0]["text"] for chunk in found[:-1]) == CODE + "return 1"
+    assert found[-2]["choices"][0]["finish_reason"] == "stop"
+    assert found[-1]["usage"]["completion_tokens"] == 8
+
+
+def test_token_ids_are_the_prompt_as_they_are(client: httpx.Client) -> None:
+    answer = post(client, "/v1/completions", prompt=[5, 6, 7], max_tokens=2)
+    assert answer["usage"]["prompt_tokens"] == 3
+    assert client.post("/v1/completions", json={"prompt": [5], "suffix": "x"}).status_code == 400
+
+
+def test_llama_cpp_s_infill(long: httpx.Client) -> None:
+    body = {"input_prefix": "a\n", "prompt": "", "input_suffix": "\nb", "n_predict": 4, "input_extra": [{"text": "q"}]}
+    answer = post(long, "/infill", **body)
+    assert (answer["content"], answer["stop_type"], answer["stop"]) == ("x = ", "limit", True)
+    assert post(long, "/infill", **{**body, "n_predict": 0})["content"] == ""
+    again = post(long, "/infill", **body)
+    assert again["timings"]["prompt_n"] == 0
+    events = list(map(json.loads, sent_events(long.post("/infill", json={**body, "stream": True}))))
+    assert "".join(event["content"] for event in events) == "x = "
+    assert events[-1]["stop"]
+
+
+def test_ollama_s_generate(client: httpx.Client) -> None:
+    body = {"model": "any", "prompt": CODE, "suffix": "\n"}
+    lines = [json.loads(line) for line in client.post("/api/generate", content=json.dumps(body)).text.splitlines()]
+    assert "".join(line["response"] for line in lines) == "return 1"
+    assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    assert post(client, "/api/generate", **body, stream=False)["response"] == "return 1"
+
+
+def test_what_is_served(client: httpx.Client) -> None:
+    assert client.get("/v1/models").json()["data"][0]["id"] == "scripted"
+    assert client.get("/v1/models/other").json()["error"]["type"] == "invalid_request_error"
+    assert client.get("/api/tags").json()["models"][0]["name"] == "scripted"
+    assert "curl" in client.get("/").text
+    assert "<html" in client.get("/", headers={"Accept": "text/html"}).text
+
+
+def test_the_metrics_count(client: httpx.Client) -> None:
+    post(client, "/", data=CODE, suffix="\n")
+    text = client.get("/metrics").text
+    assert 'lacuna_requests_total{path="/",status="200"}' in text
+    assert 'lacuna_tokens_total{kind="generated"}' in text
+    assert "lacuna_request_seconds_bucket" in text
+    assert "def f" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/", b"{", 422),
+        ("/", b"[]", 422),
+        ("/", b"{}", 422),
+        ("/", b'{"data": 1}', 422),
+        ("/", b'{"data": "\xff"}', 422),
+        ("/", b'{"data": "\\ud83d"}', 422),
+        ("/", b'{"data": "x", "max_tokens": -1}', 422),
+        ("/", b'{"data": "x", "max_tokens": 99999}', 400),
+        ("/", b'{"data": "x", "temperature": NaN}', 422),
+        ("/", b'{"data": "x", "temperature": 1e400}', 422),
+        ("/", b'{"data": "x", "n": 1000}', 422),
+        ("/", b'{"data": "x", "truncate_before_pattern": ["("]}', 422),
+        ("/", b'{"data": "x", "parts": ["y"]}', 422),
+        ("/", b"[" * 100_000, 422),
+        ("/v1/completions", b'{"prompt": {}}', 400),
+        ("/v1/completions", b'{"prompt": "x", "model": "gpt"}', 400),
+        ("/v1/completions", b'{"prompt": [-1]}', 400),
+        ("/infill", b"nonsense", 400),
+        ("/api/generate", b'{"prompt": 7}', 422),
+        ("/nowhere", b"{}", 404),
+        ("/metrics", b"", 405),
+    ],
+)
+def test_rubbish_gets_a_status_and_a_sentence(path: str, body: bytes, status: int, client: httpx.Client) -> None:
+    response = client.post(path, content=body, headers={"content-type": "application/json"})
+    error = response.json()["error"]
+    assert response.status_code == status
+    assert isinstance(error["message"] if isinstance(error, dict) else error, str)
+    assert post(client, "/", data=CODE, suffix="\n")["completion"] == "return 1"
+
+
+def test_empty_text_is_text(client: httpx.Client) -> None:
+    assert post(client, "/", data="", suffix="")["completion"] == "return 1"
+
+
+def test_a_text_longer_than_the_context_says_so(client: httpx.Client) -> None:
+    answer = post(client, "/", data="x = 1\n" * 5000, suffix="\n", max_tokens=8)
+    assert (answer["completion"], answer["truncated"]) == ("return 1", True)
+    assert "longer than the model's context" in answer["note"]
+    assert not post(client, "/", data=CODE, suffix="\n")["truncated"]
+
+
+def test_a_body_that_is_too_large(client: httpx.Client) -> None:
+    response = client.post("/", json={"data": "x" * 9_000_000})
+    assert response.status_code == 413
+    assert "bytes" in response.json()["error"]
