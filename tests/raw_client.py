@@ -40,6 +40,8 @@ class RawClient:
             env={**os.environ, **(env or {})},
         )
         self.messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.passed: list[dict[str, Any]] = []
+        """Messages that came before an answer that was waited for."""
         self._lines: list[bytes] = []
         self._readers = [threading.Thread(target=t, daemon=True) for t in (self._read_frames, self._read_stderr)]
         for reader in self._readers:
@@ -81,6 +83,18 @@ class RawClient:
             assert message is not None, self.stderr.decode()
             if "method" not in message and message.get("id") == identity:
                 return message
+            self.passed.append(message)
+
+    def wait_for(self, method: str, text: str) -> dict[str, Any]:
+        """The next message of `method` that holds `text`, also one that was passed over."""
+        while True:
+            for message in self.passed:
+                if message.get("method") == method and text in json.dumps(message, ensure_ascii=False):
+                    self.passed.remove(message)
+                    return message
+            came = self.messages.get(timeout=TIMEOUT_S)
+            assert came is not None, self.stderr.decode()
+            self.passed.append(came)
 
     def call(self, method: str, params: object = None) -> dict[str, Any]:
         return self.answer(self.request(method, params))

@@ -237,6 +237,8 @@ class Phase(StrEnum):
     FAILED = "failed"
     ASLEEP = "asleep"
     """Unloaded because nobody asked for long; a request wakes it."""
+    UNREACHABLE = "unreachable"
+    """The server that runs the model does not answer; it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

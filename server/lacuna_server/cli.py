@@ -128,6 +128,11 @@ def lsp(
     stdio: Annotated[bool, typer.Option("--stdio", help="Speak over stdin and stdout; the default.")] = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_file: Annotated[Path | None, typer.Option(help="Write the log there instead of to stderr.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Ask this server instead of running a model.")] = None,
+    engine_kind: Annotated[
+        str | None, typer.Option(help="What that server is: lacuna, openai, llama.cpp, ollama, tgi or tabby.")
+    ] = None,
+    engine_token_file: Annotated[Path | None, typer.Option(help="File with the token that it wants.")] = None,
     model: Model = None,
     family: Family = None,
     device: Device = None,
@@ -146,6 +151,7 @@ def lsp(
         model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
         trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens,
         log_level=log_level, log_file=log_file,
+        engine=engine, engine_kind=engine_kind, engine_token_file=engine_token_file,
     )  # fmt: skip
     _start_logging(settings.log_level, settings.log_file)
     if tcp:

@@ -27,11 +27,13 @@ ForwardKind = Literal["auto", "own", "transformers"]
 Acceleration = Literal["auto", "graphs", "compile", "none"]
 Level = Literal["debug", "info", "warning", "error"]
 FILE = Path("lacuna.toml")
-PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level"})
-"""A file or an editor's settings may come with a folder that somebody else wrote: it must not run or write things."""
+PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level", "engine", "engine_token_file"})
+"""A file or an editor's settings may come with a folder that somebody else wrote: it must not run or write things,
+nor send code elsewhere."""
 _OF_THE_EXTENSION = frozenset({"path"})
 """Settings of the VS Code extension, which its client sends along."""
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+EngineKind = Literal["lacuna", "openai", "llama.cpp", "ollama", "tgi", "tabby"]
 Mode = Literal["automatic", "manual", "off"]
 Channel = Literal["auto", "inline", "popup", "both"]
 
@@ -86,6 +88,17 @@ class Settings(BaseSettings):
     ] = "auto"
     draft_tokens: Annotated[
         int | None, Field(ge=0, le=32, description="most tokens guessed ahead from the file; `0` for none")
+    ] = None
+    engine: Annotated[
+        str | None,
+        Field(description="a server that runs the model, `http://HOST:PORT` (command line and environment only)"),
+    ] = None
+    engine_kind: Annotated[
+        EngineKind,
+        Field(description="what it is: `lacuna`, `openai` (vLLM and kin), `llama.cpp`, `ollama`, `tgi`, `tabby`"),
+    ] = "lacuna"
+    engine_token_file: Annotated[
+        Path | None, Field(description="file with the token that it wants (command line and environment only)")
     ] = None
     batch: Annotated[
         int, Field(ge=1, le=256, description="most requests answered side by side, as far as their caches fit")

@@ -125,7 +125,7 @@ KILLED = """
 import sys, threading, httpx
 def ask():
     while True:
-        httpx.post(sys.argv[1], json={"data": "for x in ", "max_tokens": 900, "temperature": 3}, timeout=100)
+        httpx.post(sys.argv[1], json={"data": "for x in ", "max_tokens": 400, "temperature": 3}, timeout=100)
 for _ in range(3):
     threading.Thread(target=ask).start()
 """

@@ -71,7 +71,7 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
     if request is None:
         return Answer(withheld=Withheld.INSIDE_WORD)
     if engine.state.phase not in (Phase.WARM, Phase.ASLEEP):
-        failed = engine.state.phase is Phase.FAILED
+        failed = engine.state.phase in (Phase.FAILED, Phase.UNREACHABLE)
         return Answer(withheld=Withheld.UNAVAILABLE if failed else Withheld.LOADING, detail=engine.state.message)
     cancel = CancelToken()
     try:

@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from lacuna_inference import __version__
 from lacuna_inference.api import Engine
 from lacuna_inference.errors import LacunaError
+from lacuna_server.http import engine as engine_endpoint
 from lacuna_server.http import errors, llama_cpp, native, ollama, openai, operations
 from lacuna_server.http.fields import Malformed
 from lacuna_server.http.gateway import Gateway, Limits
@@ -30,7 +31,8 @@ Lacuna completes code.
   curl -X POST URL -H 'Content-Type: application/json' -d '{"data": "#print hello world function"}'
   curl URL -d 'data=# this function prints hello world' -X PUT
 
-GET / in a browser is the playground; /openapi.json describes the interface: also POST /v1/completions, /infill and /api/generate.
+GET / in a browser is the playground. /openapi.json describes the interface, also POST /v1/completions, /infill and
+/api/generate.
 """
 
 
@@ -58,6 +60,7 @@ def build(
         llama_cpp.router(gateway),
         ollama.router(gateway),
         operations.router(gateway, metrics),
+        engine_endpoint.router(gateway),
     ):
         app.include_router(router)
     app.add_api_route("/", _page, methods=["GET"], include_in_schema=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lsprotocol import types
 
-from lacuna_inference.engine import ModelEngine
+from lacuna_server import engines
 from lacuna_server.lsp.features import commands, completion, configuration, inline_completion, loading
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.session import MakeEngine, Session
@@ -16,7 +16,7 @@ from lacuna_server.settings import Settings
 def build(
     settings: Settings,
     complaints: Sequence[str] = (),
-    make_engine: MakeEngine = lambda s: ModelEngine(s.model_options()),
+    make_engine: MakeEngine = engines.make,
 ) -> LacunaServer:
     """A server with every feature; the engine starts with the `initialized` notification.
 

@@ -54,8 +54,12 @@ async def _load(ls: LacunaServer, engine: Engine) -> None:
 async def _heal(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
     """Waits for the end of a warm engine, and puts another one in its place, `_MOST_HEALED` times in a session."""
     session = ls.session
+    lost = False
     while engine.state.phase is not Phase.FAILED:
-        await states.get()
+        state = await states.get()
+        if state.phase is (Phase.WARM if lost else Phase.UNREACHABLE):
+            lost = not lost
+            ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"Lacuna: {state.message}."))
     if engine is not session.engine:
         return
     if session.healed >= _MOST_HEALED:
@@ -71,10 +75,13 @@ async def _heal(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineSt
 async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> Phase:
     """Shows the loading until it ended; how it did."""
     token = await _begin(ls)
-    state = engine.state
+    state, told = engine.state, False
     try:
         while state.phase not in (Phase.WARM, Phase.FAILED):
             state = await states.get()
+            if state.phase is Phase.UNREACHABLE and not told:
+                told = True
+                ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"Lacuna: {state.message}."))
             if state.phase is Phase.LOADING and token:
                 report = types.WorkDoneProgressReport(message=state.message, percentage=round(100 * state.progress))
                 ls.work_done_progress.report(token, report)

@@ -1,0 +1,215 @@
+"""The `Engine` protocol over HTTP: asks another server, leaves when a request is cancelled, comes back when it is lost.
+
+One thread with an event loop of its own; nothing of it blocks who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from lacuna_inference.api import CancelToken, Completions, EngineState, Phase, Request
+from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, RequestCancelled
+from lacuna_inference.jobs import Job, settle
+from lacuna_inference.prompt.families import by_name
+from lacuna_inference.remote.wires import WIRES, Setting
+
+logger = logging.getLogger(__name__)
+
+CANCEL_S = 0.01
+"""How often a running request looks whether it was cancelled."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 10.0
+"""Between two attempts to reach the server; doubled after each."""
+LOADING_S = 0.5
+"""Between two looks at a server that answers, but is not ready."""
+TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOptions:
+    """Which server, of which kind (see `wires.WIRES`); how its model is prompted where that is ours to do."""
+
+    url: str
+    kind: str = "lacuna"
+    token: str | None = None
+    model: str = ""
+    family: str | None = None
+    context: int = 2048
+
+
+class RemoteEngine:
+    """The `Engine` that asks a server. See `api.Engine` for what its methods promise."""
+
+    def __init__(self, options: RemoteOptions, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """Raises BadRequest for a kind or a family that is not known."""
+        if options.kind not in WIRES:
+            raise BadRequest(f"Servers of the kind {options.kind!r} are not known.", f"Known are {', '.join(WIRES)}.")
+        self._url = options.url.rstrip("/")
+        self._wire = WIRES[options.kind]
+        family = by_name(options.family or "codegen")
+        self._setting = Setting(options.model, family, options.context)
+        self._state = EngineState(Phase.UNLOADED, model=options.model or self._url)
+        self._listeners: list[Callable[[EngineState], None]] = []
+        self._changed = threading.RLock()
+        self._jobs: list[Job] = []
+        self._closed = False
+        self._loop = asyncio.new_event_loop()
+        headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
+        self._caller = uuid.uuid4().hex
+        self._http = httpx.AsyncClient(
+            base_url=self._url, headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
+        )
+        self._thread = threading.Thread(target=self._run, name="lacuna-remote", daemon=True)
+
+    @property
+    def state(self) -> EngineState:
+        return self._state
+
+    def start(self) -> None:
+        with self._changed:
+            if self._thread.ident is None and not self._closed:
+                self._enter(Phase.LOADING, "connecting")
+                self._thread.start()
+
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+        job = Job(request, cancel or CancelToken())
+        with self._changed:
+            if self._closed or self._state.phase is Phase.FAILED:
+                job.future.set_exception(EngineUnavailable("The server is not there.", self._state.message))
+                return job.future
+            for older in [j for j in self._jobs if request.key is not None and j.request.key == request.key]:
+                older.cancel.cancel()
+                settle(older, RequestCancelled("A newer request took this one's place."))
+            self._jobs.append(job)
+        self.start()
+        self._loop.call_soon_threadsafe(self._begin, job)
+        return job.future
+
+    def watch(self, listener: Callable[[EngineState], None]) -> None:
+        with self._changed:
+            self._listeners.append(listener)
+            listener(self._state)
+
+    def close(self, timeout: float = 2.0) -> bool:
+        with self._changed:
+            self._closed = True
+            for job in self._jobs:
+                job.cancel.cancel()
+                settle(job, EngineUnavailable("The engine was closed."))
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._ready = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connecting = self._loop.create_task(self._connect())
+        try:
+            self._loop.run_forever()
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            self._loop.run_until_complete(self._http.aclose())
+        finally:
+            self._loop.close()
+
+    def _begin(self, job: Job) -> None:
+        task = self._loop.create_task(self._answer(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self) -> None:
+        """Tries until the server is ready, or says that it wants another token."""
+        wait = FIRST_WAIT_S
+        while not self._ready.is_set():
+            try:
+                response = await self._http.get(self._wire.ready)
+                if response.status_code in (401, 403):
+                    self._enter(Phase.FAILED, f"{self._url} wants another token. Check engine_token_file.")
+                    return
+                if response.status_code != httpx.codes.OK:
+                    self._enter(Phase.LOADING, f"{self._url} answers {response.status_code}: is it loading?")
+                    await asyncio.sleep(LOADING_S)
+                    continue
+                told = _object(response)
+                self._setting = replace(self._setting, model=self._setting.model or self._wire.models(told))
+                self._ready.set()
+                self._enter(Phase.WARM, f"{self._setting.model} at {self._url}")
+            except httpx.HTTPError as error:
+                self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_why(error)}); it is tried again")
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT_S)
+
+    async def _answer(self, job: Job) -> None:
+        asking = asyncio.ensure_future(self._asked(job.request))
+        try:
+            while not asking.done() and not job.cancel.cancelled:
+                await asyncio.wait({asking}, timeout=CANCEL_S)
+            if not asking.done():
+                settle(job, RequestCancelled())
+            else:
+                settle(job, asking.result())
+        except LacunaError as error:
+            settle(job, error)
+        except httpx.TransportError as error:
+            self._lost(error)
+            settle(job, EngineUnavailable(f"{self._url} does not answer ({_why(error)}).", "It is tried again."))
+        except Exception as error:
+            logger.exception("The server's answer is not understood.")
+            settle(job, EngineUnavailable(f"{self._url} answers what is not understood: {type(error).__name__}."))
+        finally:
+            asking.cancel()
+            with self._changed:
+                self._jobs.remove(job)
+
+    async def _asked(self, request: Request) -> Completions:
+        await self._ready.wait()
+        request = replace(request, caller=self._caller)
+        response = await self._http.post(self._wire.path, json=self._wire.body(request, self._setting))
+        if response.status_code != httpx.codes.OK:
+            raise _failure(response)
+        return self._wire.completions(response.json(), request, self._setting)
+
+    def _lost(self, error: Exception) -> None:
+        self._ready.clear()
+        if self._connecting.done():
+            self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_why(error)}); it is tried again")
+            self._connecting = self._loop.create_task(self._connect())
+
+    def _enter(self, phase: Phase, message: str) -> None:
+        with self._changed:
+            self._state = EngineState(phase, float(phase is Phase.WARM), message, self._setting.model or self._url)
+            for listener in self._listeners:
+                listener(self._state)
+
+
+def _failure(response: httpx.Response) -> LacunaError:
+    """What a status means here."""
+    error = _object(response).get("error", response.reason_phrase)
+    message = str(error.get("message", "") if isinstance(error, dict) else error)
+    if response.status_code == httpx.codes.CONFLICT:
+        return RequestCancelled(message)
+    if response.status_code in (400, 413, 422):
+        return BadRequest(f"The server refuses the request: {message}")
+    return EngineUnavailable(f"The server answers {response.status_code}: {message}")
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,32 @@
+"""A family's prompt as text, for servers that take no parts and whose tokens we do not know."""
+
+from __future__ import annotations
+
+from lacuna_inference.api import Request
+from lacuna_inference.prompt.families import Family, Layout, Part
+
+CHARACTERS_PER_TOKEN = 3
+"""Fewer than code has, so that what is sent fits."""
+
+
+def around(request: Request, context: int) -> tuple[str, str]:
+    """The text before and behind the hole, cut to what a context of so many tokens holds, at line ends."""
+    room = max(64, context - request.stop.max_tokens) * CHARACTERS_PER_TOKEN
+    before, after = request.parts[0], "".join(request.parts[1:])
+    suffix = after if len(after) <= room // 4 else after[: after.rfind("\n", 0, room // 4) + 1]
+    left = room - len(suffix)
+    if len(before) > left:
+        line = before.find("\n", len(before) - left) + 1
+        before = before[line:] if line else before[-left:]
+    return before, suffix
+
+
+def as_text(request: Request, family: Family, context: int) -> str:
+    """The prompt with the family's sentinels spelled out. Models without any only go on after the text."""
+    before, after = around(request, context)
+    header = family.header(request.path) if family.header else ""
+    layout = family.layout(Layout.CANONICAL) if len(request.parts) > 1 else None
+    if layout is None:
+        return header + before
+    filled = {Part.HEADER: header, Part.PREFIX: before, Part.SUFFIX: after, Part.LINE: ""}
+    return "".join(piece if isinstance(piece, str) else filled[piece] for piece in layout)
