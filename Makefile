@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types fix docs wheel setup clean extension editors test-editors screenshots
+.PHONY: run test lint types fix docs wheel setup clean extension playground editors test-editors screenshots
 
 run: $(READY)  ## complete the shipped example with the bundled model
 	$(BIN)/lacuna complete examples/temperature.py
@@ -28,6 +28,11 @@ test-editors: editors  ## drive them
 
 screenshots: editors  ## take the pictures of the README
 	$(BIN)/python tests/editors/screenshots.py
+	$(BIN)/python tests/http/screenshots.py
+
+playground:  ## build the page of `lacuna serve` into the package
+	cd server/playground && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd server/playground && npm run check && npm run build
 
 lint: $(READY)
 	$(BIN)/ruff check .

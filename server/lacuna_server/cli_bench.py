@@ -10,7 +10,7 @@ import typer
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.sources import go_offline
 from lacuna_server import settings as settings_module
-from lacuna_server.cli_options import Device, Dtype, LlamaCpp, MaxTokens, Model
+from lacuna_server.cli_options import Device, Dtype, Family, LlamaCpp, MaxTokens, Model
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models are here.")
 
@@ -116,3 +116,28 @@ def bench_lsp(
     from lacuna_server.commands import bench as bench_command
 
     bench_command.lsp(seconds, rate, seed, json)
+
+
+@bench_app.command("http")
+def bench_http(
+    model: Model = None,
+    users: Annotated[list[int] | None, typer.Option(min=1, help="Users who type; repeatable.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each number of users types at each server.")] = 20,
+    rounds: Annotated[int, typer.Option(min=1, help="How often; the servers take turns.")] = 2,
+    llama_cpp: LlamaCpp = None,
+    transformers: Annotated[
+        bool, typer.Option("--transformers", help="Also measure `transformers serve --continuous-batching`.")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Most requests that Lacuna answers side by side.")] = 8,
+    seed: Annotated[int, typer.Option(help="Chooses files and keys.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    family: Family = None,
+    device: Device = None,
+) -> None:
+    """Measure `lacuna serve` with users who type: requests answered before the next key, beside other servers."""
+    go_offline()
+    from lacuna_server.commands import bench_http as bench
+
+    settings = settings_module.load(model=model, family=family, device=device)
+    plan = bench.Plan(users or (1, 4, 16, 64), seconds, rounds, seed, batch)
+    bench.run(settings, plan, llama_cpp or [], transformers, json)
