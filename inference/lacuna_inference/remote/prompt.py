@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lacuna_inference.api import Request
-from lacuna_inference.prompt.families import Family, Layout, Part
+from lacuna_inference.prompt.families import Family, Part
 
 CHARACTERS_PER_TOKEN = 3
 """Fewer than code has, so that what is sent fits."""
@@ -25,8 +25,9 @@ def as_text(request: Request, family: Family, context: int) -> str:
     """The prompt with the family's sentinels spelled out. Models without any only go on after the text."""
     before, after = around(request, context)
     header = family.header(request.path) if family.header else ""
-    layout = family.layout(Layout.CANONICAL) if len(request.parts) > 1 else None
+    layout = family.infill if len(request.parts) > 1 else None
     if layout is None:
         return header + before
-    filled = {Part.HEADER: header, Part.PREFIX: before, Part.SUFFIX: after, Part.LINE: ""}
+    start = before.rfind("\n") + 1 if Part.LINE in layout else len(before)
+    filled = {Part.HEADER: header, Part.PREFIX: before[:start], Part.SUFFIX: after, Part.LINE: before[start:]}
     return "".join(piece if isinstance(piece, str) else filled[piece] for piece in layout)

@@ -69,9 +69,9 @@ def build(
         app.add_exception_handler(kind, errors.handle)
     app.add_exception_handler(HTTPException, _refused)  # type: ignore[arg-type]
     paths = list(app.openapi()["paths"])
-    if origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(Guard, metrics=metrics, token=token, most_bytes=most_bytes, paths=paths)
+    if origins:  # outside the guard: a browser asks without a token whether it may ask
+        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
     return app
 
 
