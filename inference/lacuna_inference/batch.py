@@ -81,7 +81,7 @@ class Batch:
 
     def _without_cancelled(self) -> Over:
         cancelled = [one for one in self._running if one.job.cancel.cancelled]
-        self._running = [one for one in self._running if not one.job.cancel.cancelled]
+        self._running = [one for one in self._running if one not in cancelled]  # a cancel may come at any moment
         over: Over = []
         for one in cancelled:
             outcome = self._resumed(one.steps, _sent(one.steps, RequestCancelled()))

@@ -66,7 +66,7 @@ class Ask(Body):
             sampling=Sampling(self.temperature, self.top_p, fields.seed(self.seed)),
             candidates=self.n,
             distinct=False,
-            key=session_key(self.session, self.user, self.path),
+            key=session_key(self.session, self.user if self.path else None, self.path),
             caller=self.session or self.user or caller,
             alternatives=self.alternatives if self.stream else None,
         )
