@@ -190,6 +190,10 @@ class RemoteEngine:
             self._state = EngineState(phase, float(phase is Phase.WARM), message, self._setting.model or self._url)
             for listener in self._listeners:
                 listener(self._state)
+            if phase is Phase.FAILED:
+                for job in self._jobs:
+                    settle(job, EngineUnavailable("The server is not there.", message))
+                    job.cancel.cancel()
 
 
 def _failure(response: httpx.Response) -> LacunaError:
