@@ -98,7 +98,7 @@ class Batch:
             except Exception as error:
                 kind = type(error).__name__
                 logger.warning("A pass for %d requests failed (%s); each goes on alone.", len(asked), kind)
-                _empty_device_cache()
+                empty_device_cache()
         return [_alone(forward, step) for step in asked]
 
     def _resumed(self, steps: Steps[Completions], resume: Callable[[], Step]) -> Step | Outcome:
@@ -114,7 +114,7 @@ class Batch:
             steps.close()
             self._decoder.stores.clear()
             if _out_of_memory(error):
-                _empty_device_cache()
+                empty_device_cache()
                 remedy = "Shorten the context (--context) or choose a smaller model."
                 return NotEnoughMemory("This request ran out of memory.", remedy)
             logger.exception("The engine met an unexpected error and goes on.")
@@ -139,7 +139,8 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def _empty_device_cache() -> None:
+def empty_device_cache() -> None:
+    """Gives memory that no tensor has any more back to the device."""
     if torch.cuda.is_available():
         gc.collect()
         torch.cuda.empty_cache()

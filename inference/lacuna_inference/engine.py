@@ -5,7 +5,6 @@ Imports no torch: the thread does, so that a server can start the engine before 
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -111,7 +110,7 @@ class ModelEngine:
         while not self._closed and (model := self._loaded()) is not None:
             broken = not self._served(model)
             del model
-            _empty_device_cache()
+            _give_memory_back()
             if broken or self._closed:
                 break
             self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
@@ -183,6 +182,12 @@ class ModelEngine:
                 listener(state)
 
 
+def _give_memory_back() -> None:
+    from lacuna_inference.batch import empty_device_cache
+
+    empty_device_cache()
+
+
 def _give_way() -> None:
     """Lets the threads that wait for this one go first. Only Linux can tell the threads of a process apart."""
     sys.setswitchinterval(min(_SWITCH_S, sys.getswitchinterval()))
@@ -232,10 +237,3 @@ def _following(model: LoadedModel, request: Request, completions: Completions) -
     if text and model.decoder.stores.has_room():
         before, after = request.parts
         yield replace(request, parts=(before + text, after), candidates=1, ahead=True, deadline_s=None)
-
-
-def _empty_device_cache() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        gc.collect()
-        torch.cuda.empty_cache()

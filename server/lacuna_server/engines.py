@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lacuna_inference.api import BUNDLED, Engine
 from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
+from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
 
 
@@ -20,12 +19,5 @@ def make(settings: Settings) -> Engine:
         raise BadRequest(f"{settings.engine!r} is no address of a server.", "Write http://HOST:PORT.")
     family = None if settings.family == "auto" else settings.family
     model = "" if settings.model == BUNDLED else settings.model
-    token = None if settings.engine_token_file is None else _token(settings.engine_token_file)
+    token = None if settings.engine_token_file is None else read_token(settings.engine_token_file)
     return RemoteEngine(RemoteOptions(settings.engine, settings.engine_kind, token, model, family, settings.context))
-
-
-def _token(file: Path) -> str:
-    try:
-        return file.expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{file} cannot be read: {error}.", "Check engine_token_file.") from None

@@ -178,3 +178,30 @@ def test_cancel_and_newest_wins_need_no_answer_of_the_server() -> None:
 def test_no_torch_is_needed() -> None:
     program = "import sys, lacuna_inference.remote.engine; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("ready", [httpx.Response(401), httpx.Response(404), httpx.Response(200, json={"data": ["m"]})])
+def test_requests_that_wait_are_answered_when_the_server_is_not_what_it_should_be(ready: httpx.Response) -> None:
+    engine = engine_with(lambda _: ready)
+    with pytest.raises(EngineUnavailable):
+        engine.submit(REQUEST_HERE).result(10)
+    assert engine.state.phase is Phase.FAILED
+    engine.close()
+
+
+@pytest.mark.parametrize("token", ["secret\nsecond", "sécret"])
+def test_a_token_that_cannot_be_sent_is_not_shown(token: str) -> None:
+    with pytest.raises(BadRequest, match="token") as failed:
+        RemoteEngine(RemoteOptions("http://server", token=token))
+    assert token[:4] not in str(failed.value)
+
+
+def test_an_address_that_is_none() -> None:
+    with pytest.raises(BadRequest, match="no address"):
+        RemoteEngine(RemoteOptions("http://host:port"))
+
+
+def test_no_choice_is_an_empty_answer() -> None:
+    engine = engine_with(lambda _: httpx.Response(200, json={"data": [{"id": "m"}], "choices": []}))
+    assert engine.submit(REQUEST_HERE).result(10).candidates[0].text == ""
+    engine.close()

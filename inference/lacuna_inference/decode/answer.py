@@ -79,6 +79,8 @@ def _fills(decoder: Decoder, request: Request, sampling: Sampling, asked: Asked)
         room = decoder.context - stop.max_tokens
         if not request.ids or room < 1:
             raise BadRequest("The prompt has no room in the model's context.", "Ask for fewer tokens.")
+        if not all(0 <= token < decoder.text.size for token in request.ids):
+            raise BadRequest("The prompt has a token id that the model does not know.", "Check the tokenizer.")
         raw = Plan(request.ids[-room:], whole=len(request.ids) <= room)
         fills = yield from decoder.fill(raw, request, (decoder.text.decode(raw.ids),), sampling, asked)
         return fills, len(raw.ids)

@@ -53,11 +53,14 @@ class Hole:
         elif len(self._logprobs) >= self._stop.max_tokens:
             self.reason = StopReason.MAX_TOKENS
 
-    def stop_at_line_end(self, even_inside: bool) -> None:
-        """Ends the hole behind its last whole line, if there is one; `even_inside` also where it stands."""
-        whole, newline, _ = self._shown.rpartition("\n")
+    def stop_at_line_end(self, even_inside: bool, whole: bool = False) -> None:
+        """Ends the hole behind its last whole line, if there is one; `even_inside` also where it stands.
+
+        `whole` keeps what stands behind that line: it was told already, and what was told is not taken back.
+        """
+        lines, newline, _ = self._shown.rpartition("\n")
         if newline or even_inside:
-            self._shown = whole if newline else self._shown
+            self._shown = lines if newline and not whole else self._shown
             self.reason = StopReason.DEADLINE
 
     @property

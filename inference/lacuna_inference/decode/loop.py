@@ -59,12 +59,7 @@ class Decoder:
     ghosts: Ghosts = field(default_factory=Ghosts)
 
     def fill(
-        self,
-        plan: Plan,
-        request: Request,
-        parts: Sequence[str],
-        sampling: Sampling,
-        asked: Asked,
+        self, plan: Plan, request: Request, parts: Sequence[str], sampling: Sampling, asked: Asked
     ) -> Steps[tuple[Fill, ...]]:
         """A fill for every hole of `plan`, in order; `parts` is the text that it was made of.
 
@@ -72,38 +67,22 @@ class Decoder:
         """
         ids = list(plan.ids)
         asked.whole = asked.whole and plan.whole
-        store = self.stores.of(request.key, ids, request.ahead)
-        store.busy, store.work = True, asked.work
-        try:
-            return (yield from self._fill(store, ids, plan, request, parts, sampling, asked))
-        finally:
-            store.busy = False
-
-    def _fill(
-        self,
-        store: PrefixStore,
-        ids: list[int],
-        plan: Plan,
-        request: Request,
-        parts: Sequence[str],
-        sampling: Sampling,
-        asked: Asked,
-    ) -> Steps[tuple[Fill, ...]]:
         history = History(parts, plan.begun, self.text)
         chooser = Chooser(sampling, self.text.banned, self.text.size)
-        drafts = Drafts(lambda: self._examples(history.followed_by(store.answer), request), self.widest_draft)
-        writer = _Writer(self, store, drafts, chooser, self._choice(history, chooser), request, asked)
         fills = []
-        for number in range(plan.holes):
-            if number:
-                ids += plan.between[number - 1]
-            hole = Hole("" if number else plan.begun, request.stop, self.text)
-            yield from writer.write(hole, ids)
-            store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
-            ids += hole.held()
-            fill = hole.fill()
-            fills.append(fill if request.alternatives is None else replace(fill, scored=hole.certain()))
-            asked.hole += 1
+        with self.stores.borrowed(request.key, ids, request.ahead, asked.work) as store:
+            drafts = Drafts(lambda: self._examples(history.followed_by(store.answer), request), self.widest_draft)
+            writer = _Writer(self, store, drafts, chooser, self._choice(history, chooser), request, asked)
+            for number in range(plan.holes):
+                if number:
+                    ids += plan.between[number - 1]
+                hole = Hole("" if number else plan.begun, request.stop, self.text)
+                yield from writer.write(hole, ids)
+                store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
+                ids += hole.held()
+                fill = hole.fill()
+                fills.append(fill if request.alternatives is None else replace(fill, scored=hole.certain()))
+                asked.hole += 1
         return tuple(fills)
 
     def _examples(self, history: History, request: Request) -> History:
@@ -158,7 +137,7 @@ class _Writer:
             if hole.reason is None and len(ids) + len(hole.tokens) >= self.decoder.context:
                 hole.reason = StopReason.CONTEXT_FULL
             if hole.reason is None and deadline is not None and clock.elapsed >= deadline:
-                hole.stop_at_line_end(even_inside=clock.elapsed >= 2 * deadline)
+                hole.stop_at_line_end(even_inside=clock.elapsed >= 2 * deadline, whole=self.request.tell is not None)
             told = self._tell(hole, told)
             if hole.reason is None:
                 logits = yield from self._after(hole, ids)

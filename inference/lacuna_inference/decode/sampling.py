@@ -13,6 +13,8 @@ from torch import Tensor
 
 from lacuna_inference.api import Sampling
 
+COLDEST = 1e-5
+"""A temperature below it is greedy: dividing by it leaves the numbers' range."""
 Row = NDArray[np.float32]
 """A number for each token of the vocabulary."""
 
@@ -45,7 +47,7 @@ class Chooser:
         if allowed is not None:
             scores = scores[allowed]
         self._scores, self._ids = scores, allowed
-        greedy = self._sampling.temperature <= 0
+        greedy = self._sampling.temperature < COLDEST
         place = int(scores.argmax()) if greedy else self._sample(scores)
         logprob = float(np.log(_softmax(scores)[place]))
         return place if allowed is None else int(allowed[place]), logprob

@@ -9,7 +9,8 @@ when the decode loop arrives at them, their logits are there.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -280,6 +281,16 @@ class Stores:
             self._stores[place] = self._freed() or PrefixStore(self.forward, self.work)
         self._stores.move_to_end(place)
         return self._stores[place]
+
+    @contextmanager
+    def borrowed(self, key: str | None, ids: Sequence[int], ahead: bool, work: Work) -> Iterator[PrefixStore]:
+        """The store `of` a prompt, for one request that counts its work in `work`; nobody else gets it meanwhile."""
+        store = self.of(key, ids, ahead)
+        store.busy, store.work = True, work
+        try:
+            yield store
+        finally:
+            store.busy = False
 
     def has_room(self) -> bool:
         """Whether one more store fits without another giving way."""

@@ -30,6 +30,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 10.0
 """Between two attempts to reach the server; doubled after each."""
 LOADING_S = 0.5
 """Between two looks at a server that answers, but is not ready."""
+_NO_SUCH_PLACE = (301, 302, 307, 308, 404, 405, 410)
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 
 
@@ -52,6 +53,8 @@ class RemoteEngine:
         """Raises BadRequest for a kind or a family that is not known."""
         if options.kind not in WIRES:
             raise BadRequest(f"Servers of the kind {options.kind!r} are not known.", f"Known are {', '.join(WIRES)}.")
+        if options.token and not (options.token.isascii() and options.token.isprintable()):
+            raise BadRequest("The token for the server cannot be sent.", "It may have letters, digits and signs only.")
         self._url = options.url.rstrip("/")
         self._wire = WIRES[options.kind]
         family = by_name(options.family or "codegen")
@@ -64,9 +67,12 @@ class RemoteEngine:
         self._loop = asyncio.new_event_loop()
         headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
         self._caller = uuid.uuid4().hex
-        self._http = httpx.AsyncClient(
-            base_url=self._url, headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
-        )
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=self._url, headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
+            )
+        except httpx.InvalidURL as error:
+            raise BadRequest(f"{options.url!r} is no address: {error}.", "Write http://HOST:PORT.") from None
         self._thread = threading.Thread(target=self._run, name="lacuna-remote", daemon=True)
 
     @property
@@ -89,8 +95,8 @@ class RemoteEngine:
                 older.cancel.cancel()
                 settle(older, RequestCancelled("A newer request took this one's place."))
             self._jobs.append(job)
-        self.start()
-        self._loop.call_soon_threadsafe(self._begin, job)
+            self.start()
+            self._loop.call_soon_threadsafe(self._begin, job)
         return job.future
 
     def watch(self, listener: Callable[[EngineState], None]) -> None:
@@ -136,6 +142,9 @@ class RemoteEngine:
                 if response.status_code in (401, 403):
                     self._enter(Phase.FAILED, f"{self._url} wants another token. Check engine_token_file.")
                     return
+                if response.status_code in _NO_SUCH_PLACE:
+                    self._enter(Phase.FAILED, f"{self._url} has no {self._wire.ready}. Check engine_kind.")
+                    return
                 if response.status_code != httpx.codes.OK:
                     self._enter(Phase.LOADING, f"{self._url} answers {response.status_code}: is it loading?")
                     await asyncio.sleep(LOADING_S)
@@ -144,10 +153,17 @@ class RemoteEngine:
                 self._setting = replace(self._setting, model=self._setting.model or self._wire.models(told))
                 self._ready.set()
                 self._enter(Phase.WARM, f"{self._setting.model} at {self._url}")
+            except httpx.ProtocolError:  # of our own making; its text may hold what we send
+                self._enter(Phase.FAILED, f"What is sent to {self._url} is no HTTP. Check its address and the token.")
+                return
             except httpx.HTTPError as error:
                 self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_why(error)}); it is tried again")
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT_S)
+            except Exception as error:
+                kind = type(error).__name__
+                self._enter(Phase.FAILED, f"{self._url} answers what is not understood ({kind}). Check engine_kind.")
+                return
 
     async def _answer(self, job: Job) -> None:
         asking = asyncio.ensure_future(self._asked(job.request))
@@ -164,7 +180,7 @@ class RemoteEngine:
             self._lost(error)
             settle(job, EngineUnavailable(f"{self._url} does not answer ({_why(error)}).", "It is tried again."))
         except Exception as error:
-            logger.exception("The server's answer is not understood.")
+            logger.error("The server's answer is not understood (%s).", type(error).__name__)  # its text may hold code
             settle(job, EngineUnavailable(f"{self._url} answers what is not understood: {type(error).__name__}."))
         finally:
             asking.cancel()

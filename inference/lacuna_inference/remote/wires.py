@@ -51,7 +51,7 @@ def completions_json(completions: Completions) -> Json:
 
 def _texts(texts: list[str], request: Request, setting: Setting) -> Completions:
     """Completions of texts without anything more; our own rules end them."""
-    candidates = dict.fromkeys(_ended(text, request, setting.family) for text in texts)
+    candidates = dict.fromkeys(_ended(text, request, setting.family) for text in texts or [""])
     found = tuple(Completion((fill,)) for fill in candidates)
     return Completions(found, Counters(forward="remote"), setting.model)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 import signal
 import stat
@@ -20,9 +19,8 @@ from lacuna_inference.errors import BadRequest
 from lacuna_server.commands.show import stderr
 from lacuna_server.http import app
 from lacuna_server.http.gateway import Limits
+from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
-
-SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,6 @@ def run(settings: Settings, place: Place, limits: Limits, most_bytes: int) -> in
     for file in (place.certificate, place.key):
         if file is not None and not file.is_file():
             raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
-    logging.getLogger("lacuna_server.http.access").setLevel(logging.INFO)
     engine = ModelEngine(settings.model_options())
     application = app.build(engine, limits, token, place.origins, most_bytes)
     server = _Server(
@@ -60,7 +57,7 @@ def run(settings: Settings, place: Place, limits: Limits, most_bytes: int) -> in
             log_config=None,
             log_level="warning",
             server_header=False,
-            timeout_graceful_shutdown=int(limits.timeout_s) + 1,
+            timeout_graceful_shutdown=int(limits.longest_s) + 1,
             timeout_keep_alive=65,
         )
     )
@@ -119,17 +116,8 @@ def _token(place: Place) -> str | None:
 
 
 def _read_token(file: Path) -> str:
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-        mode = file.stat().st_mode
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{file} cannot be read: {error}.", "Check --token-file.") from None
-    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
-        raise BadRequest(
-            f"{file} holds no token of at least {SHORTEST_TOKEN} signs.",
-            "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'.",
-        )
-    if os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
+    token = read_token(file)
+    if os.name == "posix" and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         stderr.print(f"[bold yellow]Warning:[/] others on this machine can read {file}: chmod 600 it.")
     return token
 

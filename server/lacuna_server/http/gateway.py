@@ -38,6 +38,12 @@ class Limits:
     waiting: int = 64
     timeout_s: float = 60.0
 
+    @property
+    def longest_s(self) -> float:
+        """A request that runs ends by itself when its time is over, inside a line when it is twice over; one that waits
+        still is given up after this."""
+        return 2 * self.timeout_s + _GRACE_S
+
 
 class Gateway:
     """Asks the engine. Every request that is let in ends with an answer or an error."""
@@ -54,7 +60,7 @@ class Gateway:
             left = asyncio.ensure_future(_left(http))
             both: set[asyncio.Future[Any]] = {answered, left}
             try:
-                await asyncio.wait(both, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(both, timeout=self._limits.longest_s, return_when=asyncio.FIRST_COMPLETED)
                 if not answered.done():
                     raise CallerLeft("The caller left.") if left.done() else _too_late()
                 return self._counted(answered.result())
@@ -67,7 +73,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         told: asyncio.Queue[Piece | None] = asyncio.Queue()
 
-        def tell(piece: Piece | None) -> None:
+        def tell(piece: Piece) -> None:
             loop.call_soon_threadsafe(told.put_nowait, piece)
 
         with self._let_in(replace(request, tell=tell)) as (future, started):
@@ -75,7 +81,7 @@ class Gateway:
             answered.add_done_callback(lambda _: told.put_nowait(None))
             try:
                 while True:
-                    left = self._patience - (time.monotonic() - started)
+                    left = self._limits.longest_s - (time.monotonic() - started)
                     try:
                         piece = await asyncio.wait_for(told.get(), max(0.0, left))
                     except TimeoutError:
@@ -86,12 +92,6 @@ class Gateway:
                 yield self._counted(answered.result())
             finally:
                 _forget(answered)
-
-    @property
-    def _patience(self) -> float:
-        """A request that runs ends by itself when its time is over, inside a line when it is twice over; one that waits
-        still is given up after this."""
-        return 2 * self._limits.timeout_s + _GRACE_S
 
     @contextmanager
     def _let_in(self, request: Request) -> Iterator[tuple[Future[Completions], float]]:
