@@ -176,7 +176,7 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key file (PEM).")] = None,
     queue: Annotated[int, typer.Option(min=1, help="Most requests that wait or run; more get 503.")] = 64,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which an answer ends where it is.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which an answer ends.")] = 60.0,
     max_body: Annotated[int, typer.Option(min=1024, help="Most bytes of a request's body.")] = 8 * 2**20,
     batch: Annotated[int | None, typer.Option(min=1, help="Most requests answered side by side.")] = None,
     family: Family = None,

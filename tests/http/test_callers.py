@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers import echoing_decoder
-from serving import server, until
+from helpers import echoing_decoder, scripted_decoder
+from serving import sent_events, server, until
 
 from lacuna_server.http.gateway import Limits
 
@@ -74,7 +75,8 @@ def test_the_newest_request_of_a_session_wins() -> None:
         newer = callers.submit(client.post, "/", json={"data": "ab\n", "suffix": "\n", "session": "s"})
         until(lambda: "lacuna_requests_inside 2.0" in client.get("/metrics").text)
         held.release()
-        assert older.result().status_code == 409
+        refused = older.result()
+        assert (refused.status_code, refused.headers["x-should-retry"]) == (409, "false")
         assert newer.result().json()["completion"] == "x" * 20
 
 
@@ -101,7 +103,7 @@ def test_a_caller_who_leaves_frees_the_slot_within_a_step(stream: bool) -> None:
         assert port
         with socket.create_connection(("127.0.0.1", port)) as caller:
             body = b'{"data": "b\\n", "suffix": "\\n", "stream": %s}' % (b"true" if stream else b"false")
-            caller.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            caller.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             assert held.entered.wait(20)
         if stream:  # nothing can be written to nobody before there is something to write
             held.release()
@@ -110,6 +112,48 @@ def test_a_caller_who_leaves_frees_the_slot_within_a_step(stream: bool) -> None:
         held.release()
         assert client.post("/", json=BODY).json()["completion"] == "x" * 60
         assert len(steps) - before <= 63 if not stream else len(steps) < 130
+
+
+def test_a_caller_of_a_stream_who_leaves_before_it_begins_is_noticed() -> None:
+    held = Held()
+    with server("x" * 20, on_step=held) as client:
+        held.armed = True
+        port = client.base_url.port
+        assert port
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            body = b'{"data": "c\\n", "suffix": "\\n", "stream": true}'
+            caller.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            assert held.entered.wait(20)
+        until(lambda: "lacuna_requests_inside 0.0" in client.get("/metrics").text)  # the model still stands
+        held.release()
+
+
+def test_what_was_streamed_is_not_taken_back_at_the_deadline() -> None:
+    slow = threading.Event()
+    decoder = scripted_decoder("ab\ncd" * 20, on_step=lambda _: slow.wait(0.02))
+    with server(decoder=decoder, limits=Limits(timeout_s=0.2)) as client:
+        *pieces, end = map(json.loads, sent_events(client.post("/", json={**BODY, "stream": True})))
+        assert end["finish_reason"] == "deadline"
+        assert "".join(piece["text"] for piece in pieces) == end["completion"]
+
+
+def test_a_user_without_a_file_keeps_no_session() -> None:
+    held = Held()
+    with server("x" * 20, on_step=held) as client, ThreadPoolExecutor(2) as callers:
+        held.armed = True
+        body = {**BODY, "user": "alice"}
+        both = [callers.submit(client.post, "/", json=body) for _ in range(2)]
+        until(lambda: "lacuna_requests_inside 2.0" in client.get("/metrics").text)
+        held.release()
+        assert [one.result().status_code for one in both] == [200, 200]
+
+
+def test_a_page_of_somebody_else_is_refused() -> None:
+    with server() as client:
+        assert client.post("/", json=BODY, headers={"Origin": "https://a.example"}).status_code == 403
+        assert client.post("/", json=BODY, headers={"Host": "a.example"}).status_code == 403
+        own = str(client.base_url).rstrip("/")
+        assert client.post("/", json=BODY, headers={"Origin": own}).status_code == 200
 
 
 def test_a_request_that_takes_too_long_ends_where_it_is() -> None:

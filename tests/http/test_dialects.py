@@ -102,6 +102,34 @@ def test_token_ids_are_the_prompt_as_they_are(client: httpx.Client) -> None:
     answer = post(client, "/v1/completions", prompt=[5, 6, 7], max_tokens=2)
     assert answer["usage"]["prompt_tokens"] == 3
     assert client.post("/v1/completions", json={"prompt": [5], "suffix": "x"}).status_code == 400
+    unknown = client.post("/v1/completions", json={"prompt": [10**9]})
+    assert (unknown.status_code, "token id" in unknown.text) == (400, True)
+
+
+def test_the_offsets_of_a_stream_go_on(client: httpx.Client) -> None:
+    body = {"prompt": CODE, "suffix": "\n", "stream": True, "logprobs": 1}
+    *chunks, _ = sent_events(client.post("/v1/completions", json=body))
+    found = [json.loads(chunk)["choices"][0]["logprobs"] for chunk in chunks]
+    assert [one["text_offset"] for one in found if one] == [[n] for n in range(8)]
+
+
+def test_null_is_not_given(client: httpx.Client) -> None:
+    body = {"input_prefix": "a\n", "input_suffix": "\n", "stream": None, "n_predict": None, "temperature": None}
+    assert post(client, "/infill", **body)["content"] == "return 1"
+    asked = {"prompt": CODE, "suffix": "\n", "stream": False, "options": {"temperature": None}}
+    assert post(client, "/api/generate", **asked)["response"] == "return 1"
+
+
+def test_a_form_s_fields_may_come_several_times(long: httpx.Client) -> None:
+    form = {"data": CODE, "suffix": "\n", "stop": ["y", "z"], "truncate_before_pattern": ["^#"]}
+    assert long.put("/", data=form).json() == CODE + "x = 1\n\n"
+
+
+def test_an_engine_s_request_out_of_bounds(client: httpx.Client) -> None:
+    sound = {"parts": ["a\n", "\n"]}
+    assert client.post("/lacuna/answer", json=sound).status_code == 200
+    for wrong in ({"stop": {"max_tokens": -9}}, {"sampling": {"seed": -1}}, {"ids": [-5]}, {"candidates": 99}):
+        assert client.post("/lacuna/answer", json={**sound, **wrong}).status_code == 400
 
 
 def test_llama_cpp_s_infill(long: httpx.Client) -> None:
@@ -159,7 +187,7 @@ def test_the_metrics_count(client: httpx.Client) -> None:
         ("/", b'{"data": "x", "parts": ["y"]}', 422),
         ("/", b"[" * 100_000, 422),
         ("/v1/completions", b'{"prompt": {}}', 400),
-        ("/v1/completions", b'{"prompt": "x", "model": "gpt"}', 400),
+        ("/v1/completions", b'{"prompt": "x", "model": "gpt"}', 404),
         ("/v1/completions", b'{"prompt": [-1]}', 400),
         ("/infill", b"nonsense", 400),
         ("/api/generate", b'{"prompt": 7}', 422),

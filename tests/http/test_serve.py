@@ -63,7 +63,7 @@ def test_the_official_client(served: Process) -> None:
     assert "".join(chunk.choices[0].text for chunk in streamed) == "getLogger(__name__)"
     several = client.completions.create(**{**asked, "suffix": None}, n=3, temperature=0.8)  # type: ignore[call-overload]
     assert [choice.index for choice in several.choices] == [0, 1, 2]
-    with pytest.raises(openai.BadRequestError, match="not served"):
+    with pytest.raises(openai.NotFoundError, match="not served"):
         client.completions.create(model="other", prompt="x")
 
 

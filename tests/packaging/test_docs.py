@@ -41,6 +41,17 @@ def test_the_readme_s_set_ups_are_those_that_the_editors_tests_load(file: str) -
     assert "\n".join(lines).strip() in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_playground_is_built_from_its_source() -> None:
+    """The page's frame is copied as it is; a script of another state would miss what it looks for."""
+    built, source = (ROOT / "server" / place for place in ("lacuna_server/http/static", "playground/src"))
+    assert (built / "index.html").read_bytes() == (source / "index.html").read_bytes()
+    page, script = ((built / name).read_text(encoding="utf-8") for name in ("index.html", "playground.js"))
+    modules = "".join(module.read_text(encoding="utf-8") for module in source.glob("*.ts"))
+    looked_for = set(re.findall(r'\b(?:byId|button|input|select|any)\("([\w-]+)"', modules))
+    assert len(looked_for) > 20
+    assert {name for name in looked_for if f'id="{name}"' not in page or f'"{name}"' not in script} == set()
+
+
 def test_modules_that_the_architecture_names_exist() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     for name in re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", text):

@@ -45,7 +45,7 @@ def run(settings: Settings, place: Place, limits: Limits, most_bytes: int) -> in
         if file is not None and not file.is_file():
             raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
     engine = ModelEngine(settings.model_options())
-    application = app.build(engine, limits, token, place.origins, most_bytes)
+    application = app.build(engine, limits, token, place.origins, most_bytes, _is_loopback(place.host))
     server = _Server(
         uvicorn.Config(
             application,

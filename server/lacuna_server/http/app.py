@@ -42,8 +42,9 @@ def build(
     token: str | None = None,
     origins: Sequence[str] = (),
     most_bytes: int = MOST_BYTES,
+    local: bool = True,
 ) -> FastAPI:
-    """The application. It starts `engine`, and closes it at the end."""
+    """The application. It starts `engine`, and closes it at the end. `local`: only this machine can reach it."""
     metrics = Metrics(engine)
     gateway = Gateway(engine, limits or Limits(), metrics)
 
@@ -69,7 +70,9 @@ def build(
         app.add_exception_handler(kind, errors.handle)
     app.add_exception_handler(HTTPException, _refused)  # type: ignore[arg-type]
     paths = list(app.openapi()["paths"])
-    app.add_middleware(Guard, metrics=metrics, token=token, most_bytes=most_bytes, paths=paths)
+    app.add_middleware(
+        Guard, metrics=metrics, token=token, most_bytes=most_bytes, paths=paths, origins=origins, local=local
+    )
     if origins:  # outside the guard: a browser asks without a token whether it may ask
         app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
     return app

@@ -14,9 +14,9 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.remote.wires import LACUNA_PATH, REQUEST, completions_json
 from lacuna_server.http.fields import Malformed
 from lacuna_server.http.gateway import Gateway
-from lacuna_server.http.native import caller_of
+from lacuna_server.http.shared import caller_of
 
-MOST_CANDIDATES, MOST_PARTS = 16, 17
+MOST_CANDIDATES, MOST_PARTS, MOST_TOKENS, MOST_ALTERNATIVES, MOST_TEMPERATURE = 16, 17, 100_000, 20, 10
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -37,7 +37,23 @@ async def _request(http: HttpRequest) -> Request:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         raise Malformed(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
-    if not 1 <= request.candidates <= MOST_CANDIDATES or len(request.parts) > MOST_PARTS:
-        raise BadRequest("Too many candidates or holes.", f"At most {MOST_CANDIDATES}.")
+    if (what := _out_of_bounds(request)) is not None:
+        raise BadRequest(f"The request's {what} is out of bounds.", "Is the language server of another version?")
     caller = request.caller or caller_of(http)
     return replace(request, tell=None, caller=caller, key=request.key and f"{caller}\n{request.key}")
+
+
+def _out_of_bounds(request: Request) -> str | None:
+    """What of a request no engine of ours would ask for."""
+    stop, sampling, deadline = request.stop, request.sampling, request.deadline_s
+    sound = {
+        "number of candidates": 1 <= request.candidates <= MOST_CANDIDATES,
+        "number of parts": 1 <= len(request.parts) <= MOST_PARTS,
+        "number of tokens": 0 <= stop.max_tokens <= MOST_TOKENS,
+        "temperature": 0 <= sampling.temperature <= MOST_TEMPERATURE,
+        "top_p": 0 < sampling.top_p <= 1,
+        "seed": sampling.seed is None or sampling.seed >= 0,
+        "deadline": deadline is None or 0 < deadline < float("inf"),
+        "number of alternatives": 0 <= (request.alternatives or 0) <= MOST_ALTERNATIVES,
+    }
+    return next((what for what, fits in sound.items() if not fits), None)

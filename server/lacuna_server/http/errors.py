@@ -10,11 +10,12 @@ from starlette.responses import JSONResponse
 
 from lacuna_inference.errors import BadRequest, LacunaError, NotEnoughMemory, RequestCancelled
 from lacuna_server.http.fields import Malformed
-from lacuna_server.http.gateway import Busy, CallerLeft, TooLate
+from lacuna_server.http.gateway import Busy, CallerLeft, NotServed, TooLate
 
 CLIENT_CLOSED = 499
 RETRY_S = "1"
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (NotServed, 404),
     (BadRequest, 400),
     (RequestCancelled, 409),
     (CallerLeft, CLIENT_CLOSED),
@@ -34,6 +35,8 @@ def answer(error: Exception, path: str) -> JSONResponse:
     """The response to a failure, in the dialect of the endpoint."""
     status = status_of(error, path)
     headers = {"Retry-After": RETRY_S} if isinstance(error, (Busy, TooLate)) else {}
+    if isinstance(error, RequestCancelled):
+        headers = {"X-Should-Retry": "false"}  # OpenAI's client would ask again, and take the newer one's place
     return JSONResponse(content(str(error), status, path), status, headers)
 
 
@@ -63,4 +66,4 @@ def _llama_cpp(message: str, status: int) -> dict[str, Any]:
 def _dialect(path: str) -> Callable[[str, int], dict[str, Any]]:
     if path.startswith("/v1/"):
         return _openai
-    return _llama_cpp if path in ("/infill", "/completion", "/props", "/tokenize") else _native
+    return _llama_cpp if path == "/infill" else _native

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs
 
 import regex
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request as HttpRequest
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -23,7 +24,13 @@ class Malformed(Exception):
 class Body(BaseModel):
     """A body. Fields that we do not know are passed over, as all these dialects do."""
 
-    model_config = ConfigDict(extra="ignore", strict=False)
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        """What is null is not given, as for the servers that these dialects are of."""
+        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
 def _pattern(text: str) -> str:
@@ -52,7 +59,7 @@ async def body(http: HttpRequest, model: type[_Model]) -> _Model:
     data = await http.body()
     kind = http.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded" and data[:1] not in (b"{", b"["):
-        return _checked(_form(data), model)
+        return _checked(_form(data, model), model)
     try:
         return _checked(json.loads(data.decode("utf-8"), parse_constant=_no_number), model)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -71,12 +78,14 @@ def seed(number: int | None) -> int | None:
     return None if number is None else number % 2**63
 
 
-def _form(data: bytes) -> dict[str, str]:
+def _form(data: bytes, model: type[BaseModel]) -> dict[str, str | list[str]]:
+    """The fields of a form; those that may come several times as lists."""
     try:
         found = parse_qs(data.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:
         raise Malformed(f"The body is no form in UTF-8: {error}.") from None
-    return {name: values[-1] for name, values in found.items()}
+    several = {name for name, field in model.model_fields.items() if re.search(r"list|tuple", str(field.annotation))}
+    return {name: values if name in several else values[-1] for name, values in found.items()}
 
 
 def _checked(found: Any, model: type[_Model]) -> _Model:

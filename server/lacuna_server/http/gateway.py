@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
-from lacuna_inference.api import CancelToken, Completions, Engine, Piece, Request
+from lacuna_inference.api import CancelToken, Completions, Engine, Phase, Piece, Request
 from lacuna_inference.errors import LacunaError
 from lacuna_server.http.metrics import Metrics
 
@@ -25,6 +25,10 @@ class Busy(LacunaError):
 
 class TooLate(LacunaError):
     """The time for an answer was over before it was begun."""
+
+
+class NotServed(LacunaError):
+    """Another model is asked for than the one that is here."""
 
 
 class CallerLeft(LacunaError):
@@ -49,26 +53,26 @@ class Gateway:
     """Asks the engine. Every request that is let in ends with an answer or an error."""
 
     def __init__(self, engine: Engine, limits: Limits, metrics: Metrics) -> None:
-        self.engine, self._limits, self._metrics = engine, limits, metrics
+        self.engine, self.limits, self._metrics = engine, limits, metrics
         self._inside = 0
         metrics.inside.set_function(lambda: self._inside)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are answered: an unused model is loaded again by the next."""
+        return self.engine.state.phase in (Phase.WARM, Phase.ASLEEP)
 
     async def answer(self, request: Request, http: HttpRequest) -> Completions:
         """The answer. Raises Busy, TooLate, CallerLeft, and what the engine fails with."""
         with self._let_in(request) as (future, _):
             answered = asyncio.wrap_future(future)
-            left = asyncio.ensure_future(_left(http))
-            both: set[asyncio.Future[Any]] = {answered, left}
             try:
-                await asyncio.wait(both, timeout=self._limits.longest_s, return_when=asyncio.FIRST_COMPLETED)
-                if not answered.done():
-                    raise CallerLeft("The caller left.") if left.done() else _too_late()
+                await unless_left(answered, http, self.limits.longest_s)
                 return self._counted(answered.result())
             finally:
-                left.cancel()
                 _forget(answered)
 
-    async def pieces(self, request: Request) -> AsyncIterator[Piece | Completions]:
+    async def pieces(self, request: Request) -> AsyncGenerator[Piece | Completions]:
         """The pieces of the answer as they come, and at last all of it. Closing it cancels the request."""
         loop = asyncio.get_running_loop()
         told: asyncio.Queue[Piece | None] = asyncio.Queue()
@@ -81,7 +85,7 @@ class Gateway:
             answered.add_done_callback(lambda _: told.put_nowait(None))
             try:
                 while True:
-                    left = self._limits.longest_s - (time.monotonic() - started)
+                    left = self.limits.longest_s - (time.monotonic() - started)
                     try:
                         piece = await asyncio.wait_for(told.get(), max(0.0, left))
                     except TimeoutError:
@@ -96,10 +100,10 @@ class Gateway:
     @contextmanager
     def _let_in(self, request: Request) -> Iterator[tuple[Future[Completions], float]]:
         """Submits `request`; it is cancelled at the end of the block, if it is not over by then."""
-        if self._inside >= self._limits.waiting:
+        if self._inside >= self.limits.waiting:
             raise Busy("Too many requests are waiting.", "Try again in a moment.")
         cancel = CancelToken()
-        deadline = min(request.deadline_s or self._limits.timeout_s, self._limits.timeout_s)
+        deadline = min(request.deadline_s or self.limits.timeout_s, self.limits.timeout_s)
         self._inside += 1
         try:
             yield self.engine.submit(replace(request, deadline_s=deadline), cancel), time.monotonic()
@@ -119,6 +123,21 @@ def _too_late() -> TooLate:
 def _forget(answered: asyncio.Future[Completions]) -> None:
     """What becomes of a request that nobody waits for is nobody's business."""
     answered.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+
+async def unless_left(wanted: asyncio.Future[Any], http: HttpRequest, seconds: float) -> None:
+    """Returns when `wanted` is done. Raises CallerLeft when the connection is closed before, TooLate after `seconds`.
+
+    The body must have been read.
+    """
+    left = asyncio.ensure_future(_left(http))
+    both: set[asyncio.Future[Any]] = {wanted, left}
+    try:
+        await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not wanted.done():
+            raise CallerLeft("The caller left.") if left.done() else _too_late()
+    finally:
+        left.cancel()
 
 
 async def _left(http: HttpRequest) -> None:

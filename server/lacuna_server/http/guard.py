@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 import time
 from collections.abc import Collection
 
@@ -22,6 +23,7 @@ logger = logging.getLogger("lacuna_server.http.access")
 OPEN = frozenset({"/", "/health", "/health/live", "/health/ready", "/favicon.ico"})
 """What may be read (not written to) without a token: the page itself, and whether the server lives."""
 MOST_BYTES = 8 * 2**20
+_LOCAL_NAMES = frozenset({"", "localhost", "127.0.0.1", "[::1]"})
 SLOW_S = 30.0
 """Seconds within which a body must have come."""
 
@@ -40,8 +42,14 @@ class Guard:
         token: str | None = None,
         most_bytes: int = MOST_BYTES,
         paths: Collection[str] = (),
+        origins: Collection[str] = (),
+        local: bool = True,
     ) -> None:
-        """`paths` are the endpoints that are counted by name."""
+        """`paths` are the endpoints that are counted by name, `origins` the pages that may ask besides our own.
+
+        `local`: only this machine reaches the server, by the names that it has for itself.
+        """
+        self._origins, self._local = frozenset(origins), local
         self._app, self._metrics, self._most, self._paths = app, metrics, most_bytes, frozenset(paths)
         self._token = token.encode() if token is not None else None
 
@@ -68,15 +76,18 @@ class Guard:
             logger.info("%s %s %d %.1f ms", scope["method"], known, status, 1000 * seconds)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+        if (foreign := self._foreign(scope)) is not None:
+            await JSONResponse(content(foreign, 403, path), 403)(scope, receive, send)
+            return
         if not self._may(scope, path):
             refusal = content("A token is needed: Authorization: Bearer TOKEN.", 401, path)
             await JSONResponse(refusal, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
             return
-        taken, more = 0, True
+        taken, more, until = 0, True, time.monotonic() + SLOW_S
 
         async def counted() -> Message:
             nonlocal taken, more
-            message = await (asyncio.wait_for(receive(), SLOW_S) if more else receive())
+            message = await (asyncio.wait_for(receive(), until - time.monotonic()) if more else receive())
             taken += len(message.get("body", b""))
             more = message.get("more_body", False)
             if taken > self._most:
@@ -97,12 +108,31 @@ class Guard:
             slow = content(f"The body did not come within {SLOW_S:.0f} s.", 408, path)
             await JSONResponse(slow, 408, {"Connection": "close"})(scope, receive, send)
 
+    def _foreign(self, scope: Scope) -> str | None:
+        """Why a browser may not ask here for the page that it shows, or None.
+
+        A page could else use the server of whoever looks at it: browsers send simple requests without asking, and a
+        name that a page's owner lets point to this machine makes its pages ours, unless the name is looked at.
+        """
+        headers = dict(scope["headers"])
+        origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
+        if self._token is None and self._local and _name(host) not in _LOCAL_NAMES:
+            return f"This server is not called {_name(host)!r}."
+        if not origin or origin in self._origins or origin.partition("://")[2] == host:
+            return None
+        return f"Pages of {origin} may not ask here: --cors."
+
     def _may(self, scope: Scope, path: str) -> bool:
         reads = scope["method"] in ("GET", "HEAD", "OPTIONS") and (path in OPEN or path.startswith("/static/"))
         if self._token is None or reads:
             return True
         given = dict(scope["headers"]).get(b"authorization", b"")
         return hmac.compare_digest(given, b"Bearer " + self._token)
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without the port."""
+    return host.rpartition(":")[0] if re.search(r":\d+$", host) else host
 
 
 def _length(scope: Scope) -> int | None:

@@ -14,7 +14,7 @@ from lacuna_inference.api import Completions, Fill, Piece, Request, Sampling, St
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
-from lacuna_server.http.native import caller_of, session_key
+from lacuna_server.http.shared import caller_of, parts_of, responses, session_key, strings_of, was_cut
 
 
 class Extra(Body):
@@ -46,14 +46,14 @@ class InfillRequest(Body):
 
     def request(self, caller: str) -> Request:
         return Request(
-            ((self.input_prefix + self.prompt).replace("\r\n", "\n"), self.input_suffix.replace("\r\n", "\n")),
+            parts_of(self.input_prefix + self.prompt, self.input_suffix),
             stop=Stop(
                 128 if self.n_predict < 0 else self.n_predict,
                 dedent_below=self.n_indent or None,
-                strings=tuple(filter(None, self.stop)),
+                strings=strings_of(self.stop),
             ),
             sampling=Sampling(self.temperature, self.top_p, None if self.seed < 0 else self.seed),
-            key=session_key(self.session, None, None),
+            key=session_key(self.session),
             caller=self.session or caller,
             deadline_s=self.t_max_predict_ms / 1000 or None,
             nearby=tuple(extra.text for extra in self.input_extra),
@@ -63,30 +63,23 @@ class InfillRequest(Body):
 def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter(tags=["llama.cpp"])
 
-    @routes.post("/infill", openapi_extra=fields.schema(InfillRequest), responses=_RESPONSES)
+    @routes.post("/infill", openapi_extra=fields.schema(InfillRequest), responses=responses(200, 400, 409, 413, 503))
     async def infill(http: HttpRequest) -> Response:
         """What belongs between `input_prefix` with `prompt` and `input_suffix`."""
         asked = await fields.body(http, InfillRequest)
         request = asked.request(caller_of(http))
         if asked.stream:
-            return await streams.events(gateway, request, _chunks, "/infill")
+            return await streams.events(gateway, request, http, _chunks)
         return JSONResponse(_chosen(_answer(await gateway.answer(request, http)), asked.response_fields))
 
     @routes.get("/health", responses={503: {"description": "The model is not loaded."}})
     async def health() -> Response:
         """Whether requests are answered."""
-        warm = gateway.engine.state.phase in ("warm", "asleep")
+        warm = gateway.ready
         loading = {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}
         return JSONResponse({"status": "ok"} if warm else loading, 200 if warm else 503)
 
     return routes
-
-
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": says, "content": {"application/json": {"schema": {"type": "object"}}}}
-    for status, says in ((200, "The answer."), (400, "It cannot be done."), (409, "A newer request came."),
-                         (413, "The body is too large."), (503, "Too many wait, or the model is not there."))
-}  # fmt: skip
 
 
 def _chunks(piece: Piece | Completions) -> Iterator[dict[str, Any]]:
@@ -142,6 +135,6 @@ def _chosen(answer: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _stop_type(fill: Fill) -> str:
-    if fill.reason in (StopReason.MAX_TOKENS, StopReason.CONTEXT_FULL, StopReason.DEADLINE):
+    if was_cut(fill):
         return "limit"
     return "eos" if fill.reason is StopReason.END_OF_HOLE else "word"

@@ -15,7 +15,7 @@ from lacuna_inference.api import Completions, Piece, Request, Sampling, Stop
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
-from lacuna_server.http.names import path_for
+from lacuna_server.http.shared import caller_of, parts_of, path_for, responses, session_key, strings_of
 
 TRUNCATED = "The text is longer than the model's context: only what is nearest to the hole was shown to it."
 
@@ -52,21 +52,20 @@ class Ask(Body):
 
     def request(self, caller: str) -> Request:
         """What the engine is asked."""
-        parts = tuple(self.parts or (self.data or "", *(() if self.suffix is None else (self.suffix,))))
-        stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
         patterns = self.truncate_before_pattern
+        texts = self.parts or (self.data, self.suffix)
         return Request(
-            tuple(part.replace("\r\n", "\n") for part in parts),
+            parts_of(*texts),
             path=path_for(self.path, self.language),
             stop=Stop(
                 self.max_tokens,
-                strings=tuple(filter(None, stop)),
+                strings=strings_of(self.stop),
                 truncate_before=None if patterns is None else tuple(patterns),
             ),
             sampling=Sampling(self.temperature, self.top_p, fields.seed(self.seed)),
             candidates=self.n,
             distinct=False,
-            key=session_key(self.session, self.user if self.path else None, self.path),
+            key=session_key(self.session, self.user, self.path),
             caller=self.session or self.user or caller,
             alternatives=self.alternatives if self.stream else None,
         )
@@ -87,23 +86,19 @@ class Answer(Body):
     timings: dict[str, float]
 
 
-def session_key(session: str | None, user: str | None, path: str | None) -> str | None:
-    """What keeps a caller's cache: a session, or a user's file."""
-    if session:
-        return f"session {session}"
-    return f"user {user}\n{path or ''}" if user else None
+_REFUSALS = responses(400, 409, 413, 422, 503)
 
 
 def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter(tags=["Lacuna"])
 
-    @routes.post("/", response_model=Answer, openapi_extra=fields.schema(Ask), responses=_ERRORS)
+    @routes.post("/", response_model=Answer, openapi_extra=fields.schema(Ask), responses=_REFUSALS)
     async def complete(http: HttpRequest) -> Response:
         """Completes code. With `Accept: text/plain` the answer is the bare text, code and completion together."""
         ask = await fields.body(http, Ask)
         request = ask.request(caller_of(http))
         if ask.stream:
-            return await streams.events(gateway, request, lambda piece: _chunks(piece, request), "/")
+            return await streams.events(gateway, request, http, lambda piece: _chunks(piece, request))
         answer = answer_of(await gateway.answer(request, http), request)
         if _wants_text(http):
             return PlainTextResponse(answer["text"])
@@ -111,25 +106,13 @@ def router(gateway: Gateway) -> APIRouter:
 
     form = fields.schema(Ask, "application/x-www-form-urlencoded")
 
-    @routes.put("/", response_model=str, openapi_extra=form, responses=_ERRORS)
+    @routes.put("/", response_model=str, openapi_extra=form, responses=_REFUSALS)
     async def complete_form(http: HttpRequest) -> Response:
         """The same for a form; the answer is the text as a JSON string."""
         request = (await fields.body(http, Ask)).request(caller_of(http))
         return JSONResponse(answer_of(await gateway.answer(request, http), request)["text"])
 
     return routes
-
-
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": says, "content": {"application/json": {"schema": {"type": "object"}}}}
-    for status, says in ((400, "It cannot be done."), (409, "A newer request of the session came."),
-                         (413, "The body is too large."), (422, "The body is not as it must be."),
-                         (503, "Too many wait, or the model is not there."))
-}  # fmt: skip
-
-
-def caller_of(http: HttpRequest) -> str:
-    return http.client.host if http.client else ""
 
 
 def answer_of(completions: Completions, request: Request) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from lacuna_inference import __version__
-from lacuna_inference.api import Completions, Piece, Request, Sampling, Stop, StopReason
+from lacuna_inference.api import Completions, Piece, Request, Sampling, Stop
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
-from lacuna_server.http.native import caller_of, session_key
+from lacuna_server.http.shared import caller_of, parts_of, responses, session_key, strings_of, was_cut
 
 
 class Options(Body):
@@ -39,27 +39,28 @@ class GenerateRequest(Body):
 
     def request(self, caller: str) -> Request:
         options = self.options or Options()
-        stop = (options.stop,) if isinstance(options.stop, str) else options.stop or ()
-        parts = (self.prompt, self.suffix) if self.suffix else (self.prompt,)
         return Request(
-            tuple(part.replace("\r\n", "\n") for part in parts),
-            stop=Stop(128 if options.num_predict < 0 else options.num_predict, strings=tuple(filter(None, stop))),
+            parts_of(self.prompt, self.suffix or None),
+            stop=Stop(128 if options.num_predict < 0 else options.num_predict, strings=strings_of(options.stop)),
             sampling=Sampling(options.temperature, options.top_p, fields.seed(options.seed)),
-            key=session_key(self.session, None, None),
+            key=session_key(self.session),
             caller=self.session or caller,
         )
+
+
+_REFUSALS = responses(400, 409, 413, 422, 503)
 
 
 def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter(prefix="/api", tags=["Ollama"])
 
-    @routes.post("/generate", openapi_extra=fields.schema(GenerateRequest), responses=_RESPONSES)
+    @routes.post("/generate", openapi_extra=fields.schema(GenerateRequest), responses=_REFUSALS)
     async def generate(http: HttpRequest) -> Response:
         """A completion of `prompt`, or what belongs before `suffix`; a line for each piece unless told not to."""
         asked = await fields.body(http, GenerateRequest)
         request = asked.request(caller_of(http))
         if asked.stream:
-            return await streams.lines(gateway, request, _chunks(gateway), "/api/generate")
+            return await streams.lines(gateway, request, http, _chunks(gateway))
         completions = await gateway.answer(request, http)
         return JSONResponse({**_end(completions), "response": completions.candidates[0].text})
 
@@ -78,13 +79,6 @@ def router(gateway: Gateway) -> APIRouter:
     return routes
 
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": says, "content": {"application/json": {"schema": {"type": "object"}}}}
-    for status, says in ((409, "A newer request came."), (413, "The body is too large."), (422, "It is malformed."),
-                         (400, "It cannot be done."), (503, "Too many wait, or the model is not there."))
-}  # fmt: skip
-
-
 def _chunks(gateway: Gateway) -> Callable[[Piece | Completions], Iterator[dict[str, Any]]]:
     def chunks(piece: Piece | Completions) -> Iterator[dict[str, Any]]:
         if isinstance(piece, Piece):
@@ -98,13 +92,12 @@ def _chunks(gateway: Gateway) -> Callable[[Piece | Completions], Iterator[dict[s
 
 def _end(completions: Completions) -> dict[str, Any]:
     counters, fill = completions.counters, completions.candidates[0].fills[0]
-    cut = fill.reason in (StopReason.MAX_TOKENS, StopReason.CONTEXT_FULL, StopReason.DEADLINE)
     return {
         "model": completions.model,
         "created_at": _now(),
         "response": "",
         "done": True,
-        "done_reason": "length" if cut else "stop",
+        "done_reason": "length" if was_cut(fill) else "stop",
         "total_duration": _nanoseconds(counters.total_s + counters.queued_s),
         "load_duration": 0,
         "prompt_eval_count": counters.prompt_tokens,

@@ -12,13 +12,20 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from lacuna_inference.api import Completions, Fill, Piece, Request, Sampling, Scored, Stop, StopReason
+from lacuna_inference.api import Completions, Fill, Piece, Request, Sampling, Scored, Stop
 from lacuna_inference.errors import BadRequest
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
-from lacuna_server.http.gateway import Gateway
-from lacuna_server.http.names import path_for
-from lacuna_server.http.native import caller_of, session_key
+from lacuna_server.http.gateway import Gateway, NotServed
+from lacuna_server.http.shared import (
+    caller_of,
+    parts_of,
+    path_for,
+    responses,
+    session_key,
+    strings_of,
+    was_cut,
+)
 
 _TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1, max_length=200_000)]
 
@@ -63,26 +70,31 @@ class CompletionRequest(Body):
             raise BadRequest("A prompt of token ids has no suffix.", "Send text, or ids with the sentinels in them.")
         if self.echo and (text is None or self.logprobs is not None):
             raise BadRequest("'echo' goes with a text and without 'logprobs'.", "Leave one of them out.")
-        parts = (text or "", *(() if self.suffix is None else (self.suffix,)))
-        stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
         return Request(
-            tuple(part.replace("\r\n", "\n") for part in parts),
+            parts_of(text or "", self.suffix),
             path=path_for(self.path, self.language),
-            stop=Stop(64 if self.max_tokens is None else self.max_tokens, strings=tuple(filter(None, stop))),
+            stop=Stop(64 if self.max_tokens is None else self.max_tokens, strings=strings_of(self.stop)),
             sampling=Sampling(self.temperature or 0.0, self.top_p or 1.0, fields.seed(self.seed)),
             candidates=self.n or 1,
             distinct=False,
-            key=session_key(self.session, self.user if self.path else None, self.path),
+            key=session_key(self.session, self.user, self.path),
             caller=self.session or self.user or caller,
             ids=ids,
             alternatives=self.logprobs,
         )
 
 
+_ANSWERS = responses(200, 400, 404, 409, 413, 503)
+
+
 def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["OpenAI"])
 
-    @routes.post("/completions", openapi_extra=fields.schema(CompletionRequest), responses=_RESPONSES)
+    @routes.post(
+        "/completions",
+        openapi_extra=fields.schema(CompletionRequest),
+        responses=_ANSWERS,
+    )
     async def completions(http: HttpRequest) -> Response:
         """Text, or what belongs between a prompt and a suffix."""
         asked = await fields.body(http, CompletionRequest)
@@ -90,7 +102,7 @@ def router(gateway: Gateway) -> APIRouter:
         request = asked.request(caller_of(http))
         answer = _Answer(asked, gateway.engine.state.model)
         if asked.stream:
-            return await streams.events(gateway, request, answer.chunks, "/v1/completions", "[DONE]")
+            return await streams.events(gateway, request, http, answer.chunks, "[DONE]")
         return JSONResponse(answer.whole(await gateway.answer(request, http)))
 
     @routes.get("/models")
@@ -98,24 +110,13 @@ def router(gateway: Gateway) -> APIRouter:
         """The model that is served."""
         return {"object": "list", "data": [_model(gateway)]}
 
-    @routes.get("/models/{name:path}", responses=_RESPONSES)
+    @routes.get("/models/{name:path}", responses=_ANSWERS)
     async def model(name: str) -> Response:
         """What is known of a model."""
         _require_known(name, gateway)
         return JSONResponse(_model(gateway))
 
     return routes
-
-
-class _Unknown(BadRequest):
-    """No such model is served."""
-
-
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": says, "content": {"application/json": {"schema": {"type": "object"}}}}
-    for status, says in ((200, "The answer."), (400, "It cannot be done."), (409, "A newer request came."),
-                         (413, "The body is too large."), (503, "Too many wait, or the model is not there."))
-}  # fmt: skip
 
 
 class _Answer:
@@ -129,7 +130,8 @@ class _Answer:
             "created": int(time.time()),
             "model": model,
         }
-        self._echoed: set[int] = set()
+        self._said: dict[int, int] = {}
+        """How long the text of each choice is that has been streamed."""
 
     def whole(self, completions: Completions) -> dict[str, Any]:
         prompt = self._asked.text or "" if self._asked.echo else ""
@@ -147,14 +149,15 @@ class _Answer:
     def chunks(self, piece: Piece | Completions) -> Iterator[dict[str, Any]]:
         """What is sent for a piece; at the end how each choice ended, and the usage if it was asked for."""
         if isinstance(piece, Piece):
-            text = piece.token.text
-            if self._asked.echo and piece.candidate not in self._echoed:
-                text = (self._asked.text or "") + text
-            self._echoed.add(piece.candidate)
-            yield self._chunk(piece.candidate, text, self._logprobs((piece.token,)), None)
+            index, said = piece.candidate, self._said.get(piece.candidate)
+            prompt = self._asked.text or "" if self._asked.echo and said is None else ""
+            text = prompt + piece.token.text
+            logprobs = self._logprobs((piece.token,), said or 0)
+            self._said[index] = (said or 0) + len(text)
+            yield self._chunk(index, text, logprobs, None)
             return
         for index, candidate in enumerate(piece.candidates):
-            unsaid = self._asked.text or "" if self._asked.echo and index not in self._echoed else ""
+            unsaid = self._asked.text or "" if self._asked.echo and index not in self._said else ""
             yield self._chunk(index, unsaid, None, _finish(candidate.fills[0]))
         if self._asked.stream_options and self._asked.stream_options.include_usage:
             yield {**self._head, "choices": [], "usage": _usage(piece)}
@@ -163,16 +166,16 @@ class _Answer:
         choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
         return {**self._head, "choices": [choice]}
 
-    def _logprobs(self, scored: tuple[Scored, ...]) -> dict[str, Any] | None:
+    def _logprobs(self, scored: tuple[Scored, ...], offset: int = 0) -> dict[str, Any] | None:
         if self._asked.logprobs is None:
             return None
-        offsets, offset = [], 0
+        offsets = []
         for token in scored:
             offsets.append(offset)
             offset += len(token.text)
         return {
             "tokens": [token.text for token in scored],
-            "token_logprobs": [token.logprob for token in scored],
+            "token_logprobs": [_finite(token.logprob) for token in scored],
             "top_logprobs": [{text: _finite(p) for text, p in token.alternatives} for token in scored],
             "text_offset": offsets,
         }
@@ -184,8 +187,7 @@ def _finite(logprob: float) -> float:
 
 
 def _finish(fill: Fill) -> str:
-    cut = (StopReason.MAX_TOKENS, StopReason.CONTEXT_FULL, StopReason.DEADLINE)
-    return "length" if fill.reason in cut else "stop"
+    return "length" if was_cut(fill) else "stop"
 
 
 def _usage(completions: Completions) -> dict[str, Any]:
@@ -206,4 +208,4 @@ def _model(gateway: Gateway) -> dict[str, Any]:
 def _require_known(name: str, gateway: Gateway) -> None:
     served = gateway.engine.state.model
     if name and name not in (served, "default"):
-        raise _Unknown(f"The model {name!r} is not served here.", f"It is {served!r}.")
+        raise NotServed(f"The model {name!r} is not served here.", f"It is {served!r}.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from lacuna_inference.api import Phase
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.metrics import Metrics
 
@@ -22,9 +21,8 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
     async def ready() -> Response:
         """The model answers, or would: an unused one is loaded again by the next request."""
         state = gateway.engine.state
-        fit = state.phase in (Phase.WARM, Phase.ASLEEP)
         told = {"status": state.phase.value, "model": state.model, "message": state.message, "progress": state.progress}
-        return JSONResponse(told, 200 if fit else 503)
+        return JSONResponse(told, 200 if gateway.ready else 503)
 
     @routes.get("/metrics", response_class=Response)
     async def numbers() -> Response:

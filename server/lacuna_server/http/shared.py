@@ -1,0 +1,69 @@
+"""What the dialects have in common: who asks, what keeps his cache, how text, ends and names reach the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+
+from lacuna_inference.api import Fill, StopReason
+
+_ENDINGS = {
+    "bash": "sh", "c": "c", "c#": "cs", "c++": "cpp", "cpp": "cpp", "csharp": "cs", "css": "css", "go": "go",
+    "haskell": "hs", "html": "html", "java": "java", "javascript": "js", "json": "json", "julia": "jl",
+    "kotlin": "kt", "lua": "lua", "markdown": "md", "perl": "pl", "php": "php", "python": "py", "r": "r", "ruby": "rb",
+    "rust": "rs", "scala": "scala", "shell": "sh", "shellscript": "sh", "sql": "sql", "swift": "swift",
+    "typescript": "ts", "yaml": "yaml",
+}  # fmt: skip
+
+
+def path_for(path: str | None, language: str | None) -> str | None:
+    """`path`, or a name that says which language it is; None when neither is known."""
+    if path:
+        return path
+    ending = _ENDINGS.get((language or "").strip().lower())
+    return f"untitled.{ending}" if ending else None
+
+
+def caller_of(http: HttpRequest) -> str:
+    """Who asks, as far as the connection tells."""
+    return http.client.host if http.client else ""
+
+
+def session_key(session: str | None, user: str | None = None, path: str | None = None) -> str | None:
+    """What keeps a caller's cache: a session, or a user's file."""
+    if session:
+        return f"session {session}"
+    return f"user {user}\n{path}" if user and path else None
+
+
+def parts_of(*texts: str | None) -> tuple[str, ...]:
+    """The texts around the holes, with the line ends that models have learned; None is no text."""
+    return tuple(text.replace("\r\n", "\n") for text in texts if text is not None)
+
+
+def strings_of(stop: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The texts before which an answer ends."""
+    return tuple(filter(None, (stop,) if isinstance(stop, str) else stop or ()))
+
+
+def was_cut(fill: Fill) -> bool:
+    """Whether a limit ended the answer, not the model or a rule."""
+    return fill.reason in (StopReason.MAX_TOKENS, StopReason.CONTEXT_FULL, StopReason.DEADLINE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the document of the interface: what an endpoint answers besides what it is for."""
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
+
+
+_MEANINGS = {
+    200: "The answer.",
+    400: "It cannot be done.",
+    404: "It is not here.",
+    409: "A newer request of the session came.",
+    413: "The body is too large.",
+    422: "The body is not as it must be.",
+    503: "Too many wait, or the model is not there.",
+}
