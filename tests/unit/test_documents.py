@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
+from lacuna_server.core.languages import path_for
 from lacuna_server.lsp.documents import Document, Documents, file_name
 
 UTF8, UTF16, UTF32 = types.PositionEncodingKind.Utf8, types.PositionEncodingKind.Utf16, types.PositionEncodingKind.Utf32
@@ -103,14 +104,46 @@ def test_whole_changes_and_documents_that_are_not_open() -> None:
     assert documents.change(whole)
     snapshot = documents.snapshot("untitled:Untitled-1", types.Position(0, 1))
     assert snapshot is not None
-    assert (snapshot.prefix, snapshot.suffix, snapshot.path) == ("n", "ew", None)
+    assert (snapshot.prefix, snapshot.suffix, snapshot.path) == ("n", "ew", "untitled.py")
     documents.close("untitled:Untitled-1")
     assert documents.snapshot("untitled:Untitled-1", types.Position(0, 0)) is None
+
+
+_LINES = st.text(st.sampled_from("a\r\n"), max_size=12)
+
+
+@given(_LINES, st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), _LINES), min_size=1, max_size=6))
+def test_lines_are_known_after_edits_between_line_ends(text: str, edits: list[tuple[int, int, str]]) -> None:
+    document = Document("a", text)
+    for one, other, new in edits:
+        start, end = sorted((min(one, len(document.text)), min(other, len(document.text))))
+        if any(document.text[at - 1 : at + 1] == "\r\n" for at in (start, end)):
+            continue  # no position points there
+        places = [document.position_at(at, types.PositionEncodingKind.Utf16) for at in (start, end)]
+        change = types.TextDocumentContentChangePartial(types.Range(*places), new)
+        document = document.changed(change, 1, types.PositionEncodingKind.Utf16)
+        assert document.line_starts == Document("a", document.text).line_starts
 
 
 def test_file_names_are_decoded() -> None:
     assert file_name("file:///a%20b/x.py") == "/a b/x.py"
     assert file_name("untitled:Untitled-1") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "language", "name"),
+    [
+        ("/a/x.py", "r", "/a/x.py"),
+        ("/a/x.ipynb", "python", "/a/x.py"),
+        ("/a/x.ipynb", "julia", "/a/x.jl"),
+        ("/a/x.ipynb", "unheard-of", "/a/x.ipynb"),
+        (None, "Rust", "untitled.rs"),
+        (None, "unheard-of", None),
+        (None, None, None),
+    ],
+)
+def test_a_document_is_named_by_its_language(path: str | None, language: str | None, name: str | None) -> None:
+    assert path_for(path, language) == name
 
 
 def test_a_snapshot_shows_other_documents_of_its_language_the_last_edited_last() -> None:

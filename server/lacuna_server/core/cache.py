@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from lacuna_server.core.service import Answer
 from lacuna_server.core.snapshot import Snapshot
@@ -11,9 +12,11 @@ from lacuna_server.core.snapshot import Snapshot
 CAPACITY = 100
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The text around a cursor: only hashes of it, because a hundred copies of a large file are no small thing."""
+class _Place(NamedTuple):
+    """The text around a cursor: only hashes of it, because a hundred copies of a large file are no small thing.
+
+    A tuple, because all of them are looked at for every key.
+    """
 
     document: str
     length: int

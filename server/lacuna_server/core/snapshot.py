@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Snapshot:
     """Text and cursor of one request. `offset` counts code points. Lines end at LF, CRLF or CR, as in LSP.
 
-    `path` is for the prompt, None for an untitled document; `place` is for the user's rules: the path of its URI,
-    whatever its scheme. `nearby` are the texts of other open documents of the same language, the one that was edited
-    last at the end.
+    `path` is for the prompt, None where not even the language is known; `place` is for the user's rules: the path of
+    its URI, whatever its scheme. `nearby` are the texts of other open documents of the same language, the one that was
+    edited last at the end.
     """
 
     text: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
@@ -10,6 +11,8 @@ from lacuna_server.core.snapshot import Snapshot
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _LOOP = re.compile(r"(?=.{0,60}\w)(.{2,60}?)\1{3,}.{0,60}$", re.DOTALL)
 _QUOTES = "\"'"
+_FILLED_LINE = re.compile(r"(?<=[\r\n])[^\S\r\n]*+\S[^\r\n]*")
+"""A line that is not the first, with more than blanks in it."""
 
 
 def trim(text: str, snapshot: Snapshot) -> str | Withheld:
@@ -36,8 +39,8 @@ def _without_following_lines(text: str, snapshot: Snapshot) -> str:
 
     Two lines must agree, or one when the answer ends with it. The answer's first line counts on an empty line only.
     """
-    suffix = snapshot.suffix.replace("\r\n", "\n").replace("\r", "\n")
-    below = [line.rstrip() for line in suffix.split("\n")[1:] if line.strip()][:2]
+    lines_below = _FILLED_LINE.finditer(snapshot.suffix, len(snapshot.line_after))
+    below = [found.group().rstrip() for found in islice(lines_below, 2)]
     if len("".join(below)) < 4:
         return text
     lines = text.split("\n")

@@ -12,10 +12,11 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from lacuna_inference.api import Completions, Piece, Request, Sampling, Stop
+from lacuna_server.core.languages import path_for
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
-from lacuna_server.http.shared import caller_of, parts_of, path_for, responses, session_key, strings_of
+from lacuna_server.http.shared import caller_of, parts_of, responses, session_key, strings_of
 
 TRUNCATED = "The text is longer than the model's context: only what is nearest to the hole was shown to it."
 

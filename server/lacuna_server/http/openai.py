@@ -14,13 +14,13 @@ from starlette.responses import JSONResponse, Response
 
 from lacuna_inference.api import Completions, Fill, Piece, Request, Sampling, Scored, Stop
 from lacuna_inference.errors import BadRequest
+from lacuna_server.core.languages import path_for
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway, NotServed
 from lacuna_server.http.shared import (
     caller_of,
     parts_of,
-    path_for,
     responses,
     session_key,
     strings_of,

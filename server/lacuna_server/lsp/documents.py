@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from lsprotocol import types
 
 from lacuna_inference.api import MOST_NEARBY
+from lacuna_server.core.languages import path_for
 from lacuna_server.core.snapshot import Snapshot
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -56,10 +57,25 @@ class Document:
         if isinstance(change, types.TextDocumentContentChangePartial):
             start = self.offset_at(change.range.start, encoding)
             end = max(start, self.offset_at(change.range.end, encoding))
-            text = self.text[:start] + change.text + self.text[end:]
-        else:
-            text = change.text
-        return Document(self.uri, text, version, self.language)
+            changed = Document(self.uri, self.text[:start] + change.text + self.text[end:], version, self.language)
+            vars(changed)["line_starts"] = self._line_starts_after(
+                changed.text, start, end
+            )  # fills the cached property
+            return changed
+        return Document(self.uri, change.text, version, self.language)
+
+    def _line_starts_after(self, text: str, start: int, end: int) -> list[int]:
+        """The line starts of `text`, in which something else stands for `start` to `end` of this one.
+
+        Only the lines around it are looked at: a line that begins behind it, behind an untouched end, is as it was.
+        """
+        starts, longer = self.line_starts, len(text) - len(self.text)
+        first = max(0, bisect_right(starts, max(0, start - 1)) - 1)  # a CR before it may get or lose its LF
+        kept = bisect_right(starts, end)
+        behind = starts[kept:] if not longer else [place + longer for place in starts[kept:]]
+        until = behind[0] if behind else len(text)
+        between = [match.end() for match in _LINE_END.finditer(text, starts[first], until)]
+        return starts[: first + 1] + (between[:-1] if behind else between) + behind
 
 
 @dataclass
@@ -130,7 +146,7 @@ class Documents:
         return Snapshot(
             text=above + document.text + below,
             offset=len(above) + document.offset_at(position, self.encoding),
-            path=file_name(uri),
+            path=path_for(file_name(uri), document.language),
             key=uri,
             nearby=tuple(other.text for other in nearby[-MOST_NEARBY:]),
             language=document.language,

@@ -5,6 +5,7 @@ The text of documents is kept by `documents.py`; pygls's own workspace stays emp
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 from collections.abc import Generator, Iterable
@@ -54,9 +55,20 @@ class LacunaProtocol(LanguageServerProtocol):
             identity = message.get("id") if isinstance(message, dict) else getattr(message, "id", None)
             self._refuse(identity, types.ErrorCodes.InvalidRequest, "The message is not a JSON-RPC 2.0 object.")
         elif (refused := self._refusal(getattr(message, "method", None))) is None:
-            super().handle_message(message)
+            self._dispatch(message)
         elif (identity := getattr(message, "id", None)) is not None:
             self._refuse(identity, *refused)
+
+    def _dispatch(self, message: Any) -> None:
+        """As pygls does, which takes a quarter of a millisecond to find out what kind of message it is."""
+        context = contextvars.copy_context()
+        if (method := getattr(message, "method", None)) is None:
+            result, error = getattr(message, "result", None), getattr(message, "error", None)
+            context.run(self._handle_response, message.id, result, error)
+        elif hasattr(message, "id"):
+            context.run(self._handle_request, message.id, method, message.params)
+        else:
+            context.run(self._handle_notification, method, message.params)
 
     def answer_unreadable(self) -> None:
         """Answers a message that was no JSON; its id is not known."""
