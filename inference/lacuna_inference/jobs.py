@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 
 from lacuna_inference.api import CancelToken, Completions, Request
 from lacuna_inference.errors import LacunaError, RequestCancelled
 
 QUIET_S = 0.25
 """Seconds without a request after which work for later may begin: while somebody types it would only warm the room."""
+
+_REMEMBERED = 4096
+"""Documents whose last turn is remembered."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +52,9 @@ class Jobs:
         self._waiting: deque[Job] = deque()
         self._spare: deque[Request] = deque()
         self._running: list[Job] = []
+        self._turns = count(1)
+        self._last_turn: OrderedDict[str | None, int] = OrderedDict()
+        """Of each document that is remembered, the one whose turn was last at the end."""
         self._closed = False
 
     def add(self, job: Job) -> None:
@@ -117,15 +124,30 @@ class Jobs:
         while self._waiting:
             job = min(self._waiting, key=self._turn)
             self._waiting.remove(job)
-            if job.future.set_running_or_notify_cancel():
+            if job.cancel.cancelled:
+                settle(job, RequestCancelled())
+            elif job.future.set_running_or_notify_cancel():
+                self._note_turn(job)
                 return job
         if self._spare and not self._running and waited >= self._quiet_s:
             return Job(self._spare.popleft(), CancelToken(), spare=True)
         return None
 
-    def _turn(self, job: Job) -> int:
-        """How many requests of its caller are running: whoever has fewest comes first, among equals the oldest."""
-        return sum(_caller(running) == _caller(job) for running in self._running)
+    def _turn(self, job: Job) -> tuple[int, int]:
+        """Whoever has fewest requests running comes first; among equals the document whose last turn is longest ago,
+        then the oldest request.
+
+        A request that takes an older one's place so has its turn too. In the order of their coming, with more typists
+        than the model can serve, each would be replaced before its turn came, and none ever answered in time.
+        """
+        running = sum(_caller(running) == _caller(job) for running in self._running)
+        return running, self._last_turn.get(_document(job), 0)
+
+    def _note_turn(self, job: Job) -> None:
+        self._last_turn[_document(job)] = next(self._turns)
+        self._last_turn.move_to_end(_document(job))
+        if len(self._last_turn) > _REMEMBERED:
+            self._last_turn.popitem(last=False)
 
     def _replace_older(self, key: str) -> None:
         """The newest request of a key wins; the older ones are cancelled, also one that is being computed."""
@@ -139,3 +161,7 @@ class Jobs:
 
 def _caller(job: Job) -> str | None:
     return job.request.caller or job.request.key
+
+
+def _document(job: Job) -> str | None:
+    return job.request.key or job.request.caller

@@ -76,6 +76,13 @@ class Process:
     def said(self) -> str:
         return self.log.read_text()
 
+    def resident_mib(self) -> float:
+        """What the process holds in memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        assert found
+        return int(found[1]) / 1024
+
 
 def until(happened: Callable[[], bool]) -> None:
     """Waits until something has happened."""

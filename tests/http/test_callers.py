@@ -171,11 +171,15 @@ def test_memory_that_runs_out_is_an_answer_and_comes_back() -> None:
         if broken:
             raise RuntimeError("CUDA out of memory")
 
-    with server("abc", on_step=on_step) as client:
+    decoder = scripted_decoder("abc", on_step=on_step)
+    with server(decoder=decoder) as client:
+        client.post("/", json=BODY)
+        assert decoder.stores.bytes > 0
         broken = True
         refused = client.post("/v1/completions", json={"prompt": "q\n", "suffix": "\n"})
         assert refused.status_code == 503
         assert "out of memory" in refused.json()["error"]["message"]
+        assert decoder.stores.bytes == 0
         broken = False
         assert client.post("/", json=BODY).json()["completion"] == "abc"
 

@@ -13,7 +13,7 @@ from lacuna_inference.batch import Batch
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import LacunaError, NotEnoughMemory, RequestCancelled
-from lacuna_inference.jobs import Job
+from lacuna_inference.jobs import Job, Jobs
 
 
 def finished(batch: Batch, jobs: list[Job]) -> dict[Job, Completions | LacunaError]:
@@ -152,6 +152,32 @@ def test_callers_take_turns() -> None:
         future.result(10)
     assert ended.index("e") < ended.index("c")
     engine.close()
+
+
+def test_documents_take_turns_however_often_they_ask_again() -> None:
+    """Each typist's newest request has the turn of those that it replaced, so that nobody is passed over for ever."""
+    jobs = Jobs()
+    served = []
+    for _ in range(3):
+        for key in "abcd" * 2:  # two keys of each: the second replaces the first
+            jobs.add(job("x", key=key, caller="host"))
+        for _ in range(2):
+            taken = jobs.take()
+            assert taken is not None
+            served.append(taken.request.key)
+            jobs.done(taken)
+    assert served == ["a", "b", "c", "d", "a", "b"]
+
+
+def test_one_that_was_cancelled_while_it_waited_costs_no_turn() -> None:
+    jobs = Jobs()
+    left, stayed = job("x", key="a"), job("y", key="b")
+    jobs.add(left)
+    jobs.add(stayed)
+    left.cancel.cancel()
+    assert jobs.take() is stayed
+    with pytest.raises(RequestCancelled):
+        left.future.result(0)
 
 
 @pytest.mark.parametrize("seed", range(5))

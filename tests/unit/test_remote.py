@@ -205,3 +205,18 @@ def test_no_choice_is_an_empty_answer() -> None:
     engine = engine_with(lambda _: httpx.Response(200, json={"data": [{"id": "m"}], "choices": []}))
     assert engine.submit(REQUEST_HERE).result(10).candidates[0].text == ""
     engine.close()
+
+
+def test_a_password_in_the_address_is_never_shown() -> None:
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    options = RemoteOptions("http://user:secret@server:5000/base/", "openai")
+    engine = RemoteEngine(options, httpx.MockTransport(refuse))
+    unreachable = threading.Event()
+    engine.watch(lambda state: unreachable.set() if state.phase is Phase.UNREACHABLE else None)
+    engine.start()
+    assert unreachable.wait(10)
+    assert "http://server:5000/base does not answer" in engine.state.message
+    assert "secret" not in f"{engine.state}"
+    engine.close()

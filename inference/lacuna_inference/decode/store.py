@@ -271,6 +271,11 @@ class Stores:
         self.work = Work()
         """Of all requests that are over."""
 
+    @property
+    def bytes(self) -> int:
+        """What all of them hold."""
+        return sum(store.bytes for store in self._stores.values())
+
     def of(self, key: str | None, ids: Sequence[int], ahead: bool = False) -> PrefixStore:
         """The store of the document `key` for the prompt `ids`: when what was read ahead fits better, it is that.
 
@@ -294,8 +299,8 @@ class Stores:
 
     def has_room(self) -> bool:
         """Whether one more store fits without another giving way."""
-        sizes = [store.bytes for store in self._stores.values()]
-        return not sizes or sum(sizes) + max(sizes) <= self._budget
+        largest = max((store.bytes for store in self._stores.values()), default=0)
+        return self.bytes + largest <= self._budget or not self._stores
 
     def has_room_beside_busy(self) -> bool:
         """Whether one more store can be busy at the same time as those that are, should all become as large as any."""

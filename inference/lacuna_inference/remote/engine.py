@@ -55,11 +55,9 @@ class RemoteEngine:
             raise BadRequest(f"Servers of the kind {options.kind!r} are not known.", f"Known are {', '.join(WIRES)}.")
         if options.token and not (options.token.isascii() and options.token.isprintable()):
             raise BadRequest("The token for the server cannot be sent.", "It may have letters, digits and signs only.")
-        self._url = options.url.rstrip("/")
         self._wire = WIRES[options.kind]
         family = by_name(options.family or "codegen")
         self._setting = Setting(options.model, family, options.context)
-        self._state = EngineState(Phase.UNLOADED, model=options.model or self._url)
         self._listeners: list[Callable[[EngineState], None]] = []
         self._changed = threading.RLock()
         self._jobs: list[Job] = []
@@ -69,10 +67,13 @@ class RemoteEngine:
         self._caller = uuid.uuid4().hex
         try:
             self._http = httpx.AsyncClient(
-                base_url=self._url, headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
+                base_url=options.url.rstrip("/"), headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
             )
         except httpx.InvalidURL as error:
             raise BadRequest(f"{options.url!r} is no address: {error}.", "Write http://HOST:PORT.") from None
+        self._url = str(self._http.base_url.copy_with(userinfo=b"")).rstrip("/")
+        """As it is shown: without a password that may stand in it."""
+        self._state = EngineState(Phase.UNLOADED, model=options.model or self._url)
         self._thread = threading.Thread(target=self._run, name="lacuna-remote", daemon=True)
 
     @property

@@ -119,12 +119,11 @@ async def _ask(client: httpx.AsyncClient, target: Target, user: str, key: Key, l
     started = time.monotonic()
     try:
         response = await client.post(target.path, json=body)
-    except httpx.HTTPError:
+        seconds = time.monotonic() - started
+        tokens = target.tokens(response.raise_for_status().json())
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):  # no answer, or none that can be read
         load.failed += 1
         return
-    if response.status_code != httpx.codes.OK:
-        load.failed += 1
-        return
-    load.latencies.append(time.monotonic() - started)
+    load.latencies.append(seconds)
     load.in_time += 1
-    load.tokens += target.tokens(response.json())
+    load.tokens += tokens
