@@ -20,7 +20,7 @@ QUIET_S = 0.25
 """Seconds without a request after which work for later may begin: while somebody types it would only warm the room."""
 
 _REMEMBERED = 4096
-"""Documents whose last turn is remembered."""
+"""Documents whose place in the line is remembered."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +32,8 @@ class Job:
     spare: bool = False
     future: Future[Completions] = field(default_factory=Future)
     queued: float = field(default_factory=time.perf_counter)
+    turn: int = 0
+    """Its document's place in the line: the smallest has waited for an answer longest."""
 
 
 def settle(job: Job, outcome: Completions | LacunaError) -> None:
@@ -53,8 +55,8 @@ class Jobs:
         self._spare: deque[Request] = deque()
         self._running: list[Job] = []
         self._turns = count(1)
-        self._last_turn: OrderedDict[str | None, int] = OrderedDict()
-        """Of each document that is remembered, the one whose turn was last at the end."""
+        self._came: OrderedDict[str | None, int] = OrderedDict()
+        """When each document came in line, with its first request and with each answer. The latest at the end."""
         self._closed = False
 
     def add(self, job: Job) -> None:
@@ -66,6 +68,9 @@ class Jobs:
             for running in self._running:
                 if running.spare:
                     running.cancel.cancel()
+            if _document(job) not in self._came:
+                self._line_up(job)
+            job.turn = self._came[_document(job)]
             self._waiting.append(job)
             self._changed.notify()
 
@@ -98,6 +103,8 @@ class Jobs:
         """A job that was taken is over."""
         with self._changed:
             self._running.remove(job)
+            if not job.cancel.cancelled:
+                self._line_up(job)
 
     def fail_waiting(self, error: LacunaError) -> None:
         """Gives all that wait this outcome."""
@@ -127,27 +134,25 @@ class Jobs:
             if job.cancel.cancelled:
                 settle(job, RequestCancelled())
             elif job.future.set_running_or_notify_cancel():
-                self._note_turn(job)
                 return job
         if self._spare and not self._running and waited >= self._quiet_s:
             return Job(self._spare.popleft(), CancelToken(), spare=True)
         return None
 
     def _turn(self, job: Job) -> tuple[int, int]:
-        """Whoever has fewest requests running comes first; among equals the document whose last turn is longest ago,
-        then the oldest request.
+        """Whoever has fewest requests running comes first; among equals the document that waits for an answer longest.
 
-        A request that takes an older one's place so has its turn too. In the order of their coming, with more typists
+        A request so has the turn of the one that it takes the place of. In the order of their coming, with more typists
         than the model can serve, each would be replaced before its turn came, and none ever answered in time.
         """
         running = sum(_caller(running) == _caller(job) for running in self._running)
-        return running, self._last_turn.get(_document(job), 0)
+        return running, job.turn
 
-    def _note_turn(self, job: Job) -> None:
-        self._last_turn[_document(job)] = next(self._turns)
-        self._last_turn.move_to_end(_document(job))
-        if len(self._last_turn) > _REMEMBERED:
-            self._last_turn.popitem(last=False)
+    def _line_up(self, job: Job) -> None:
+        self._came[_document(job)] = next(self._turns)
+        self._came.move_to_end(_document(job))
+        if len(self._came) > _REMEMBERED:
+            self._came.popitem(last=False)
 
     def _replace_older(self, key: str) -> None:
         """The newest request of a key wins; the older ones are cancelled, also one that is being computed."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lacuna_inference.api import ModelOptions
+from lacuna_inference.api import BUNDLED, ModelOptions
+from lacuna_inference.errors import LacunaError
 from lacuna_inference.models import loader, memory, own, sources
 from lacuna_inference.models.sources import ModelFolder
 from lacuna_inference.prompt.tokens import TokenText
@@ -32,6 +34,33 @@ class Description:
     fits: bool
     forward: str
     not_own: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """A model that is on this disk: bytes of its files, and whether it fits; None where that cannot be told."""
+
+    name: str
+    bytes: int
+    fits: bool | None
+
+
+def on_disk(options: ModelOptions) -> list[OnDisk]:
+    """The bundled model, the one of `options` and those in the hub's local cache."""
+    bundled = sources.bundled_folder()
+    sizes = {BUNDLED: sum(file.stat().st_size for file in bundled.glob("*.safetensors"))}
+    sizes |= {name: size for name, _, size in sources.cached_models()}
+    if options.model not in sizes:
+        with suppress(LacunaError):
+            sizes[options.model] = sum(file.stat().st_size for file in sources.find(options.model).weight_files)
+    return [OnDisk(name, size, _fits(replace(options, model=name))) for name, size in sizes.items()]
+
+
+def _fits(options: ModelOptions) -> bool | None:
+    try:
+        return describe(replace(options, family="auto", revision=None)).fits
+    except LacunaError:
+        return None
 
 
 def describe(options: ModelOptions) -> Description:
