@@ -54,6 +54,38 @@ def test_the_status_tells_phase_model_and_mode(editor: Editor) -> None:
     }  # fmt: skip
 
 
+def test_the_status_is_told_to_clients_that_asked_for_it() -> None:
+    with RawClient(program=scripted.__name__) as client:
+        client.initialize(capabilities={"experimental": {"lacuna": {"status": True}}})
+        client.notify("initialized", {})
+        assert client.wait_for("lacuna/status", '"warm"')["params"]["snoozed_s"] == 0
+        client.call("workspace/executeCommand", {"command": "lacuna.snooze", "arguments": [{"minutes": 5}]})
+        assert client.wait_for("lacuna/status", '"snoozed_s": 300')
+        client.notify("workspace/didChangeConfiguration", {"settings": {"lacuna": {"mode": "off"}}})
+        assert client.wait_for("lacuna/status", '"off"')
+
+
+def test_models_on_this_disk_with_their_sizes(editor: Editor) -> None:
+    found = {model["name"]: model for model in editor.command("lacuna.models")}
+    assert 5_000_000 < found["bundled"]["bytes"] < 64 * 2**20
+    assert found["bundled"]["fits"] is True
+
+
+def test_statistics_have_the_days_and_this_session_s_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with Editor() as editor:
+        assert editor.command("lacuna.statistics")["latency"] == {"count": 0, "p50_ms": None, "p95_ms": None}
+        editor.open(URI, "x = \n")
+        editor.ask(URI, 0, 4)
+        told = editor.command("lacuna.statistics")
+        assert told["kept"] is True
+        assert [day["shown"] for day in told["days"].values()] == [1]
+        assert told["latency"]["count"] == 1
+        assert told["latency"]["p50_ms"] >= 4
+    with Editor(statistics=False) as editor:
+        assert editor.command("lacuna.statistics")["kept"] is False
+
+
 def test_an_accepted_suggestion_is_counted_once_and_its_characters_as_they_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import date
@@ -26,6 +27,32 @@ class Counts:
     def add(self, other: Counts) -> None:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Of `count` answers, in milliseconds; None without any."""
+
+    count: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class Latencies:
+    """How long the latest answers took, those from the cache included. Of this process only."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=1000)
+
+    def add(self, seconds: float) -> None:
+        self._seconds.append(seconds)
+
+    def summary(self) -> Latency:
+        known = sorted(self._seconds)
+        if not known:
+            return Latency(0, None, None)
+        p50, p95 = (round(1000 * known[int(part * (len(known) - 1))], 1) for part in (0.5, 0.95))
+        return Latency(len(known), p50, p95)
 
 
 class Statistics:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lsprotocol import types
 
@@ -21,6 +23,8 @@ class Client:
     progress: bool = False
     configuration: bool = False
     watches_configuration: bool = False
+    status: bool = False
+    """Wants `lacuna/status`."""
 
     def shows_inline(self, channel: Channel) -> bool:
         """Whether suggestions go out through textDocument/inlineCompletion."""
@@ -49,7 +53,15 @@ def resolve(params: types.InitializeParams) -> Client:
         progress=bool(window.work_done_progress),
         configuration=bool(workspace.configuration),
         watches_configuration=bool(watched and watched.dynamic_registration),
+        status=_at(raw.experimental, "lacuna", "status") is True,
     )
+
+
+def _at(value: Any, *names: str) -> Any:
+    """What stands under `names` in a free object of the client, as pygls reads it: a mapping, or a named tuple."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value
 
 
 def position_encoding(params: types.InitializeParams) -> types.PositionEncodingKind:

@@ -14,7 +14,7 @@ from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.completer import Completer
 from lacuna_server.core.service import Answer, Policy
 from lacuna_server.core.snapshot import Snapshot
-from lacuna_server.core.statistics import Statistics, statistics_file
+from lacuna_server.core.statistics import Latencies, Statistics, statistics_file
 from lacuna_server.lsp import capabilities
 from lacuna_server.lsp.capabilities import Client
 from lacuna_server.lsp.documents import Documents
@@ -38,6 +38,7 @@ class Session:
         self.completer = Completer(self.engine)
         self.statistics = Statistics(statistics_file() if settings.statistics else None)
         self.feedback = Feedback(self.statistics, self.documents)
+        self.latencies = Latencies()
         self.snoozed_until = 0.0
         """On the monotonic clock, in seconds."""
         self.complaints = list(complaints)
@@ -91,7 +92,10 @@ class Session:
 
     async def complete(self, snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Answer:
         """What to show at the cursor; it is also the `last` answer."""
+        started = time.perf_counter()
         answer = self.last = await self.completer.complete(snapshot, rules or self.rules, self.policy, invoked)
+        if answer.suggestions:
+            self.latencies.add(time.perf_counter() - started)
         return answer
 
     def initialize(self, params: types.InitializeParams) -> None:

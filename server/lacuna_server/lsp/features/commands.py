@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,7 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pygls.exceptions import JsonRpcInvalidParams
 
+from lacuna_server.core.statistics import read
 from lacuna_server.lsp.features import loading
+from lacuna_server.lsp.features.status import status, tell
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.to_lsp import ACCEPT
 
@@ -62,8 +65,8 @@ def register(server: LacunaServer) -> None:
         return ls.session.feedback.rejected(arguments.id)
 
     @command("lacuna.status", Nothing)
-    async def status(ls: LacunaServer, _: Nothing) -> dict[str, Any]:
-        return _status(ls)
+    async def show_status(ls: LacunaServer, _: Nothing) -> dict[str, Any]:
+        return status(ls)
 
     @command("lacuna.explain", Nothing)
     async def explain(ls: LacunaServer, _: Nothing) -> dict[str, Any] | None:
@@ -72,7 +75,8 @@ def register(server: LacunaServer) -> None:
     @command("lacuna.snooze", Snooze)
     async def snooze(ls: LacunaServer, arguments: Snooze) -> dict[str, Any]:
         ls.session.snoozed_until = time.monotonic() + 60 * arguments.minutes
-        return _status(ls)
+        tell(ls)
+        return status(ls)
 
     @command("lacuna.restartEngine", Nothing)
     async def restart(ls: LacunaServer, _: Nothing) -> None:
@@ -84,7 +88,25 @@ def register(server: LacunaServer) -> None:
         if refusal := ls.session.choose("model", arguments.model):
             raise JsonRpcInvalidParams(refusal)
         await loading.start(ls)
-        return _status(ls)
+        return status(ls)
+
+    @command("lacuna.models", Nothing)
+    async def models(ls: LacunaServer, _: Nothing) -> list[dict[str, Any]]:
+        from lacuna_inference.models.describe import on_disk
+
+        options = ls.session.settings.model_options()
+        return [asdict(found) for found in await asyncio.to_thread(on_disk, options)]
+
+    @command("lacuna.statistics", Nothing)
+    async def statistics(ls: LacunaServer, _: Nothing) -> dict[str, Any]:
+        session = ls.session
+        session.statistics.save()
+        days = {} if session.statistics.file is None else read(session.statistics.file)
+        return {
+            "kept": session.statistics.file is not None,
+            "days": {day: asdict(counts) for day, counts in days.items()},
+            "latency": asdict(session.latencies.summary()),
+        }
 
 
 def _parsed(kind: type[_Arguments], arguments: tuple[Any, ...]) -> _Arguments:
@@ -98,18 +120,6 @@ def _parsed(kind: type[_Arguments], arguments: tuple[Any, ...]) -> _Arguments:
         raise JsonRpcInvalidParams(
             f"The arguments do not fit: {where + ': ' if where else ''}{problem['msg']}."
         ) from None  # the error quotes what was sent
-
-
-def _status(ls: LacunaServer) -> dict[str, Any]:
-    session, state = ls.session, ls.session.engine.state
-    return {
-        "phase": state.phase,
-        "progress": state.progress,
-        "message": state.message,
-        "model": state.model,
-        "mode": session.settings.mode,
-        "snoozed_s": round(max(0.0, session.snoozed_until - time.monotonic()), 1),
-    }
 
 
 def _explanation(ls: LacunaServer) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from lsprotocol import types
 
 from lacuna_server.lsp.features import loading
+from lacuna_server.lsp.features.status import tell
 from lacuna_server.lsp.language_server import LacunaServer
 
 SECTION = "lacuna"
@@ -29,6 +30,7 @@ async def apply(ls: LacunaServer, sent: object) -> None:
     """Applies settings and loads another model when they name one."""
     if ls.session.configure(sent):
         await loading.start(ls)
+    tell(ls)
     report_complaints(ls)
 
 

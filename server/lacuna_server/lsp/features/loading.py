@@ -13,6 +13,7 @@ from contextlib import suppress
 from lsprotocol import types
 
 from lacuna_inference.api import Engine, EngineState, Phase
+from lacuna_server.lsp.features.status import tell
 from lacuna_server.lsp.language_server import LacunaServer
 
 _ANSWER_TIMEOUT_S = 3.0
@@ -57,6 +58,7 @@ async def _heal(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineSt
     lost = False
     while engine.state.phase is not Phase.FAILED:
         state = await states.get()
+        tell(ls)
         if state.phase is (Phase.WARM if lost else Phase.UNREACHABLE):
             lost = not lost
             ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"Lacuna: {state.message}."))
@@ -79,6 +81,7 @@ async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineSt
     try:
         while state.phase not in (Phase.WARM, Phase.FAILED):
             state = await states.get()
+            tell(ls)
             if state.phase is Phase.UNREACHABLE and not told:
                 told = True
                 ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"Lacuna: {state.message}."))
