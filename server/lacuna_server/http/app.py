@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from lacuna_inference import __version__
 from lacuna_inference.api import Engine
 from lacuna_inference.errors import LacunaError
+from lacuna_inference.remote.wires import LACUNA_PATH
 from lacuna_server.http import engine as engine_endpoint
 from lacuna_server.http import errors, llama_cpp, native, ollama, openai, operations
 from lacuna_server.http.fields import Malformed
@@ -69,7 +70,7 @@ def build(
     for kind in (LacunaError, Malformed):
         app.add_exception_handler(kind, errors.handle)
     app.add_exception_handler(HTTPException, _refused)  # type: ignore[arg-type]
-    paths = list(app.openapi()["paths"])
+    paths = [*app.openapi()["paths"], LACUNA_PATH]
     app.add_middleware(
         Guard, metrics=metrics, token=token, most_bytes=most_bytes, paths=paths, origins=origins, local=local
     )
