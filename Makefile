@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types fix docs wheel setup clean extension playground editors test-editors screenshots
+.PHONY: run test lint types fix docs wheel setup clean extension vsix test-extension test-vscode playground editors test-editors screenshots latency
 
 run: $(READY)  ## complete the shipped example with the bundled model
 	$(BIN)/lacuna complete examples/temperature.py
@@ -15,9 +15,21 @@ test: $(READY) lint types  ## everything that must hold before a commit
 
 extension: vscode-extension/dist/extension.js  ## build the extension for VS Code
 
-vscode-extension/dist/extension.js: vscode-extension/package-lock.json $(wildcard vscode-extension/src/*)
+vscode-extension/dist/extension.js: vscode-extension/package-lock.json vscode-extension/package.json $(wildcard vscode-extension/src/*)
 	cd vscode-extension && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	cd vscode-extension && npm run check && npm run build
+
+test-extension: vscode-extension/dist/extension.js  ## its unit tests
+	cd vscode-extension && npm test
+
+vsix: $(READY) extension  ## package it, with the server's wheel inside
+	rm -rf vscode-extension/wheels
+	$(BIN)/python -m hatchling build -t wheel -d vscode-extension/wheels > /dev/null
+	cd vscode-extension && npx vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links --out .
+	$(BIN)/python vscode-extension/check_vsix.py
+
+test-vscode: editors test-extension vsix  ## drive it in a real VS Code
+	$(BIN)/python -m pytest tests/editors/test_vscode.py tests/editors/test_extension.py
 
 editors: $(READY) extension  ## put real editors where tests find them (Debian; needs root)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group editors
@@ -26,9 +38,13 @@ editors: $(READY) extension  ## put real editors where tests find them (Debian; 
 test-editors: editors  ## drive them
 	$(BIN)/python -m pytest tests/editors
 
-screenshots: editors  ## take the pictures of the README
+screenshots: editors vsix  ## take the pictures of the README
 	$(BIN)/python tests/editors/screenshots.py
+	$(BIN)/python tests/editors/vscode_pictures.py
 	$(BIN)/python tests/http/screenshots.py
+
+latency: editors vsix  ## from a key to grey text in a real VS Code
+	$(BIN)/python tests/editors/vscode_latency.py
 
 playground:  ## build the page of `lacuna serve` into the package
 	cd server/playground && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -49,6 +65,7 @@ fix: $(READY)  ## format, and mend what can be mended
 
 docs: $(READY)  ## write the generated tables into the READMEs
 	$(BIN)/python -m lacuna_server.readme README.md README.zh-CN.md
+	$(BIN)/python -m lacuna_server.manifest vscode-extension
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+if TYPE_CHECKING:
+    from playwright.sync_api import Playwright
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "http")]
 
 
 def pytest_report_header() -> str:
@@ -22,6 +27,13 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     from installed import scripted
 
     return scripted(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Playwright]:
+    """What drives browsers. One at a time, and closed before others want the thread's event loop."""
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from display import Display
 from installed import DOCS, PATH, set_up_kate
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
+from playwright.sync_api import sync_playwright
 from terminal import COLUMNS, Terminal
 from workbench import workbench
 
@@ -85,7 +86,7 @@ def photograph_code(home: Path) -> None:
     settings = {"lacuna.path": str(Path(sys.executable).parent / "lacuna")}
     (home / "workspace").mkdir()
     (home / "workspace" / FILE).write_text(BEFORE)
-    with workbench(home, surroundings_of(home), settings) as code:
+    with sync_playwright() as driver, workbench(driver, home, surroundings_of(home), settings) as code:
         code.open(FILE)
         code.page.wait_for_timeout(12_000)  # the model loads
         code.type(TYPED)

@@ -1,6 +1,6 @@
 """The language server, as `lacuna lsp`, with an engine that knows a few suggestions.
 
-It notes what the client can do, and which files it opens."""
+It notes what the client can do, which files it opens, and where it asks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lsprotocol import types
 
 from lacuna_inference.api import Phase, Request
 from lacuna_inference.fake import FakeEngine
+from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp import app, capabilities, documents, transport
 from lacuna_server.settings import load
 from lacuna_server.stdio import guard
@@ -52,6 +53,15 @@ def main() -> None:
                 file.write(f"{item.uri}\n")
 
     documents.Documents.open = opened  # type: ignore[method-assign]
+    take_snapshot = server.session.snapshot
+
+    def asked(uri: str, position: types.Position) -> Snapshot | None:
+        if note := os.environ.get("LACUNA_TEST_CLIENT"):
+            with Path(note).with_name("asked").open("a", encoding="utf-8") as file:
+                file.write(f"{uri}:{position.line}:{position.character}\n")
+        return take_snapshot(uri, position)
+
+    server.session.snapshot = asked  # type: ignore[method-assign]
     transport.serve_stdio(server, streams)
 
 

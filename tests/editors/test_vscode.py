@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from installed import scripted
@@ -12,15 +13,18 @@ from scripted_server import SUGGESTIONS
 from test_editors import CASES
 from workbench import Workbench, workbench
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Playwright
+
 
 @pytest.fixture(scope="module")
-def code(lasting_home: Path) -> Iterator[Workbench]:
+def code(driver: Playwright, lasting_home: Path) -> Iterator[Workbench]:
     """With all files, because nothing watches the folder: its watcher is not installed."""
     surroundings = scripted(lasting_home)
     (lasting_home / "workspace").mkdir()
     for name, (before, _, end) in CASES.items():
         (lasting_home / f"workspace/{name}.py").write_bytes(before.replace("\n", end).encode())
-    with workbench(lasting_home, surroundings, {"lacuna.path": f"{lasting_home}/bin/lacuna"}) as opened:
+    with workbench(driver, lasting_home, surroundings, {"lacuna.path": f"{lasting_home}/bin/lacuna"}) as opened:
         yield opened
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +18,7 @@ import pytest
 from installed import CODE, ROOT, editor
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Frame, Page, Playwright
 
 EXTENSION = ROOT / "vscode-extension"
 PATIENCE_S = 30.0
@@ -63,6 +62,10 @@ class Workbench:
         self.page.wait_for_selector(f'.quick-input-list .monaco-list-row:has-text("{name}")')
         self.page.keyboard.press("Enter")
         self.page.wait_for_selector(f'.tab.active:has-text("{name}")')
+        self.focus()
+
+    def focus(self) -> None:
+        """Puts the cursor at the end of the file that is open."""
         self.page.click(".editor-instance .monaco-editor .view-lines")
         self.page.keyboard.press("Control+End")
 
@@ -78,6 +81,42 @@ class Workbench:
         """Waits for grey text; returns it."""
         self.page.wait_for_selector(GHOST, timeout=PATIENCE_S * 1000)
         return "".join(self.page.locator(GHOST).all_text_contents()).replace("\u00a0", " ")
+
+    def status(self) -> str:
+        """What our item in the status bar tells."""
+        item = self.page.locator('.statusbar-item[id*="lacuna"] a').first
+        return item.get_attribute("aria-label") or ""
+
+    def until_status(self, text: str) -> None:
+        self.until(lambda: text in self.status(), f"the status {text!r}")
+
+    def run(self, command: str) -> None:
+        """A command of the palette, by its title."""
+        self.page.keyboard.press("F1")
+        self.page.wait_for_selector(".quick-input-widget input", state="visible")
+        self.page.keyboard.type(command)
+        self.page.wait_for_selector(f'.quick-input-list .monaco-list-row:has-text("{command}")')
+        self.page.keyboard.press("Enter")
+
+    def pick(self, text: str) -> None:
+        """A row of the list that is open."""
+        self.page.locator(f'.quick-input-list .monaco-list-row:has-text("{text}")').first.click()
+
+    def shown_in_webview(self, selector: str) -> None:
+        """Waits for something in a page that an extension shows."""
+        self.until(lambda: any(self._has(frame, selector) for frame in self.page.frames), f"{selector!r}")
+
+    def _has(self, frame: Frame, selector: str) -> bool:
+        from playwright.sync_api import Error
+
+        try:
+            return frame.parent_frame is not None and frame.locator(selector).count() > 0
+        except Error:  # the frame went away meanwhile
+            return False
+
+    def close(self) -> None:
+        """Closes the editor that is open."""
+        self.page.click(".tab.active .codicon-close")
 
     def accept(self) -> None:
         self.page.keyboard.press("Tab")
@@ -95,21 +134,26 @@ class Workbench:
 
 
 @contextmanager
-def workbench(home: Path, surroundings: Mapping[str, str], settings: Mapping[str, object]) -> Iterator[Workbench]:
-    """Starts everything; a picture of what was shown last stays as `home`/last.png."""
+def workbench(
+    driver: Playwright,
+    home: Path,
+    surroundings: Mapping[str, str],
+    settings: Mapping[str, object],
+    language: str = "en",
+) -> Iterator[Workbench]:
+    """Starts everything; a picture of what was shown last stays as `home`/last.png.
+
+    The workbench itself has English texts only; its extensions are told `language`.
+    """
     if not CODE.exists():
         pytest.skip("the server of VS Code is not installed: make editors")
-    driving = pytest.importorskip("playwright.sync_api")
     browser_path = editor("chromium")
-    built = EXTENSION / "dist/extension.js"
-    if not built.exists():
-        pytest.skip("the extension is not built: make extension")
     extensions = home / "extensions"
-    install(extensions)
+    install(extensions, home)
     folder = home / "workspace"
     folder.mkdir(exist_ok=True)
     for place in ("User", "Machine"):
-        (home / "data" / place).mkdir(parents=True)
+        (home / "data" / place).mkdir(parents=True, exist_ok=True)
         (home / "data" / place / "settings.json").write_text(json.dumps({**QUIET, **settings}))
     environment = {**surroundings, "EXTENSIONS_GALLERY": '{"serviceUrl":"","itemUrl":""}'}
     with (home / "code.log").open("w+b") as log:
@@ -122,26 +166,33 @@ def workbench(home: Path, surroundings: Mapping[str, str], settings: Mapping[str
         )  # fmt: skip
         try:
             port = _port(log.name, server)
-            with driving.sync_playwright() as driver:
-                browser = driver.chromium.launch(executable_path=browser_path, args=BROWSER)
-                page = browser.new_page(viewport={"width": 1200, "height": 720})
-                try:
-                    page.goto(f"http://127.0.0.1:{port}/?folder={folder}", wait_until="domcontentloaded")
-                    page.wait_for_selector(".explorer-folders-view", timeout=PATIENCE_S * 1000)
-                    yield Workbench(page, folder)
-                finally:
-                    page.screenshot(path=home / "last.png")
-                    browser.close()
+            browser = driver.chromium.launch(executable_path=browser_path, args=BROWSER)
+            page = browser.new_page(viewport={"width": 1200, "height": 720})
+            page.add_init_script(f"globalThis._VSCODE_NLS_LANGUAGE = {language!r}")
+            try:
+                page.goto(f"http://127.0.0.1:{port}/?folder={folder}", wait_until="domcontentloaded")
+                page.wait_for_selector(".explorer-folders-view", timeout=PATIENCE_S * 1000)
+                yield Workbench(page, folder)
+            finally:
+                page.screenshot(path=home / "last.png")
+                browser.close()
         finally:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
 
 
-def install(extensions: Path) -> None:
-    """Puts our extension, unpacked, where the server looks for extensions."""
+def install(extensions: Path, home: Path) -> None:
+    """Installs the packaged extension with the editor's own command."""
     manifest = json.loads((EXTENSION / "package.json").read_text())
-    target = extensions / f"{manifest['publisher']}.{manifest['name']}-{manifest['version']}"
-    shutil.copytree(EXTENSION, target, ignore=shutil.ignore_patterns("node_modules", "src", "*.vsix"))
+    package = EXTENSION / f"{manifest['name']}-{manifest['version']}.vsix"
+    if not package.exists():
+        pytest.skip("the extension is not packaged: make vsix")
+    done = subprocess.run(
+        ["node", CODE / "out/server-main.js", "--accept-server-license-terms", "--server-data-dir", home,
+         "--extensions-dir", extensions, "--install-extension", package],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "successfully installed" in done.stdout, done.stdout + done.stderr
 
 
 def _port(log: str, server: subprocess.Popen[bytes]) -> int:

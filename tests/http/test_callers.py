@@ -38,6 +38,7 @@ class Held:
         self._may.set()
 
 
+@pytest.mark.timeout(60 + ANSWERS // 20)
 def test_no_answer_is_lost_or_mixed_up() -> None:
     with server(decoder=echoing_decoder(), limits=Limits(waiting=400)) as client, ThreadPoolExecutor(16) as callers:
 

@@ -1,26 +1,72 @@
-/** Starts `lacuna lsp` and lets the language client show its inline completions. */
+/** Puts the extension together. */
 
 import * as vscode from "vscode";
-import { LanguageClient, RevealOutputChannelOn } from "vscode-languageclient/node";
+import { Accepts } from "./accepts";
+import { install } from "./install";
+import { statusItems } from "./items";
+import { chooseModel, menu, snooze, toggleLanguage } from "./menu";
+import { problems } from "./problems";
+import { Server } from "./server";
+import { ONLY_AT_START } from "./settings";
+import { Token } from "./token";
+import { Explanations, showStatistics } from "./views";
 
-let client: LanguageClient | undefined;
+let server: Server | undefined;
 
-export async function activate(): Promise<void> {
-  const command = vscode.workspace.getConfiguration("lacuna").get("path", "lacuna");
-  client = new LanguageClient(
-    "lacuna",
-    "Lacuna",
-    // The workspace must not shadow modules of the server.
-    { command, args: ["lsp"], options: { env: { ...process.env, PYTHONSAFEPATH: "1" } } },
-    {
-      documentSelector: [{ language: "python" }],
-      outputChannel: vscode.window.createOutputChannel("Lacuna", { log: true }),
-      revealOutputChannelOn: RevealOutputChannelOn.Never,
+export function activate(context: vscode.ExtensionContext): void {
+  const log = vscode.window.createOutputChannel("Lacuna", { log: true });
+  const accepts = new Accepts();
+  const running = (server = new Server(context, log, accepts.middleware));
+  const explanations = new Explanations();
+  const commands: Record<string, () => unknown> = {
+    "lacuna.menu": () => menu(running),
+    "lacuna.trigger": () => vscode.commands.executeCommand("editor.action.inlineSuggest.trigger"),
+    "lacuna.acceptWord": () => accepts.part(running, "editor.action.inlineSuggest.acceptNextWord"),
+    "lacuna.acceptLine": () => accepts.part(running, "editor.action.inlineSuggest.acceptNextLine"),
+    "lacuna.why": () => explanations.show(running),
+    "lacuna.showStatistics": () => showStatistics(running),
+    "lacuna.chooseModel": () => chooseModel(running),
+    "lacuna.snoozeFor": () => snooze(running),
+    "lacuna.snooze5": () => running.ask("lacuna.snooze", { minutes: 5 }),
+    "lacuna.snooze30": () => running.ask("lacuna.snooze", { minutes: 30 }),
+    "lacuna.wake": () => running.ask("lacuna.snooze", { minutes: 0 }),
+    "lacuna.toggleLanguage": toggleLanguage,
+    "lacuna.restart": () => running.restart(),
+    "lacuna.showLog": () => log.show(),
+    "lacuna.openSettings": () => vscode.commands.executeCommand("workbench.action.openSettings", "@ext:lacuna.lacuna"),
+    "lacuna.install": () => install(context, running),
+    "lacuna.setToken": async () => {
+      if (await Token.ask(context)) await running.restart();
     },
+  };
+  for (const [name, run] of Object.entries(commands)) {
+    context.subscriptions.push(vscode.commands.registerCommand(name, () => told(run)));
+  }
+  context.subscriptions.push(
+    log,
+    running,
+    explanations,
+    statusItems(running),
+    problems(running),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => running.restart()),
+    vscode.workspace.onDidChangeConfiguration((change) => {
+      if (ONLY_AT_START.some((name) => change.affectsConfiguration(`lacuna.${name}`))) void running.restart();
+    }),
   );
-  await client.start();
+  void running.restart();
 }
 
 export function deactivate(): Promise<void> | undefined {
-  return client?.stop();
+  return server?.stop();
+}
+
+/** Runs a command; what goes wrong is one sentence. */
+async function told(run: () => unknown): Promise<unknown> {
+  try {
+    return await run();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    void vscode.window.showErrorMessage(`Lacuna: ${why}`);
+    return undefined;
+  }
 }

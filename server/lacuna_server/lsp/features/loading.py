@@ -61,15 +61,15 @@ async def _heal(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineSt
         tell(ls)
         if state.phase is (Phase.WARM if lost else Phase.UNREACHABLE):
             lost = not lost
-            ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"Lacuna: {state.message}."))
+            _pop_up(ls, types.MessageType.Warning, f"Lacuna: {state.message}.")
     if engine is not session.engine:
         return
     if session.healed >= _MOST_HEALED:
-        ls.window_show_message(types.ShowMessageParams(types.MessageType.Error, f"Lacuna: {engine.state.message}"))
+        _pop_up(ls, types.MessageType.Error, f"Lacuna: {engine.state.message}")
         return
     session.healed += 1
     message = "Lacuna: the engine ended unexpectedly and was started again; the log says more."
-    ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, message))
+    _pop_up(ls, types.MessageType.Warning, message)
     session.renew_engine()
     await start(ls)
 
@@ -84,7 +84,7 @@ async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineSt
             tell(ls)
             if state.phase is Phase.UNREACHABLE and not told:
                 told = True
-                ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"Lacuna: {state.message}."))
+                _pop_up(ls, types.MessageType.Warning, f"Lacuna: {state.message}.")
             if state.phase is Phase.LOADING and token:
                 report = types.WorkDoneProgressReport(message=state.message, percentage=round(100 * state.progress))
                 ls.work_done_progress.report(token, report)
@@ -99,8 +99,16 @@ async def _show(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineSt
         ls.say(types.MessageType.Info, f"Lacuna is ready: {state.message}.")
     else:
         ls.say(types.MessageType.Error, state.message)
-        ls.window_show_message(types.ShowMessageParams(types.MessageType.Error, f"Lacuna: {state.message}"))
+        _pop_up(ls, types.MessageType.Error, f"Lacuna: {state.message}")
     return state.phase
+
+
+def _pop_up(ls: LacunaServer, kind: types.MessageType, text: str) -> None:
+    """Shows a message; a client that is told the status has its own, with a remedy."""
+    if ls.session.client.status:
+        ls.say(kind, text)
+    else:
+        ls.window_show_message(types.ShowMessageParams(kind, text))
 
 
 async def _begin(ls: LacunaServer) -> str | None:

@@ -1,0 +1,76 @@
+"""Writes the settings into the VS Code extension's package.json, and their descriptions into package.nls.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from lacuna_server.settings import PROTECTED, Settings
+
+_OTHER_NAMES = {"engine": "engine.url", "engine_kind": "engine.kind"}
+_LEFT_OUT = frozenset({"engine_token_file", "completion_channel"})
+"""The token is in the editor's own store of secrets, and VS Code has one channel that is right."""
+_COPIED = ("enum", "minimum", "maximum", "exclusiveMinimum", "pattern", "items", "additionalProperties")
+
+
+def name_of(setting: str) -> str:
+    """A setting's name in VS Code, without `lacuna.`; the extension's `settings.ts` goes the other way."""
+    first, *rest = setting.split("_")
+    return _OTHER_NAMES.get(setting, first + "".join(word.capitalize() for word in rest))
+
+
+def properties() -> dict[str, dict[str, Any]]:
+    """The settings of the schema as package.json declares them."""
+    fields = Settings.model_json_schema()["properties"]
+    return {f"lacuna.{name_of(name)}": _declared(name, fields[name]) for name in fields if name not in _LEFT_OUT}
+
+
+def descriptions() -> dict[str, str]:
+    """The text of each description, by its key."""
+    return {
+        f"settings.{name_of(name)}": _sentence(field.description or "")
+        for name, field in Settings.model_fields.items()
+        if name not in _LEFT_OUT
+    }
+
+
+def written(folder: Path) -> dict[Path, str]:
+    """What the two files must hold. What is not of the schema in them stays as it is."""
+    package, words = folder / "package.json", folder / "package.nls.json"
+    manifest = json.loads(package.read_text(encoding="utf-8"))
+    ours = manifest["contributes"]["configuration"]["properties"]
+    kept = {
+        name: value for name, value in ours.items() if not str(value["markdownDescription"]).startswith("%settings.")
+    }
+    manifest["contributes"]["configuration"]["properties"] = {**kept, **properties()}
+    texts = json.loads(words.read_text(encoding="utf-8"))
+    texts = {key: text for key, text in texts.items() if not key.startswith("settings.")} | descriptions()
+    return {package: _json(manifest), words: _json(texts)}
+
+
+def _declared(name: str, field: dict[str, Any]) -> dict[str, Any]:
+    kinds = field.get("anyOf", [field])
+    types = [kind["type"] for kind in kinds]
+    return {
+        "type": types[0] if len(types) == 1 else types,
+        "default": field["default"],
+        **{key: kinds[0][key] for key in _COPIED if key in kinds[0]},
+        "scope": "machine" if name in PROTECTED else "window",
+        "markdownDescription": f"%settings.{name_of(name)}%",
+    }
+
+
+def _sentence(text: str) -> str:
+    text = text.replace(" (command line and environment only)", " (user settings only)")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    for file, text in written(Path(sys.argv[1])).items():
+        file.write_text(text, encoding="utf-8")

@@ -1,0 +1,76 @@
+"""Pictures of the extension with the bundled model, for the READMEs: `make screenshots`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from datetime import date, timedelta
+from json import dumps
+from pathlib import Path
+
+from installed import ROOT
+from playwright.sync_api import Playwright, sync_playwright
+from workbench import Workbench, workbench
+
+PICTURES = ROOT / "docs/pictures"
+FILE = "station.py"
+BEFORE = '"""Weather stations and what they measure."""\n\nimport logging\n\n'
+TYPED = "logger = logging."
+WHOLE = {"x": 0, "y": 0, "width": 1200, "height": 460}
+SAMPLE = [(41, 12, 9), (63, 22, 19), (58, 17, 15), (12, 3, 3), (74, 31, 26), (69, 24, 20)]
+"""Counts for the picture of the statistics: shown, accepted, retained, of a week that nobody typed."""
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with sync_playwright() as driver:
+        for language, suffix in (("en", ""), ("zh-cn", "-zh-cn")):
+            with tempfile.TemporaryDirectory() as home:
+                photograph(driver, Path(home), language, suffix)
+
+
+def photograph(driver: Playwright, home: Path, language: str, suffix: str) -> None:
+    (home / "workspace").mkdir()
+    (home / "workspace" / FILE).write_text(BEFORE)
+    kept = home / "state/lacuna/statistics.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(dumps(sample()))
+    around = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
+    settings = {"lacuna.path": str(Path(sys.executable).with_name("lacuna"))}
+    with workbench(driver, home, around, settings, language) as code:
+        code.open(FILE)
+        code.until_status("Ready" if language == "en" else "就绪")
+        code.type(TYPED)
+        code.until_ghost()
+        save(code, f"ghost{suffix}")
+        code.page.keyboard.press("Escape")
+        code.page.click('.statusbar-item[id*="lacuna"] a')
+        code.page.wait_for_selector(".quick-input-list .monaco-list-row")
+        save(code, f"menu{suffix}")
+        code.page.keyboard.press("Escape")
+        for name, title, mark in (
+            ("explain", "Why Did Nothing Appear?" if language == "en" else "为什么没有建议", "table"),
+            ("statistics", "Show Statistics" if language == "en" else "显示统计", "svg"),
+        ):
+            code.run(title)
+            code.shown_in_webview(mark)
+            save(code, f"{name}{suffix}")
+            code.close()
+
+
+def save(code: Workbench, name: str) -> None:
+    code.page.wait_for_timeout(500)  # what moves has come to rest
+    code.page.screenshot(path=PICTURES / f"vscode-{name}.png", clip=WHOLE)  # type: ignore[arg-type]
+
+
+def sample() -> dict[str, dict[str, int]]:
+    days = [date.today() - timedelta(days=len(SAMPLE) - number) for number in range(len(SAMPLE))]
+    return {
+        day.isoformat(): {"shown": shown, "accepted": accepted, "retained": retained, "characters": 17 * accepted}
+        for day, (shown, accepted, retained) in zip(days, SAMPLE, strict=True)
+    }
+
+
+if __name__ == "__main__":
+    main()

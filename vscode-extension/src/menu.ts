@@ -1,0 +1,89 @@
+/** What a user can do: the menu, models, snoozing, switching a language. */
+
+import * as vscode from "vscode";
+import type { Server } from "./server";
+
+type Item = vscode.QuickPickItem & { command?: string };
+
+export async function menu(server: Server): Promise<void> {
+  const { t } = vscode.l10n;
+  const language = vscode.window.activeTextEditor?.document.languageId;
+  const item = (icon: string, label: string, command: string): Item => ({ label: `$(${icon}) ${label}`, command });
+  const items: Item[] = [
+    ...(server.situation.kind === "broken" ? [item("cloud-download", t("Install the server"), "lacuna.install")] : []),
+    ...(language ? [switchOf(language)] : []),
+    snoozed(server)
+      ? item("bell", t("Wake up"), "lacuna.wake")
+      : item("bell-slash", t("Snooze for 5 minutes"), "lacuna.snooze5"),
+    ...(snoozed(server) ? [] : [item("bell-slash", t("Snooze for 30 minutes"), "lacuna.snooze30")]),
+    item("server-environment", t("Choose model"), "lacuna.chooseModel"),
+    item("question", t("Why did nothing appear?"), "lacuna.why"),
+    item("graph", t("Statistics"), "lacuna.showStatistics"),
+    item("debug-restart", t("Restart the server"), "lacuna.restart"),
+    item("output", t("Log"), "lacuna.showLog"),
+    item("gear", t("Settings"), "lacuna.openSettings"),
+  ];
+  const picked = await vscode.window.showQuickPick(items, { title: "Lacuna", matchOnDescription: true });
+  if (picked?.command) await vscode.commands.executeCommand(picked.command);
+}
+
+function switchOf(language: string): Item {
+  const { t } = vscode.l10n;
+  return isOn(language)
+    ? { label: `$(circle-slash) ${t("Switch off for {0}", language)}`, command: "lacuna.toggleLanguage" }
+    : { label: `$(check) ${t("Switch on for {0}", language)}`, command: "lacuna.toggleLanguage" };
+}
+
+function isOn(language: string): boolean {
+  const languages = vscode.workspace.getConfiguration("lacuna").get<Record<string, boolean>>("languages") ?? {};
+  return languages[language] ?? languages["*"] ?? true;
+}
+
+export async function toggleLanguage(): Promise<void> {
+  const language = vscode.window.activeTextEditor?.document.languageId;
+  if (language === undefined) return;
+  const configuration = vscode.workspace.getConfiguration("lacuna");
+  const languages = { ...configuration.get<Record<string, boolean>>("languages"), [language]: !isOn(language) };
+  await configuration.update("languages", languages, vscode.ConfigurationTarget.Global);
+}
+
+function snoozed(server: Server): boolean {
+  return server.situation.kind === "running" && server.situation.engine.snoozed_s > 0;
+}
+
+export async function snooze(server: Server): Promise<void> {
+  const { t } = vscode.l10n;
+  const times = [5, 30].map((minutes) => ({ label: t("{0} minutes", minutes), minutes }));
+  const picked = await vscode.window.showQuickPick(times, { title: t("Snooze") });
+  if (picked !== undefined) await server.ask("lacuna.snooze", { minutes: picked.minutes });
+}
+
+interface Model {
+  name: string;
+  bytes: number;
+  fits: boolean | null;
+}
+
+export async function chooseModel(server: Server): Promise<void> {
+  const { t } = vscode.l10n;
+  const folder = { label: `$(folder) ${t("A folder…")}`, name: "" };
+  const listed = server.ask<Model[]>("lacuna.models").then((models) => [
+    ...models.map(({ name, bytes, fits }) => ({
+      label: name,
+      name,
+      description: `${Math.max(1, Math.round(bytes / 2 ** 20))} MiB`,
+      detail: fits === null ? t("It cannot be told whether it fits.") : fits ? t("It fits.") : t("It does not fit."),
+    })),
+    folder,
+  ]);
+  const picked = await vscode.window.showQuickPick(listed, { title: t("Models on this machine") });
+  if (picked === undefined) return;
+  const chosen = picked === folder ? await folderOf() : picked.name;
+  if (!chosen) return;
+  await vscode.workspace.getConfiguration("lacuna").update("model", chosen, vscode.ConfigurationTarget.Global);
+}
+
+async function folderOf(): Promise<string | undefined> {
+  const picked = await vscode.window.showOpenDialog({ canSelectFolders: true, canSelectFiles: false });
+  return picked?.[0]?.fsPath;
+}

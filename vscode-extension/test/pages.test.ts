@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { page } from "../src/chart";
+import { explained } from "../src/explanation";
+
+const t = (message: string, ...values: (string | number)[]): string =>
+  message.replace(/\{(\d)\}/g, (_, number: string) => String(values[Number(number)]));
+const latency = { count: 3, p50_ms: 4.5, p95_ms: 20 };
+
+test("the page draws a bar for each count and sums up", () => {
+  const days = { "2026-01-01": { shown: 4, accepted: 2, retained: 1, characters: 30 } };
+  const html = page({ kept: true, days, latency }, "en", t);
+  assert.equal(html.match(/<rect /g)?.length, 3);
+  assert.match(html, /2 \(50 %\)/);
+  assert.match(html, /4\.5 ms of 3 answers/);
+  assert.match(html, /default-src 'none'/);
+});
+
+test("nothing of the data becomes markup", () => {
+  const days = { "<script>": { shown: 1, accepted: 0, retained: 0, characters: 0 } };
+  assert.doesNotMatch(page({ kept: true, days, latency }, '"><b>', t), /<script>|<b>/);
+});
+
+test("an empty page says so", () => {
+  assert.match(page({ kept: false, days: {}, latency: { count: 0, p50_ms: null, p95_ms: null } }, "en", t), /is off/);
+});
+
+test("an explanation begins with the reason", () => {
+  const found = {
+    suggestions: 0, withheld: "snoozed", reason: "Suggestions are snoozed.", detail: null, stop: null, cut: false,
+    cached: false, confidence: null, delay_s: 0.05, model: "bundled", counters: { total_s: 0.0123, forward_passes: 0 },
+  };
+  const text = explained(found, t);
+  assert.match(text, /\*\*Nothing was shown\.\*\* Suggestions are snoozed\./);
+  assert.match(text, /`total_s` \| 12\.3 ms/);
+  assert.doesNotMatch(text, /forward_passes/);
+  assert.match(explained(null, t), /Nothing was asked yet/);
+});
