@@ -128,6 +128,21 @@ def test_a_cell_of_a_notebook(code: Workbench) -> None:
     assert "".join(cell["source"]) == ADD + SUGGESTIONS[ADD]
 
 
+def test_a_document_without_a_file(code: Workbench) -> None:
+    code.run("File: New Untitled Text File")
+    code.page.wait_for_selector('.tab.active:has-text("Untitled")')
+    code.run("Change Language Mode")
+    code.page.keyboard.type("Python")
+    code.page.wait_for_selector('.quick-input-list .monaco-list-row.focused:has-text("Python")')
+    code.page.keyboard.press("Enter")
+    code.until(lambda: "untitled:" in noted(code, "opened"), "the client")
+    code.focus()
+    code.type(ADD)
+    assert SUGGESTIONS[ADD].strip().split("\n")[0] in code.until_ghost()
+    code.accept()
+    code.until(lambda: code.page.locator('.view-line:has-text("return")').count() > 0, "the accepted text")
+
+
 def test_snoozed_explained_and_awake_again(code: Workbench) -> None:
     begin(code, "snoozed.py")
     code.page.click('.statusbar-item[id*="lacuna"] a')
@@ -152,9 +167,17 @@ def test_snoozed_explained_and_awake_again(code: Workbench) -> None:
 def test_a_server_that_is_killed_starts_again(code: Workbench) -> None:
     begin(code, "killed.py")
     (former,) = servers(code)
+    told = code.watch_status()
     os.kill(former, signal.SIGKILL)
     code.until(lambda: bool(servers(code)) and former not in servers(code), "a new server")
     code.until_status("Ready")
+    assert any("The server ended." in text or "Starting" in text for text in told())
+    assert code.page.locator(".notification-toast").count() == 0
+    (former,) = servers(code)
+    code.run("Lacuna: Restart Server")
+    code.until(lambda: bool(servers(code)) and former not in servers(code), "a new server")
+    code.until_status("Ready")
+    code.focus()
     code.type(ADD)
     code.until_ghost()
     code.accept()

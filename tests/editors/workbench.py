@@ -66,7 +66,8 @@ class Workbench:
 
     def focus(self) -> None:
         """Puts the cursor at the end of the file that is open."""
-        self.page.click(".editor-instance .monaco-editor .view-lines")
+        self.page.keyboard.press("Control+1")  # the first group of editors
+        self.page.wait_for_selector(".editor-instance .monaco-editor.focused")
         self.page.keyboard.press("Control+End")
 
     def type(self, text: str) -> None:
@@ -86,6 +87,19 @@ class Workbench:
         """What our item in the status bar tells."""
         item = self.page.locator('.statusbar-item[id*="lacuna"] a').first
         return item.get_attribute("aria-label") or ""
+
+    def watch_status(self) -> Callable[[], list[str]]:
+        """From now on, all that the item in the status bar tells; what it has told so far."""
+        self.page.evaluate(
+            """(item) => {
+                const told = window.lacunaTold = [];
+                const look = () => told.push(document.querySelector(item)?.getAttribute("aria-label") ?? "");
+                const options = { subtree: true, childList: true, attributes: true };
+                new MutationObserver(look).observe(document.querySelector(".statusbar"), options);
+            }""",
+            '.statusbar-item[id*="lacuna"] a',
+        )
+        return lambda: list(self.page.evaluate("() => window.lacunaTold"))
 
     def until_status(self, text: str) -> None:
         self.until(lambda: text in self.status(), f"the status {text!r}")

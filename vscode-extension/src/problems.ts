@@ -3,16 +3,28 @@
 import * as vscode from "vscode";
 import type { Server } from "./server";
 
+/** A server that ends is started again by its client; only one that stays away is a problem. */
+const ENDED_MS = 3000;
+
 export function problems(server: Server): vscode.Disposable {
   let told = "";
-  return server.onDidChange((situation) => {
+  let later: NodeJS.Timeout | undefined;
+  const watching = server.onDidChange((situation) => {
+    clearTimeout(later);
     const failed = situation.kind === "running" && situation.engine.phase === "failed";
     const why = situation.kind === "broken" ? situation.why : failed ? situation.engine.message : "";
     if (situation.kind === "running" && !failed) told = "";
     if (!why || why === told) return;
-    told = why;
-    void offer(why, situation.kind === "broken" ? broken(server) : failing());
+    const remedies = situation.kind === "broken" ? broken(server) : failing();
+    later = setTimeout(
+      () => {
+        told = why;
+        void offer(why, remedies);
+      },
+      situation.kind === "broken" && server.started ? ENDED_MS : 0,
+    );
   });
+  return vscode.Disposable.from(watching, { dispose: () => clearTimeout(later) });
 }
 
 type Remedy = [title: string, command: string];
