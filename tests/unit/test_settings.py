@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from lacuna_inference.errors import BadRequest
+from lacuna_inference.fake import FakeEngine
 from lacuna_server import settings
+from lacuna_server.lsp.session import Session
 from lacuna_server.settings import Settings
 
 
@@ -94,3 +96,16 @@ def test_an_editor_may_send_strings_and_numbers_as_json_has_them() -> None:
 
 def test_the_table_has_a_row_for_every_setting() -> None:
     assert settings.table().count("\n") == 1 + len(Settings.model_fields)
+
+
+def test_another_kind_of_server_takes_another_engine() -> None:
+    made = []
+
+    def make(found: Settings) -> FakeEngine:
+        made.append(found.engine_kind)
+        return FakeEngine(lambda _: "")
+
+    session = Session(settings.load(), make)
+    assert session.configure({"engine_kind": "tgi"})
+    assert not session.configure({"engine_kind": "tgi"})
+    assert made == ["lacuna", "tgi"]

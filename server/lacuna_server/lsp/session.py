@@ -113,7 +113,7 @@ class Session:
         values = sent.get("lacuna", sent) if isinstance(sent, Mapping) else None
         if not isinstance(values, Mapping):
             return False
-        before = self.settings.model_options()
+        before = self._of_the_engine()
         self._sent, policy = values, self.policy
         self.settings, complaints = self._base.changed({**values, **self._chosen})
         self.statistics.save()
@@ -122,10 +122,14 @@ class Session:
             self.completer.forget_answers()
         self.complaints += [c for c in complaints if c not in self._told]
         self._told.update(complaints)
-        if self.settings.model_options() == before:
+        if self._of_the_engine() == before:
             return False
         self.renew_engine()
         return True
+
+    def _of_the_engine(self) -> tuple[object, ...]:
+        """What an engine is made of: where it changes, another must take its place."""
+        return self.settings.model_options(), self.settings.engine, self.settings.engine_kind
 
     def choose(self, name: str, value: Any) -> str | None:
         """Takes a setting that a user chose by a command; or says why that cannot be."""
