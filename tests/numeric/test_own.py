@@ -274,7 +274,8 @@ def test_kept_weights_need_no_files(tmp_path: Path) -> None:
     before = own.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
     (tmp_path / "model.safetensors").unlink()
     after = own.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
-    assert torch.equal(logprobs(before, [1, 2, 3]), logprobs(after, [1, 2, 3]))
+    # Each load measures anew how its products are written, so the last bit may differ.
+    assert torch.allclose(logprobs(before, [1, 2, 3]), logprobs(after, [1, 2, 3]), rtol=0, atol=1e-5)
 
 
 def test_the_bundled_model_is_the_same_on_both() -> None:
