@@ -264,6 +264,31 @@ def evaluate(
 
 
 @app.command()
+def resources(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="bundled, a model folder, a config.json, a hub id, or a published shape (CodeGen-6B)."),
+    ] = None,
+    gpu: Annotated[list[str] | None, typer.Option(help="Also judge a card of this size (16GB); repeatable.")] = None,
+    context: Annotated[int | None, typer.Option(min=32, help="Tokens of context; the model's own by default.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Load and generate, and record what that takes beside the estimate.")
+    ] = False,
+    dtypes: Annotated[
+        list[str] | None, typer.Option("--dtype", help="What to measure: float32, float16, bfloat16, int8; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to measure: auto, cpu, cuda, cuda:N.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell from a model's config what it needs, whether it fits, and how much context, before it is loaded."""
+    go_offline()
+    from lacuna_server.commands import resources as resources_command
+
+    wanted = resources_command.Wanted(context, gpu or [], measure, dtypes or [], device)
+    resources_command.run(models or ["bundled"], wanted, json)
+
+
+@app.command()
 def doctor(model: Model = None, family: Family = None, device: Device = None, dtype: Dtype = None) -> int:
     """Check everything a completion needs, and say what to do about what is wrong."""
     go_offline()

@@ -154,7 +154,7 @@ def test_logits_that_were_given_stay_as_they_are(tmp_path: Path, monkeypatch: py
 def test_every_way_to_write_a_product_gives_the_same_logits(
     name: str, way: linear.Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if way is linear.packed and not linear._can_pack(torch.float32):
+    if way is linear.packed and not linear.can_pack(torch.float32):
         pytest.skip("this build of torch has no oneDNN")
     monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(way, way, 0))
     model, forward = same(name, tmp_path)
@@ -168,14 +168,14 @@ def test_a_large_model_keeps_its_weights_in_one_order(tmp_path: Path, monkeypatc
     monkeypatch.setattr(linear, "BOTH_WAYS_BYTES", 0)
     layers = [linear.Linear(torch.eye(8)), linear.Linear(torch.eye(8))]
     tuning = linear.tune(layers)
-    if linear._can_pack(torch.float32):
+    if linear.can_pack(torch.float32):
         assert tuning.few is tuning.many is linear.packed
         assert layers[0].few is layers[0].many
     assert torch.equal(layers[0](torch.ones(1, 8)), torch.ones(1, 8))
 
 
 def test_without_packing_there_is_still_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "_can_pack", lambda _: False)
+    monkeypatch.setattr(linear, "can_pack", lambda _: False)
     layer = linear.Linear(torch.eye(8), torch.ones(8))
     assert linear.tune([layer]).few is not linear.packed
     for rows in (1, 2, 5):
@@ -303,3 +303,34 @@ def test_steps_of_several_in_one_pass_are_those_of_each_alone(name: str, tmp_pat
             asked.append(Step(ids, slots[number], min(2, length)))
         for ids, step, logits in zip(held, asked, forward.together(asked), strict=True):
             torch.testing.assert_close(logits, full_logits(model, ids)[-step.rows :], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_shapes_are_known_without_a_file(name: str) -> None:
+    kind, changed = VARIANTS[name]
+    model = tiny_model(kind, **changed)
+    assert own.tensors(model.config.to_dict()) == {n: tuple(p.shape) for n, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_sketch_has_the_sizes_of_the_forward(name: str, tmp_path: Path) -> None:
+    model, forward = same(name, tmp_path)
+    sketch = own.sketch(model.config.to_dict(), CONTEXT)
+    assert sketch is not None
+    assert sketch.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert sketch.kv_bytes("float32") * CONTEXT == forward.slot().bytes
+    assert (sketch.vocabulary, sketch.layers) == (forward.network.head.outputs, len(forward.network.blocks))
+
+
+@pytest.mark.parametrize("way", [linear.plain, linear.columns])
+def test_a_loaded_model_does_not_need_its_files(
+    way: linear.Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mapped weights would change, or fail, with the file."""
+    monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(way, way, 0))
+    _, forward = same("llama", tmp_path)
+    before = logprobs(forward, IDS[:9])
+    file = tmp_path / "model.safetensors"
+    with file.open("r+b") as stream:
+        stream.write(b"\0" * file.stat().st_size)
+    assert torch.allclose(logprobs(forward, IDS[:9]), before, rtol=0, atol=1e-6)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
 from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
-from lacuna_inference.models.weights import Weights
+from lacuna_inference.models.weights import Shapes, Weights, joined
 
 MODEL_TYPES = frozenset({"codegen"})
 _SHARDS = 4
@@ -53,7 +52,22 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     )
 
 
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors that a checkpoint of `config` holds."""
+    width, vocabulary = config["n_embd"], config["vocab_size"]
+    inner = config.get("n_inner") or 4 * width
+    shapes: Shapes = {"transformer.wte.weight": (vocabulary, width)}
+    biased: Shapes = {"transformer.ln_f": (width,), "lm_head": (vocabulary, width)}
+    for number in range(config["n_layer"]):
+        at = f"transformer.h.{number}"
+        shapes |= {f"{at}.attn.qkv_proj.weight": (3 * width, width), f"{at}.attn.out_proj.weight": (width, width)}
+        biased |= {f"{at}.ln_1": (width,), f"{at}.mlp.fc_in": (inner, width), f"{at}.mlp.fc_out": (width, inner)}
+    for name, shape in biased.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
+
+
 def in_order(fused: Tensor) -> Tensor:
     """The rows of the fused projection as all queries, keys, values; stored are queries, values, keys of each shard."""
     query, value, key = fused.view(_SHARDS, 3, -1, fused.shape[1]).unbind(1)
-    return torch.cat([part.reshape(-1, fused.shape[1]) for part in (query, key, value)])
+    return joined([part.reshape(-1, fused.shape[1]) for part in (query, key, value)])

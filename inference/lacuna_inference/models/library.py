@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from lacuna_inference.decode.store import Step
+from lacuna_inference.models.network import Heads
+from lacuna_inference.models.sketch import Sketch
 
 _WIDEST_DRAFT = 7
 
@@ -88,3 +91,29 @@ def random_model(config: dict[str, Any], dtype: torch.dtype, device: torch.devic
     with device:
         model: PreTrainedModel = AutoModelForCausalLM.from_config(known, dtype=dtype)  # type: ignore[no-untyped-call]
     return model
+
+
+def sketch(config: dict[str, Any]) -> Sketch:
+    """Sizes of any causal model that transformers knows, from a config.json's content, on the meta device.
+
+    Raises ValueError for one that it does not know.
+    """
+    model = random_model(config, torch.float32, torch.device("meta"))
+    linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
+    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    known: Any = model.config
+    queries = int(known.num_attention_heads)
+    keys = 1 if getattr(known, "multi_query", False) else getattr(known, "num_key_value_heads", None) or queries
+    size = getattr(known, "head_dim", None) or known.hidden_size // queries
+    return Sketch(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        multiplied=sum(linear.weight.numel() for linear in linears),
+        outputs=sum(max(linear.weight.shape) for linear in linears),
+        tied=head.weight is model.get_input_embeddings().weight,
+        vocabulary=int(head.weight.shape[0]),
+        width=int(known.hidden_size),
+        widest=max(max(linear.weight.shape) for linear in linears if linear is not head),
+        layers=int(known.num_hidden_layers),
+        heads=Heads(queries, int(keys), int(size)),
+        own=False,
+    )

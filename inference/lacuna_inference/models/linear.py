@@ -48,9 +48,10 @@ class Tuning:
 class Linear:
     """x [tokens, in] -> [tokens, out]."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> None:
+        """A weight that is `mapped` lies in a file: it is copied when it is to stay as it is."""
         self._weight: Tensor | None = weight
-        self._bias = bias
+        self._bias, self._mapped = bias, mapped
         (self.outputs, self.inputs), self.bytes = weight.shape, weight.nbytes
         self.dtype, self.device = weight.dtype, weight.device
         self.few = self.many = plain(weight, bias)
@@ -64,6 +65,8 @@ class Linear:
         """Writes the product so from now on; what no way needs of the weight is given back. Only once."""
         assert self._weight is not None
         weight, self._weight = self._weight, None
+        if self._mapped and not {few, many} <= {packed, int8}:
+            weight = weight.clone()
         self.many = many(weight, self._bias)
         self.few = self.many if few is many else few(weight, self._bias)
         self.column_weight = weight if few is columns and self._bias is None else None
@@ -71,7 +74,7 @@ class Linear:
     def move(self, place: Callable[[Tensor], Tensor]) -> None:
         """Puts the weight where `place` copies it to."""
         assert self._weight is not None
-        self._weight = place(self._weight)
+        self._weight, self._mapped = place(self._weight), False
 
     def made(self, way: Way) -> Product:
         """The product in one way, to be measured."""
@@ -137,6 +140,22 @@ def int8(weight: Tensor, bias: Tensor | None) -> Product:
     return product
 
 
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether this build has the operators, and they compute what they should for `dtype`."""
+    weight, x = torch.eye(16, dtype=dtype), torch.ones(3, 16, dtype=dtype)
+    try:
+        return bool(torch.equal(packed(weight, None)(x), x))
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return False
+
+
+def untouched(layers: Sequence[Linear]) -> Tuning:
+    """Leaves all products as the library writes them."""
+    for layer in layers:
+        layer.use(plain, plain)
+    return UNTUNED
+
+
 UNTUNED = Tuning(plain, plain, _DRAFTS[0])
 
 
@@ -167,6 +186,14 @@ def tune(layers: Sequence[Linear]) -> Tuning:
     return tuning
 
 
+def copies(dtype: torch.dtype, size: int) -> tuple[str, ...]:
+    """Which orders of the weights `tune` may keep, at most, of products of `size` bytes; the names of its ways."""
+    packs = can_pack(dtype)
+    if size > BOTH_WAYS_BYTES:
+        return (packed.__name__,) if packs else (plain.__name__,)
+    return (columns.__name__, packed.__name__) if packs else (columns.__name__,)
+
+
 def _large_pages(size: int, count: int) -> Callable[[Tensor], Tensor]:
     """Copies up to `count` tensors, `size` bytes in all, into one piece of memory of large pages, if Linux has them.
 
@@ -190,7 +217,7 @@ def _large_pages(size: int, count: int) -> Callable[[Tensor], Tensor]:
 
 
 def _chosen(layers: Sequence[Linear]) -> Tuning:
-    ways = [plain, columns, *([packed] if _can_pack(layers[0].dtype) else [])]
+    ways = [plain, columns, *([packed] if can_pack(layers[0].dtype) else [])]
     if sum(layer.bytes for layer in layers) > BOTH_WAYS_BYTES and packed in ways:
         return Tuning(packed, packed, _DRAFTS[0])  # measured: reads at the memory's speed up to eight rows
     products: Products = {way: [layer.made(way) for layer in layers] for way in ways}
@@ -203,15 +230,6 @@ def _chosen(layers: Sequence[Linear]) -> Tuning:
 def _pass_s(layers: Sequence[Linear], products: Products, few: Way, many: Way, rows: int) -> float:
     way = few if rows <= FEW else many
     return _seconds(layers, {way: products[way]}, rows)[way]
-
-
-def _can_pack(dtype: torch.dtype) -> bool:
-    """Whether this build has the operators, and they compute what they should for `dtype`."""
-    weight, x = torch.eye(16, dtype=dtype), torch.ones(3, 16, dtype=dtype)
-    try:
-        return bool(torch.equal(packed(weight, None)(x), x))
-    except (RuntimeError, AttributeError, NotImplementedError):
-        return False
 
 
 def _seconds(layers: Sequence[Linear], products: Products, rows: int) -> dict[Way, float]:

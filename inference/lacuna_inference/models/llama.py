@@ -13,7 +13,7 @@ from torch import Tensor
 from lacuna_inference.models.layers import rms_norm, swiglu
 from lacuna_inference.models.linear import Linear
 from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
-from lacuna_inference.models.weights import Weights, joined
+from lacuna_inference.models.weights import Shapes, Weights, joined
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
 
@@ -49,6 +49,35 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         context=context,
         rotation=rotation_of(config, heads, context).to(embedding.device),
     )
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors that a checkpoint of `config` holds."""
+    width, vocabulary = config["hidden_size"], config["vocab_size"]
+    inner = config["intermediate_size"]
+    shapes: Shapes = {"model.embed_tokens.weight": (vocabulary, width), "model.norm.weight": (width,)}
+    for number in range(config["num_hidden_layers"]):
+        at = f"model.layers.{number}"
+        shapes |= {f"{at}.{name}.weight": (width,) for name in ("input_layernorm", "post_attention_layernorm")}
+        shapes |= attention_tensors(f"{at}.self_attn", config, _has_biases(config), bool(config.get("attention_bias")))
+        shapes |= {f"{at}.mlp.{name}_proj.weight": (inner, width) for name in ("gate", "up")}
+        shapes[f"{at}.mlp.down_proj.weight"] = (width, inner)
+    if not config.get("tie_word_embeddings", False):
+        shapes["lm_head.weight"] = (vocabulary, width)
+    return shapes
+
+
+def attention_tensors(at: str, config: dict[str, Any], biases: bool, out_bias: bool) -> Shapes:
+    """Those of one block's attention; `biases` of queries, keys and values, `out_bias` behind them."""
+    heads, width = heads_of(config), config["hidden_size"]
+    rows = {"q": heads.queries * heads.size, "k": heads.keys * heads.size, "v": heads.keys * heads.size}
+    shapes: Shapes = {f"{at}.{name}_proj.weight": (count, width) for name, count in rows.items()}
+    shapes[f"{at}.o_proj.weight"] = (width, rows["q"])
+    if biases:
+        shapes |= {f"{at}.{name}_proj.bias": (count,) for name, count in rows.items()}
+    if out_bias:
+        shapes[f"{at}.o_proj.bias"] = (width,)
+    return shapes
 
 
 def heads_of(config: dict[str, Any]) -> Heads:
@@ -90,6 +119,10 @@ def paired(rows: Tensor, heads: Heads) -> Tensor:
     """
     halves = rows.view(-1, 2, heads.size // 2, *rows.shape[1:])
     return halves.transpose(1, 2).reshape(rows.shape)
+
+
+def _has_biases(config: dict[str, Any]) -> bool:
+    return config.get("model_type") == "qwen2" or bool(config.get("attention_bias"))
 
 
 def _block(at: str, heads: Heads, epsilon: float, weights: Weights) -> Block:

@@ -96,7 +96,8 @@ def _forward(
     if quantised and (kind != "own" or device.type != "cpu"):
         because = f"{folder.name} runs on transformers: {reason}" if kind != "own" else f"the device is {device}"
         raise BadRequest(
-            f"int8 weights are for the own forward on a CPU, and {because}.", "Choose --quantization none."
+            f"int8 weights are for the own forward on a CPU, and {because}.",
+            "Set quantization = none (LACUNA_QUANTIZATION).",
         )
     if kind == "own":
         tuned = options.acceleration != "compile"
@@ -159,7 +160,7 @@ def choose_family(folder: ModelFolder, tokenizer: Tokenizer, wanted: str | None)
 
 def context_of(config: dict[str, Any], family: Family, wanted: int) -> int:
     """Tokens of a prompt and its answer together: as wanted, but no more than the model can hold."""
-    return min(wanted, _positions(config) or family.context)
+    return min(wanted, positions(config) or family.context)
 
 
 def read_config(folder: ModelFolder, options: ModelOptions) -> Any:
@@ -219,7 +220,7 @@ def _model(folder: ModelFolder, dtype: torch.dtype, device: torch.device, option
         raise _unusable(folder, error) from error
 
 
-def _positions(config: dict[str, Any]) -> int | None:
+def positions(config: dict[str, Any]) -> int | None:
     """Length of the model's context in tokens, as its config says; None when it says nothing."""
     if config.get("model_type") == "xglm":
         return 2048  # InCoder-6B's config says 2049, but it was trained on 2048

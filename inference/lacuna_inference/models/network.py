@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.decode.store import Step
-from lacuna_inference.models.linear import Linear
+from lacuna_inference.models.linear import UNTUNED, Linear, Tuning
 
 Layer = Callable[[Tensor], Tensor]
 """[tokens, in] -> [tokens, out], each token by itself."""
@@ -99,10 +99,11 @@ class _Span:
 class OwnForward:
     """`Forward` over a `Network`. `widest_draft` tokens more are read in little more than the time of one."""
 
-    def __init__(self, network: Network, widest_draft: int = 0, single: Single | None = None) -> None:
-        """`single` reads one token, where there is a faster way for it."""
+    def __init__(self, network: Network, tuning: Tuning = UNTUNED, single: Single | None = None) -> None:
+        """`tuning` is how the products are written; `single` reads one token, where there is a faster way for it."""
         self.network = network
-        self.widest_draft = widest_draft
+        self.tuning = tuning
+        self.widest_draft = tuning.widest_draft
         self._single = single
         self._device = network.head.device
 

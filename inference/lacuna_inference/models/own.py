@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import ModuleType
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from lacuna_inference.decode.store import Forward
 from lacuna_inference.models import codegen, llama, memory, single, starcoder2, static, xglm
-from lacuna_inference.models.linear import UNTUNED, quantise, tune
+from lacuna_inference.models.linear import quantise, tune, untouched
 from lacuna_inference.models.network import OwnForward
+from lacuna_inference.models.sketch import Sketch
 from lacuna_inference.models.sources import ModelFolder
-from lacuna_inference.models.weights import Copies, TensorFiles, Weights
+from lacuna_inference.models.weights import Copies, Described, Shapes, TensorFiles, Weights
 
 logger = logging.getLogger(__name__)
 _ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
@@ -65,24 +67,56 @@ def read(
 
 def build(
     config: dict[str, Any],
-    tensors: Mapping[str, Tensor],
+    held: Mapping[str, Tensor],
     dtype: torch.dtype,
     device: torch.device,
     context: int,
     quantised: bool = False,
     tuned: bool = True,
 ) -> OwnForward:
-    """The forward of the model that `config` describes, made of `tensors`, its products tuned to this machine.
+    """The forward of the model that `config` describes, made of the tensors `held`, its products tuned to this machine.
 
     Untuned it has only what a compiler understands.
     """
     architecture = _architecture(config)
     assert architecture is not None
-    weights = Weights(tensors, dtype, device)
+    weights = Weights(held, dtype, device)
     network = architecture.build(config, weights, context)
-    tuning = quantise(weights.linears) if quantised else tune(weights.linears) if tuned else UNTUNED
+    tuning = (quantise if quantised else tune if tuned else untouched)(weights.linears)
     one = None if single.obstacle(network) else single.SingleStep(network)
-    return OwnForward(network, tuning.widest_draft, one)
+    return OwnForward(network, tuning, one)
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors of a model that `config` describes, of an architecture without `obstacle`."""
+    architecture = _architecture(config)
+    assert architecture is not None
+    shapes: Shapes = architecture.tensors(config)
+    return shapes
+
+
+def sketch(config: dict[str, Any], context: int) -> Sketch | None:
+    """The forward of the model that `config` describes, built on the meta device: sizes without memory.
+
+    None for an architecture that it does not run.
+    """
+    architecture = _architecture(config)
+    if architecture is None or architecture.obstacle(config):
+        return None
+    shapes = tensors(config)
+    weights = Weights(Described(shapes), torch.float32, torch.device("meta"))
+    network = architecture.build(config, weights, context)
+    return Sketch(
+        parameters=sum(math.prod(shape) for shape in shapes.values()),
+        multiplied=sum(layer.inputs * layer.outputs for layer in weights.linears),
+        outputs=sum(layer.outputs for layer in weights.linears),
+        tied=not any(name.startswith("lm_head") for name in shapes),
+        vocabulary=network.head.outputs,
+        width=network.head.inputs,
+        widest=max(layer.outputs for layer in weights.linears[:-1]),
+        layers=len(network.blocks),
+        heads=network.heads,
+    )
 
 
 def accelerate(forward: OwnForward, wanted: str) -> tuple[Forward, str]:

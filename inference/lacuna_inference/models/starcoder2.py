@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lacuna_inference.models import llama
 from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
 from lacuna_inference.models.network import Attention, Block, Network
-from lacuna_inference.models.weights import Weights
+from lacuna_inference.models.weights import Shapes, Weights
 
 MODEL_TYPES = frozenset({"starcoder2"})
 
@@ -46,3 +46,22 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         context=context,
         rotation=llama.rotation_of(config, heads, context).to(embedding.device),
     )
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors that a checkpoint of `config` holds."""
+    width, inner, biased = config["hidden_size"], config["intermediate_size"], config.get("use_bias", True)
+    vocabulary = config["vocab_size"]
+    shapes: Shapes = {"model.embed_tokens.weight": (vocabulary, width)}
+    norms = ["model.norm"]
+    for number in range(config["num_hidden_layers"]):
+        at = f"model.layers.{number}"
+        norms += [f"{at}.input_layernorm", f"{at}.post_attention_layernorm"]
+        shapes |= llama.attention_tensors(f"{at}.self_attn", config, biased, biased)
+        shapes |= {f"{at}.mlp.c_fc.weight": (inner, width), f"{at}.mlp.c_proj.weight": (width, inner)}
+        if biased:
+            shapes |= {f"{at}.mlp.c_fc.bias": (inner,), f"{at}.mlp.c_proj.bias": (width,)}
+    shapes |= {f"{norm}.{part}": (width,) for norm in norms for part in ("weight", "bias")}
+    if not config.get("tie_word_embeddings", True):
+        shapes["lm_head.weight"] = (vocabulary, width)
+    return shapes

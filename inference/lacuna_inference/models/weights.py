@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import safe_open
@@ -13,6 +13,9 @@ from torch import Tensor
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.models.linear import Linear
+
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+"""Tensors by their names."""
 
 
 class TensorFiles(Mapping[str, Tensor]):
@@ -60,6 +63,22 @@ class Copies(Mapping[str, Tensor]):
         return len(self._files)
 
 
+class Described(Mapping[str, Tensor]):
+    """Tensors that have nothing but a shape: on the meta device, without memory."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._shapes = shapes
+
+    def __getitem__(self, name: str) -> Tensor:
+        return torch.empty(self._shapes[name], device="meta")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
 class Weights:
     """`tensors` in one dtype on one device, and layers made of them; `linears` are all that were made."""
 
@@ -71,10 +90,12 @@ class Weights:
         return name in self._tensors
 
     def take(self, name: str) -> Tensor:
-        """The tensor called `name`. Raises ModelUnusable when there is none."""
-        if name not in self._tensors:
-            raise ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
-        return self._tensors[name].to(device=self._device, dtype=self._dtype)
+        """The tensor called `name`, in memory of its own. Raises ModelUnusable when there is none.
+
+        One that stays in a mapped file would keep all pages of the file that were read.
+        """
+        tensor, mapped = self._read(name)
+        return tensor.clone() if mapped else tensor
 
     def optional(self, name: str) -> Tensor | None:
         return self.take(name) if name in self else None
@@ -82,15 +103,32 @@ class Weights:
     def linear(self, *names: str) -> Linear:
         """The layers called `names`, which read the same input, as one."""
         biases = [self.optional(f"{name}.bias") for name in names]
-        weight = joined([self.take(f"{name}.weight") for name in names])
+        read = [self._read(f"{name}.weight") for name in names]
+        weight = joined([tensor for tensor, _ in read])
         present = [bias for bias in biases if bias is not None]
-        return self.layer(weight, joined(present) if len(present) == len(names) else None)
+        bias = joined(present) if len(present) == len(names) else None
+        return self.layer(weight, bias, mapped=len(read) == 1 and read[0][1])
 
-    def layer(self, weight: Tensor, bias: Tensor | None = None) -> Linear:
-        """The layer with this weight [out, in]."""
-        self.linears.append(Linear(weight, bias))
+    def layer(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> Linear:
+        """The layer with this weight [out, in], which lies in a file or not."""
+        self.linears.append(Linear(weight, bias, mapped))
         return self.linears[-1]
+
+    def _read(self, name: str) -> tuple[Tensor, bool]:
+        """The tensor, and whether it may still lie where it was read from."""
+        if name not in self._tensors:
+            raise ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
+        stored = self._tensors[name]
+        tensor = stored.to(device=self._device, dtype=self._dtype)
+        return tensor, tensor is stored
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0].contiguous() if len(tensors) == 1 else torch.cat(list(tensors))
+    """All rows, one tensor's behind the other's. `torch.cat` takes two seconds to begin on the meta device."""
+    if len(tensors) == 1:
+        return tensors[0].contiguous()
+    sizes = [len(tensor) for tensor in tensors]
+    whole = tensors[0].new_empty((sum(sizes), *tensors[0].shape[1:]))
+    for piece, tensor in zip(torch.split(whole, sizes), tensors, strict=True):
+        piece.copy_(tensor)
+    return whole

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
 from lacuna_inference.models.network import Attention, Block, Heads, Network
-from lacuna_inference.models.weights import Weights
+from lacuna_inference.models.weights import Shapes, Weights
 
 MODEL_TYPES = frozenset({"xglm"})
 _OFFSET = 2
@@ -50,6 +50,21 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         heads=Heads(queries, queries, width // queries),
         context=context,
     )
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors that a checkpoint of `config` holds."""
+    width, inner = config["d_model"], config["ffn_dim"]
+    shapes: Shapes = {"model.embed_tokens.weight": (config["vocab_size"], width)}
+    layers: Shapes = {"model.layer_norm": (width,)}
+    for number in range(config["num_layers"]):
+        at = f"model.layers.{number}"
+        layers |= {f"{at}.self_attn.{name}_proj": (width, width) for name in ("q", "k", "v", "out")}
+        layers |= {f"{at}.{name}": (width,) for name in ("self_attn_layer_norm", "final_layer_norm")}
+        layers |= {f"{at}.fc1": (inner, width), f"{at}.fc2": (width, inner)}
+    for name, shape in layers.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
 
 
 def sinusoids(count: int, width: int) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from lacuna_inference.models.weights import Shapes
 
 SHAPES: dict[str, dict[str, Any]] = {
     "CodeGen-350M": {
@@ -14,6 +17,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "CodeGen-2B": {
         "model_type": "codegen", "n_embd": 2560, "n_layer": 32, "n_head": 32, "rotary_dim": 64, "vocab_size": 51200,
+    },
+    "CodeGen-6B": {
+        "model_type": "codegen", "n_embd": 4096, "n_layer": 33, "n_head": 16, "rotary_dim": 64, "vocab_size": 51200,
+    },
+    "CodeGen-16B": {
+        "model_type": "codegen", "n_embd": 6144, "n_layer": 34, "n_head": 24, "rotary_dim": 64, "vocab_size": 51200,
     },
     "InCoder-1B": {
         "model_type": "xglm", "d_model": 2048, "num_layers": 24, "attention_heads": 32, "ffn_dim": 8192,
@@ -36,13 +45,11 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 class RandomTensors(Mapping[str, Tensor]):
-    """Random tensors under the names and in the shapes of a transformers model; each is made when it is asked for."""
+    """Random tensors of these names and shapes; each is made when it is asked for."""
 
-    def __init__(self, model: torch.nn.Module, dtype: torch.dtype, device: torch.device) -> None:
-        """`model` may be on the meta device."""
-        self._shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-        self._dtype, self._device = dtype, device
-        self.bytes = sum(shape.numel() for shape in self._shapes.values()) * dtype.itemsize
+    def __init__(self, shapes: Shapes, dtype: torch.dtype, device: torch.device) -> None:
+        self._shapes, self._dtype, self._device = shapes, dtype, device
+        self.bytes = sum(map(math.prod, shapes.values())) * dtype.itemsize
 
     def __getitem__(self, name: str) -> Tensor:
         tensor = torch.empty(self._shapes[name], dtype=self._dtype, device=self._device)

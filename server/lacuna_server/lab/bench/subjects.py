@@ -62,8 +62,7 @@ def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
     from lacuna_inference.models.library import LibraryForward, random_model
 
     computed = torch.float32 if dtype == INT8 else loader.dtype_named(dtype)
-    described = random_model(SHAPES[name], computed, torch.device("meta"))
-    tensors = RandomTensors(described, computed, device)
+    tensors = RandomTensors(own.tensors(SHAPES[name]), computed, device)
     free, needed = memory.available_bytes(device), tensors.bytes * memory.HEADROOM
     if free is not None and needed > free:
         return []
@@ -72,7 +71,7 @@ def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
     def subject(kind: str, forward: Forward) -> Subject:
         return Subject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
 
-    own_forward = own.build(described.config.to_dict(), tensors, computed, device, _CONTEXT, dtype == INT8)
+    own_forward = own.build(SHAPES[name], tensors, computed, device, _CONTEXT, dtype == INT8)
     subjects = []
     for way in _ways("own", device):
         forward, kind = own.accelerate(own_forward, way)

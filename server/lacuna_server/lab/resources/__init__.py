@@ -1,0 +1,1 @@
+"""`lacuna resources`: what a model needs before it is loaded, and how that compares with what it takes."""
