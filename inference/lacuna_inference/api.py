@@ -212,7 +212,7 @@ class ModelOptions:
     trust_remote_code: bool = False
     context: int = 2048
     quantization: str = "none"
-    """`int8` for weights of eight bits, with the own forward on a CPU; or `none`."""
+    """`int8` or `int4` for weights of eight or four bits, with the own forward on a CPU; or `none`."""
     forward: str = "auto"
     """`own`, `transformers`, or `auto`: the own one wherever it can run the model."""
     acceleration: str = "auto"

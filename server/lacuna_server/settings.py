@@ -21,7 +21,7 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import FAMILIES
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
-Quantization = Literal["none", "int8"]
+Quantization = Literal["none", "int8", "int4"]
 LayoutKind = Literal["auto", "anchored", "canonical"]
 ForwardKind = Literal["auto", "own", "transformers"]
 Acceleration = Literal["auto", "graphs", "compile", "none"]
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     max_lines: Annotated[int, Field(ge=1, le=100, description="most lines of a suggestion")] = 12
     quantization: Annotated[
         Quantization,
-        Field(description="`int8`: weights of eight bits, on a CPU: smaller, and a little less exact"),
+        Field(description="`int8` or `int4`: weights of eight or four bits, on a CPU: smaller, and less exact"),
     ] = "none"
     forward: Annotated[
         ForwardKind,

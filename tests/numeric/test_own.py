@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import save_tiny_model, tiny_model
 
 from lacuna_inference.api import ModelOptions
@@ -206,16 +207,37 @@ def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
     assert (logits.float() - expected).abs().max() < 0.05 * expected.abs().max()
 
 
-def test_int8_stays_near_and_says_so() -> None:
+@pytest.mark.parametrize(("kind", "most", "same_top"), [("int8", 5e-3, 0.95), ("int4", 0.2, 0.75)])
+def test_few_bits_stay_near_and_say_so(kind: str, most: float, same_top: float) -> None:
     exact, quantised = (
-        loader.load(ModelOptions(device="cpu", quantization=kind), lambda *_: None) for kind in ("none", "int8")
+        loader.load(ModelOptions(device="cpu", quantization=one), lambda *_: None) for one in ("none", kind)
     )
-    assert (exact.dtype, quantised.dtype) == ("float32", "int8")
+    assert (exact.dtype, quantised.dtype) == ("float32", kind)
     ids = exact.decoder.text.encode(Path(loader.__file__).read_text())[:500]
     logits = [m.forward.step(ids, m.forward.slot(), 400).float().log_softmax(-1) for m in (exact, quantised)]  # type: ignore[union-attr]
     divergence = (logits[0].exp() * (logits[0] - logits[1])).sum(-1)
-    assert 0 < divergence.mean() < 5e-3
-    assert (logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean() > 0.95
+    assert 0 < divergence.mean() < most
+    assert (logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean() > same_top
+
+
+@pytest.mark.parametrize("shape", [(32, 64), (50, 96), (7, 32)])
+@pytest.mark.parametrize("rows", [1, 3, 70])
+def test_four_bits_are_the_nearest_of_sixteen_values_in_each_group(shape: tuple[int, int], rows: int) -> None:
+    weight, bias, x = torch.randn(shape), torch.randn(shape[0]), torch.randn(rows, shape[1]).bfloat16().float()
+    groups = weight.view(shape[0], -1, linear.GROUP)
+    steps = torch.linspace(0, 1, 16)
+    low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    values = low + (high - low) * steps  # [out, groups, 16]
+    nearest = (groups[..., None] - values[:, :, None]).abs().argmin(-1)
+    expected = F.linear(x, values.gather(-1, nearest).view(shape), bias)
+    found = linear.int4(weight, bias)(x)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 0.02 * expected.abs().max()  # scales and sums are in bfloat16
+
+
+def test_rows_that_are_no_whole_number_of_groups_get_eight_bits() -> None:
+    weight, x = torch.randn(8, 40), torch.randn(3, 40)
+    assert torch.equal(linear.int4(weight, None)(x), linear.int8(weight, None)(x))
 
 
 def test_int8_is_refused_where_it_cannot_be(tmp_path: Path) -> None:

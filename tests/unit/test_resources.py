@@ -42,6 +42,12 @@ def test_int8_keeps_the_rest_as_it_is() -> None:
     assert found.weight_bytes("int8") == found.multiplied + 2 * found.outputs + 4 * embedding_and_more
 
 
+def test_int4_has_a_scale_and_an_offset_for_32_weights() -> None:
+    found = estimate.sketch(estimate.find("CodeGen-350M"), 2048)
+    others = found.parameters - found.multiplied
+    assert found.weight_bytes("int4") == found.multiplied // 2 + found.multiplied // 32 * 4 + 4 * others
+
+
 @pytest.mark.parametrize(
     ("text", "count"), [("16GB", 16e9), ("24GiB", 24 * 2**30), ("8192 MiB", 2**33), ("1.5gb", 1.5e9), ("1000", 1000)]
 )

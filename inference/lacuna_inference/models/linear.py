@@ -65,7 +65,7 @@ class Linear:
         """Writes the product so from now on; what no way needs of the weight is given back. Only once."""
         assert self._weight is not None
         weight, self._weight = self._weight, None
-        if self._mapped and not {few, many} <= {packed, int8}:
+        if self._mapped and not {few, many} <= {packed, int8, int4}:
             weight = weight.clone()
         self.many = many(weight, self._bias)
         self.few = self.many if few is many else few(weight, self._bias)
@@ -140,6 +140,38 @@ def int8(weight: Tensor, bias: Tensor | None) -> Product:
     return product
 
 
+def int4(weight: Tensor, bias: Tensor | None) -> Product:
+    """With weights of four bits, a scale and an offset for every `GROUP` of a row, and bfloat16 activations.
+
+    Rows that are no whole number of groups long get eight bits.
+    """
+    outputs, inputs = weight.shape
+    if inputs % GROUP:
+        return int8(weight, bias)
+    groups = F.pad(weight.float(), (0, 0, 0, -outputs % _INT4_OUTPUTS)).view(-1, inputs // GROUP, GROUP)
+    lowest = groups.amin(-1)
+    scales = ((groups.amax(-1) - lowest) / _INT4_LARGEST).clamp_min(1e-12)
+    quantised = ((groups - lowest[..., None]) / scales[..., None]).round().clamp(0, _INT4_LARGEST).to(torch.int32)
+    ordered = torch.ops.aten._convert_weight_to_int4pack_for_cpu(quantised.flatten(1), 1)
+    middles = lowest + scales * ((_INT4_LARGEST + 1) // 2)
+    scales_and_middles = torch.stack((scales, middles), -1).transpose(0, 1).contiguous().bfloat16()
+
+    def product(x: Tensor) -> Tensor:
+        found = torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), ordered, GROUP, scales_and_middles)
+        result: Tensor = found[:, :outputs].to(x.dtype)
+        return result if bias is None else result + bias
+
+    return product
+
+
+GROUP = 32
+"""Weights of four bits that share a scale and an offset."""
+_INT4_LARGEST, _INT4_OUTPUTS = 15, 16
+"""The largest number, and the rows that the kernel reads together."""
+QUANTISED: dict[str, Way] = {"int8": int8, "int4": int4}
+"""By the names of the setting `quantization`."""
+
+
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether this build has the operators, and they compute what they should for `dtype`."""
     weight, x = torch.eye(16, dtype=dtype), torch.ones(3, 16, dtype=dtype)
@@ -159,11 +191,11 @@ def untouched(layers: Sequence[Linear]) -> Tuning:
 UNTUNED = Tuning(plain, plain, _DRAFTS[0])
 
 
-def quantise(layers: Sequence[Linear]) -> Tuning:
-    """Gives all `layers` weights of eight bits."""
+def quantise(layers: Sequence[Linear], way: Way) -> Tuning:
+    """Gives all `layers` weights of few bits, in one of the ways in `QUANTISED`."""
     for layer in layers:
-        layer.use(int8, int8)
-    return Tuning(int8, int8, _DRAFTS[0])
+        layer.use(way, way)
+    return Tuning(way, way, _DRAFTS[0])
 
 
 def tune(layers: Sequence[Linear]) -> Tuning:

@@ -67,7 +67,7 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
     settles = options.layout == "auto" and family.anchored_untrained
     decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
-    shown = "int8" if options.quantization == "int8" else str(dtype).removeprefix("torch.")
+    shown = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
     return LoadedModel(decoder, folder.name, family, str(device), shown, forward, kind)
 
 
@@ -92,16 +92,16 @@ def _forward(
     kept: dict[str, Tensor] | None,
 ) -> tuple[Forward, str]:
     kind, reason = choose_forward(folder, options, context)
-    quantised = options.quantization == "int8"
+    quantised = options.quantization != "none"
     if quantised and (kind != "own" or device.type != "cpu"):
         because = f"{folder.name} runs on transformers: {reason}" if kind != "own" else f"the device is {device}"
         raise BadRequest(
-            f"int8 weights are for the own forward on a CPU, and {because}.",
+            f"{options.quantization} weights are for the own forward on a CPU, and {because}.",
             "Set quantization = none (LACUNA_QUANTIZATION).",
         )
     if kind == "own":
         tuned = options.acceleration != "compile"
-        made = own.read(folder, dtype, device, context, quantised, tuned, kept)
+        made = own.read(folder, dtype, device, context, options.quantization, tuned, kept)
         return own.accelerate(made, options.acceleration)
     logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
     from lacuna_inference.models.library import LibraryForward

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lacuna_inference.decode.store import Forward
 from lacuna_inference.models import codegen, llama, memory, single, starcoder2, static, xglm
-from lacuna_inference.models.linear import quantise, tune, untouched
+from lacuna_inference.models.linear import QUANTISED, quantise, tune, untouched
 from lacuna_inference.models.network import OwnForward
 from lacuna_inference.models.sketch import Sketch
 from lacuna_inference.models.sources import ModelFolder
@@ -43,23 +43,24 @@ def read(
     dtype: torch.dtype,
     device: torch.device,
     context: int,
-    quantised: bool = False,
+    quantization: str = "none",
     tuned: bool = True,
     kept: dict[str, Tensor] | None = None,
 ) -> OwnForward:
-    """The forward of a model without `obstacle`; `quantised` to int8, which only a CPU can do. See also `build`.
+    """The forward of a model without `obstacle`; quantised as `quantization` says, which only a CPU can do. See also
+    `build`.
 
     With `kept`, which is empty at first, copies of the tensors stay there, and the next call reads no files.
     Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
     """
     if kept:
         _require_room(sum(tensor.numel() for tensor in kept.values()), dtype, device)
-        return build(folder.config, kept, dtype, device, context, quantised, tuned)
+        return build(folder.config, kept, dtype, device, context, quantization, tuned)
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
         _require_room(files.parameters(), dtype, device)
         copies = Copies(files, dtype)
-        forward = build(folder.config, files if kept is None else copies, dtype, device, context, quantised, tuned)
+        forward = build(folder.config, files if kept is None else copies, dtype, device, context, quantization, tuned)
         if kept is not None:
             kept.update(copies.kept)
         return forward
@@ -71,7 +72,7 @@ def build(
     dtype: torch.dtype,
     device: torch.device,
     context: int,
-    quantised: bool = False,
+    quantization: str = "none",
     tuned: bool = True,
 ) -> OwnForward:
     """The forward of the model that `config` describes, made of the tensors `held`, its products tuned to this machine.
@@ -82,7 +83,10 @@ def build(
     assert architecture is not None
     weights = Weights(held, dtype, device)
     network = architecture.build(config, weights, context)
-    tuning = (quantise if quantised else tune if tuned else untouched)(weights.linears)
+    if (way := QUANTISED.get(quantization)) is not None:
+        tuning = quantise(weights.linears, way)
+    else:
+        tuning = (tune if tuned else untouched)(weights.linears)
     one = None if single.obstacle(network) else single.SingleStep(network)
     return OwnForward(network, tuning, one)
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import torch
 
 from lacuna_inference.decode.store import MOST_ROWS, PREFILL_CHUNK
-from lacuna_inference.models.linear import BOTH_WAYS_BYTES, copies
+from lacuna_inference.models.linear import BOTH_WAYS_BYTES, GROUP, QUANTISED, copies
 from lacuna_inference.models.network import Heads
 
-INT8 = "int8"
-ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, INT8: 1}
-"""Bytes of a weight."""
-_COMPUTED = {INT8: "float32"}
+ITEM_BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0.5 + 2 * 2 / GROUP}
+"""Bytes of a weight in a product; those of four bits with the scales and offsets of their groups."""
+_COMPUTED = dict.fromkeys(QUANTISED, "float32")
 """What the rest of a model is kept in, and its KV cache, where that is not the weights' dtype."""
 _SCALE_BYTES = 2
+"""Of each output of a product of eight bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,9 @@ class Sketch:
     """Whether the own forward runs it; else it is transformers, which keeps the weights as they are."""
 
     def weight_bytes(self, dtype: str) -> int:
-        """Bytes of all parameters, each once; of int8 only what stands in products, with its scales."""
-        if dtype != INT8:
-            return self.parameters * ITEM_BYTES[dtype]
-        return self.multiplied + self.outputs * _SCALE_BYTES + self._others * _item(dtype)
+        """Bytes of all parameters, each once. Only what stands in products has few bits, with its scales."""
+        scales = self.outputs * _SCALE_BYTES if dtype == "int8" else 0
+        return self._product_bytes(dtype) + scales + self._others * _item(dtype)
 
     def resident_bytes(self, dtype: str, kind: str, ways: Collection[str] | None = None) -> int:
         """Bytes that the weights take once they are loaded on a device of this `kind` (cpu, cuda, mps).
@@ -54,11 +53,11 @@ class Sketch:
         """
         if kind != "cpu" or not self.own:
             return self.weight_bytes(dtype)
-        product_bytes = self.multiplied * ITEM_BYTES[dtype]
+        product_bytes = self._product_bytes(dtype)
         if ways is None:
-            ways = (INT8,) if dtype == INT8 else copies(getattr(torch, dtype), product_bytes)
+            ways = (dtype,) if dtype in QUANTISED else copies(getattr(torch, dtype), product_bytes)
         shared = "plain" in ways or ("columns" in ways and product_bytes > BOTH_WAYS_BYTES)
-        orders = (shared or "columns" in ways) + ("packed" in ways) + (INT8 in ways)
+        orders = (shared or "columns" in ways) + ("packed" in ways) + (dtype in ways)
         embedding = self.width * self.vocabulary * _item(dtype) if self.tied and not shared else 0
         return self.weight_bytes(dtype) + embedding + (orders - 1) * product_bytes
 
@@ -76,6 +75,9 @@ class Sketch:
         scores = 0 if self.own else 3 * self.heads.queries * chunk * context * item
         return passing + mask + scores + (MOST_ROWS + 1) * self.vocabulary * item
 
+    def _product_bytes(self, dtype: str) -> int:
+        return round(self.multiplied * ITEM_BYTES[dtype])
+
     @property
     def _others(self) -> int:
         """Parameters outside of products; a tied embedding is inside of one."""
@@ -83,4 +85,4 @@ class Sketch:
 
 
 def _item(dtype: str) -> int:
-    return ITEM_BYTES[_COMPUTED.get(dtype, dtype)]
+    return int(ITEM_BYTES[_COMPUTED.get(dtype, dtype)])

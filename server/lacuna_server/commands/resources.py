@@ -12,7 +12,7 @@ from typing import Any
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models import loader
-from lacuna_inference.models.sketch import INT8
+from lacuna_inference.models.linear import QUANTISED
 from lacuna_server.commands.show import progress, stderr
 from lacuna_server.lab import random_models
 from lacuna_server.lab.resources import estimate, measure, report, verdict
@@ -96,7 +96,7 @@ def _folder(subject: Subject, dtype: str) -> Iterator[Path]:
         raise BadRequest(f"{subject.name} is a config without weights.", "Name a model folder, or leave --measure out.")
     with tempfile.TemporaryDirectory(prefix="lacuna-") as place, progress(f"writing {subject.name}") as bar:
         stderr.print(f"{subject.name} is not on this disk: random weights of its shape are written and measured")
-        stored = loader.dtype_named("float32" if dtype == INT8 else dtype)
+        stored = loader.dtype_named("float32" if dtype in QUANTISED else dtype)
         random_models.write(
             subject.name, Path(place), stored, lambda share: bar.update(bar.task_ids[0], completed=share)
         )

@@ -56,14 +56,19 @@ def write(name: str, folder: Path, dtype: torch.dtype, tell: Callable[[float], N
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     _write_tokenizer(folder, config["vocab_size"])
     shard: dict[str, Tensor] = {}
+    places: dict[str, str] = {}
     written = number = 0
     for at, tensor_name in enumerate(tensors, 1):
         shard[tensor_name] = tensors[tensor_name]
         size = sum(tensor.nbytes for tensor in shard.values())
         if size >= _SHARD_BYTES or at == len(tensors):
-            save_file(shard, folder / f"model-{number:05}.safetensors", {"format": "pt"})
+            file = f"model-{number:05}.safetensors"
+            save_file(shard, folder / file, {"format": "pt"})
+            places |= dict.fromkeys(shard, file)
             written, number, shard = written + size, number + 1, {}
             tell(written / tensors.bytes)
+    index = {"metadata": {"total_size": written}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def _write_tokenizer(folder: Path, vocabulary: int) -> None:

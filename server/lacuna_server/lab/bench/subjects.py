@@ -71,7 +71,7 @@ def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
     def subject(kind: str, forward: Forward) -> Subject:
         return Subject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
 
-    own_forward = own.build(SHAPES[name], tensors, computed, device, _CONTEXT, dtype == INT8)
+    own_forward = own.build(SHAPES[name], tensors, computed, device, _CONTEXT, dtype)
     subjects = []
     for way in _ways("own", device):
         forward, kind = own.accelerate(own_forward, way)

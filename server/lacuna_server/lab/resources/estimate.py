@@ -9,8 +9,9 @@ from typing import Any
 
 from lacuna_inference.errors import LacunaError, ModelUnusable
 from lacuna_inference.models import own, sources
+from lacuna_inference.models.linear import QUANTISED
 from lacuna_inference.models.loader import positions
-from lacuna_inference.models.sketch import INT8, ITEM_BYTES, Sketch
+from lacuna_inference.models.sketch import ITEM_BYTES, Sketch
 from lacuna_server.lab import random_models
 
 DTYPES = tuple(ITEM_BYTES)
@@ -103,11 +104,11 @@ def needs(subject: Subject, context: int) -> list[Need]:
             resident=found.resident_bytes(dtype, kind),
             kv_token=found.kv_bytes(dtype),
             activations=found.activation_bytes(dtype, context),
-            disk=subject.disk_bytes or found.weight_bytes("float32" if dtype == INT8 else dtype),
+            disk=subject.disk_bytes or found.weight_bytes("float32" if dtype in QUANTISED else dtype),
         )
         for kind in ("cpu", "cuda")
         for dtype in DTYPES
-        if dtype != INT8 or (kind == "cpu" and found.own)
+        if dtype not in QUANTISED or (kind == "cpu" and found.own)
     ]
 
 

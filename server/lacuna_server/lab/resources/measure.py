@@ -23,8 +23,7 @@ import torch
 from lacuna_inference.decode.store import PREFILL_CHUNK
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.models import loader, own, sources
-from lacuna_inference.models.linear import BOTH_WAYS_BYTES, Linear, quantise, tune
-from lacuna_inference.models.sketch import INT8
+from lacuna_inference.models.linear import BOTH_WAYS_BYTES, QUANTISED, Linear, Way, quantise, tune
 
 _EVERY_S = 0.003
 _GENERATED = 16
@@ -71,14 +70,14 @@ def main(arguments: list[str]) -> None:
     folder, device, context = sources.find(name), torch.device(device_name), int(length)
     if reason := own.obstacle(folder, context):
         sys.exit(f"only the own forward is measured, and it does not run this model: {reason}")
-    computed = torch.float32 if dtype == INT8 else loader.dtype_named(dtype)
-    _warm_up(device, computed, dtype == INT8)
+    computed = torch.float32 if dtype in QUANTISED else loader.dtype_named(dtype)
+    _warm_up(device, computed, QUANTISED.get(dtype))
     if sum(file.stat().st_size for file in folder.weight_files) <= BOTH_WAYS_BYTES:
-        own.read(folder, computed, device, context, quantised=dtype == INT8)  # libraries keep programs for its shapes
+        own.read(folder, computed, device, context, dtype)  # libraries keep programs for its shapes
     before = _held(device, folder.path)
     with _watched() as peak, torch.inference_mode():
         started = time.perf_counter()
-        forward = own.read(folder, computed, device, context, quantised=dtype == INT8)
+        forward = own.read(folder, computed, device, context, dtype)
         load_s = time.perf_counter() - started
     loaded = _held(device, folder.path)
     slot = forward.slot()
@@ -109,10 +108,13 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(asdict(found)))  # noqa: T201
 
 
-def _warm_up(device: torch.device, dtype: torch.dtype, quantised: bool) -> None:
+def _warm_up(device: torch.device, dtype: torch.dtype, quantised: Way | None) -> None:
     """Starts the libraries' threads and buffers, so that they are not taken for the model's."""
     layers = [Linear(torch.randn(1024, 1024, device=device, dtype=dtype)) for _ in range(4)]
-    (quantise if quantised else tune)(layers)
+    if quantised is None:
+        tune(layers)
+    else:
+        quantise(layers, quantised)
     for rows in (1, 2, 8, 256):
         layers[0](torch.randn(rows, 1024, device=device, dtype=dtype))
 

@@ -10,7 +10,7 @@ import torch
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models import memory
-from lacuna_inference.models.sketch import INT8
+from lacuna_inference.models.linear import QUANTISED
 from lacuna_server.lab.resources.estimate import Need
 
 _UNITS = {
@@ -97,13 +97,13 @@ def _advice(here: Sequence[Verdict], published: str) -> str:
 def _preferred(kind: str, published: str) -> list[str]:
     """Dtypes, the best first: exact and fast on a CPU is fp32; a GPU computes as published, and in half at most."""
     if kind == "cpu":
-        return ["float32", INT8, "bfloat16", "float16"]
+        return ["float32", "int8", "bfloat16", "float16", "int4"]
     half = "bfloat16" if published == "bfloat16" else "float16"
     return [half]
 
 
 def _how(dtype: str) -> str:
-    return "LACUNA_QUANTIZATION=int8" if dtype == INT8 else f"--dtype {dtype}"
+    return f"LACUNA_QUANTIZATION={dtype}" if dtype in QUANTISED else f"--dtype {dtype}"
 
 
 def _room(verdict: Verdict) -> str:
