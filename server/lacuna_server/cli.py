@@ -289,6 +289,36 @@ def resources(
 
 
 @app.command()
+def precision(
+    model: Annotated[
+        str | None, typer.Argument(help="bundled, a model folder, a hub id, or a published shape (CodeGen-350M).")
+    ] = None,
+    reference: Annotated[str, typer.Option(help="What the others are measured against.")] = "fp32",
+    test: Annotated[str, typer.Option(help="Dtypes to measure, with commas.")] = "fp16,bf16,int8,int4",
+    text: Annotated[list[Path] | None, typer.Option(help="Your own files or folders instead of held-out code.")] = None,
+    tokens: Annotated[int, typer.Option(min=16, help="Positions whose distributions are compared.")] = 8192,
+    holes: Annotated[int, typer.Option(min=0, help="Suggestions that are compared; 0 for none.")] = 200,
+    seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0,
+    speed: Annotated[bool, typer.Option(help="Also measure the speed of each dtype.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Also write the report, JSON and charts into this folder.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Where the reference's logits lie while it works.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep them, to measure other dtypes later.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    family: Family = None,
+    device: Device = None,
+    context: Context = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Measure what half precision and weights of few bits cost in accuracy, with a verdict for each."""
+    go_offline()
+    from lacuna_server.commands import precision as precision_command
+
+    settings = settings_module.load(model=model, family=family, device=device, context=context, max_tokens=max_tokens)
+    wanted = precision_command.Wanted(reference, test, text or [], tokens, holes, seed, speed, out, work, keep)
+    precision_command.run(settings, wanted, json)
+
+
+@app.command()
 def doctor(model: Model = None, family: Family = None, device: Device = None, dtype: Dtype = None) -> int:
     """Check everything a completion needs, and say what to do about what is wrong."""
     go_offline()

@@ -18,7 +18,7 @@ from lacuna_server.lab.bench.shapes import SHAPES, RandomTensors
 
 MARK = "lacuna_random_weights"
 """Key of a config whose weights are random."""
-_SHARD_BYTES = 2**30
+_SHARD_BYTES, _INDEX = 2**30, "model.safetensors.index.json"
 
 
 def known(name: str) -> str | None:
@@ -68,7 +68,12 @@ def write(name: str, folder: Path, dtype: torch.dtype, tell: Callable[[float], N
             written, number, shard = written + size, number + 1, {}
             tell(written / tensors.bytes)
     index = {"metadata": {"total_size": written}, "weight_map": places}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `write` came to its end here."""
+    return (folder / _INDEX).is_file()
 
 
 def _write_tokenizer(folder: Path, vocabulary: int) -> None:

@@ -58,6 +58,37 @@ def own(paths: list[Path], count: int, seed: int) -> list[SourceFile]:
     return sources[:count]
 
 
+def any_text(paths: list[Path]) -> list[SourceFile]:
+    """Files of any language: those that are named, and below folders those in UTF-8 of a source file's length.
+
+    Raises BadRequest for a path that is not there, and when there is no text.
+    """
+    if missing := next((path for path in paths if not path.exists()), None):
+        raise BadRequest(f"There is no file or folder {missing}.", "Name another with --text.")
+    named = [(path, file) for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    texts = [(path, file, _text(file)) for path, file in named if file.is_file() and not _hidden(path, file)]
+    found = [SourceFile(file.parent.name, file.name, text) for path, file, text in texts if _fitting(path, file, text)]
+    if not found:
+        raise BadRequest(f"There is no text in {', '.join(map(str, paths))}.", "Name other files with --text.")
+    return found
+
+
+def _hidden(path: Path, file: Path) -> bool:
+    return file != path and any(part.startswith(".") for part in file.relative_to(path).parts)
+
+
+def _fitting(path: Path, file: Path, text: str) -> bool:
+    """What is named is taken as it is; below a folder only what looks like a source file."""
+    return bool(text.strip()) and (file == path or MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def _package_files(name: str) -> list[Path]:
     try:
         files = metadata.files(name) or []
