@@ -68,6 +68,30 @@ def bench_typing(
     bench_command.typing(settings, plan, bench_command.Others(llama_cpp or [], ctranslate2 or []), json, chart)
 
 
+@bench_app.command("accelerations")
+def bench_accelerations(
+    model: Annotated[str | None, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = None,
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3,
+    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 60,
+    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each file is typed into.")] = 1,
+    compiles: Annotated[
+        bool, typer.Option("--compile", help="Also measure torch.compile, which takes long to load.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write table, JSON and chart into this folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Measure what each way of speeding up inference brings here, alone and on top of others, and what it changes."""
+    go_offline()
+    from lacuna_server.commands import bench_accelerations as bench
+
+    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
+    bench.run(settings, bench.Plan(files, keys, seed, repeats, compiles), out, json)
+
+
 @bench_app.command("answers")
 def bench_answers(
     model: Model = None,

@@ -51,3 +51,38 @@ def test_the_estimate_is_what_is_measured(dtype: str) -> None:
     # a small model: libraries' own memory is some megabytes of what was measured, and one order may do instead of two
     least = need["weights"] if dtype == "int8" else 51e6
     assert least <= measured["weights"] <= need["resident"] * 1.05 + 4e6
+
+
+def test_a_study_of_precision_is_written_with_its_charts(tmp_path: Path) -> None:
+    words = ("precision", "--test", "fp16,int8", "--tokens", "64", "--holes", "3", "--no-speed", "--max-tokens", "8")
+    done = run_lacuna(*words, "--out", str(tmp_path / "report"), "--work", str(tmp_path / "work"), "--keep")
+    assert "## Precision: bundled, against float32" in done.stdout
+    assert sorted(file.name for file in (tmp_path / "report").iterdir()) == [
+        "precision-kl.png", "precision-layers.png", "precision-positions.png", "precision.json", "precision.md",
+    ]  # fmt: skip
+    found = json.loads((tmp_path / "report" / "precision.json").read_text())
+    assert found["random_weights"] is False
+    assert [one["summary"]["positions"] for one in found["found"]] == [64, 64]
+    assert 0 < found["found"][0]["summary"]["divergence"]["mean"] < 1e-3
+    (study,) = (tmp_path / "work").iterdir()
+    assert (study / "reference-00000.npy").is_file()
+    run_lacuna(*words, "--work", str(tmp_path / "work"))
+    assert not study.exists()  # without --keep nothing stays
+
+
+def test_bad_questions_about_precision_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    assert "no dtype called 'fp8'" in run_lacuna("precision", "--test", "fp8", code=2).stderr
+    assert "Nothing differs" in run_lacuna("precision", "--test", "fp32", code=2).stderr
+    assert "one reference" in run_lacuna("precision", "--reference", "fp32,fp16", code=2).stderr
+    assert "no file or folder" in run_lacuna("precision", "--text", str(tmp_path / "missing"), code=2).stderr
+    assert "missing-model" in run_lacuna("precision", "missing-model", code=1).stderr
+
+
+def test_the_study_of_accelerations_is_written_with_its_chart(tmp_path: Path) -> None:
+    words = ("bench", "accelerations", "--files", "1", "--keys", "2", "--max-tokens", "4")
+    done = run_lacuna(*words, "--out", str(tmp_path))
+    assert "| CUDA graphs | does not apply: it needs a CUDA device |" in done.stdout
+    assert "must not change" not in done.stdout
+    rows = json.loads((tmp_path / "accelerations.json").read_text())["rows"]
+    assert {"ladder", "instead", "alone", "left out", "crowd"} == {row["group"] for row in rows}
+    assert (tmp_path / "accelerations.png").read_bytes().startswith(b"\x89PNG")

@@ -85,7 +85,7 @@ def _fills(decoder: Decoder, request: Request, sampling: Sampling, asked: Asked)
         fills = yield from decoder.fill(raw, request, (decoder.text.decode(raw.ids),), sampling, asked)
         return fills, len(raw.ids)
     if len(parts) <= 2 or fills_together(decoder.text.family):
-        prompt = _planned(decoder, request)
+        prompt = planned(decoder, request)
         return (yield from decoder.fill(prompt, request, parts, sampling, asked)), len(prompt.ids)
     written: list[Fill] = []
     before = parts[0]
@@ -99,7 +99,7 @@ def _fills(decoder: Decoder, request: Request, sampling: Sampling, asked: Asked)
     return tuple(written), length
 
 
-def _planned(decoder: Decoder, request: Request) -> Plan:
+def planned(decoder: Decoder, request: Request) -> Plan:
     """The prompt of a request for one hole, or for several that the family fills together."""
     parts, place = request.parts, None
     if len(parts) == 2 and decoder.layout is Layout.ANCHORED:

@@ -1,0 +1,41 @@
+"""How near two tokens were where an answer went another way than it should: rounding decides between equals only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+from lacuna_inference.api import CancelToken, Request, Sampling
+from lacuna_inference.decode.answer import planned
+from lacuna_inference.decode.history import History
+from lacuna_inference.decode.hole import Hole
+from lacuna_inference.decode.local import Local
+from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decode.sampling import Chooser
+from lacuna_inference.decode.store import PrefixStore
+
+
+def gap(decoder: Decoder, requests: Sequence[Request], other: str) -> float | None:
+    """Nats between the two likeliest tokens where the answer to the last of `requests` ceases to be `other`.
+
+    `decoder` has read nothing yet. The earlier requests are those of the same session, because prompts follow from
+    them. None when the plain loop gives `other`: then there was no such place.
+    """
+    plans = [planned(decoder, request) for request in requests]
+    request, plan = requests[-1], plans[-1]
+    text = decoder.text
+    hole, store = Hole(plan.begun, request.stop, text), PrefixStore(decoder.stores.forward)
+    chooser = Chooser(Sampling(), text.banned, text.size)
+    mixture = Local(History(request.parts, plan.begun, text), text) if text.family.local else None
+    ended = False
+    while not ended:
+        logits = store.after([*plan.ids, *hole.tokens], CancelToken())
+        mix = None if mixture is None else partial(mixture.mix, written=hole.tokens)
+        token, logprob = chooser.choose(logits, hole.allowed(), mix)
+        best = [score for _, score in chooser.likeliest(2)]
+        hole.take(token, logprob)
+        shown, ended = hole.fill().text, hole.reason is not None
+        if not other.startswith(shown) or (ended and shown != other):
+            return best[0] - best[1] if len(best) > 1 else math.inf
+    return None
