@@ -207,6 +207,11 @@ class ModelOptions:
     dtype: str = "auto"
     family: str | None = None
     revision: str | None = None
+    devices: tuple[str, ...] = ()
+    """Several devices, by number or as torch names them; then `device` is not looked at."""
+    spread: str = "replicas"
+    """How several devices are used: `replicas` (a whole model on each), `tensor` (a part of each layer on each), or
+    `layers` (some layers on each, by accelerate)."""
     device_map: str | None = None
     max_memory: dict[str, str] = field(default_factory=dict)
     trust_remote_code: bool = False

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -42,6 +43,9 @@ _NICENESS = 5
 """How far the thread steps back where all processors are busy. On two cores, while a model decoded, an edit and a
 command behind it took 9 ms in the slowest hundredth of cases without it, and 6 ms with it."""
 
+_MOST_LOSSES, _LOSSES_S = 3, 300.0
+"""A model whose processes end so often in so many seconds is not loaded again."""
+
 Listener = Callable[[EngineState], None]
 Progress = Callable[[float, str], None]
 Load = Callable[[Progress], "LoadedModel"]
@@ -61,6 +65,7 @@ class ModelEngine:
         self._listeners: list[Listener] = []
         self._jobs = Jobs()
         self._closed = False
+        self._losses: list[float] = []
         self._changed = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="lacuna-engine", daemon=True)
 
@@ -109,10 +114,19 @@ class ModelEngine:
         _give_way()
         while not self._closed and (model := self._loaded()) is not None:
             broken = not self._served(model)
+            lost = model.lost
+            model.close()
             del model
             _give_memory_back()
             if broken or self._closed:
                 break
+            if lost:
+                if self._lost_too_often():
+                    self._fail(f"{lost} It happened {_MOST_LOSSES} times in a row. Look into the log, then restart it.")
+                    break
+                logger.error("%s The model is loaded again.", lost)
+                self._enter(EngineState(Phase.LOADING, message=lost, model=self._name))
+                continue
             self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
             self._jobs.wait()
             self._enter(EngineState(Phase.LOADING, model=self._name))
@@ -148,6 +162,8 @@ class ModelEngine:
         batch = Batch(model.decoder, model.name, self._most)
         try:
             while True:
+                if model.lost:
+                    return
                 while batch.has_room and (job := self._jobs.take(0.0 if batch else self._idle_unload_s)) is not None:
                     self._settle(model, batch.start(job))
                 if not batch:
@@ -155,7 +171,10 @@ class ModelEngine:
                 self._settle(model, batch.advance())
         finally:
             for job in batch.give_up():
-                settle(job, EngineUnavailable("The engine met an unexpected error.", "Look into the log."))
+                if model.lost:
+                    settle(job, EngineUnavailable(model.lost, "The model is loaded again; ask again."))
+                else:
+                    settle(job, EngineUnavailable("The engine met an unexpected error.", "Look into the log."))
 
     def _settle(self, model: LoadedModel, over: Over) -> None:
         for job, outcome in over:
@@ -164,6 +183,11 @@ class ModelEngine:
                 for request in _following(model, job.request, outcome):
                     self._jobs.later(request)
             self._jobs.done(job)
+
+    def _lost_too_often(self) -> bool:
+        now = time.monotonic()
+        self._losses = [*(then for then in self._losses if now - then < _LOSSES_S), now]
+        return len(self._losses) >= _MOST_LOSSES
 
     def _on_progress(self, share: float, message: str) -> None:
         if self._closed:

@@ -21,11 +21,13 @@ from lacuna_server.cli_options import (
     Context,
     Device,
     DeviceMap,
+    Devices,
     Dtype,
     Family,
     MaxTokens,
     Model,
     Revision,
+    SpreadOver,
     TrustRemoteCode,
 )
 from lacuna_server.commands import complete as complete_command
@@ -108,6 +110,8 @@ def complete(
     dtype: Dtype = None,
     revision: Revision = None,
     device_map: DeviceMap = None,
+    devices: Devices = None,
+    spread: SpreadOver = None,
     trust_remote_code: TrustRemoteCode = None,
     context: Context = None,
     max_tokens: MaxTokens = None,
@@ -116,6 +120,7 @@ def complete(
     go_offline()
     settings = settings_module.load(
         model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
+        devices=devices, spread=spread,
         trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens, candidates=candidates,
     )  # fmt: skip
     complete_command.run(settings, file, at, json)
@@ -139,6 +144,8 @@ def lsp(
     dtype: Dtype = None,
     revision: Revision = None,
     device_map: DeviceMap = None,
+    devices: Devices = None,
+    spread: SpreadOver = None,
     trust_remote_code: TrustRemoteCode = None,
     context: Context = None,
     max_tokens: MaxTokens = None,
@@ -149,6 +156,7 @@ def lsp(
 
     settings, complaints = settings_module.load_leniently(
         model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
+        devices=devices, spread=spread,
         trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens,
         log_level=log_level, log_file=log_file,
         engine=engine, engine_kind=engine_kind, engine_token_file=engine_token_file,
@@ -184,6 +192,8 @@ def serve(
     device: Device = None,
     dtype: Dtype = None,
     device_map: DeviceMap = None,
+    devices: Devices = None,
+    spread: SpreadOver = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = None,
     log_level: Annotated[Level | None, typer.Option(help="debug, info, warning or error.")] = None,
@@ -195,6 +205,7 @@ def serve(
 
     settings = settings_module.load(
         model=model, family=family, revision=revision, device=device, dtype=dtype, device_map=device_map,
+        devices=devices, spread=spread,
         context=context, trust_remote_code=trust_remote_code, batch=batch, log_level=log_level,
     )  # fmt: skip
     _start_logging(settings.log_level, settings.log_file)

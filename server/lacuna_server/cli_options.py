@@ -10,6 +10,8 @@ import typer
 Model = Annotated[str | None, typer.Option(help="bundled, a model folder, or a hub id on this disk.")]
 Family = Annotated[str | None, typer.Option(help="Prompt family, when it is not recognised.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Devices = Annotated[str | None, typer.Option(help="Several devices, as 0,1 for two GPUs.")]
+SpreadOver = Annotated[str | None, typer.Option("--spread", help="Over several devices: replicas, tensor or layers.")]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, float16 or bfloat16.")]
 Revision = Annotated[str | None, typer.Option(help="Branch or commit of a hub model.")]
 DeviceMap = Annotated[str | None, typer.Option(help="auto: spread the model over several devices.")]

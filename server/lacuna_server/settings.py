@@ -33,6 +33,8 @@ nor send code elsewhere."""
 _OF_THE_EXTENSION = frozenset({"path"})
 """Settings of the VS Code extension, which its client sends along."""
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+_DEVICES = r"^\s*((\d+|cpu|cuda:\d+)\s*(,\s*(\d+|cpu|cuda:\d+)\s*)*)?$"
+Spread = Literal["replicas", "tensor", "layers"]
 EngineKind = Literal["lacuna", "openai", "llama.cpp", "ollama", "tgi", "tabby"]
 Mode = Literal["automatic", "manual", "off"]
 Channel = Literal["auto", "inline", "popup", "both"]
@@ -52,6 +54,16 @@ class Settings(BaseSettings):
     )
     device: Annotated[str, Field(pattern=_DEVICE, description="`auto`, `cpu`, `cuda`, `cuda:N` or `mps`")] = "auto"
     dtype: Annotated[Dtype, Field(description="`auto`, `float32`, `float16` or `bfloat16`")] = "auto"
+    devices: Annotated[
+        str, Field(pattern=_DEVICES, description="several devices, as `0,1` for two GPUs; then `device` does not count")
+    ] = ""
+    spread: Annotated[
+        Spread,
+        Field(
+            description="how several devices are used: `replicas` (a whole model on each, for more users), `tensor` "
+            "(a part of each layer on each: for a large model, faster), `layers` (no faster, fits more)"
+        ),
+    ] = "replicas"
     device_map: Annotated[str | None, Field(description="`auto` spreads a model over several devices (accelerate)")] = (
         None
     )
@@ -174,6 +186,8 @@ class Settings(BaseSettings):
             dtype=self.dtype,
             family=self.family,
             revision=self.revision,
+            devices=tuple(name.strip() for name in self.devices.split(",") if name.strip()),
+            spread=self.spread,
             device_map=self.device_map,
             max_memory=self.max_memory,
             trust_remote_code=self.trust_remote_code,

@@ -9,11 +9,14 @@ from torch import Tensor
 
 from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
 from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.parts import Parting, indivisible
 from lacuna_inference.models.weights import Shapes, Weights, joined
 
 MODEL_TYPES = frozenset({"codegen"})
 _SHARDS = 4
 """The fused projection is stored in shards, one for each of the four cores that it was trained on."""
+_GROUPS = "qkv_shards"
+"""Key of a part's config: how many of them it has."""
 _BASE = 10_000.0
 
 
@@ -26,14 +29,13 @@ def obstacle(config: dict[str, Any]) -> str | None:
 
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
-    width, queries = config["n_embd"], config["n_head"]
-    heads = Heads(queries, queries, width // queries, rotary=config["rotary_dim"])
+    heads, groups = _heads(config), config.get(_GROUPS, _SHARDS)
     epsilon = config.get("layer_norm_epsilon", 1e-5)
     activation = config.get("activation_function", "gelu_new")
     embedding = weights.take("transformer.wte.weight")
 
     def block(at: str) -> Block:
-        qkv = weights.layer(in_order(weights.take(f"{at}.attn.qkv_proj.weight")))
+        qkv = weights.layer(in_order(weights.take(f"{at}.attn.qkv_proj.weight"), groups))
         return Block(
             norm=layer_norm(f"{at}.ln_1", epsilon, weights),
             attention=Attention(qkv, weights.linear(f"{at}.attn.out_proj")),
@@ -52,6 +54,20 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     )
 
 
+def parting(config: dict[str, Any], ways: int) -> Parting | str:
+    """How the weights are parted in so many `ways`, or why they cannot be: a part has whole shards."""
+    heads, inner = _heads(config), config.get("n_inner") or 4 * config["n_embd"]
+    if problem := indivisible(ways, heads=heads.queries, shards=_SHARDS, inner_numbers=inner):
+        return problem
+    part = {
+        "n_head": heads.queries // ways,
+        "head_dim": heads.size,
+        "n_inner": inner // ways,
+        _GROUPS: _SHARDS // ways,
+    }
+    return Parting({**config, **part}, frozenset({"qkv_proj", "fc_in"}), frozenset({"out_proj", "fc_out"}))
+
+
 def tensors(config: dict[str, Any]) -> Shapes:
     """Names and shapes of the tensors that a checkpoint of `config` holds."""
     width, vocabulary = config["n_embd"], config["vocab_size"]
@@ -67,7 +83,13 @@ def tensors(config: dict[str, Any]) -> Shapes:
     return shapes
 
 
-def in_order(fused: Tensor) -> Tensor:
+def _heads(config: dict[str, Any]) -> Heads:
+    """Published configs leave the size of a head to be told from the width; that of a part has it."""
+    queries = config["n_head"]
+    return Heads(queries, queries, config.get("head_dim") or config["n_embd"] // queries, rotary=config["rotary_dim"])
+
+
+def in_order(fused: Tensor, shards: int = _SHARDS) -> Tensor:
     """The rows of the fused projection as all queries, keys, values; stored are queries, values, keys of each shard."""
-    query, value, key = fused.view(_SHARDS, 3, -1, fused.shape[1]).unbind(1)
+    query, value, key = fused.view(shards, 3, -1, fused.shape[1]).unbind(1)
     return joined([part.reshape(-1, fused.shape[1]) for part in (query, key, value)])

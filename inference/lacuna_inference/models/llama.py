@@ -13,9 +13,13 @@ from torch import Tensor
 from lacuna_inference.models.layers import rms_norm, swiglu
 from lacuna_inference.models.linear import Linear
 from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.parts import Parting, indivisible
 from lacuna_inference.models.weights import Shapes, Weights, joined
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
+_DIVIDED = frozenset({"q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "c_fc"})
+_SUMMED = frozenset({"o_proj", "down_proj", "c_proj"})
+"""The last of each as StarCoder2 calls them."""
 
 
 def obstacle(config: dict[str, Any]) -> str | None:
@@ -49,6 +53,20 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         context=context,
         rotation=rotation_of(config, heads, context).to(embedding.device),
     )
+
+
+def parting(config: dict[str, Any], ways: int) -> Parting | str:
+    """How the weights are parted in so many `ways`, or why they cannot be."""
+    heads, inner = heads_of(config), config["intermediate_size"]
+    if problem := indivisible(ways, heads=heads.queries, heads_of_keys=heads.keys, inner_numbers=inner):
+        return problem
+    part = {
+        "num_attention_heads": heads.queries // ways,
+        "num_key_value_heads": heads.keys // ways,
+        "head_dim": heads.size,
+        "intermediate_size": inner // ways,
+    }
+    return Parting({**config, **part}, _DIVIDED, _SUMMED)
 
 
 def tensors(config: dict[str, Any]) -> Shapes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,14 +16,18 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.decode.store import Forward, Stores
 from lacuna_inference.errors import BadRequest, ModelUnusable, NotEnoughMemory
-from lacuna_inference.models import memory, own, sources
+from lacuna_inference.models import memory, own, sources, workers
 from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.models.worker import Plan
+from lacuna_inference.models.workers import ParallelForward, Workers
 from lacuna_inference.prompt.families import Family, Layout, Traits, by_name, recognise
 from lacuna_inference.prompt.tokens import TokenText
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
+_SHARE = 0.9
+"""Of a device's free memory that layers may take; the rest is for what they compute."""
 _HALF_ON_CUDA = ("xglm", "codegen")
 """Published in fp32 or fp16 before bf16 was usual; fp16 loses about 60 times less than bf16 on them."""
 _DTYPES = {
@@ -43,6 +47,18 @@ class LoadedModel:
     dtype: str
     forward: Forward | None = None
     kind: str = "own"
+    workers: Workers | None = None
+    """The processes that run it, where it is in parts."""
+
+    @property
+    def lost(self) -> str:
+        """What befell the processes that ran it; empty as long as nothing did."""
+        return "" if self.workers is None else self.workers.lost
+
+    def close(self) -> None:
+        """Ends its processes."""
+        if self.workers is not None:
+            self.workers.close()
 
 
 def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | None = None) -> LoadedModel:
@@ -53,7 +69,9 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     """
     progress(0.0, "looking for the model")
     folder = sources.find(options.model, options.revision)
-    device = choose_device(options.device)
+    devices = choose_devices(options)
+    device = devices[0]
+    options = _over_layers(options, devices)
     dtype = choose_dtype(options.dtype, folder.config, device)
     progress(0.05, "reading the tokenizer")
     tokenizer = read_tokenizer(folder, options)
@@ -61,14 +79,21 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     text = TokenText(tokenizer, family, _end_ids(folder.config))
     context = context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
-    forward, kind = _forward(folder, dtype, device, options, context, kept if device.type == "cuda" else None)
+    parts: Workers | None = None
+    if options.spread == "tensor" and len(devices) > 1:
+        parts = _workers(folder, dtype, devices, options, context, progress)
+        forward: Forward = ParallelForward(parts)
+        kind = f"own, in {len(devices)} parts"
+    else:
+        forward, kind = _forward(folder, dtype, device, options, context, kept if device.type == "cuda" else None)
     widest = forward.widest_draft if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
     settles = options.layout == "auto" and family.anchored_untrained
     decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
     shown = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
-    return LoadedModel(decoder, folder.name, family, str(device), shown, forward, kind)
+    places = ", ".join(map(str, devices))
+    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts)
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
@@ -107,6 +132,48 @@ def _forward(
     from lacuna_inference.models.library import LibraryForward
 
     return LibraryForward(_model(folder, dtype, device, options)), kind
+
+
+def choose_devices(options: ModelOptions) -> tuple[torch.device, ...]:
+    """The devices that `options` name, at least one. Raises BadRequest for one that is not there, or named twice."""
+    if not options.devices:
+        return (choose_device(options.device),)
+    names = [f"cuda:{name}" if name.isdecimal() else name for name in options.devices]
+    if twice := next((name for name in names if name != "cpu" and names.count(name) > 1), None):
+        raise BadRequest(f"The device {twice} is named twice.", "Name each once with --devices.")
+    return tuple(choose_device(name) for name in names)
+
+
+def _over_layers(options: ModelOptions, devices: Sequence[torch.device]) -> ModelOptions:
+    """Has accelerate put some layers on each of `devices`, where that is wanted: as much as is free there."""
+    if options.spread != "layers" or len(devices) < 2:
+        return options
+    if any(device.type != "cuda" for device in devices):
+        raise BadRequest("Layers are spread over GPUs.", "Name GPUs with --devices, as 0,1.")
+    free = {str(device.index or 0): f"{_SHARE * (memory.available_bytes(device) or 0):.0f}B" for device in devices}
+    return replace(options, device_map="auto", max_memory=free)
+
+
+def _workers(
+    folder: ModelFolder,
+    dtype: torch.dtype,
+    devices: tuple[torch.device, ...],
+    options: ModelOptions,
+    context: int,
+    progress: Progress,
+) -> Workers:
+    reason = own.obstacle(folder, context) or own.indivisible(folder.config, len(devices))
+    if reason is None and len({device.type for device in devices}) > 1:
+        reason = "its devices are of different kinds"
+    if reason is None and options.quantization != "none" and devices[0].type != "cpu":
+        reason = f"{options.quantization} weights are for a CPU"
+    if reason is not None:
+        raise BadRequest(
+            f"{folder.name} cannot be run in {len(devices)} parts: {reason}.", "Choose --spread layers, or replicas."
+        )
+    names = tuple(map(str, devices))
+    plan = Plan(folder, dtype, names, context, options.quantization, "")
+    return workers.start(plan, lambda share, text: progress(0.15 + 0.7 * share, text))
 
 
 def choose_device(wanted: str) -> torch.device:

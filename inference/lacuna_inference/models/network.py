@@ -27,7 +27,7 @@ class Attention:
     """Projections of one block. `qkv` gives queries, keys and values, in this order, for all heads at once."""
 
     qkv: Linear
-    out: Linear
+    out: Layer
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from lacuna_inference.decode.store import Forward
 from lacuna_inference.models import codegen, llama, memory, single, starcoder2, static, xglm
-from lacuna_inference.models.linear import QUANTISED, quantise, tune, untouched
-from lacuna_inference.models.network import OwnForward
+from lacuna_inference.models.linear import QUANTISED, Tuning, quantise, tune, untouched
+from lacuna_inference.models.network import Network, OwnForward
+from lacuna_inference.models.parts import Part, Parting, PartOfTensors, summed
 from lacuna_inference.models.sketch import Sketch
 from lacuna_inference.models.sources import ModelFolder
 from lacuna_inference.models.weights import Copies, Described, Shapes, TensorFiles, Weights
@@ -79,16 +80,38 @@ def build(
 
     Untuned it has only what a compiler understands.
     """
-    architecture = _architecture(config)
-    assert architecture is not None
-    weights = Weights(held, dtype, device)
-    network = architecture.build(config, weights, context)
-    if (way := QUANTISED.get(quantization)) is not None:
-        tuning = quantise(weights.linears, way)
-    else:
-        tuning = (tune if tuned else untouched)(weights.linears)
+    network, tuning = _made(config, held, dtype, device, context, quantization, tuned)
     one = None if single.obstacle(network) else single.SingleStep(network)
     return OwnForward(network, tuning, one)
+
+
+def read_part(
+    folder: ModelFolder,
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+    quantization: str,
+    part: Part,
+    total: Callable[[Tensor], None],
+) -> OwnForward:
+    """One part of the forward of a model that can be parted so; `total` sums a tensor over all parts, in place.
+
+    Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
+    """
+    parting = _parting(folder.config, part.ways)
+    assert isinstance(parting, Parting)
+    with ExitStack() as stack:
+        files = TensorFiles(folder.weight_files, stack)
+        _require_room(files.parameters() // part.ways, dtype, device)
+        held = PartOfTensors(files, parting, part)
+        network, tuning = _made(parting.config, held, dtype, device, context, quantization, tuned=True)
+    return OwnForward(summed(network, total), tuning)
+
+
+def indivisible(config: dict[str, Any], ways: int) -> str | None:
+    """Why the own forward cannot be parted in so many `ways`, or None when it can. For models without `obstacle`."""
+    parting = _parting(config, ways)
+    return parting if isinstance(parting, str) else None
 
 
 def tensors(config: dict[str, Any]) -> Shapes:
@@ -144,6 +167,31 @@ def called(wanted: str, device: torch.device) -> str:
     if capture is None:
         return "own"
     return "own, CUDA graphs" if capture is static.cuda_graph else "own, compiled"
+
+
+def _made(
+    config: dict[str, Any],
+    held: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+    quantization: str,
+    tuned: bool,
+) -> tuple[Network, Tuning]:
+    architecture = _architecture(config)
+    assert architecture is not None
+    weights = Weights(held, dtype, device)
+    network: Network = architecture.build(config, weights, context)
+    if (way := QUANTISED.get(quantization)) is not None:
+        return network, quantise(weights.linears, way)
+    return network, (tune if tuned else untouched)(weights.linears)
+
+
+def _parting(config: dict[str, Any], ways: int) -> Parting | str:
+    architecture = _architecture(config)
+    assert architecture is not None
+    found: Parting | str = architecture.parting(config, ways)
+    return found
 
 
 def _require_room(parameters: int, dtype: torch.dtype, device: torch.device) -> None:

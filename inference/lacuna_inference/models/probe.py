@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lacuna_inference.decode.store import Forward
-from lacuna_inference.models.linear import Linear
 from lacuna_inference.models.network import Block, Layer, Network, OwnForward
 
 
@@ -50,7 +49,7 @@ def _own(network: Network, ids: Sequence[int]) -> list[LayerSeen]:
 
     def watched(number: int, block: Block) -> Block:
         note = seen[number].note
-        out = cast(Linear, _telling(block.attention.out, note))
+        out = _telling(block.attention.out, note)
         return replace(
             block,
             norm=_given(block.norm, _keeper(seen, number - 1)),

@@ -30,6 +30,8 @@ def obstacle(network: Network) -> str | None:
     for block in network.blocks:
         if not isinstance(block.feed_forward, SwiGlu):
             return "its feed-forward is not SwiGLU"
+        if not isinstance(block.attention.out, Linear):
+            return "its products are summed over several devices"
         linears += [block.attention.qkv, block.attention.out, block.feed_forward.gate_up, block.feed_forward.down]
     return None if all(linear.column_weight is not None for linear in linears) else "other products are faster"
 
@@ -86,6 +88,7 @@ class SingleStep:
         seen = keys_values[None, :, : at + 1]
         attended = F.scaled_dot_product_attention(self._queries, seen[:, :keys], seen[:, keys:])
         self._attended.copy_(attended.view(1, -1))
+        assert isinstance(attention.out, Linear)
         self._stream.addmm_(_weight(attention.out), self._attended_columns)
 
     def _feed(self, norm: object, feed_forward: object) -> None:

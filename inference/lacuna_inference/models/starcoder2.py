@@ -12,6 +12,7 @@ from lacuna_inference.models.network import Attention, Block, Network
 from lacuna_inference.models.weights import Shapes, Weights
 
 MODEL_TYPES = frozenset({"starcoder2"})
+parting = llama.parting
 
 
 def obstacle(config: dict[str, Any]) -> str | None:

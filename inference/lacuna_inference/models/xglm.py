@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
 from lacuna_inference.models.network import Attention, Block, Heads, Network
+from lacuna_inference.models.parts import Parting, indivisible
 from lacuna_inference.models.weights import Shapes, Weights
 
 MODEL_TYPES = frozenset({"xglm"})
@@ -27,7 +28,7 @@ def obstacle(config: dict[str, Any]) -> str | None:
 
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
-    width, queries = config["d_model"], config["attention_heads"]
+    width, heads = config["d_model"], _heads(config)
     embedding = weights.take("model.embed_tokens.weight")
     scale = math.sqrt(width) if config.get("scale_embedding", True) else 1.0
     positions = sinusoids(context + _OFFSET, width).to(embedding)
@@ -47,9 +48,18 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         blocks=[block(f"model.layers.{i}") for i in range(config["num_layers"])],
         norm=layer_norm("model.layer_norm", _EPSILON, weights),
         head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
-        heads=Heads(queries, queries, width // queries),
+        heads=heads,
         context=context,
     )
+
+
+def parting(config: dict[str, Any], ways: int) -> Parting | str:
+    """How the weights are parted in so many `ways`, or why they cannot be."""
+    heads, inner = _heads(config), config["ffn_dim"]
+    if problem := indivisible(ways, heads=heads.queries, inner_numbers=inner):
+        return problem
+    part = {"attention_heads": heads.queries // ways, "head_dim": heads.size, "ffn_dim": inner // ways}
+    return Parting({**config, **part}, frozenset({"q_proj", "k_proj", "v_proj", "fc1"}), frozenset({"out_proj", "fc2"}))
 
 
 def tensors(config: dict[str, Any]) -> Shapes:
@@ -65,6 +75,12 @@ def tensors(config: dict[str, Any]) -> Shapes:
     for name, shape in layers.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     return shapes
+
+
+def _heads(config: dict[str, Any]) -> Heads:
+    """Published configs leave the size of a head to be told from the width; that of a part has it."""
+    queries = config["attention_heads"]
+    return Heads(queries, queries, config.get("head_dim") or config["d_model"] // queries)
 
 
 def sinusoids(count: int, width: int) -> Tensor:

@@ -1,0 +1,193 @@
+"""Several devices: processes of a CPU stand for GPUs. The engine's protocol is the same as with one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import save_tiny_model
+
+from lacuna_inference.api import CancelToken, EngineState, ModelOptions, Phase, Piece, Request, Stop
+from lacuna_inference.engine import ModelEngine
+from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
+from lacuna_inference.fake import FakeEngine
+from lacuna_inference.models import loader
+from lacuna_inference.models.loader import LoadedModel
+from lacuna_inference.replicas import ReplicatedEngine
+from lacuna_server import engines
+from lacuna_server import settings as settings_module
+
+PATIENCE_S = 60.0
+TEXT = ("def f():\n    return ", "\n")
+
+
+def options(folder: Path, **changed: Any) -> ModelOptions:
+    named = {"model": str(folder), "devices": ("cpu", "cpu"), "spread": "tensor", "context": 160, **changed}
+    return ModelOptions(**named)
+
+
+class Watched:
+    """An engine in two parts, and what tests want to see of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.models: list[LoadedModel] = []
+        self._phases: list[Phase] = []
+        self._changed = threading.Condition()
+        self._options = options(folder)
+        self.engine = ModelEngine(self._options, self._load)
+        self.engine.watch(self._on_state)
+
+    def wait_for(self, phase: Phase, times: int = 1) -> None:
+        """Until it has been in `phase` so often."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._phases.count(phase) >= times, PATIENCE_S), self._phases
+
+    def kill(self, part: int) -> None:
+        workers = self.models[-1].workers
+        assert workers is not None
+        pid = workers.pids[part]
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    def answer(self, request: Request, cancel: CancelToken | None = None) -> str:
+        return self.engine.submit(request, cancel).result(PATIENCE_S).candidates[0].text
+
+    def _load(self, progress: Callable[[float, str], None]) -> LoadedModel:
+        self.models.append(loader.load(self._options, progress))
+        return self.models[-1]
+
+    def _on_state(self, state: EngineState) -> None:
+        with self._changed:
+            if not self._phases or self._phases[-1] is not state.phase:
+                self._phases.append(state.phase)
+            self._changed.notify_all()
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Watched]:
+    found = Watched(save_tiny_model(tmp_path))
+    found.engine.start()
+    found.wait_for(Phase.WARM)
+    yield found
+    assert found.engine.close(10)
+
+
+def asked(tokens: int = 24, tell: Callable[[Piece], None] | None = None) -> Request:
+    return Request(TEXT, "x.py", Stop(max_tokens=tokens), tell=tell)
+
+
+def test_two_parts_write_what_one_writes(parts: Watched, tmp_path: Path) -> None:
+    alone = ModelEngine(options(tmp_path, devices=()))
+    try:
+        expected = alone.submit(asked()).result(PATIENCE_S)
+    finally:
+        alone.close()
+    found = parts.engine.submit(asked()).result(PATIENCE_S)
+    assert found.candidates[0].text == expected.candidates[0].text
+    assert found.counters.forward == "own, in 2 parts"
+    assert parts.engine.state.message.endswith("on cpu, cpu in float32")
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_part_that_is_killed_while_it_writes_fails_the_request_and_is_loaded_again(parts: Watched, part: int) -> None:
+    before = parts.answer(asked())
+    with pytest.raises(EngineUnavailable, match=f"Worker {part + 1} of 2 ended by signal 9. The model is loaded again"):
+        parts.answer(asked(60, tell=lambda _: parts.kill(part)))
+    parts.wait_for(Phase.WARM, times=2)
+    assert parts.answer(asked()) == before
+
+
+def test_a_part_that_ended_while_nobody_asked_fails_one_request_only(parts: Watched) -> None:
+    before = parts.answer(asked())
+    parts.kill(1)
+    with pytest.raises(EngineUnavailable, match="loaded again"):
+        parts.answer(asked(30))
+    parts.wait_for(Phase.WARM, times=2)
+    assert parts.answer(asked()) == before
+
+
+def test_an_engine_whose_parts_end_again_and_again_gives_up(parts: Watched) -> None:
+    for times in (2, 3):
+        parts.kill(0)
+        with pytest.raises(EngineUnavailable, match="loaded again"):
+            parts.answer(asked(30))
+        parts.wait_for(Phase.WARM, times)
+    parts.kill(0)
+    with pytest.raises(EngineUnavailable):
+        parts.answer(asked(30))
+    parts.wait_for(Phase.FAILED)
+    assert "3 times in a row" in parts.engine.state.message
+    with pytest.raises(EngineUnavailable, match="not loaded"):
+        parts.answer(asked())
+
+
+def test_a_cancel_stops_all_parts_between_two_tokens(parts: Watched) -> None:
+    cancel = CancelToken()
+    with pytest.raises(RequestCancelled):
+        parts.answer(asked(100, tell=lambda _: cancel.cancel()), cancel)
+    assert parts.answer(asked())
+
+
+def test_what_cannot_be_spread_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path)
+    for changed, message in (
+        ({"devices": ("cpu",) * 3}, "cannot be run in 3 parts: 4 heads"),
+        ({"devices": ("0", "1")}, "The device cuda:0 is not there"),
+        ({"devices": ("0", "cuda:0")}, "The device cuda:0 is named twice"),
+        ({"spread": "layers"}, "Layers are spread over GPUs"),
+    ):
+        with pytest.raises(BadRequest, match=message):
+            loader.load(options(folder, **changed), lambda *_: None)
+
+
+def test_the_settings_name_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LACUNA_DEVICES", "0, 1")
+    found = settings_module.load(spread="tensor").model_options()
+    assert (found.devices, found.spread) == (("0", "1"), "tensor")
+    made = engines.make(settings_module.load())
+    assert isinstance(made, ReplicatedEngine)
+    made.close()
+    with pytest.raises(BadRequest, match="named twice"):
+        engines.make(settings_module.load(devices="1,1"))
+    with pytest.raises(BadRequest, match="devices"):
+        settings_module.load(devices="first,second")
+
+
+def test_documents_stay_with_the_replica_that_read_them() -> None:
+    made = [FakeEngine(), FakeEngine()]
+    engine = ReplicatedEngine(made)
+    engine.start()
+    try:
+        places = {key: engine._place(Request(TEXT, key=key)) for key in "abcd"}
+        assert sorted(places.values()) == [0, 0, 1, 1]
+        assert {key: engine._place(Request(TEXT, key=key)) for key in "abcd"} == places
+        assert engine.moved == 0
+    finally:
+        engine.close()
+
+
+def test_replicas_answer_like_one_and_a_failed_one_is_left(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path)
+    good = ModelEngine(options(folder, devices=("cpu",), spread="replicas"))
+    bad = ModelEngine(options(tmp_path / "missing", devices=("cpu",), spread="replicas"))
+    engine = ReplicatedEngine([bad, good])
+    warm, failed = threading.Event(), threading.Event()
+    bad.watch(lambda state: failed.set() if state.phase is Phase.FAILED else None)
+    good.watch(lambda state: warm.set() if state.phase is Phase.WARM else None)
+    engine.start()
+    try:
+        assert warm.wait(PATIENCE_S)
+        assert failed.wait(PATIENCE_S)
+        futures = [engine.submit(Request(TEXT, key=str(n), stop=Stop(max_tokens=4))) for n in range(4)]
+        assert len({future.result(PATIENCE_S).candidates[0].text for future in futures}) == 1
+        assert engine.state.phase is Phase.WARM
+        assert engine.state.message.startswith("1 of 2 replicas")
+        assert "failed: " in engine.state.message
+    finally:
+        assert engine.close(10)
