@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types fix docs wheel setup clean extension vsix test-extension test-vscode playground editors test-editors screenshots latency
+.PHONY: run test test-slow lint types fix docs wheel setup clean extension vsix test-extension test-vscode playground editors test-editors screenshots latency
 
 run: $(READY)  ## complete the shipped example with the bundled model
 	$(BIN)/lacuna complete examples/temperature.py
 
 test: $(READY) lint types  ## everything that must hold before a commit
 	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## what takes minutes: a bundle, from a network to a machine without one
+	$(BIN)/python -m pytest -m slow
 
 extension: vscode-extension/dist/extension.js  ## build the extension for VS Code
 

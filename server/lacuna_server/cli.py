@@ -17,6 +17,7 @@ from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.models.sources import go_offline
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_bench import bench_app
+from lacuna_server.cli_bundle import bundle_app
 from lacuna_server.cli_options import (
     Context,
     Device,
@@ -43,6 +44,7 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="Look at, fetch and convert models.")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+app.add_typer(bundle_app, name="bundle")
 
 
 def run(streams: tuple[BinaryIO, BinaryIO] | None = None) -> NoReturn:

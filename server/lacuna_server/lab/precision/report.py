@@ -27,7 +27,7 @@ def markdown(study: Study, result: Result, date: str, charts: Sequence[str] = ()
     yield from _about(study, result, date)
     yield ""
     for one in result.found:
-        yield f"* **{one.dtype}**: {one.verdict.sentence if one.verdict else f'not measured. {one.why_not}'}"
+        yield f"* **{one.dtype}**: {_verdict(study, one)}"
     measured = [one for one in result.found if one.summary is not None]
     if measured:
         for part in (_gates, _distributions, _suggestions, _layers):
@@ -36,6 +36,15 @@ def markdown(study: Study, result: Result, date: str, charts: Sequence[str] = ()
     for chart in charts:
         yield ""
         yield f"![{title(study)}: {chart.removesuffix('.png').removeprefix('precision-')}]({chart})"
+
+
+def _verdict(study: Study, found: Found) -> str:
+    if found.verdict is None:
+        return f"not measured. {found.why_not}"
+    if study.random_weights:
+        gates = found.verdict.gates
+        return f"no verdict, the weights are random; {sum(gate.met for gate in gates)} of {len(gates)} gates were met."
+    return found.verdict.sentence
 
 
 def plain(study: Study, result: Result, date: str) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""`lacuna bundle`: for machines without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lacuna_server.bundle import installer
+from lacuna_server.cli_options import Revision
+from lacuna_server.commands import bundle as bundle_command
+
+bundle_app = typer.Typer(no_args_is_help=True, help="Carry Lacuna to a machine without a network.")
+
+
+@bundle_app.command("create")
+def create(
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("lacuna.tar"),
+    model: Annotated[str, typer.Option(help="bundled, a model folder, or a hub id on this disk.")] = "bundled",
+    revision: Revision = None,
+    platform: Annotated[
+        str, typer.Option(help="linux-x86_64, linux-arm64, macos-arm64 or windows-x86_64.")
+    ] = installer.here(),
+    python: Annotated[str, typer.Option(help="Version of Python over there.")] = installer.python_here(),
+    wheel: Annotated[Path | None, typer.Option(help="Lacuna's own wheel; this installation's by default.")] = None,
+    vsix: Annotated[Path | None, typer.Option(help="The extension for VS Code, to go along.")] = None,
+    constraint: Annotated[Path | None, typer.Option(help="Versions of packages, as pip takes them.")] = None,
+    pip: Annotated[list[str] | None, typer.Option(help="One more option for pip download; repeatable.")] = None,
+) -> None:
+    """Put wheels, a model and an installer into one file; uses the network, through pip."""
+    from lacuna_server.bundle.create import Wanted
+
+    wanted = Wanted(output, platform, python, model, revision, wheel, vsix, constraint, tuple(pip or ()))
+    bundle_command.create(wanted)
+
+
+@bundle_app.command("install")
+def install(
+    bundle: Annotated[Path, typer.Argument(help="The file, or the folder that it unpacks to.")],
+    into: Annotated[Path | None, typer.Option(help="Folder to install into.")] = None,
+) -> None:
+    """Install a bundle without a network. An older version goes on running until it is started anew."""
+    bundle_command.install(bundle, into)
+
+
+@bundle_app.command("check")
+def check(bundle: Annotated[Path, typer.Argument(help="The file, or the folder that it unpacks to.")]) -> None:
+    """Compare every file of a bundle with its checksum."""
+    bundle_command.check(bundle)

@@ -1,0 +1,195 @@
+"""Bundles that must not be installed, and what is left when one could not be."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lacuna_inference.errors import BadRequest, LacunaError
+from lacuna_server.bundle import create, installer
+from lacuna_server.bundle.create import Wanted
+from lacuna_server.bundle.installer import MANIFEST, TOP, BundleError
+
+SILENT: Callable[[str], None] = lambda _: None  # noqa: E731
+
+
+def folder_of(place: Path, **changed: Any) -> Path:
+    """An unpacked bundle with two small files, no packages and whatever its manifest is to say."""
+    folder = place / TOP
+    for name, content in (("wheels/lacuna-9-py3-none-any.whl", b"wheel"), ("models/m/config.json", b"{}")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    manifest = {
+        "format": 1, "lacuna": "9", "platform": installer.here(), "python": installer.python_here(), "model": "m",
+        "vsix": None,
+        "files": {
+            file.relative_to(folder).as_posix(): {
+                "bytes": file.stat().st_size, "sha256": installer.sha256_of(file)
+            } for file in files
+        },
+    }  # fmt: skip
+    (folder / MANIFEST).write_text(json.dumps({**manifest, **changed}))
+    return folder
+
+
+def tar_of(folder: Path) -> Path:
+    target = folder.parent / "bundle.tar"
+    with tarfile.open(target, "w:") as archive:
+        archive.add(folder, TOP)
+    return target
+
+
+def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    assert installer.checked(folder)["lacuna"] == "9"
+    with installer.opened(tar_of(folder)) as unpacked:
+        assert installer.checked(unpacked) == installer.checked(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "models/m/config.json").write_bytes(b"[]"), r"config.json is not what it was .*SHA-256"),
+        (lambda f: (f / "models/m/config.json").write_bytes(b"{} "), "config.json is not what it was"),
+        (lambda f: (f / "models/m/config.json").unlink(), "lacks models/m/config.json"),
+        (lambda f: (f / "models/m/more.bin").touch(), "more.bin, which its manifest does not know"),
+        (lambda f: (f / MANIFEST).write_text("{"), "no bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).unlink(), "no bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).write_text('{"files": []}'), "no bundle of Lacuna"),
+    ],
+)
+def test_a_file_that_is_not_what_it_was_stops_everything(
+    tmp_path: Path, spoil: Callable[[Path], Any], message: str
+) -> None:
+    folder = folder_of(tmp_path)
+    spoil(folder)
+    with pytest.raises(BundleError, match=message):
+        installer.install(folder, tmp_path / "into", SILENT)
+    assert not (tmp_path / "into").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"platform": "plan9-mips"}, r"for Python 3.\d+ on plan9-mips, and this is .* lacuna bundle create --platform"),
+        ({"python": "3.99"}, "for Python 3.99"),
+        ({"format": 2}, "another version of Lacuna"),
+        ({"files": {"../x": {"bytes": 0, "sha256": ""}}}, "names a file outside itself"),
+        ({"files": {"/etc/passwd": {"bytes": 0, "sha256": ""}}}, "names a file outside itself"),
+    ],
+)
+def test_a_bundle_for_something_else_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        installer.install(folder_of(tmp_path, **changed), tmp_path / "into", SILENT)
+    assert not (tmp_path / "into").exists()
+
+
+def test_another_machines_bundle_can_be_checked_here(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, platform="plan9-mips")
+    assert installer.checked(folder, platform_matters=False)["platform"] == "plan9-mips"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 0.99))
+def test_a_bundle_that_is_cut_off_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
+    place = tmp_path_factory.mktemp("cut")
+    whole = tar_of(folder_of(place))
+    content = whole.read_bytes().rstrip(b"\0")
+    whole.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(BundleError, match=r"damaged or not whole|lacks|no bundle|not what it was"):
+        installer.install(whole, place / "into", SILENT)
+    assert not (place / "into").exists()
+    assert sorted(file.name for file in place.iterdir()) == ["bundle.tar", TOP]  # nothing unpacked is left
+
+
+def test_no_bundle_at_all(tmp_path: Path) -> None:
+    (tmp_path / "text.tar").write_text("hello\n" * 1000)
+    for path, message in ((tmp_path / "missing.tar", "no bundle"), (tmp_path / "text.tar", "damaged")):
+        with pytest.raises(BundleError, match=message):
+            installer.install(path, tmp_path / "into", SILENT)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/absolute", "other/file", f"{TOP}/../../outside"])
+def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with tarfile.open(tmp_path / "bundle.tar", "w:") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = 1
+        archive.addfile(member, io.BytesIO(b"x"))
+    with pytest.raises(BundleError, match="no bundle of Lacuna holds"):
+        installer.install(tmp_path / "bundle.tar", tmp_path / "into", SILENT)
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bundle.tar", "w:") as archive:
+        member = tarfile.TarInfo(f"{TOP}/link")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(member)
+    with pytest.raises(BundleError, match="no bundle of Lacuna holds"):
+        installer.install(tmp_path / "bundle.tar", tmp_path / "into", SILENT)
+
+
+def test_an_installation_that_fails_leaves_the_older_one_as_it_was(tmp_path: Path) -> None:
+    """The wheel is none: pip fails, after the virtual environment was made."""
+    into = tmp_path / "into"
+    (into / "bin").mkdir(parents=True)
+    (into / "versions" / "8-old").mkdir(parents=True)
+    (into / "bin" / "lacuna").write_text("old")
+    with pytest.raises(BundleError, match="pip install failed"):
+        installer.install(folder_of(tmp_path), into, SILENT)
+    assert (into / "bin" / "lacuna").read_text() == "old"
+    assert [file.name for file in (into / "versions").iterdir()] == ["8-old"]
+
+
+def test_the_launcher_leads_to_the_new_version_at_once(tmp_path: Path) -> None:
+    manifest = installer.checked(folder_of(tmp_path))
+    program = tmp_path / "place" / "venv" / "bin" / "lacuna"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$LACUNA_MODEL" "$@"\n')
+    program.chmod(0o755)
+    launcher = installer._lead_to(tmp_path / "place", tmp_path / "into", manifest)
+    said = subprocess.run([launcher, "doctor"], capture_output=True, text=True, check=True).stdout
+    assert said == f"{tmp_path}/place/models/m doctor\n"
+
+
+def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
+    good = Wanted(tmp_path / "lacuna.tar", installer.here(), installer.python_here())
+    for wanted, message in (
+        (Wanted(tmp_path / "lacuna.tar", "plan9-mips", "3.11"), "no platform called plan9-mips"),
+        (Wanted(tmp_path / "missing" / "lacuna.tar", good.platform, good.python), "no folder"),
+        (Wanted(good.output, good.platform, good.python, wheel=tmp_path / "missing.whl"), "no file"),
+    ):
+        with pytest.raises(BadRequest, match=message):
+            create.create(wanted, SILENT)
+    with pytest.raises(LacunaError, match="missing-model"):
+        create.create(Wanted(good.output, good.platform, good.python, model="missing-model"), SILENT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pip_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lacuna-9-py3-none-any.whl").write_bytes(b"no wheel")
+    wanted = Wanted(
+        tmp_path / "lacuna.tar", installer.here(), installer.python_here(),
+        wheel=tmp_path / "lacuna-9-py3-none-any.whl", options=("--no-index",),
+    )  # fmt: skip
+    with pytest.raises(LacunaError, match="pip could not get the packages"):
+        create.create(wanted, SILENT)
+    assert [file.name for file in tmp_path.iterdir()] == ["lacuna-9-py3-none-any.whl"]
+
+
+def test_wheels_of_another_machine_are_asked_for_by_its_tags(tmp_path: Path) -> None:
+    target = create._target(Wanted(tmp_path / "x", "linux-arm64", "3.12"))
+    assert "manylinux2014_aarch64" in target
+    assert target[target.index("--python-version") + 1] == "3.12"
+    assert create._target(Wanted(tmp_path / "x", installer.here(), installer.python_here())) == [
+        "--only-binary", ":all:"
+    ]  # fmt: skip
