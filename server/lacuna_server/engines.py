@@ -15,7 +15,7 @@ from lacuna_server.settings import Settings
 def make(settings: Settings) -> Engine:
     """The engine, not yet started. Raises BadRequest for an address or a token file that cannot be used."""
     if settings.engine is None:
-        return _local(settings.model_options())
+        return local(settings.model_options())
     from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
 
     if not settings.engine.startswith(("http://", "https://")):
@@ -26,7 +26,7 @@ def make(settings: Settings) -> Engine:
     return RemoteEngine(RemoteOptions(settings.engine, settings.engine_kind, token, model, family, settings.context))
 
 
-def _local(options: ModelOptions) -> Engine:
+def local(options: ModelOptions) -> Engine:
     """The model in this process: as often as devices are named for replicas of it."""
     if options.spread != "replicas" or len(options.devices) < 2:
         return ModelEngine(options)

@@ -135,13 +135,14 @@ def _forward(
 
 
 def choose_devices(options: ModelOptions) -> tuple[torch.device, ...]:
-    """The devices that `options` name, at least one. Raises BadRequest for one that is not there, or named twice."""
+    """The devices of one model, at least one. Raises BadRequest for one that is not there, or named twice."""
     if not options.devices:
         return (choose_device(options.device),)
     names = [f"cuda:{name}" if name.isdecimal() else name for name in options.devices]
     if twice := next((name for name in names if name != "cpu" and names.count(name) > 1), None):
         raise BadRequest(f"The device {twice} is named twice.", "Name each once with --devices.")
-    return tuple(choose_device(name) for name in names)
+    found = tuple(choose_device(name) for name in names)
+    return found[:1] if options.spread == "replicas" else found
 
 
 def _over_layers(options: ModelOptions, devices: Sequence[torch.device]) -> ModelOptions:

@@ -14,8 +14,8 @@ import uvicorn
 from rich.markup import escape
 
 from lacuna_inference.api import EngineState, Phase
-from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
+from lacuna_server import engines
 from lacuna_server.commands.show import stderr
 from lacuna_server.http import app
 from lacuna_server.http.gateway import Limits
@@ -44,7 +44,7 @@ def run(settings: Settings, place: Place, limits: Limits, most_bytes: int) -> in
     for file in (place.certificate, place.key):
         if file is not None and not file.is_file():
             raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
-    engine = ModelEngine(settings.model_options())
+    engine = engines.local(settings.model_options())
     application = app.build(engine, limits, token, place.origins, most_bytes, _is_loopback(place.host))
     server = _Server(
         uvicorn.Config(
