@@ -36,7 +36,7 @@ def test_several_models_stand_side_by_side() -> None:
 
 
 def test_unknown_dtypes_and_cards_are_refused_before_anything_is_loaded() -> None:
-    assert "no dtype called int3" in run_lacuna("resources", "--measure", "--dtype", "int3", code=2).stderr
+    assert "no dtype called 'int3'" in run_lacuna("resources", "--measure", "--dtype", "int3", code=2).stderr
     assert "no size of memory" in run_lacuna("resources", "--gpu", "large", code=2).stderr
 
 

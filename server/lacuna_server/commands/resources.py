@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lacuna_inference.models import loader
 from lacuna_inference.models.linear import QUANTISED
 from lacuna_server.commands.show import progress, stderr
 from lacuna_server.lab import random_models
+from lacuna_server.lab.precision import variants
 from lacuna_server.lab.resources import estimate, measure, report, verdict
 from lacuna_server.lab.resources.estimate import Need, Subject
 from lacuna_server.lab.resources.measure import Measured
@@ -35,8 +36,7 @@ def run(names: Sequence[str], wanted: Wanted, as_json: bool) -> None:
     """Prints one model in detail, or several side by side."""
     places = verdict.places(wanted.cards)
     subjects = [estimate.find(name) for name in names]
-    if unknown := [dtype for dtype in wanted.dtypes if dtype not in estimate.DTYPES]:
-        raise BadRequest(f"There is no dtype called {unknown[0]}.", f"Known: {', '.join(estimate.DTYPES)}.")
+    wanted = replace(wanted, dtypes=variants.named(",".join(wanted.dtypes)) if wanted.dtypes else ())
     found = {subject.name: estimate.needs(subject, _context(subject, wanted)) for subject in subjects}
     taken = {subject.name: _measured(subject, wanted) if wanted.measure else [] for subject in subjects}
     if as_json:

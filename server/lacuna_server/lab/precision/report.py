@@ -75,11 +75,12 @@ def plain(study: Study, result: Result, date: str) -> dict[str, Any]:
 
 def _about(study: Study, result: Result, date: str) -> Iterator[str]:
     asked = study.questions
+    windows = "window" if len(asked.windows) == 1 else "windows"
     text = "the files that were named" if asked.own_text else "held-out code"
     holes = f"{len(asked.holes)} {'holes' if asked.infills else 'next lines'}" if asked.holes else "no suggestions"
     yield (
         f"Measured on {date} on {result.device}, {result.threads} threads, torch {result.torch}, {result.forward} "
-        f"forward. {sum(window.positions for window in asked.windows)} positions in {len(asked.windows)} windows of "
+        f"forward. {sum(window.positions for window in asked.windows)} positions in {len(asked.windows)} {windows} of "
         f"{text}, {holes} of at most {study.max_tokens} tokens, answered greedily."
     )
     if study.random_weights:
