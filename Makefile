@@ -13,7 +13,8 @@ run: $(READY)  ## complete the shipped example with the bundled model
 test: $(READY) lint types  ## everything that must hold before a commit
 	$(BIN)/python -m pytest
 
-test-slow: $(READY)  ## what takes minutes: a bundle, from a network to a machine without one
+test-slow: $(READY)  ## what takes minutes: a bundle on a machine without a network, a cluster that loses a node
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
 	$(BIN)/python -m pytest -m slow
 
 extension: vscode-extension/dist/extension.js  ## build the extension for VS Code

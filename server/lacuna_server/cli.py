@@ -189,6 +189,11 @@ def serve(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which an answer ends.")] = 60.0,
     max_body: Annotated[int, typer.Option(min=1024, help="Most bytes of a request's body.")] = 8 * 2**20,
     batch: Annotated[int | None, typer.Option(min=1, help="Most requests answered side by side.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Run the model in a Ray cluster: its address, auto, or local for a new one.")
+    ] = None,
+    replicas: Annotated[str, typer.Option(help="With --ray: how often, as 2, or 1-4 as many as are needed.")] = "1",
+    replica_gpus: Annotated[float, typer.Option(min=0, help="With --ray: GPUs of each.")] = 0,
     family: Family = None,
     revision: Revision = None,
     device: Device = None,
@@ -212,7 +217,8 @@ def serve(
     )  # fmt: skip
     _start_logging(settings.log_level, settings.log_file)
     place = serve_command.Place(host, port, token_file, no_auth, tuple(cors or ()), tls_cert, tls_key)
-    return serve_command.run(settings, place, Limits(queue, timeout), max_body)
+    engine = serve_command.engine(settings, ray, replicas, replica_gpus)
+    return serve_command.run(engine, place, Limits(queue, timeout), max_body)
 
 
 @app.command()
@@ -288,7 +294,7 @@ def resources(
         bool, typer.Option("--measure", help="Load and generate, and record what that takes beside the estimate.")
     ] = False,
     dtypes: Annotated[
-        list[str] | None, typer.Option("--dtype", help="What to measure: float32, float16, bfloat16, int8; repeatable.")
+        list[str] | None, typer.Option("--dtype", help="What to measure: fp32, fp16, bf16, int8, int4; repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where to measure: auto, cpu, cuda, cuda:N.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

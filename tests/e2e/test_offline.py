@@ -97,7 +97,8 @@ def test_from_a_bundle_to_a_completion_without_any_interface(tmp_path: Path) -> 
     assert again.returncode == 0, again.stderr
     assert "is installed already" in again.stderr
     wheel = next((unpacked / "wheels").glob("pygls-*.whl"))
-    wheel.write_bytes(wheel.read_bytes()[:-1] + b"\0")
+    whole = wheel.read_bytes()
+    wheel.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     refused = without_network(launcher, "bundle", "install", unpacked, home=home)
     assert refused.returncode == 1
     assert "SHA-256" in refused.stderr

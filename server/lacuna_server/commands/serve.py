@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import signal
+import socket
 import stat
 import sys
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 import uvicorn
 from rich.markup import escape
 
-from lacuna_inference.api import EngineState, Phase
+from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_inference.errors import BadRequest
 from lacuna_server import engines
 from lacuna_server.commands.show import stderr
@@ -36,7 +38,37 @@ class Place:
     key: Path | None = None
 
 
-def run(settings: Settings, place: Place, limits: Limits, most_bytes: int) -> int:
+def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> Engine:
+    """The model in this process, or in so many replicas of a Ray cluster at the address `ray`. Raises BadRequest."""
+    if ray is None:
+        return engines.local(settings.model_options())
+    if importlib.util.find_spec("ray") is None:
+        raise BadRequest("Ray is not installed.", "pip install 'lacuna[ray]'")
+    _look_for_cluster(ray)
+    from lacuna_server.scale.engine import RayEngine
+    from lacuna_server.scale.replica import Scale
+
+    try:
+        least, most = (int(part) for part in (replicas.split("-") if "-" in replicas else (replicas, replicas)))
+    except ValueError:
+        least, most = 0, 0
+    if not 1 <= least <= most:
+        raise BadRequest(f"{replicas!r} is no number of replicas.", "Write 2, or 1-4.")
+    return RayEngine(settings.model_options(), Scale(least, most, gpus), None if ray == "local" else ray)
+
+
+def _look_for_cluster(address: str) -> None:
+    """Ray itself waits minutes for a cluster that is not there."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise BadRequest(f"There is no Ray cluster at {address}: {error}.", "Start one: ray start --head.") from None
+
+
+def run(engine: Engine, place: Place, limits: Limits, most_bytes: int) -> int:
     """Serves; the exit code. Raises BadRequest for an address that would be open to everybody."""
     token = _token(place)
     if (place.certificate is None) != (place.key is None):
@@ -44,7 +76,6 @@ def run(settings: Settings, place: Place, limits: Limits, most_bytes: int) -> in
     for file in (place.certificate, place.key):
         if file is not None and not file.is_file():
             raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
-    engine = engines.local(settings.model_options())
     application = app.build(engine, limits, token, place.origins, most_bytes, _is_loopback(place.host))
     server = _Server(
         uvicorn.Config(
@@ -55,6 +86,8 @@ def run(settings: Settings, place: Place, limits: Limits, most_bytes: int) -> in
             ssl_keyfile=place.key,
             access_log=False,
             log_config=None,
+            loop="asyncio",  # the same everywhere, whatever else is installed
+            http="h11",
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=int(limits.longest_s) + 1,

@@ -1,0 +1,179 @@
+"""`lacuna serve --ray` on a cluster of this machine: two nodes, one of which is killed while people type."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from lacuna_inference.api import CancelToken, ModelOptions, Phase, Piece, Request, Stop
+from lacuna_inference.errors import BadRequest, RequestCancelled
+
+pytest.importorskip("ray.serve", reason="pip install 'lacuna[ray]'")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PATIENCE_S = 120.0
+TEXT = "def add(a, b):\n    return a + b\n\n\ndef subtract(first, second):\n    return first - second\n"
+OPTIONS = ModelOptions(device="cpu", context=256)
+
+
+@dataclass
+class Cluster:
+    """A cluster of a head, which runs no replica, and two nodes with room for one each."""
+
+    cluster: Any
+    nodes: list[Any] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    import ray
+    from ray.cluster_utils import Cluster as RayCluster
+
+    made = RayCluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    found = Cluster(made, [made.add_node(num_cpus=2, resources={"model": 1}) for _ in range(2)])
+    yield found
+    from ray import serve
+
+    serve.shutdown()
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def engine(cluster: Cluster) -> Iterator[Any]:
+    from lacuna_server.scale.engine import RayEngine
+    from lacuna_server.scale.replica import Scale
+
+    made = RayEngine(OPTIONS, Scale(least=2, most=2, resources=(("model", 1.0),)), cluster.cluster.address)
+    settled = threading.Event()
+    made.watch(lambda state: settled.set() if state.phase in (Phase.WARM, Phase.FAILED) else None)
+    made.start()
+    assert settled.wait(PATIENCE_S)
+    assert made.state.phase is Phase.WARM, made.state.message
+    yield made
+    made.close()
+
+
+class Typist(threading.Thread):
+    """Types a text again and again, and asks after each key."""
+
+    def __init__(self, engine: Any, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._engine, self._ends = engine, threading.Event()
+        self.taken: list[tuple[float, float]] = []
+        """When each answer came, and how long it took."""
+        self.failures: list[BaseException] = []
+        self.unanswered = 0
+
+    def run(self) -> None:
+        while not self._ends.is_set():
+            for end in range(20, len(TEXT)):
+                if self._ends.is_set():
+                    return
+                asked = Request((TEXT[:end], "\n"), "x.py", Stop(max_tokens=4, single_line=True), key=self.name)
+                started = time.monotonic()
+                try:
+                    self._engine.submit(asked).result(PATIENCE_S)
+                    self.taken.append((time.monotonic(), time.monotonic() - started))
+                except TimeoutError:
+                    self.unanswered += 1
+                except Exception as error:
+                    self.failures.append(error)
+
+    def stop(self) -> None:
+        self._ends.set()
+        self.join(PATIENCE_S)
+
+
+def wait_until(holds: Any) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def names_on_both(engine: Any, each: int) -> list[str]:
+    """Names of sessions, `each` of them on either replica."""
+    found: dict[str, list[str]] = {}
+    for number in itertools.count():
+        name = f"typist-{number}"
+        engine.submit(Request((TEXT, "\n"), stop=Stop(max_tokens=1), key=name)).result(PATIENCE_S)
+        found.setdefault(engine._places[name], []).append(name)
+        if len(found) == 2 and all(len(names) >= each for names in found.values()):
+            return [name for names in found.values() for name in names[:each]]
+    raise AssertionError
+
+
+def p95(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20)[-1]
+
+
+def test_an_answer_is_the_one_of_an_engine_alone(engine: Any) -> None:
+    from lacuna_inference.engine import ModelEngine
+
+    asked = Request((TEXT, "\n"), "x.py", Stop(max_tokens=12))
+    alone = ModelEngine(OPTIONS)
+    expected = alone.submit(asked).result(PATIENCE_S).candidates[0].text
+    alone.close()
+    assert engine.submit(asked).result(PATIENCE_S).candidates[0].text == expected
+    pieces: list[Piece] = []
+    streamed = Request((TEXT, "\n"), "x.py", Stop(max_tokens=12), tell=pieces.append)
+    assert engine.submit(streamed).result(PATIENCE_S).candidates[0].text == expected
+    assert "".join(piece.token.text for piece in pieces) == expected
+
+
+def test_a_replicas_own_errors_and_cancels_come_through(engine: Any) -> None:
+    with pytest.raises(BadRequest):
+        engine.submit(Request((TEXT,), ids=(10**9,))).result(PATIENCE_S)
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(RequestCancelled):
+        engine.submit(Request((TEXT, "\n")), cancel).result(PATIENCE_S)
+
+
+def test_a_node_that_is_killed_under_load_loses_nothing(engine: Any, cluster: Cluster) -> None:
+    typists = [Typist(engine, name) for name in names_on_both(engine, 4)]
+    for typist in typists:
+        typist.start()
+    wait_until(lambda: all(len(typist.taken) >= 60 for typist in typists))
+    moved_while_both_lived = engine.moved
+    killed = time.monotonic()
+    cluster.cluster.remove_node(cluster.nodes.pop(), allow_graceful=False)
+    counts = [len(typist.taken) for typist in typists]
+    wait_until(lambda: all(len(t.taken) >= n + 60 for t, n in zip(typists, counts, strict=True)))
+    for typist in typists:
+        typist.stop()
+    before = [took for typist in typists for came, took in typist.taken if came < killed]
+    after = [took for typist in typists for came, took in typist.taken if came >= killed]
+    failures = [failure for typist in typists for failure in typist.failures]
+    moved = engine.moved - moved_while_both_lived
+    unanswered = sum(typist.unanswered for typist in typists)
+    print(  # noqa: T201
+        f"8 sessions on 2 nodes: {len(before)} answers before a node was killed, {len(after)} after; moved sessions"
+        f" {moved} (before: {moved_while_both_lived}); failed with an error {len(failures)}, lost without one"
+        f" {unanswered}; p95 {1000 * p95(before):.0f} ms before, {1000 * p95(after):.0f} ms after, longest"
+        f" {1000 * max(after):.0f} ms"
+    )
+    assert not unanswered
+    assert not failures
+    assert moved_while_both_lived == 0
+    assert moved == 4
+
+
+def test_another_model_takes_over_while_requests_are_answered(engine: Any, cluster: Cluster) -> None:
+    cluster.nodes.append(cluster.cluster.add_node(num_cpus=2, resources={"model": 1}))
+    typist = Typist(engine, "typist")
+    typist.start()
+    wait_until(lambda: len(typist.taken) >= 20)
+    engine.change(ModelOptions(device="cpu", context=128))
+    count = len(typist.taken)
+    wait_until(lambda: len(typist.taken) >= count + 20)
+    typist.stop()
+    assert not typist.failures
+    assert not typist.unanswered
