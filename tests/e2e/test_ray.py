@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lacuna_inference.api import CancelToken, ModelOptions, Phase, Piece, Request, Stop
-from lacuna_inference.errors import BadRequest, RequestCancelled
+from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 
 pytest.importorskip("ray.serve", reason="pip install 'lacuna[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -177,3 +177,43 @@ def test_another_model_takes_over_while_requests_are_answered(engine: Any, clust
     typist.stop()
     assert not typist.failures
     assert not typist.unanswered
+
+
+def test_a_model_that_is_not_there_changes_nothing(engine: Any) -> None:
+    typist = Typist(engine, "typist")
+    typist.start()
+    with pytest.raises(EngineUnavailable, match="no-such-model"):
+        engine.change(ModelOptions(model="/tmp/no-such-model", device="cpu"))
+    assert engine.state.phase is Phase.WARM
+    assert engine.state.model == "bundled"
+    count = len(typist.taken)
+    wait_until(lambda: len(typist.taken) >= count + 20)
+    typist.stop()
+    assert not typist.failures
+    assert not typist.unanswered
+
+
+def test_a_replica_is_added_for_those_who_have_to_wait(engine: Any, cluster: Cluster) -> None:
+    from ray import serve
+
+    from lacuna_server.scale.engine import RayEngine
+    from lacuna_server.scale.replica import APPLICATION, Scale
+
+    def running() -> int:
+        return int(serve.status().applications[APPLICATION].deployments["model"].replica_states.get("RUNNING", 0))
+
+    serve.delete(APPLICATION)
+    grows = RayEngine(OPTIONS, Scale(least=1, most=2, busy=1, resources=(("model", 1.0),)), cluster.cluster.address)
+    grows.submit(Request((TEXT, "\n"), stop=Stop(max_tokens=1))).result(PATIENCE_S)
+    assert running() == 1
+    typists = [Typist(grows, f"typist-{number}") for number in range(8)]
+    for typist in typists:
+        typist.start()
+    wait_until(lambda: running() == 2)
+    count = [len(typist.taken) for typist in typists]
+    wait_until(lambda: all(len(t.taken) >= n + 20 for t, n in zip(typists, count, strict=True)))
+    for typist in typists:
+        typist.stop()
+    assert not [failure for typist in typists for failure in typist.failures]
+    assert not [typist for typist in typists if typist.unanswered]
+    assert len(set(grows._places.values())) == 2

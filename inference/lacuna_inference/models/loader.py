@@ -96,6 +96,13 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts)
 
 
+def examine(options: ModelOptions) -> None:
+    """All that `load` can refuse before it looks at a device or reads a weight. Raises what it raises."""
+    folder = sources.find(options.model, options.revision)
+    family = choose_family(folder, read_tokenizer(folder, options), options.family)
+    choose_forward(folder, options, context_of(folder.config, family, options.context))
+
+
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
     """`own` or `transformers`, and why not the own one. Raises BadRequest when the wanted one cannot run it."""
     reason = own.obstacle(folder, context)

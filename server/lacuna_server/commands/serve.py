@@ -45,6 +45,7 @@ def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> E
     if importlib.util.find_spec("ray") is None:
         raise BadRequest("Ray is not installed.", "pip install 'lacuna[ray]'")
     _look_for_cluster(ray)
+    from lacuna_inference.models.loader import examine
     from lacuna_server.scale.engine import RayEngine
     from lacuna_server.scale.replica import Scale
 
@@ -54,6 +55,7 @@ def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> E
         least, most = 0, 0
     if not 1 <= least <= most:
         raise BadRequest(f"{replicas!r} is no number of replicas.", "Write 2, or 1-4.")
+    examine(settings.model_options())
     return RayEngine(settings.model_options(), Scale(least, most, gpus), None if ray == "local" else ray)
 
 

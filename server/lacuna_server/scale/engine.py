@@ -80,11 +80,14 @@ class RayEngine:
         return True
 
     def change(self, options: ModelOptions) -> None:
-        """Another model, replica by replica: requests go on being answered. Raises EngineUnavailable when it fails."""
-        self._options = options
+        """Another model, replica by replica: requests go on being answered. Raises EngineUnavailable when it fails; the
+        old model's replicas then go on, and those that were stopped already are started again."""
+        old, self._options = self._options, options
         self._deploy()
         if self._state.phase is Phase.FAILED:
-            raise EngineUnavailable(self._state.message)
+            message, self._options = self._state.message, old
+            self._deploy()
+            raise EngineUnavailable(message)
 
     def _deploy(self) -> None:
         try:
@@ -92,6 +95,8 @@ class RayEngine:
             least, most = self._scale.least, self._scale.most
             count = f"{least} to {most} replicas" if most > least else "1 replica" if most == 1 else f"{most} replicas"
             self._enter(Phase.WARM, f"{self._options.model} in {count}, in a cluster of {nodes()}")
+        except LacunaError as error:
+            self._enter(Phase.FAILED, str(error))
         except Exception as error:  # Ray and its parts fail in many ways
             first = str(error).strip().split("\n")[0]
             self._enter(Phase.FAILED, f"The Ray application {APPLICATION} does not start: {first}")

@@ -15,10 +15,14 @@ from ray.serve.config import RequestRouterConfig  # pyright: ignore[reportMissin
 from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Piece, Request
 from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import EngineUnavailable
+from lacuna_inference.models.loader import examine
 
 APPLICATION = "lacuna"
 _ROUTER: Any = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 """Sends a session to the same replica as long as that lives. When it is lost, only its own sessions find others."""
+
+_BUSY_S = 10.0
+"""Seconds of too many requests after which a replica is added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,16 @@ class Replica:
 def deploy(options: ModelOptions, scale: Scale) -> Any:
     """Starts the application, or changes it replica by replica when it runs already; its handle.
 
-    Raises RuntimeError when no replica comes up.
+    A model that cannot be read here is refused before anything changes, by a LacunaError. Raises RuntimeError when no
+    replica comes up.
     """
-    several = {"min_replicas": scale.least, "max_replicas": scale.most, "target_ongoing_requests": scale.busy}
+    examine(options)
+    several = {
+        "min_replicas": scale.least,
+        "max_replicas": scale.most,
+        "target_ongoing_requests": scale.busy,
+        "upscale_delay_s": _BUSY_S,
+    }
     amount: dict[str, Any] = (
         {"autoscaling_config": several} if scale.most > scale.least else {"num_replicas": scale.least}
     )
