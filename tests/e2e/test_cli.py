@@ -217,7 +217,7 @@ def test_bench_answers_prints_a_table() -> None:
 
 
 def test_bench_steadiness_watches_a_real_server() -> None:
-    done = lacuna("bench", "steadiness", "--requests", "1", "--json")
+    done = lacuna("bench", "steadiness", "--requests", "5", "--json")
     assert done.returncode == 0, done.stderr.decode()
     figures = json.loads(done.stdout)
     assert figures["edits"] > 0

@@ -108,7 +108,7 @@ def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> N
     """The event loop's delay, the time to a cancel's effect, and the growth of memory."""
     from lacuna_server.lab.bench import steadiness as bench
 
-    sessions = _sessions(TypingPlan(files=5, runs=4, keys=400, seed=seed))
+    sessions = _sessions(TypingPlan(files=5, runs=4, keys=min(400, requests), seed=seed))
     figures = bench.measure(settings.model_options(), _environment(settings), sessions, requests)
     _print(asdict(figures), bench.table(figures), as_json)
 

@@ -24,7 +24,7 @@ from lacuna_server.lab.bench.typist import Session
 
 _LONG = Stop(max_tokens=200)
 _ANSWERS, _CANCELS = 100, 20
-"""Answers during which edits are sent, and cancels in each file."""
+"""Answers during which edits are sent, and cancels in each file; a run of fewer requests has no more than those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Figures:
 
 def measure(options: ModelOptions, environment: dict[str, str], sessions: Sequence[Session], requests: int) -> Figures:
     """All of it, one after the other."""
-    edits = sorted(asyncio.run(editor.delays(sessions[0], environment, _ANSWERS)))
+    edits = sorted(asyncio.run(editor.delays(sessions[0], environment, min(_ANSWERS, requests))))
     loaded = loader.load(options, lambda *_: None)
     assert loaded.forward is not None
     watched = _Watched(loaded.forward)
@@ -54,7 +54,7 @@ def measure(options: ModelOptions, environment: dict[str, str], sessions: Sequen
     engine = ModelEngine(options, lambda _: replace(loaded, decoder=decoder))
     try:
         _outcome(engine.submit(Request(("x = ",))))  # until it is warm
-        cancels = [_cancelled(engine, watched, session) for session in sessions for _ in range(_CANCELS)]
+        cancels = [_cancelled(engine, watched, session) for session in sessions for _ in range(min(_CANCELS, requests))]
         growth = _growth(engine, sessions, requests)
     finally:
         engine.close()
