@@ -235,6 +235,18 @@ def test_four_bits_are_the_nearest_of_sixteen_values_in_each_group(shape: tuple[
     assert (found - expected).abs().max() <= 0.02 * expected.abs().max()  # scales and sums are in bfloat16
 
 
+@pytest.mark.parametrize("shape", [(32, 64), (50, 96), (7, 40), (8, 1), (3, 100)])
+@pytest.mark.parametrize("rows", [1, 3, 70])
+def test_eight_bits_are_the_nearest_of_255_values_in_each_row(shape: tuple[int, int], rows: int) -> None:
+    """Whatever the length of a row is: nothing behind its end may be read."""
+    weight, bias, x = torch.randn(shape), torch.randn(shape[0]), torch.randn(rows, shape[1]).bfloat16().float()
+    scales = weight.abs().amax(1, keepdim=True) / 127
+    expected = F.linear(x, (weight / scales).round() * scales, bias)
+    found = linear.int8(weight, bias)(x)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 0.02 * expected.abs().max()  # scales and sums are in bfloat16
+
+
 def test_rows_that_are_no_whole_number_of_groups_get_eight_bits() -> None:
     weight, x = torch.randn(8, 40), torch.randn(3, 40)
     assert torch.equal(linear.int4(weight, None)(x), linear.int8(weight, None)(x))

@@ -127,14 +127,17 @@ def _filled(rows: int) -> int:
 def int8(weight: Tensor, bias: Tensor | None) -> Product:
     """With weights of eight bits, a scale for each output, and bfloat16 activations: a quarter of fp32's bytes to read.
 
-    With fp32 activations the library's kernel is many times slower.
+    With fp32 activations the library's kernel is many times slower. It reads rows in whole pieces, and where they are
+    not whole, beyond their end: so they are filled up.
     """
+    missing = -weight.shape[1] % _INT8_INPUTS
     scales = weight.float().abs().amax(1).clamp_min(1e-12) / 127
-    quantised = (weight.float() / scales[:, None]).round().to(torch.int8)
+    quantised = F.pad((weight.float() / scales[:, None]).round().to(torch.int8), (0, missing))
     scales = scales.bfloat16()
 
     def product(x: Tensor) -> Tensor:
-        result: Tensor = torch.ops.aten._weight_int8pack_mm(x.bfloat16(), quantised, scales).to(x.dtype)
+        filled = F.pad(x.bfloat16(), (0, missing))
+        result: Tensor = torch.ops.aten._weight_int8pack_mm(filled, quantised, scales).to(x.dtype)
         return result if bias is None else result + bias
 
     return product
@@ -166,6 +169,8 @@ def int4(weight: Tensor, bias: Tensor | None) -> Product:
 
 GROUP = 32
 """Weights of four bits that share a scale and an offset."""
+_INT8_INPUTS = 16
+"""Weights of eight bits that the kernel reads together."""
 _INT4_LARGEST, _INT4_OUTPUTS = 15, 16
 """The largest number, and the rows that the kernel reads together."""
 QUANTISED: dict[str, Way] = {"int8": int8, "int4": int4}
