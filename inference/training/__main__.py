@@ -70,6 +70,18 @@ def evaluate(
 
 
 @app.command()
+def bridges(
+    file_count: Annotated[int, typer.Option(help="Files of the training part.")] = 4000,
+    per_file: Annotated[int, typer.Option(help="Holes in a file.")] = 8,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Fit how bridges are weighed, for `lacuna_inference.decode.bridges`."""
+    from training.bridges import fit
+
+    typer.echo(fit(Paths(root), file_count, per_file))
+
+
+@app.command()
 def export(
     target: Annotated[Path, typer.Option(help="Folder to write.")],
     source: Annotated[Path | None, typer.Option(help="Checkpoint to read instead of the last one.")] = None,

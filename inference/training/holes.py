@@ -42,23 +42,14 @@ def sample(text: str, name: str, window: int, rng: random.Random) -> Sample:
     text = _window(text, max(40, size - len(header)), rng)
     if rng.random() >= HOLE_SHARE:
         return Sample(header, text)
-    start, end = _hole(text, rng)
+    start, end = hole(text, rng)
     if rng.random() < ANCHORED_SHARE:
         start = text.rfind("\n", 0, start) + 1
     return Sample(header, text[:start], text[end:], text[start:end])
 
 
-def _window(text: str, size: int, rng: random.Random) -> str:
-    """About `size` characters that begin at a line start; every place of the file is equally likely."""
-    if len(text) <= size:
-        return text
-    start = rng.randrange(-size // 2, len(text) - size // 2)
-    start = 0 if start <= 0 else text.find("\n", start) + 1
-    return text[start : start + size]
-
-
-def _hole(text: str, rng: random.Random) -> tuple[int, int]:
-    """Start and end of a hole, in characters."""
+def hole(text: str, rng: random.Random) -> tuple[int, int]:
+    """Start and end of a hole as an editor makes them, in characters."""
     kind = rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
     line_start, line_end = _line(text, rng)
     content = line_start + len(text[line_start:line_end]) - len(text[line_start:line_end].lstrip())
@@ -72,6 +63,15 @@ def _hole(text: str, rng: random.Random) -> tuple[int, int]:
     if kind == "lines":
         return start, _after_lines(text, line_end, rng.randint(1, 5))
     return _block(text, line_end, content - line_start)
+
+
+def _window(text: str, size: int, rng: random.Random) -> str:
+    """About `size` characters that begin at a line start; every place of the file is equally likely."""
+    if len(text) <= size:
+        return text
+    start = rng.randrange(-size // 2, len(text) - size // 2)
+    start = 0 if start <= 0 else text.find("\n", start) + 1
+    return text[start : start + size]
 
 
 def _line(text: str, rng: random.Random) -> tuple[int, int]:

@@ -15,8 +15,10 @@ from tokenizers import Tokenizer
 
 from lacuna_inference.api import ModelOptions, Request, Stop
 from lacuna_inference.engine import ModelEngine
+from lacuna_inference.decode.bridges import Bridge, Fit, features
 from training import clean, holes
 from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches, visits_of
+from training.bridges import fit
 from training.corpus import read_documents
 from training.export import export
 from training.model import Shape
@@ -160,6 +162,13 @@ def test_a_packed_sample_sees_no_other(paths: Paths) -> None:
     assert Tokenizer.from_file(str(paths.tokenizer)).token_to_id(END_OF_TEXT) == BEGIN
     with torch.inference_mode():
         assert (model(alone)[0] - model(packed)[0, 3:]).abs().max() <= 1e-4
+
+
+def test_bridges_that_agree_further_are_found_likelier(paths: Paths) -> None:
+    found = fit(paths, file_count=8, per_file=60)
+    near, far = (features([Bridge("x = 1", agreeing, agreeing)]) @ found for agreeing in (5, 100))
+    assert near < far
+    assert isinstance(found, Fit)
 
 
 def test_gguf_holds_the_same_model(paths: Paths, tmp_path: Path) -> None:

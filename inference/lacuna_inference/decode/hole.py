@@ -23,7 +23,7 @@ class Hole:
     def __init__(self, begun: str, stop: Stop, text: TokenText) -> None:
         self.tokens: list[int] = []
         self.reason = StopReason.MAX_TOKENS if stop.max_tokens < 1 else None
-        self._begun = begun
+        self.begun = begun
         self._stop = stop
         self._text = text
         self._healing = Healing(begun, text)
@@ -46,7 +46,7 @@ class Hole:
             return
         self._logprobs.append(logprob)
         self._alternatives.append(alternatives)
-        self._shown = self._text.decode(self.tokens)[len(self._begun) :]
+        self._shown = self._text.decode(self.tokens)[len(self.begun) :]
         self._ends.append(len(self._shown.rstrip(_PART_OF_A_CHARACTER)))
         if (cut := text_stop(self._shown, self._stop)) is not None:
             self._shown, self.reason = self._shown[: cut[0]], cut[1]
@@ -70,7 +70,7 @@ class Hole:
 
     def held(self) -> list[int]:
         """The ids for the text up to where it was cut, `begun` included."""
-        written = self._begun + self.fill().text
+        written = self.begun + self.fill().text
         return self.tokens if self._text.decode(self.tokens) == written else self._text.encode(written)
 
     def certain(self) -> tuple[Scored, ...]:

@@ -14,7 +14,7 @@ from lacuna_inference.decode.drafts import LONGEST, Drafts
 from lacuna_inference.decode.ghosts import Ghosts
 from lacuna_inference.decode.history import History
 from lacuna_inference.decode.hole import Hole
-from lacuna_inference.decode.local import Local
+from lacuna_inference.decode.mixture import Mixture
 from lacuna_inference.decode.sampling import Chooser
 from lacuna_inference.decode.store import PrefixStore, Steps, Stores, Work
 from lacuna_inference.errors import RequestCancelled
@@ -22,7 +22,7 @@ from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan
 from lacuna_inference.prompt.tokens import TokenText
 
-Choice = Callable[[Tensor, Hole], tuple[int, float]]
+Choice = Callable[[Tensor], tuple[int, float]]
 
 
 @dataclass(slots=True)
@@ -72,12 +72,12 @@ class Decoder:
         fills = []
         with self.stores.borrowed(request.key, ids, request.ahead, asked.work) as store:
             drafts = Drafts(lambda: self._examples(history.followed_by(store.answer), request), self.widest_draft)
-            writer = _Writer(self, store, drafts, chooser, self._choice(history, chooser), request, asked)
+            writer = _Writer(self, store, drafts, chooser, request, asked)
             for number in range(plan.holes):
                 if number:
                     ids += plan.between[number - 1]
                 hole = Hole("" if number else plan.begun, request.stop, self.text)
-                yield from writer.write(hole, ids)
+                yield from writer.write(hole, ids, self.choice(hole, chooser, history, parts, number))
                 store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
                 ids += hole.held()
                 fill = hole.fill()
@@ -89,11 +89,17 @@ class Decoder:
         """What drafts are taken from: other files first, because the latest place counts."""
         return history.preceded_by([self.text.encode_file(text) for text in request.nearby[-MOST_NEARBY:]])
 
-    def _choice(self, history: History, chooser: Chooser) -> Choice:
+    def choice(self, hole: Hole, chooser: Chooser, history: History, parts: Sequence[str], number: int) -> Choice:
+        """How the tokens of hole `number` are chosen from logits [vocabulary]: their ids and log-probabilities."""
         if not self.text.family.local:
-            return lambda logits, hole: chooser.choose(logits, hole.allowed())
-        local = Local(history, self.text)
-        return lambda logits, hole: chooser.choose(logits, hole.allowed(), lambda p: local.mix(p, hole.tokens))
+            return lambda logits: chooser.choose(logits, hole.allowed())
+        mixture = Mixture(history, parts, number, hole.begun, self.text)
+
+        def choose(logits: Tensor) -> tuple[int, float]:
+            allowed = hole.allowed()
+            return chooser.choose(logits, allowed, lambda p: mixture.mix(p, hole.tokens, allowed))
+
+        return choose
 
 
 @dataclass(slots=True)
@@ -120,18 +126,17 @@ class _Writer:
     store: PrefixStore
     drafts: Drafts
     chooser: Chooser
-    choose: Choice
     request: Request
     asked: Asked
 
-    def write(self, hole: Hole, ids: Sequence[int]) -> Steps[None]:
+    def write(self, hole: Hole, ids: Sequence[int], choose: Choice) -> Steps[None]:
         """Writes `hole` behind the prompt `ids`."""
         deadline, clock, told = self.request.deadline_s, self.asked.clock, 0
         logits = yield from self._prompted(hole, ids)
         while hole.reason is None:
             if self.asked.cancel.cancelled:
                 raise RequestCancelled
-            hole.take(*self.choose(logits, hole), self._alternatives())
+            hole.take(*choose(logits), self._alternatives())
             if hole.new_tokens or hole.reason:
                 clock.token()
             if hole.reason is None and len(ids) + len(hole.tokens) >= self.decoder.context:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 from lacuna_inference.api import CancelToken, Request, Sampling
 from lacuna_inference.decode.answer import planned
 from lacuna_inference.decode.history import History
 from lacuna_inference.decode.hole import Hole
-from lacuna_inference.decode.local import Local
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.decode.sampling import Chooser
 from lacuna_inference.decode.store import PrefixStore
@@ -27,12 +25,11 @@ def gap(decoder: Decoder, requests: Sequence[Request], other: str) -> float | No
     text = decoder.text
     hole, store = Hole(plan.begun, request.stop, text), PrefixStore(decoder.stores.forward)
     chooser = Chooser(Sampling(), text.banned, text.size)
-    mixture = Local(History(request.parts, plan.begun, text), text) if text.family.local else None
+    choose = decoder.choice(hole, chooser, History(request.parts, plan.begun, text), request.parts, 0)
     ended = False
     while not ended:
         logits = store.after([*plan.ids, *hole.tokens], CancelToken())
-        mix = None if mixture is None else partial(mixture.mix, written=hole.tokens)
-        token, logprob = chooser.choose(logits, hole.allowed(), mix)
+        token, logprob = choose(logits)
         best = [score for _, score in chooser.likeliest(2)]
         hole.take(token, logprob)
         shown, ended = hole.fill().text, hole.reason is not None

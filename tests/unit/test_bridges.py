@@ -1,0 +1,153 @@
+"""Copies that agree with both sides of a hole: which are found, and how they are weighed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import family_text
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from lacuna_inference.decode import bridges
+from lacuna_inference.decode.bridges import weighed
+from lacuna_inference.decode.mixture import Bridged
+from lacuna_inference.decode.sampling import Row
+
+TEXT = family_text("lacuna")
+END = TEXT.sentinel("<|endofmask|>")
+FLAT: Row = np.full(TEXT.size, 1 / TEXT.size, np.float32)
+CODE = "def area(width, height):\n    return width * height\n\n"
+SIGNS = st.text("ab \n(é漢", max_size=40)
+
+
+def texts(before: str, after: str) -> list[str]:
+    return [text for text, _ in weighed(before, after)]
+
+
+def likeliest(distribution: Row) -> str:
+    token = int(distribution.argmax())
+    return "END" if token == END else TEXT.decode([token])
+
+
+def written(texts: list[tuple[str, float]], begun: str = "", other: Row = FLAT, most: int = 50) -> str:
+    """What is written when the likeliest token is taken each time."""
+    bridged, tokens = Bridged(texts, begun, TEXT), list[int]()
+    while len(tokens) < most:
+        rest = begun.encode()[len(TEXT.decode(tokens).encode()) :]
+        allowed = TEXT.vocabulary.agreeing(rest) if rest else None
+        token = int(bridged.mix(other, tokens, allowed).argmax())
+        if token == END:
+            break
+        tokens.append(token)
+    return TEXT.decode(tokens)
+
+
+def test_what_stands_between_such_sides_is_found_before_and_behind_the_hole() -> None:
+    assert texts(CODE + "def area(wi", "ght):\n")[0] == "dth, hei"
+    assert texts("def area(wi", "ght):\n" + CODE)[0] == "dth, hei"
+
+
+def test_a_bridge_may_have_several_lines_or_no_text() -> None:
+    steps = "    begin()\n    turn(it)\n    wait(now)\n    end[0]\n"
+    assert texts(steps + "    begin()\n", "    end[0]\n")[0] == "    turn(it)\n    wait(now)\n"
+    assert texts(CODE + "def area(width, ", "height):\n")[0] == ""
+
+
+def test_the_hole_itself_is_no_bridge() -> None:
+    assert texts("def area(width, ", "height):\n    return") == []
+    assert texts(CODE, "") == []
+    assert texts("", CODE) == []
+
+
+def test_nothing_is_found_across_the_hole() -> None:
+    assert texts("xy one xy", "zw two zw") == []
+
+
+def test_the_bridge_that_agrees_further_is_likelier() -> None:
+    found = dict(weighed("total = first + last\nother = first * last\ntotal = first", "last\n"))
+    assert found[" + "] > found[" * "]
+
+
+def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more() -> None:
+    """At a line's start and inside a line, but not from inside a line to its end; nor does an empty one."""
+    above = "one = f(1)\ntwo = f(2)\nthree = f(3)\n"
+    ends = dict(weighed(above + "two", "\nthree"))[" = f(2)"]
+    inside = dict(weighed(above + "two", "(2)\nthree"))[" = f"]
+    whole = dict(weighed(above + "one = f(1)\n", "\nthree"))["two = f(2)"]
+    assert ends < 0.5 < 0.8 < min(inside, whole)
+    empty, weight = weighed(above + "one = f(1)\n", "two = f(2)\n")[0]
+    assert empty == ""
+    assert weight < 0.95
+
+
+@given(SIGNS, SIGNS, SIGNS)
+@example("ab", "", "ab" * 3000)
+def test_bridges_stand_in_the_file_and_their_chances_leave_some(before: str, after: str, more: str) -> None:
+    before += more
+    found = weighed(before, after)
+    assert len(found) <= bridges.MOST
+    assert sum(chance for _, chance in found) < 1
+    assert len({text for text, _ in found}) == len(found)
+    for text, chance in found:
+        assert chance > 0
+        assert text in before or text in after
+
+
+def test_a_likely_bridge_is_written_to_its_end() -> None:
+    assert written([("dth, hei", 0.5)]) == "dth, hei"
+    assert written([("", 0.5)]) == ""
+
+
+def test_the_word_under_the_cursor_is_no_evidence() -> None:
+    """It has to be spelt again, by whoever writes: a flat model would find that most unlikely."""
+    unlikely = FLAT.copy()
+    unlikely[TEXT.encode("!")[0]] = 3
+    unlikely /= unlikely.sum()
+    assert written([("th", 0.3)], begun="wid", other=unlikely, most=6).startswith("wid!")
+    assert written([("th", 0.6)], begun="wid", other=unlikely) == "width"
+
+
+def test_every_token_is_evidence() -> None:
+    """After a letter that the model did not expect, the bridge that has it is all but certain."""
+    bridged = Bridged([("ab", 0.01)], "", TEXT)
+    a, b = TEXT.encode("ab")
+    assert bridged.mix(FLAT, [])[a] == pytest.approx(0.01 + 0.99 / TEXT.size, rel=1e-5)
+    sure = 0.01 / (0.01 + 0.99 / TEXT.size)
+    assert bridged.mix(FLAT, [a])[b] == pytest.approx(sure + (1 - sure) / TEXT.size, rel=1e-5)
+
+
+def test_a_text_that_went_on_otherwise_is_out() -> None:
+    bridged = Bridged([("ab", 0.5)], "", TEXT)
+    bridged.mix(FLAT, [])
+    c = TEXT.encode("c")
+    np.testing.assert_array_equal(bridged.mix(FLAT, c), FLAT)
+
+
+@given(st.lists(st.tuples(st.text("ab\n", max_size=4), st.floats(0, 0.2)), max_size=4), st.text("ab\n", max_size=5))
+def test_it_is_a_distribution(found: list[tuple[str, float]], text: str) -> None:
+    bridged, tokens = Bridged(found, "", TEXT), TEXT.encode(text)
+    for length in range(len(tokens) + 1):
+        mixed = bridged.mix(FLAT, tokens[:length])
+        assert float(mixed.sum()) == pytest.approx(1, abs=1e-4)
+        assert float(mixed.min()) >= 0
+
+
+def test_where_only_some_tokens_are_allowed_it_is_one_among_these() -> None:
+    bridged = Bridged([("th", 0.25)], "wid", TEXT)
+    allowed = TEXT.vocabulary.agreeing(b"wid")
+    mixed = bridged.mix(FLAT, [], allowed)
+    assert float(mixed.sum()) == pytest.approx(1, abs=1e-4)
+    assert float(np.delete(mixed, allowed).max()) == 0
+
+
+def test_they_are_nothing_to_a_model_that_finds_all_of_it_impossible() -> None:
+    never = np.zeros_like(FLAT)
+    never[TEXT.encode("x")] = 1
+    a, b = TEXT.encode("ab")
+    bridged = Bridged([("ab", 0.5), ("b", 0.2)], "", TEXT)
+    assert bridged.mix(never, [])[a] == pytest.approx(0.5)
+    assert likeliest(bridged.mix(never, [a])) == "b"
+    assert likeliest(Bridged([("a", 0.0)], "", TEXT).mix(never, [])) == "x"
+    lost = Bridged([("ab", 0.5)], "", TEXT)
+    lost.mix(never, [])
+    np.testing.assert_array_equal(lost.mix(never, [b]), never)
