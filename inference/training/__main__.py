@@ -71,7 +71,7 @@ def evaluate(
 
 @app.command()
 def bridges(
-    file_count: Annotated[int, typer.Option(help="Files of the training part.")] = 4000,
+    file_count: Annotated[int, typer.Option(help="Files of the training part.")] = 2000,
     per_file: Annotated[int, typer.Option(help="Holes in a file.")] = 8,
     root: Root = DEFAULT_ROOT,
 ) -> None:

@@ -14,18 +14,18 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from lacuna_inference.decode.bridges import MOST, Fit, bridges, features
+from lacuna_inference.decode.bridges import FIT, MOST, Fit, bridges, features
 from training.holes import hole
 from training.paths import Paths
 
 SEED = 20261127
-_ROUNDS = 3
+_ROUNDS = 2
 """Which bridges are looked at follows from the fit, so it is made again with those of the last one."""
 
 
 def fit(paths: Paths, file_count: int, per_file: int) -> Fit:
     """The likeliest coefficients for `per_file` holes in each of `file_count` files of the training part."""
-    found = Fit(-1.0, 1.0, 1.0, -1.0, 0.0, 0.0)
+    found = FIT
     holes = list(_holes(paths, file_count, per_file))
     for _ in range(_ROUNDS):
         examples = [example for h in track(holes, "Looking for bridges") if (example := _example(*h, found))]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from lacuna_inference.api import ModelOptions, Request, Stop
+from lacuna_inference.decode.bridges import features
+from lacuna_inference.decode.copied import Copied
 from lacuna_inference.engine import ModelEngine
-from lacuna_inference.decode.bridges import Bridge, Fit, features
 from training import clean, holes
 from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches, visits_of
 from training.bridges import fit
@@ -164,11 +165,10 @@ def test_a_packed_sample_sees_no_other(paths: Paths) -> None:
         assert (model(alone)[0] - model(packed)[0, 3:]).abs().max() <= 1e-4
 
 
-def test_bridges_that_agree_further_are_found_likelier(paths: Paths) -> None:
+def test_a_fit_of_bridges_prefers_short_ones_that_agree(paths: Paths) -> None:
     found = fit(paths, file_count=8, per_file=60)
-    near, far = (features([Bridge("x = 1", agreeing, agreeing)]) @ found for agreeing in (5, 100))
-    assert near < far
-    assert isinstance(found, Fit)
+    near, far = (features([Copied(text, 9, 9)]) @ found for text in ("x", "x" * 300))
+    assert near > far
 
 
 def test_gguf_holds_the_same_model(paths: Paths, tmp_path: Path) -> None:

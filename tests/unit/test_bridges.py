@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lacuna_inference.decode import bridges
 from lacuna_inference.decode.bridges import weighed
+from lacuna_inference.decode.copied import copied
 from lacuna_inference.decode.mixture import Bridged
 from lacuna_inference.decode.sampling import Row
 
@@ -68,29 +69,33 @@ def test_the_bridge_that_agrees_further_is_likelier() -> None:
     assert found[" + "] > found[" * "]
 
 
-def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more() -> None:
+def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """At a line's start and inside a line, but not from inside a line to its end; nor does an empty one."""
     above = "one = f(1)\ntwo = f(2)\nthree = f(3)\n"
-    ends = dict(weighed(above + "two", "\nthree"))[" = f(2)"]
-    inside = dict(weighed(above + "two", "(2)\nthree"))[" = f"]
-    whole = dict(weighed(above + "one = f(1)\n", "\nthree"))["two = f(2)"]
-    assert ends < 0.5 < 0.8 < min(inside, whole)
-    empty, weight = weighed(above + "one = f(1)\n", "two = f(2)\n")[0]
-    assert empty == ""
-    assert weight < 0.95
+    holes = {
+        (above + "two", "(2)\nthree", " = f"): True,
+        (above + "one = f(1)\n", "\nthree", "two = f(2)"): True,
+        (above + "two", "\nthree", " = f(2)"): False,
+        (above + "one = f(1)\n", "two = f(2)\n", ""): False,
+    }
+    for (before, after, text), more in holes.items():
+        weight = dict(weighed(before, after))[text]
+        with monkeypatch.context() as patched:
+            patched.setattr(bridges, "UNAIDED", 1.0)
+            chance = dict(weighed(before, after))[text]
+        assert (weight > chance) == more
 
 
 @given(SIGNS, SIGNS, SIGNS)
 @example("ab", "", "ab" * 3000)
-def test_bridges_stand_in_the_file_and_their_chances_leave_some(before: str, after: str, more: str) -> None:
+def test_copies_stand_in_the_file_and_chances_leave_some(before: str, after: str, more: str) -> None:
     before += more
     found = weighed(before, after)
     assert len(found) <= bridges.MOST
     assert sum(chance for _, chance in found) < 1
     assert len({text for text, _ in found}) == len(found)
-    for text, chance in found:
-        assert chance > 0
-        assert text in before or text in after
+    assert all(chance > 0 for _, chance in found)
+    assert all(bridge.text in before or bridge.text in after for bridge in copied(before, after))
 
 
 def test_a_likely_bridge_is_written_to_its_end() -> None:

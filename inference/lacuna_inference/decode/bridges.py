@@ -7,50 +7,44 @@ of a line or after several.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-MOST_BEFORE, MOST_AFTER = 200_000, 50_000
-"""Code points on each side of the hole that are looked at."""
-LONGEST = 600
-"""Code points of a bridge."""
-COMPARED = 200
-"""Code points of each side that are compared."""
-_PLACES, _PAIRS, _KEPT = 2000, 20_000, 64
-"""The nearest places, their pairs, and the likeliest pairs, that are looked at."""
+from lacuna_inference.decode.copied import Copied, copied
+from lacuna_inference.decode.renamed import Renamed, renamed
+
 MOST = 6
 """Bridges that are weighed against each other."""
 
-Places = NDArray[np.int64]
-Signs = NDArray[np.uint32]
-_BEGINNING = re.compile(r"(\s{0,200}\S){2}")
-
-
-class Bridge(NamedTuple):
-    """A text that may fill the hole, and how many code points before and after it agreed."""
-
-    text: str
-    before: int
-    after: int
+Bridge = Copied | Renamed
 
 
 class Fit(NamedTuple):
-    """Coefficients of a conditional logit (McFadden, 1974) over the bridges and "none of them", whose score is 0."""
+    """Coefficients of a conditional logit (McFadden, 1974) over the bridges and "none of them", whose score is 0.
 
-    one: float
-    before: float
-    after: float
+    All but the first of a kind, which is for any bridge of it, are for the logarithm of a number.
+    """
+
+    copied: float
+    copied_before: float
+    copied_after: float
+    renamed: float
+    renamed_before: float
+    renamed_after: float
+    renamed_same: float
     length: float
     lines: float
     rivals: float
 
 
-FIT = Fit(one=-1.89, before=1.16, after=0.73, length=-1.36, lines=-0.36, rivals=-0.7)
+FIT = Fit(
+    copied=-2.27, copied_before=1.12, copied_after=0.75,
+    renamed=-4.84, renamed_before=-0.2, renamed_after=-0.54, renamed_same=2.78,
+    length=-1.17, lines=-0.44, rivals=-0.73,
+)  # fmt: skip
 """Printed by `python -m training bridges`: how often such bridges were what had been cut out, without any model."""
 UNAIDED = 0.05
 """How often a small model by itself is right where a hole begins with its line or ends inside one, roughly."""
@@ -73,14 +67,12 @@ def weighed(before: str, after: str) -> list[tuple[str, float]]:
 
 def features(found: Sequence[Bridge]) -> NDArray[np.float64]:
     """What bridges are weighed by [bridges, coefficients of `Fit`]."""
-    counts = [(b.before, b.after, 1 + len(b.text), 1 + b.text.count("\n"), len(found)) for b in found]
-    return np.insert(np.log(counts), 0, 1.0, axis=1)
+    return np.log([(*_of_its_kind(b), 1 + len(b.text), 1 + b.text.count("\n"), len(found)) for b in found])
 
 
 def bridges(before: str, after: str, fit: Fit = FIT) -> list[Bridge]:
     """Up to MOST bridges, none twice, the likeliest first."""
-    before, after = before[-MOST_BEFORE:], after[:MOST_AFTER]
-    found = [*_within(before, before, after, above=True), *_within(after, before, after, above=False)]
+    found: list[Bridge] = [*copied(before, after), *renamed(before, after)]
     if not found:
         return []
     best: dict[str, Bridge] = {}
@@ -89,45 +81,7 @@ def bridges(before: str, after: str, fit: Fit = FIT) -> list[Bridge]:
     return list(best.values())[:MOST]
 
 
-def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Bridge]:
-    """The bridges in `text`, the side of the hole `above` it or the other; the nearest to it when there are many."""
-    starts, ends = _places(text, _key(before[::-1])[::-1], behind=True), _places(text, _key(after), behind=False)
-    starts = starts[starts < len(text)][-_PLACES:] if above else starts[:_PLACES]
-    ends = ends[-_PLACES:] if above else ends[ends > 0][:_PLACES]
-    counts = np.searchsorted(ends, starts + LONGEST, side="right") - (firsts := np.searchsorted(ends, starts))
-    if not counts.sum():
-        return
-    signs = _signs(text)
-    agreed_before = _agreeing(signs[::-1], len(text) - starts, _signs(before[-COMPARED:])[::-1])
-    agreed_after = _agreeing(signs, ends, _signs(after[:COMPARED]))
-    counts = np.minimum(counts, max(1, _PAIRS // len(starts)))
-    start = np.repeat(np.arange(len(starts)), counts)
-    end = np.arange(len(start)) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
-    far = np.minimum(agreed_before[start], agreed_after[end])
-    for pair in np.argsort(-far, kind="stable")[:_KEPT].tolist():
-        i, j = start[pair], end[pair]
-        yield Bridge(text[starts[i] : ends[j]], int(agreed_before[i]), int(agreed_after[j]))
-
-
-def _key(text: str) -> str:
-    """The beginning of `text` with the first two signs that are not blank, or nothing."""
-    found = _BEGINNING.match(text)
-    return found.group() if found else ""
-
-
-def _places(text: str, key: str, *, behind: bool) -> Places:
-    """Where `key` begins in `text`, or ends, in ascending order."""
-    found = re.finditer(f"(?={re.escape(key)})", text) if key else ()
-    return np.array([match.start() for match in found], np.int64) + len(key) * behind
-
-
-def _signs(text: str) -> Signs:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
-def _agreeing(signs: Signs, places: Places, with_these: Signs) -> Places:
-    """How many signs from each of `places` on are `with_these`."""
-    padded = np.concatenate((signs, np.zeros(len(with_these), np.uint32)))
-    equal = sliding_window_view(padded, len(with_these))[places] == with_these
-    agreeing: Places = np.logical_and.accumulate(equal, axis=1).sum(axis=1)
-    return agreeing
+def _of_its_kind(bridge: Bridge) -> tuple[float, ...]:
+    if isinstance(bridge, Copied):
+        return (np.e, bridge.before, bridge.after, 1, 1, 1, 1)
+    return (1, 1, 1, np.e, bridge.before, bridge.after, 1 + bridge.same)

@@ -1,0 +1,83 @@
+"""Bridges that stand in the file: the text between sides that are those of the hole, sign for sign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+MOST_BEFORE, MOST_AFTER = 200_000, 50_000
+"""Code points on each side of the hole that are looked at."""
+LONGEST = 600
+"""Code points of a bridge."""
+COMPARED = 200
+"""Code points of each side that are compared."""
+_PLACES, _PAIRS, _KEPT = 2000, 20_000, 64
+"""The nearest places, their pairs, and the likeliest pairs, that are looked at."""
+
+Places = NDArray[np.int64]
+Signs = NDArray[np.uint32]
+_BEGINNING = re.compile(r"(\s{0,200}\S){2}")
+
+
+class Copied(NamedTuple):
+    """A text that may fill the hole, and how many code points before and after it agreed."""
+
+    text: str
+    before: int
+    after: int
+
+
+def copied(before: str, after: str) -> Iterator[Copied]:
+    """Bridges between the same two signs or more on each side; a text may come more than once."""
+    before, after = before[-MOST_BEFORE:], after[:MOST_AFTER]
+    yield from _within(before, before, after, above=True)
+    yield from _within(after, before, after, above=False)
+
+
+def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Copied]:
+    """The bridges in `text`, the side of the hole `above` it or the other; the nearest to it when there are many."""
+    starts, ends = _places(text, _key(before[::-1])[::-1], behind=True), _places(text, _key(after), behind=False)
+    starts = starts[starts < len(text)][-_PLACES:] if above else starts[:_PLACES]
+    ends = ends[-_PLACES:] if above else ends[ends > 0][:_PLACES]
+    counts = np.searchsorted(ends, starts + LONGEST, side="right") - (firsts := np.searchsorted(ends, starts))
+    if not counts.sum():
+        return
+    signs = _signs(text)
+    agreed_before = _agreeing(signs[::-1], len(text) - starts, _signs(before[-COMPARED:])[::-1])
+    agreed_after = _agreeing(signs, ends, _signs(after[:COMPARED]))
+    counts = np.minimum(counts, max(1, _PAIRS // len(starts)))
+    start = np.repeat(np.arange(len(starts)), counts)
+    end = np.arange(len(start)) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
+    far = np.minimum(agreed_before[start], agreed_after[end])
+    for pair in np.argsort(-far, kind="stable")[:_KEPT].tolist():
+        i, j = start[pair], end[pair]
+        yield Copied(text[starts[i] : ends[j]], int(agreed_before[i]), int(agreed_after[j]))
+
+
+def _key(text: str) -> str:
+    """The beginning of `text` with the first two signs that are not blank, or nothing."""
+    found = _BEGINNING.match(text)
+    return found.group() if found else ""
+
+
+def _places(text: str, key: str, *, behind: bool) -> Places:
+    """Where `key` begins in `text`, or ends, in ascending order."""
+    found = re.finditer(f"(?={re.escape(key)})", text) if key else ()
+    return np.array([match.start() for match in found], np.int64) + len(key) * behind
+
+
+def _signs(text: str) -> Signs:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def _agreeing(signs: Signs, places: Places, with_these: Signs) -> Places:
+    """How many signs from each of `places` on are `with_these`."""
+    padded = np.concatenate((signs, np.zeros(len(with_these), np.uint32)))
+    equal = sliding_window_view(padded, len(with_these))[places] == with_these
+    agreeing: Places = np.logical_and.accumulate(equal, axis=1).sum(axis=1)
+    return agreeing

@@ -1,0 +1,63 @@
+"""Copies between sides like the hole's, with the names that belong there."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lacuna_inference.decode.renamed import MOST_BEFORE, renamed
+
+SIZE = "    @property\n    def size(self):\n        return self._size\n\n"
+PARTS = st.lists(st.sampled_from(["a", "b_c", "A", "1", "(", ")", "\n", "\n    ", " ", "漢", "_"]), max_size=30)
+TEXTS = PARTS.map("".join)
+
+
+def texts(marked: str, file: str = SIZE) -> list[str]:
+    """The bridges of the hole at the mark | in `marked`, which stands below `file`."""
+    before, after = marked.split("|")
+    return [bridge.text for bridge in renamed(file + before, after)]
+
+
+def test_names_are_those_of_the_sides() -> None:
+    assert "self._age" in texts("    @property\n    def age(self):\n        return |\n\n    @property\n")
+
+
+def test_a_copy_may_stand_behind_the_hole() -> None:
+    before, after = "    @property\n    def age(self):\n        return ", "\n\n" + SIZE + "    @property\n"
+    assert "self._age" in [bridge.text for bridge in renamed(before, after)]
+
+
+def test_parts_of_names_are_replaced_however_they_are_written() -> None:
+    file = "def read_size():\n    log(SIZE)\n    return SizeReader(old_size)\n\n"
+    assert "LOG" not in texts("def read_age():\n    |\n    return AgeReader(old_age)\n", file)
+    assert "log(AGE)" in texts("def read_age():\n    |\n    return AgeReader(old_age)\n", file)
+    assert "AgeReader(old_age)" in texts("def read_age():\n    log(AGE)\n    return |\n\ndef x", file + file)
+
+
+def test_words_that_the_hole_cuts_are_taken_whole() -> None:
+    assert "f._a" in texts("    @property\n    def age(self):\n        return sel|ge\n\n    @property\n")
+    assert "(x)" not in texts("    @property\n    def age(self):\n        return oth|er\n\n    @property\n")
+
+
+def test_how_far_sides_are_alike_is_counted() -> None:
+    bridge = next(renamed(SIZE + "    @property\n    def age(self):\n        return ", "\n\n    @property\n"))
+    assert bridge.text == "self._age"
+    assert bridge.before > bridge.after > 3
+    assert bridge.same == bridge.before + bridge.after - 1
+
+
+def test_in_a_long_file_the_nearest_text_counts() -> None:
+    """And where what is read begins does not follow the cursor."""
+    file = "x = 1\n" * MOST_BEFORE + SIZE
+    for typed in ("", "se", "self"):
+        assert "self._age"[len(typed) :] in texts(
+            f"    @property\n    def age(self):\n        return {typed}|\n\n    @p", file
+        )
+
+
+@given(TEXTS, TEXTS)
+def test_any_text_is_read(before: str, after: str) -> None:
+    for bridge in renamed(before, after):
+        assert bridge.before >= 3
+        assert bridge.after >= 3
+        assert bridge.same <= bridge.before + bridge.after
