@@ -39,20 +39,25 @@ def copied(before: str, after: str) -> Iterator[Copied]:
     yield from _within(after, before, after, above=False)
 
 
+def paired(starts: Places, ends: Places, longest: int, most: int) -> tuple[Places, Places]:
+    """Numbers of one of `starts` and one of `ends` [pairs] that is up to `longest` behind it; `most` ends for each."""
+    firsts = np.searchsorted(ends, starts)
+    counts = np.minimum(np.searchsorted(ends, starts + longest, side="right") - firsts, most)
+    start = np.repeat(np.arange(len(starts)), counts)
+    return start, np.arange(len(start)) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
+
+
 def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Copied]:
     """The bridges in `text`, the side of the hole `above` it or the other; the nearest to it when there are many."""
     starts, ends = _places(text, _key(before[::-1])[::-1], behind=True), _places(text, _key(after), behind=False)
     starts = starts[starts < len(text)][-_PLACES:] if above else starts[:_PLACES]
     ends = ends[-_PLACES:] if above else ends[ends > 0][:_PLACES]
-    counts = np.searchsorted(ends, starts + LONGEST, side="right") - (firsts := np.searchsorted(ends, starts))
-    if not counts.sum():
+    start, end = paired(starts, ends, LONGEST, max(1, _PAIRS // max(1, len(starts))))
+    if not len(start):
         return
     signs = _signs(text)
     agreed_before = _agreeing(signs[::-1], len(text) - starts, _signs(before[-COMPARED:])[::-1])
     agreed_after = _agreeing(signs, ends, _signs(after[:COMPARED]))
-    counts = np.minimum(counts, max(1, _PAIRS // len(starts)))
-    start = np.repeat(np.arange(len(starts)), counts)
-    end = np.arange(len(start)) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
     far = np.minimum(agreed_before[start], agreed_after[end])
     for pair in np.argsort(-far, kind="stable")[:_KEPT].tolist():
         i, j = start[pair], end[pair]

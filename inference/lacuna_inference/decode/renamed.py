@@ -16,6 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from lacuna_inference.decode.copied import paired
+
 MOST_BEFORE, MOST_AFTER = 40_000, 20_000
 """Code points on each side of the hole that are looked at."""
 LONGEST = 150
@@ -134,12 +136,9 @@ def _pairs(
     ends = _places(like, like_after)
     starts = starts[starts < len(tokens)][-_PLACES:] if above else starts[:_PLACES]
     ends = ends if above else ends[ends > 0]
-    firsts = np.searchsorted(ends, starts)
-    counts = np.minimum(np.searchsorted(ends, starts + LONGEST, side="right") - firsts, _ENDS)
-    if not counts.sum():
+    start, end = paired(starts, ends, LONGEST, _ENDS)
+    if not len(start):
         return
-    start = np.repeat(np.arange(len(starts)), counts)
-    end = np.arange(len(start)) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
     used, end = np.unique(end, return_inverse=True)
     alike_before, same_before = _alike(like[::-1], ids[::-1], len(tokens) - starts, like_before, ids_before)
     alike_after, same_after = _alike(like, ids, ends[used], like_after, ids_after)
