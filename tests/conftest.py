@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from lacuna_inference.models.sources import go_offline
 
@@ -15,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="lacuna-state-")
 """Servers that tests start must not count in the user's statistics."""
 go_offline()
+settings.register_profile("any machine", deadline=None)  # a busy machine is no fault of what is tested
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

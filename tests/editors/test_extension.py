@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LACUNA = Path(sys.executable).with_name("lacuna")
 LOGGER = "import logging\n\n"
 ADD = "def add(a, b):"
+ENDED = ("The server ended.", "Starting", "Stopped")
+"""What the status tells between two servers."""
 HOSTILE = "import pathlib\npathlib.Path({mark!r}).touch()\nraise SystemExit\n"
 NOTEBOOK = {
     "cells": [{"cell_type": "code", "metadata": {}, "source": [], "outputs": [], "execution_count": None}],
@@ -167,16 +169,9 @@ def test_snoozed_explained_and_awake_again(code: Workbench) -> None:
 def test_a_server_that_is_killed_starts_again(code: Workbench) -> None:
     begin(code, "killed.py")
     (former,) = servers(code)
-    told = code.watch_status()
-    os.kill(former, signal.SIGKILL)
-    code.until(lambda: bool(servers(code)) and former not in servers(code), "a new server")
-    code.until_status("Ready")
-    assert any("The server ended." in text or "Starting" in text for text in told())
+    until_another(code, lambda: os.kill(former, signal.SIGKILL))
     assert code.page.locator(".notification-toast").count() == 0
-    (former,) = servers(code)
-    code.run("Lacuna: Restart Server")
-    code.until(lambda: bool(servers(code)) and former not in servers(code), "a new server")
-    code.until_status("Ready")
+    until_another(code, lambda: code.run("Lacuna: Restart Server"))
     code.focus()
     code.type(ADD)
     code.until_ghost()
@@ -249,6 +244,19 @@ def servers(code: Workbench) -> list[int]:
         for process in found
         if "lsp" in (process["cmdline"] or ()) and (process["environ"] or {}).get("HOME") == mark
     ]
+
+
+def until_another(code: Workbench, end: Callable[[], None]) -> None:
+    """Ends the server, and waits for another one that is ready.
+
+    The status comes behind what it tells of: until it has told of the end, "Ready" may be the former server's.
+    """
+    (former,) = servers(code)
+    told = code.watch_status()
+    end()
+    code.until(lambda: bool(servers(code)) and former not in servers(code), "a new server")
+    code.until(lambda: any(sign in text for text in told() for sign in ENDED), "a status that tells of the end")
+    code.until_status("Ready")
 
 
 def surroundings(home: Path) -> dict[str, str]:

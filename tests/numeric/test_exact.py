@@ -90,7 +90,7 @@ def ask(decoder: Decoder, request: Request) -> str:
     return answer(decoder, "tiny", request, CancelToken(), 0.0).candidates[0].text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("family", ["lacuna", "starcoder", "codegen"])
 @given(text=TEXT, steps=STEPS, widest=st.integers(0, 6))

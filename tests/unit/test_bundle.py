@@ -99,7 +99,7 @@ def test_another_machines_bundle_can_be_checked_here(tmp_path: Path) -> None:
     assert installer.checked(folder, platform_matters=False)["platform"] == "plan9-mips"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0, 0.99))
 def test_a_bundle_that_is_cut_off_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     place = tmp_path_factory.mktemp("cut")

@@ -173,7 +173,5 @@ class Editor(RuleBasedStateMachine):
 
 
 TestEditor = Editor.TestCase
-TestEditor.settings = settings(
-    max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestEditor.settings = settings(max_examples=300, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow])
 """At least ten thousand steps."""
