@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training.paths import DEFAULT_ROOT, Paths
+from training.paths import BRIDGES, DEFAULT_ROOT, Paths
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make the bundled model, step by step.")
 Root = Annotated[Path, typer.Option(help="Folder for everything the steps write.")]
@@ -71,14 +71,16 @@ def evaluate(
 
 @app.command()
 def bridges(
-    file_count: Annotated[int, typer.Option(help="Files of the training part.")] = 2000,
+    target: Annotated[Path, typer.Option(help="File to write.")] = BRIDGES,
+    file_count: Annotated[int, typer.Option(help="Files of the training part.")] = 6000,
     per_file: Annotated[int, typer.Option(help="Holes in a file.")] = 8,
     root: Root = DEFAULT_ROOT,
 ) -> None:
-    """Fit how bridges are weighed, for `lacuna_inference.decode.bridges`."""
+    """Fit how texts from the open file are weighed: `bridges.safetensors` of `lacuna_inference.decode`."""
     from training.bridges import fit
 
-    typer.echo(fit(Paths(root), file_count, per_file))
+    loss = fit(Paths(root), file_count, per_file, target)
+    typer.echo(f"{target}: {loss:.3f} nats a hole with a bridge")
 
 
 @app.command()

@@ -1,36 +1,60 @@
-"""Fits how bridges are weighed: how often a text between two sides like those of a hole was what had been cut out.
+"""Fits how bridges are judged: how often a text from elsewhere in the file was what had been cut out.
 
-No model takes part, so any file will do; holes are those of the training samples, empty ones among them.
+A conditional logit (McFadden, 1974) over the bridges and "none of them", whose score is 0, with a few hidden units. No
+language model takes part, so any file will do; holes are those of the training samples, empty ones among them.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
-from lacuna_inference.decode.bridges import FIT, MOST, Fit, bridges, features
+from lacuna_inference.decode.bridges import bridges, features
 from training.holes import hole
 from training.paths import Paths
 
 SEED = 20261127
-_ROUNDS = 2
-"""Which bridges are looked at follows from the fit, so it is made again with those of the last one."""
+_HIDDEN, _EPOCHS, _ROWS, _RATE = 16, 8, 128, 0.01
+
+Example = tuple[Tensor, Tensor]
+"""Features [bridges, features], and which bridges are right [bridges]."""
 
 
-def fit(paths: Paths, file_count: int, per_file: int) -> Fit:
-    """The likeliest coefficients for `per_file` holes in each of `file_count` files of the training part."""
-    found = FIT
+class Judge(nn.Module):
+    """The network of `lacuna_inference.decode.bridges.score`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.line = nn.Linear(width, 1)
+        self.hidden = nn.Linear(width, _HIDDEN)
+        self.out = nn.Linear(_HIDDEN, 1, bias=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Scores [..., bridges] of rows [..., bridges, features]."""
+        scores: Tensor = self.line(rows) + self.out(self.hidden(rows).relu())
+        return scores[..., 0]
+
+
+def fit(paths: Paths, file_count: int, per_file: int, target: Path) -> float:
+    """Writes the likeliest weights for `per_file` holes in each of `file_count` files of the training part.
+
+    Returns the loss of the last epoch, in nats a hole that has a bridge.
+    """
     holes = list(_holes(paths, file_count, per_file))
-    for _ in range(_ROUNDS):
-        examples = [example for h in track(holes, "Looking for bridges") if (example := _example(*h, found))]
-        found = _likeliest(*(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True)))
-    return found
+    examples = [example for h in track(holes, "Looking for bridges") if (example := _example(*h))]
+    judge, loss = _likeliest(examples)
+    save_file({name: tensor.contiguous() for name, tensor in judge.state_dict().items()}, target)
+    return loss
 
 
 def _holes(paths: Paths, file_count: int, per_file: int) -> Iterator[tuple[str, int, int]]:
@@ -42,29 +66,46 @@ def _holes(paths: Paths, file_count: int, per_file: int) -> Iterator[tuple[str, 
             yield (text, *hole(text, rng))
 
 
-def _example(text: str, start: int, end: int, by: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Features [MOST, coefficients], 0 or -inf for each row and for none of them, and the number of what is right."""
-    found = bridges(text[:start], text[end:], by)
-    if not found:
+def _example(text: str, start: int, end: int) -> Example | None:
+    if not (found := bridges(text[:start], text[end:])):
         return None
-    rows = np.zeros((MOST, len(by)))
-    rows[: len(found)] = features(found)
-    missing = np.where(np.arange(MOST + 1) < len(found), 0.0, -np.inf)
-    missing[MOST] = 0
-    right = next((n for n, bridge in enumerate(found) if bridge.text == text[start:end]), MOST)
-    return rows, missing, np.array(right)
+    right = [bridge.text == text[start:end] for bridge in found]
+    return torch.from_numpy(features(found, text[:start], text[end:])), torch.tensor(right)
 
 
-def _likeliest(rows: Tensor, missing: Tensor, right: Tensor) -> Fit:
-    coefficients = torch.zeros(rows.shape[-1], dtype=rows.dtype, requires_grad=True)
-    optimizer = torch.optim.LBFGS([coefficients], max_iter=200, line_search_fn="strong_wolfe")
+def _likeliest(examples: Sequence[Example]) -> tuple[Judge, float]:
+    """Learned on features that are brought to one scale, which is then taken back into the weights."""
+    torch.manual_seed(SEED)
+    rows = torch.cat([example[0] for example in examples])
+    mean, scale = rows.mean(0), rows.std(0) + 1e-3
+    judge = Judge(len(mean))
+    steps = _EPOCHS * -(-len(examples) // _ROWS)
+    optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps)
+    losses: list[float] = []
+    for _ in range(_EPOCHS):
+        losses.clear()
+        order = torch.randperm(len(examples)).tolist()
+        for start in range(0, len(order), _ROWS):
+            loss = _loss(judge, [examples[number] for number in order[start : start + _ROWS]], mean, scale)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+    with torch.no_grad():
+        for layer in (judge.line, judge.hidden):
+            layer.weight.div_(scale)
+            layer.bias.sub_(layer.weight @ mean)
+    return judge, float(np.mean(losses))
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        scores = torch.nn.functional.pad(rows @ coefficients, (0, 1)) + missing
-        value = torch.nn.functional.cross_entropy(scores, right)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return Fit(*(round(value, 2) for value in coefficients.tolist()))
+def _loss(judge: Judge, batch: Sequence[Example], mean: Tensor, scale: Tensor) -> Tensor:
+    """Minus the logarithm of the chance of what is right: the bridges that are, or else none of them; the mean."""
+    rows = pad_sequence([example[0] for example in batch], batch_first=True)
+    right = pad_sequence([example[1] for example in batch], batch_first=True)
+    there = pad_sequence([torch.ones(len(example[1]), dtype=torch.bool) for example in batch], batch_first=True)
+    scores = judge((rows - mean) / scale).masked_fill(~there, -torch.inf)
+    logprobs = pad(scores, (0, 1)).log_softmax(-1)
+    right = torch.cat((right, ~right.any(-1, keepdim=True)), -1)
+    return -logprobs.masked_fill(~right, -torch.inf).logsumexp(-1).mean()

@@ -40,3 +40,4 @@ class Paths:
 
 
 DEFAULT_ROOT = HERE / "work"
+BRIDGES = HERE.parent / "lacuna_inference" / "decode" / "bridges.safetensors"

@@ -7,15 +7,16 @@ import random
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from lacuna_inference.api import ModelOptions, Request, Stop
-from lacuna_inference.decode.bridges import features
-from lacuna_inference.decode.copied import Copied
+from lacuna_inference.decode.bridges import bridges, features, score
 from lacuna_inference.engine import ModelEngine
 from training import clean, holes
 from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches, visits_of
@@ -165,10 +166,12 @@ def test_a_packed_sample_sees_no_other(paths: Paths) -> None:
         assert (model(alone)[0] - model(packed)[0, 3:]).abs().max() <= 1e-4
 
 
-def test_a_fit_of_bridges_prefers_short_ones_that_agree(paths: Paths) -> None:
-    found = fit(paths, file_count=8, per_file=60)
-    near, far = (features([Copied(text, 9, 9)]) @ found for text in ("x", "x" * 300))
-    assert near > far
+def test_a_fit_of_bridges_learns_which_are_right(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = fit(paths, 8, 60, tmp_path / "fitted")
+    before, after = "def a(x):\n    return x\n\ndef a(", "):\n    return x\n"
+    assert np.isfinite(score(features(bridges(before, after), before, after), load_file(tmp_path / "fitted"))).all()
+    monkeypatch.setattr("training.bridges._RATE", 1e-9)
+    assert loss < 0.8 * fit(paths, 8, 60, tmp_path / "not fitted")
 
 
 def test_gguf_holds_the_same_model(paths: Paths, tmp_path: Path) -> None:

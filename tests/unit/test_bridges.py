@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lacuna_inference.decode import bridges
 from lacuna_inference.decode.bridges import weighed
 from lacuna_inference.decode.copied import copied
-from lacuna_inference.decode.mixture import Bridged
+from lacuna_inference.decode.mixture import EVIDENCE, Bridged
 from lacuna_inference.decode.sampling import Row
 
 TEXT = family_text("lacuna")
@@ -56,8 +56,8 @@ def test_a_bridge_may_have_several_lines_or_no_text() -> None:
 
 def test_the_hole_itself_is_no_bridge() -> None:
     assert texts("def area(width, ", "height):\n    return") == []
-    assert texts(CODE, "") == []
-    assert texts("", CODE) == []
+    assert texts("def area(width, height)", ":\n") == []
+    assert texts("", "def area") == []
 
 
 def test_nothing_is_found_across_the_hole() -> None:
@@ -119,6 +119,23 @@ def test_every_token_is_evidence() -> None:
     assert bridged.mix(FLAT, [])[a] == pytest.approx(0.01 + 0.99 / TEXT.size, rel=1e-5)
     sure = 0.01 / (0.01 + 0.99 / TEXT.size)
     assert bridged.mix(FLAT, [a])[b] == pytest.approx(sure + (1 - sure) / TEXT.size, rel=1e-5)
+
+
+def test_where_texts_part_the_models_word_counts_between_them() -> None:
+    a, b = (TEXT.encode(sign)[0] for sign in "ab")
+    prefers_b = FLAT.copy()
+    prefers_b[b] *= 4
+    prefers_b /= prefers_b.sum()
+    mixed = Bridged([("ax", 0.2), ("bx", 0.2)], "", TEXT).mix(prefers_b, [])
+    of_a, of_b = (float(mixed[token] - 0.6 * prefers_b[token]) for token in (a, b))
+    assert of_b / of_a == pytest.approx(4**EVIDENCE, rel=1e-3)
+    assert of_a + of_b == pytest.approx(0.4, rel=1e-3)
+
+
+def test_a_text_that_stands_in_more_places_is_likelier() -> None:
+    once = dict(weighed("if a:\n    go()\nif b:\n    stop()\nif c:\n    ", "\nelse:\n"))
+    twice = dict(weighed("if a:\n    go()\nif b:\n    stop()\nif d:\n    stop()\nif c:\n    ", "\nelse:\n"))
+    assert twice["stop()"] / twice["go()"] > once["stop()"] / once["go()"]
 
 
 def test_a_text_that_went_on_otherwise_is_out() -> None:

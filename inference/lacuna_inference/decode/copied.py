@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from lacuna_inference.decode.bridge import Bridge, Kind
 
 MOST_BEFORE, MOST_AFTER = 200_000, 50_000
 """Code points on each side of the hole that are looked at."""
@@ -24,16 +25,8 @@ Signs = NDArray[np.uint32]
 _BEGINNING = re.compile(r"(\s{0,200}\S){2}")
 
 
-class Copied(NamedTuple):
-    """A text that may fill the hole, and how many code points before and after it agreed."""
-
-    text: str
-    before: int
-    after: int
-
-
-def copied(before: str, after: str) -> Iterator[Copied]:
-    """Bridges between the same two signs or more on each side; a text may come more than once."""
+def copied(before: str, after: str) -> Iterator[Bridge]:
+    """Bridges between the same two signs or more on each side, which are counted; a text may come more than once."""
     before, after = before[-MOST_BEFORE:], after[:MOST_AFTER]
     yield from _within(before, before, after, above=True)
     yield from _within(after, before, after, above=False)
@@ -47,7 +40,20 @@ def paired(starts: Places, ends: Places, longest: int, most: int) -> tuple[Place
     return start, np.arange(len(start)) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
 
 
-def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Copied]:
+def signs(text: str) -> Signs:
+    """The code points of `text` [code points]."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def agreeing(these: Signs, places: Places, with_these: Signs) -> Places:
+    """How many signs from each of `places` on are `with_these` [places]."""
+    padded = np.concatenate((these, np.zeros(len(with_these), np.uint32)))
+    equal = sliding_window_view(padded, len(with_these))[places] == with_these
+    agreeing: Places = np.logical_and.accumulate(equal, axis=1).sum(axis=1)
+    return agreeing
+
+
+def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Bridge]:
     """The bridges in `text`, the side of the hole `above` it or the other; the nearest to it when there are many."""
     starts, ends = _places(text, _key(before[::-1])[::-1], behind=True), _places(text, _key(after), behind=False)
     starts = starts[starts < len(text)][-_PLACES:] if above else starts[:_PLACES]
@@ -55,13 +61,15 @@ def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Copi
     start, end = paired(starts, ends, LONGEST, max(1, _PAIRS // max(1, len(starts))))
     if not len(start):
         return
-    signs = _signs(text)
-    agreed_before = _agreeing(signs[::-1], len(text) - starts, _signs(before[-COMPARED:])[::-1])
-    agreed_after = _agreeing(signs, ends, _signs(after[:COMPARED]))
+    these = signs(text)
+    agreed_before = agreeing(these[::-1], len(text) - starts, signs(before[-COMPARED:])[::-1])
+    agreed_after = agreeing(these, ends, signs(after[:COMPARED]))
+    away = len(text) - starts if above else starts
     far = np.minimum(agreed_before[start], agreed_after[end])
     for pair in np.argsort(-far, kind="stable")[:_KEPT].tolist():
         i, j = start[pair], end[pair]
-        yield Copied(text[starts[i] : ends[j]], int(agreed_before[i]), int(agreed_after[j]))
+        counts = (int(agreed_before[i]), int(agreed_after[j]), 0, int(away[i]))
+        yield Bridge(Kind.COPIED, text[starts[i] : ends[j]], *counts, above)
 
 
 def _key(text: str) -> str:
@@ -74,15 +82,3 @@ def _places(text: str, key: str, *, behind: bool) -> Places:
     """Where `key` begins in `text`, or ends, in ascending order."""
     found = re.finditer(f"(?={re.escape(key)})", text) if key else ()
     return np.array([match.start() for match in found], np.int64) + len(key) * behind
-
-
-def _signs(text: str) -> Signs:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
-def _agreeing(signs: Signs, places: Places, with_these: Signs) -> Places:
-    """How many signs from each of `places` on are `with_these`."""
-    padded = np.concatenate((signs, np.zeros(len(with_these), np.uint32)))
-    equal = sliding_window_view(padded, len(with_these))[places] == with_these
-    agreeing: Places = np.logical_and.accumulate(equal, axis=1).sum(axis=1)
-    return agreeing

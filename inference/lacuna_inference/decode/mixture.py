@@ -14,6 +14,9 @@ from lacuna_inference.decode.sampling import Row
 from lacuna_inference.prompt.tokens import TokenText
 
 Allowed = NDArray[np.int64] | None
+EVIDENCE = 0.3
+"""The power of the model's word where texts part: 0 is none, 1 as much as where they stand against all others."""
+_FLOOR = 1e-9
 
 
 class Mixture:
@@ -22,8 +25,9 @@ class Mixture:
     def __init__(self, history: History, parts: Sequence[str], number: int, begun: str, text: TokenText) -> None:
         """`begun` ends the part before the hole and will be written again."""
         self._local = Local(history, text)
-        after = parts[number + 1] if number + 1 < len(parts) else ""
-        self._bridged = Bridged(bridges.weighed(parts[number], after), begun, text)
+        filled = number + 1 < len(parts)  # or else it is written on from the last part, and nothing says where it ends
+        texts = bridges.weighed(parts[number], parts[number + 1]) if filled else []
+        self._bridged = Bridged(texts, begun, text)
 
     def mix(self, probabilities: Row, written: Sequence[int], allowed: Allowed = None) -> Row:
         """The mixture [vocabulary], from the model's `probabilities`, after the hole's tokens `written`.
@@ -57,10 +61,19 @@ class Bridged:
         self._last = other
         if not self._ways:
             return other
+        self._compare(other, len(written))
         mixed = np.float32(self._other) * other
         for tokens, chance in self._ways:
             mixed[tokens[len(written)]] += np.float32(chance)
         return mixed
+
+    def _compare(self, other: Row, place: int) -> None:
+        """Moves weight between the texts, not away from them, to those whose next token `other` finds likelier."""
+        if len({tokens[place] for tokens, _ in self._ways}) < 2:
+            return
+        said = [chance * float(other[tokens[place]] + _FLOOR) ** EVIDENCE for tokens, chance in self._ways]
+        kept = sum(chance for _, chance in self._ways) / sum(said)
+        self._ways = [(tokens, chance * kept) for (tokens, _), chance in zip(self._ways, said, strict=True)]
 
     def _learn(self, written: Sequence[int]) -> None:
         """Moves the weights by what was written since; a text that goes on otherwise is out."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from lacuna_inference.decode.bridge import Bridge, Kind
 from lacuna_inference.decode.copied import paired
 
 MOST_BEFORE, MOST_AFTER = 40_000, 20_000
@@ -40,17 +41,8 @@ _FIXED = frozenset({*keyword.kwlist, "self", "cls"})
 """Words that are no names."""
 
 
-class Renamed(NamedTuple):
-    """A text that may fill the hole, tokens of each side that are alike, and those that are the same."""
-
-    text: str
-    before: int
-    after: int
-    same: int
-
-
-def renamed(before: str, after: str) -> Iterator[Renamed]:
-    """Bridges between sides that are alike. Words that the hole cuts in two are taken whole."""
+def renamed(before: str, after: str) -> Iterator[Bridge]:
+    """Bridges between sides that are alike, counted in tokens. Words that the hole cuts in two are taken whole."""
     begun, rest = _found(_LAST_WORD, before[-_LONGEST_WORD:]), _found(_FIRST_WORD, after[:_LONGEST_WORD])
     first = _read_before(before[: len(before) - len(begun)])
     last = _read(after[len(rest) :][:MOST_AFTER])
@@ -59,7 +51,9 @@ def renamed(before: str, after: str) -> Iterator[Renamed]:
             names = _Names(pairs)
             text = "".join(names.of(token) for token in side.tokens[start:end])
             if len(text) >= len(begun + rest) and text.startswith(begun) and text.endswith(rest):
-                yield Renamed(text[len(begun) : len(text) - len(rest)], *counts)
+                filling = text[len(begun) : len(text) - len(rest)]
+                away = len(side.tokens) - start if above else start
+                yield Bridge(Kind.RENAMED, filling, *counts, away, above)
 
 
 class _Names:
