@@ -254,6 +254,10 @@ def evaluate(
     execute: Annotated[
         bool, typer.Option("--execute", help="With --problems: run what the model writes, and score pass@k.")
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="Processes that answer side by side on a CPU, each with its own copy of the model."),
+    ] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     family: Family = None,
     device: Device = None,
@@ -279,7 +283,9 @@ def evaluate(
     if problems is not None:
         problems_command.judge(settings, also or [], problems, samples, problem_count, execute, json)
         return
-    evaluate_command.evaluate(settings, also or [], files or [], file_count, per_file, seed, json, chart, layout)
+    evaluate_command.evaluate(
+        settings, also or [], files or [], file_count, per_file, seed, json, chart, layout, processes
+    )
 
 
 @app.command()

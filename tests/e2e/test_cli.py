@@ -173,6 +173,16 @@ def test_eval_prints_a_table_for_the_model_and_the_copier(tmp_path: Path) -> Non
     assert b"bits per byte" in done.stderr
 
 
+def test_eval_answers_in_several_processes(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("def add(a, b):\n    return a + b\n\n\n" * 30)
+    one, two = (
+        json.loads(lacuna("eval", "--files", str(tmp_path), "--per-file", "1", "--json", *more).stdout)
+        for more in ((), ("--processes", "2"))
+    )
+    assert two["bits_per_byte"]["bundled"] == pytest.approx(one["bits_per_byte"]["bundled"], rel=1e-3)
+    assert [row["holes"] for row in two["tables"]["bundled"]] == [row["holes"] for row in one["tables"]["bundled"]]
+
+
 def test_eval_compares_the_layouts_of_a_prompt(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(Path(__file__).read_text())
     done = lacuna("eval", "--files", str(tmp_path), "--per-file", "1", "--layout")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.markdown import Markdown
 
@@ -15,6 +16,7 @@ from lacuna_inference.engine import ModelEngine
 from lacuna_inference.prompt.families import Layout
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.lab.evaluation import chart, files, report, run
+from lacuna_server.lab.evaluation.crew import crew
 from lacuna_server.lab.evaluation.files import SourceFile
 from lacuna_server.lab.evaluation.holes import Hole
 from lacuna_server.settings import Settings
@@ -22,6 +24,7 @@ from lacuna_server.settings import Settings
 if TYPE_CHECKING:
     from lacuna_inference.models.loader import LoadedModel
 
+T = TypeVar("T")
 COPIER = "n-gram copier"
 
 
@@ -35,10 +38,11 @@ def evaluate(
     as_json: bool,
     chart_file: Path | None = None,
     both_layouts: bool = False,
+    processes: int = 1,
 ) -> None:
     """Fills the same holes with the settings' model, each model of `also`, and the copier.
 
-    With `both_layouts` each model has its prompts laid out in both ways.
+    With `both_layouts` each model has its prompts laid out in both ways. Many `processes` load each model many times.
     """
     if chart_file is not None:
         chart.check(chart_file)
@@ -46,10 +50,10 @@ def evaluate(
     holes = run.holes(sources, per_file, seed)
     groups = sorted({source.group for source in sources})
     stderr.print(f"{len(holes)} holes in {len(sources)} files of {', '.join(groups)}")
-    scores = {COPIER: _scored(COPIER, holes, run.by_copier)}
+    scores = {COPIER: _shown(COPIER, len(holes), run.scores(holes, run.by_copier))}
     bits: dict[str, float] = {}
     for model in dict.fromkeys([settings.model, *also]):
-        judged, bits[model] = _judged(settings, model, holes, sources, both_layouts)
+        judged, bits[model] = _judged(settings, model, holes, sources, both_layouts, processes)
         scores |= judged
     tables = {name: report.rows(found) for name, found in scores.items()}
     if as_json:
@@ -70,50 +74,58 @@ def evaluate(
 
 
 def _judged(
-    settings: Settings, model: str, holes: Sequence[Hole], sources: Sequence[SourceFile], both_layouts: bool
+    settings: Settings,
+    model: str,
+    holes: Sequence[Hole],
+    sources: Sequence[SourceFile],
+    both_layouts: bool,
+    processes: int,
 ) -> tuple[dict[str, list[run.Score]], float]:
-    """Scores of the holes by name, and bits per byte over all files. Reads the model from disk once."""
+    """Scores of the holes by name, and bits per byte over all files, read from left to right."""
     from lacuna_inference.models import loader
 
     options = settings.model_copy(update={"model": model}).model_options()
     loaded = loader.load(options, lambda *_: None)
-    bits = _bits(loaded, model, sources)
     layouts = {f"{model}, {layout}": layout for layout in Layout} if both_layouts else {model: loaded.decoder.layout}
-    found = {}
-    for name, layout in layouts.items():
-        loaded = replace(loaded, decoder=replace(loaded.decoder, layout=layout))
-        found[name] = _filled(name, options, loaded, holes, settings.max_tokens)
-    return found, bits
+    with crew(options, processes) if processes > 1 else nullcontext() as many:
+        bits = sum(_shown(f"{model}: reading", len(sources), many.bits(sources) if many else _bits(loaded, sources)))
+        found = {}
+        for name, layout in layouts.items():
+            scores = (
+                many.scores(holes, layout, settings.max_tokens)
+                if many
+                else _scores(options, loaded, layout, holes, settings.max_tokens)
+            )
+            found[name] = _shown(name, len(holes), scores)
+    return found, bits / sum(len(source.text.encode()) for source in sources)
 
 
-def _filled(
-    name: str, options: ModelOptions, loaded: LoadedModel, holes: Sequence[Hole], max_tokens: int
-) -> list[run.Score]:
-    engine = ModelEngine(options, lambda *_: loaded)
+def _scores(
+    options: ModelOptions, loaded: LoadedModel, layout: Layout, holes: Sequence[Hole], max_tokens: int
+) -> Iterator[run.Score]:
+    """By a model that is loaded here."""
+    laid_out = replace(loaded, decoder=replace(loaded.decoder, layout=layout))
+    engine = ModelEngine(options, lambda *_: laid_out)
     try:
         wait_until_warm(engine)
-        return _scored(name, holes, run.by_engine(engine, max_tokens))
+        yield from run.scores(holes, run.by_engine(engine, max_tokens))
     finally:
         engine.close()
 
 
-def _bits(loaded: LoadedModel, model: str, sources: Sequence[SourceFile]) -> float:
-    """Bits per byte, read from left to right."""
+def _bits(loaded: LoadedModel, sources: Sequence[SourceFile]) -> Iterator[float]:
     from lacuna_inference.models.scoring import Scorer
 
     scorer = Scorer(loaded)
-    total = 0.0
-    with progress(model) as bar:
-        for number, source in enumerate(sources, 1):
-            total += scorer.bits(source.text, source.name)
-            bar.update(bar.task_ids[0], completed=number / len(sources), description=f"{model}: reading")
-    return total / sum(len(source.text.encode()) for source in sources)
+    for source in sources:
+        yield scorer.bits(source.text, source.name)
 
 
-def _scored(name: str, holes: Sequence[Hole], answerer: run.Answerer) -> list[run.Score]:
+def _shown(title: str, count: int, results: Iterable[T]) -> list[T]:
+    """The `count` results, with a bar that shows how many there are."""
     found = []
-    with progress(name) as bar:
-        for number, score in enumerate(run.scores(holes, answerer), 1):
-            found.append(score)
-            bar.update(bar.task_ids[0], completed=number / len(holes), description=f"{name}: {number} of {len(holes)}")
+    with progress(title) as bar:
+        for number, result in enumerate(results, 1):
+            found.append(result)
+            bar.update(bar.task_ids[0], completed=number / count, description=f"{title}: {number} of {count}")
     return found
