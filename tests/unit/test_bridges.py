@@ -146,6 +146,7 @@ def test_a_text_that_went_on_otherwise_is_out() -> None:
 
 
 @given(st.lists(st.tuples(st.text("ab\n", max_size=4), st.floats(0, 0.2)), max_size=4), st.text("ab\n", max_size=5))
+@example([("a", 0.0), ("b", 0.0)], "a")
 def test_it_is_a_distribution(found: list[tuple[str, float]], text: str) -> None:
     bridged, tokens = Bridged(found, "", TEXT), TEXT.encode(text)
     for length in range(len(tokens) + 1):

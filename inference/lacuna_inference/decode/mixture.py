@@ -72,8 +72,9 @@ class Bridged:
         if len({tokens[place] for tokens, _ in self._ways}) < 2:
             return
         said = [chance * float(other[tokens[place]] + _FLOOR) ** EVIDENCE for tokens, chance in self._ways]
-        kept = sum(chance for _, chance in self._ways) / sum(said)
-        self._ways = [(tokens, chance * kept) for (tokens, _), chance in zip(self._ways, said, strict=True)]
+        if (total := sum(said)) > 0:
+            kept = sum(chance for _, chance in self._ways) / total
+            self._ways = [(tokens, chance * kept) for (tokens, _), chance in zip(self._ways, said, strict=True)]
 
     def _learn(self, written: Sequence[int]) -> None:
         """Moves the weights by what was written since; a text that goes on otherwise is out."""
