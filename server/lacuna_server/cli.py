@@ -269,8 +269,10 @@ def evaluate(
     go_offline()
     if problems is None and (execute or samples > 1 or problem_count is not None):
         raise BadRequest("--execute, --samples and --problem-count belong to a benchmark.", "Name it with --problems.")
-    if problems is not None and (files or chart or layout):
-        raise BadRequest("--files, --chart and --layout do not go with --problems.", "Leave one of them out.")
+    if problems is not None and (files or chart or layout or processes > 1):
+        raise BadRequest(
+            "--files, --chart, --layout and --processes do not go with --problems.", "Leave one of them out."
+        )
     from lacuna_server.commands import evaluate as evaluate_command
     from lacuna_server.commands import problems as problems_command
     from lacuna_server.lab.evaluation.problems import MOST_TOKENS

@@ -49,8 +49,8 @@ def agreeing(these: Signs, places: Places, with_these: Signs) -> Places:
     """How many signs from each of `places` on are `with_these` [places]."""
     padded = np.concatenate((these, np.zeros(len(with_these), np.uint32)))
     equal = sliding_window_view(padded, len(with_these))[places] == with_these
-    agreeing: Places = np.logical_and.accumulate(equal, axis=1).sum(axis=1)
-    return agreeing
+    counts: Places = np.logical_and.accumulate(equal, axis=1).sum(axis=1)
+    return counts
 
 
 def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Bridge]:
