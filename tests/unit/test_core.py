@@ -7,13 +7,13 @@ import asyncio
 import pytest
 from helpers import at_cursor
 
-from lacuna_inference.api import EngineState, Phase, Request, Stop
+from lacuna_inference.api import EngineState, Phase, Request, Stop, StopReason
 from lacuna_inference.errors import NotEnoughMemory
 from lacuna_inference.fake import FakeEngine
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.service import Answer, Policy, complete
 from lacuna_server.core.trigger import stop_for
-from lacuna_server.core.trimming import loops, trim
+from lacuna_server.core.trimming import once, trim
 
 LINE = Stop(64, single_line=True)
 
@@ -76,18 +76,23 @@ def test_trim(marked: str, answer: str, shown: str | Withheld) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "loop"),
+    ("text", "shown"),
     [
-        ("_mutable" + "Mutable" * 12 + "Mut", True),
-        (", a, b" * 9, True),
-        ("x = 1\n" + "self.retry = []\n" * 5, True),
-        ("# " + "-" * 60, False),
-        ("[0, 1, 2, 3, 4]", False),
-        ("a = b = c = d", False),
+        ("a + b" + " + b" * 30 + " +", "a + b"),
+        (", a, b" * 9, ", a, b"),
+        ("x = 1\n" + "self.retry = []\n" * 5, "x = 1\nself.retry = []"),
+        ("_mutable" + "Mutable" * 12 + "Mut", Withheld.LOOP),
+        ("f(x, " * 12, Withheld.LOOP),
+        ("'a', 'Data" + "', b'Data" * 8, "'a', 'Data', b'Data'"),
+        ("x = 1" + "0" * 60, Withheld.LOOP),
+        ("x" + ", y.x" * 12 + ", y.", "x, y.x"),
+        ("# " + "-" * 60, "# " + "-" * 60),
+        ("[0, 1, 2, 3, 4]", "[0, 1, 2, 3, 4]"),
+        ("a = b = c = d", "a = b = c = d"),
     ],
 )
-def test_a_model_that_lost_its_way(text: str, loop: bool) -> None:
-    assert loops(text) is loop
+def test_a_model_that_lost_its_way_is_followed_for_one_round(text: str, shown: str | Withheld) -> None:
+    assert once(text) == shown
 
 
 def ask(engine: FakeEngine, marked: str = "x = |", invoked: bool = False) -> Answer:
@@ -100,6 +105,14 @@ def test_an_automatic_request_is_greedy_and_single() -> None:
     (request,) = engine.requests
     assert (request.candidates, request.sampling.temperature) == (1, 0)
     assert (request.parts, request.path, request.key) == (("x = ", ""), "test.py", "test")
+
+
+def test_only_an_answer_that_did_not_end_is_followed_for_one_round() -> None:
+    rounds = "a" + ", a" * 20
+    assert ask(FakeEngine(rounds)).suggestions == (rounds,)
+    assert ask(FakeEngine(rounds, reason=StopReason.MAX_TOKENS)).suggestions == ("a, a",)
+    lost = ask(FakeEngine("f(x, " * 12, reason=StopReason.MAX_TOKENS))
+    assert (lost.suggestions, lost.withheld) == ((), Withheld.LOOP)
 
 
 def test_an_invoked_request_samples_several_and_shows_each_once() -> None:

@@ -23,7 +23,7 @@ from lacuna_inference.errors import LacunaError, RequestCancelled
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.core.trigger import stop_for
-from lacuna_server.core.trimming import loops, trim
+from lacuna_server.core.trimming import once, trim
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +125,8 @@ def answer_from(completions: Completions, snapshot: Snapshot) -> Answer:
 
 
 def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
-    if fill.reason is StopReason.MAX_TOKENS and loops(fill.text):
-        return Withheld.LOOP
-    return trim(fill.text, snapshot)
+    text = once(fill.text) if fill.reason is StopReason.MAX_TOKENS else fill.text
+    return text if isinstance(text, Withheld) else trim(text, snapshot)
 
 
 def _lf(text: str) -> str:

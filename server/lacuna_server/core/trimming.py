@@ -10,6 +10,8 @@ from lacuna_server.core.snapshot import Snapshot
 
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _LOOP = re.compile(r"(?=.{0,60}\w)(.{2,60}?)\1{3,}.{0,60}$", re.DOTALL)
+_LETTER = re.compile(r"[^\W\d_]")
+_END, _INSIDE = re.compile(r"[\w)\]}\"']$"), re.compile(r"\w[\w\"']")
 _QUOTES = "\"'"
 _FILLED_LINE = re.compile(r"(?<=[\r\n])[^\S\r\n]*+\S[^\r\n]*")
 """A line that is not the first, with more than blanks in it."""
@@ -29,9 +31,23 @@ def trim(text: str, snapshot: Snapshot) -> str | Withheld:
     return text if text.strip() else Withheld.REPEATS
 
 
-def loops(text: str) -> bool:
-    """Whether `text` ends in the same words over and over, as a model does that has lost its way."""
-    return _LOOP.search(text) is not None
+def once(text: str) -> str | Withheld:
+    """`text` as it is, or its first round when it goes round in a circle, as of a model that has lost its way.
+
+    The cut is the first behind a round where no word, bracket or string is open; Withheld.LOOP if there is none, or if
+    the rounds have no letter.
+    """
+    if (found := _LOOP.search(text)) is None:
+        return text
+    start, end = found.span(1)
+    cuts = range(end, 2 * end - start) if _LETTER.search(found[1]) else range(0)
+    return next((text[:cut] for cut in cuts if _ended(text, cut)), Withheld.LOOP)
+
+
+def _ended(text: str, cut: int) -> bool:
+    """Whether something ends at `cut`, with nothing left open."""
+    ends = _END.search(text[:cut]) and not _INSIDE.match(text, cut - 1)
+    return bool(ends) and _balanced(text[:cut])
 
 
 def _without_following_lines(text: str, snapshot: Snapshot) -> str:
