@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,11 @@ def test_the_published_solution_is_an_exact_match_and_passes(tmp_path: Path) -> 
     assert problems.exact([right, wrong]).mean == 0.5
     assert 0.9 < problems.similarity([right, wrong]).mean < 1
     if sys.platform != "win32":
-        assert passes(problem.program(right.answers[0] + "\n"))
-        assert not passes(problem.program(wrong.answers[0] + "\n"))
+        assert passes(problem.program(right.answers[0]))
+        assert passes(problem.program(problem.truth))
+        assert not passes(problem.program(wrong.answers[0]))
+    span = replace(problem, prefix="def add(a, b):\n    c = a", truth=" +", suffix=" b\n    return c\n")
+    assert " a + b" in span.program(" +")
 
 
 def test_pass_at_k_is_unbiased() -> None:
@@ -67,6 +71,29 @@ def test_pass_at_k_is_unbiased() -> None:
     assert problems.pass_at(2, results).mean == pytest.approx((1 / 2 + 1) / 2)
     with pytest.raises(ValueError, match="5 are needed"):
         problems.pass_at(5, results)
+
+
+def test_holes_of_one_function_are_resampled_together() -> None:
+    holes = [Result(f"SingleLineInfilling/HumanEval/{n}/L{line}", ("",), n > 0, 1.0) for n in (0, 1) for line in (0, 1)]
+    apart = [Result(f"{n}", ("",), hole.exact, 1.0) for n, hole in enumerate(holes * 50)]
+    assert problems.exact(holes * 50).low == 0 < problems.exact(apart).low
+
+
+@needs_limits
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from collections import namedtuple; assert namedtuple('P', 'x y')(1, 2).y == 2",
+        "from typing import TypeVar, NamedTuple; T = TypeVar('T')\nclass P(NamedTuple):\n    x: int\nassert P(1).x == 1",
+        "import statistics; assert statistics.mean([1, 3]) == 2",
+        "from fractions import Fraction; assert Fraction(1, 2) + Fraction(1, 2) == 1",
+        "from decimal import Decimal; assert Decimal('0.1') * 10 == 1",
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\nassert P(1) == P(1)",
+        "import random, hashlib, itertools, functools, string, datetime, json, copy, enum, abc, operator, bisect",
+    ],
+)
+def test_a_solution_may_use_the_standard_library(program: str) -> None:
+    assert passes(program)
 
 
 @needs_limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lacuna_server.lab.evaluation.metrics import Interval, bootstrap, edit_simil
 
 MOST_TOKENS = 256
 """Of an answer, unless the user says otherwise: most of HumanEval's functions are shorter."""
+_ORIGIN = re.compile(r"HumanEval/\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ class Problem:
     entry_point: str
 
     def program(self, answer: str) -> str:
-        """The program that fails unless `answer` solves the task."""
+        """The program that fails unless `answer` solves the task; in the place of whole lines it is made whole lines."""
+        if self.truth.endswith("\n") and not answer.endswith("\n"):
+            answer += "\n"
         return f"{self.prefix}{answer}{self.suffix or ''}\n{self.test}\ncheck({self.entry_point})\n"
 
 
@@ -91,18 +95,24 @@ def pass_at(k: int, results: Sequence[Result]) -> Interval:
         n, right = len(result.passed or ()), sum(result.passed or ())
         if n < k:
             raise ValueError(f"{result.task} has {n} answers, {k} are needed")
-        values.append((result.task, 1 - comb(n - right, k) / comb(n, k)))
+        values.append((_origin(result), 1 - comb(n - right, k) / comb(n, k)))
     return bootstrap(values)
 
 
 def exact(results: Sequence[Result]) -> Interval:
     """Share of problems whose first answer is the published solution, trailing blanks aside."""
-    return bootstrap([(result.task, float(result.exact)) for result in results])
+    return bootstrap([(_origin(result), float(result.exact)) for result in results])
 
 
 def similarity(results: Sequence[Result]) -> Interval:
     """Mean edit similarity of the first answers."""
-    return bootstrap([(result.task, result.similarity) for result in results])
+    return bootstrap([(_origin(result), result.similarity) for result in results])
+
+
+def _origin(result: Result) -> str:
+    """The function of HumanEval that the task was cut from: holes of one function depend on each other."""
+    found = _ORIGIN.search(result.task)
+    return found[0] if found else result.task
 
 
 def _problem(record: dict[str, Any]) -> Problem:

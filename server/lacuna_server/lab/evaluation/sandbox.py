@@ -75,7 +75,7 @@ def _guard(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
         "socket.", "subprocess.", "ctypes.", "sqlite3.", "resource.", "shutil.", "os.system", "os.exec",
         "os.posix_spawn", "os.spawn", "os.fork", "os.kill", "os.putenv", "os.chmod", "os.chown", "os.link",
         "os.symlink", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.mkdir", "os.setxattr",
-        "signal.pthread_kill", "sys.addaudithook", "sys._getframe", "gc.get_", "pty.", "webbrowser.",
+        "signal.pthread_kill", "sys.addaudithook", "gc.get_", "pty.", "webbrowser.",
     )  # fmt: skip
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     real_path, separator = os.path.realpath, os.sep
