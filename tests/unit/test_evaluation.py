@@ -64,6 +64,27 @@ def test_scores() -> None:
 
 
 @pytest.mark.parametrize(
+    ("truth", "answer", "early", "late"),
+    [
+        ("f(x)", Answer("f(x)"), False, False),
+        ("f(x)", Answer("f(x) \n"), False, False),
+        ("f(x)", Answer("f("), True, False),
+        ("f(x)", Answer(""), True, False),
+        ("f(x)", Answer("f(", ended=False), False, False),
+        ("f(x)", Answer("f(x)\ny"), False, True),
+        ("f(x)", Answer("f(x)", ended=False), False, True),
+        ("f(x)", Answer("g(x)\ny"), False, False),
+        ("f(x)\ny", Answer("f(x)"), True, False),
+    ],
+)
+def test_how_well_the_end_is_found(truth: str, answer: Answer, early: bool, late: bool) -> None:
+    found = score(hole(truth, Kind.LINES), answer)
+    assert (found.early, found.late) == (early, late)
+    left_to_right = score(hole(truth, Kind.NEXT_LINE), answer)
+    assert (left_to_right.early, left_to_right.late) == (None, None)
+
+
+@pytest.mark.parametrize(
     ("a", "b", "similarity"), [("", "", 1), ("ab", "ab", 1), ("ab", "cd", 0), ("abcd", "abd", 0.75)]
 )
 def test_edit_similarity(a: str, b: str, similarity: float) -> None:
@@ -109,6 +130,8 @@ def test_the_chart_is_a_png(tmp_path: Path) -> None:
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(BadRequest, match="no folder"):
         chart.check(tmp_path / "none" / "chart.png")
+    with pytest.raises(BadRequest, match="is a folder"):
+        chart.check(tmp_path)
     with pytest.raises(BadRequest, match="cannot be written"):
         chart.draw({"copier": copied}, tmp_path / "none" / "chart.png")
 
@@ -124,7 +147,15 @@ def test_held_out_files_come_from_packages_that_were_never_trained_on() -> None:
 def test_own_files(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(TEXT)
     (tmp_path / "broken.py").write_text("def f(:\n" * 200)
-    (source,) = files.own([tmp_path], 5, 0)
-    assert source.name == "a.py"
+    for folder in (".venv", "lib/site-packages/p", "a"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.py").write_text("\ufeff" + TEXT, encoding="utf-8")
+    first, second = sorted(files.own([tmp_path], 5, 0), key=lambda source: source.place)
+    assert first.name == second.name == "a.py"
+    assert first.text == second.text == TEXT
+    scores = run.scores(run.holes([first, second], 1, 0), run.by_copier)
+    assert {score.file for score in scores} == {str(tmp_path / "a" / "a.py"), str(tmp_path / "a.py")}
+    assert len(files.own([tmp_path], 1, 0)) == 1
+    assert files.own([tmp_path / ".venv"], 5, 0)
     with pytest.raises(BadRequest, match="no Python file"):
         files.own([tmp_path / "none"], 5, 0)

@@ -46,13 +46,14 @@ def evaluate(
     """
     if chart_file is not None:
         chart.check(chart_file)
+    models = examined(settings, also)
     sources = files.own(list(paths), file_count, seed) if paths else files.held_out(file_count, seed)
     holes = run.holes(sources, per_file, seed)
     groups = sorted({source.group for source in sources})
     stderr.print(f"{len(holes)} holes in {len(sources)} files of {', '.join(groups)}")
     scores = {COPIER: _shown(COPIER, len(holes), run.scores(holes, run.by_copier))}
     bits: dict[str, float] = {}
-    for model in dict.fromkeys([settings.model, *also]):
+    for model in models:
         judged, bits[model] = _judged(settings, model, holes, sources, both_layouts, processes)
         scores |= judged
     tables = {name: report.rows(found) for name, found in scores.items()}
@@ -71,6 +72,16 @@ def evaluate(
         )
     if chart_file is not None:
         chart.draw(tables, chart_file)
+
+
+def examined(settings: Settings, also: Sequence[str]) -> list[str]:
+    """The settings' model and those of `also`, each once. Raises for one that cannot be read, before any is judged."""
+    from lacuna_inference.models import loader
+
+    models = list(dict.fromkeys([settings.model, *also]))
+    for model in models:
+        loader.examine(settings.model_copy(update={"model": model}).model_options())
+    return models
 
 
 def _judged(

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.markdown import Markdown
 
 from lacuna_inference.engine import ModelEngine
+from lacuna_server.commands.evaluate import examined
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.lab.evaluation import problems
 from lacuna_server.lab.evaluation.execute import WARNING, check_platform, passes
@@ -40,7 +41,7 @@ def judge(
         check_platform()
         stderr.print(WARNING)
     found = problems.read(path)[:count]
-    judged = [_judged(settings, model, found, samples, execute) for model in dict.fromkeys([settings.model, *also])]
+    judged = [_judged(settings, model, found, samples, execute) for model in examined(settings, also)]
     if as_json:
         print(json.dumps({"file": path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
         return

@@ -25,6 +25,8 @@ def check(target: Path) -> None:
         raise BadRequest(
             f"The chart cannot be written: there is no folder {target.parent}.", "Make it, or name another."
         )
+    if target.is_dir():
+        raise BadRequest(f"The chart cannot be written: {target} is a folder.", "Name a file.")
 
 
 def draw(tables: Mapping[str, Sequence[Row]], target: Path) -> None:

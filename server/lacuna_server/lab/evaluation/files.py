@@ -5,21 +5,24 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from importlib import metadata, resources
+from itertools import islice
 from pathlib import Path
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.text import parses
 
 MIN_CHARACTERS, MAX_CHARACTERS = 400, 60_000
+_INSTALLED = frozenset({"site-packages", "node_modules"})
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file and the package or folder that it belongs to."""
+    """A file and the package or folder that it belongs to; `place` tells files of the same name apart."""
 
     group: str
     name: str
     text: str
+    place: str = ""
 
 
 def held_out_packages() -> list[str]:
@@ -49,13 +52,18 @@ def held_out(count: int, seed: int) -> list[SourceFile]:
 
 
 def own(paths: list[Path], count: int, seed: int) -> list[SourceFile]:
-    """`count` Python files below `paths`. Raises BadRequest when there is none."""
-    found = sorted({file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))})
+    """`count` Python files below `paths`, not those in hidden folders or of installed packages.
+
+    Raises BadRequest when there is none.
+    """
+    named = [(path, file) for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    found = sorted({file for path, file in named if not _hidden(path, file) and not _installed(path, file)})
     random.Random(seed).shuffle(found)
-    sources = [source for file in found if (source := _read(file.parent.name, file)) is not None]
+    readable = (source for file in found if (source := _read(file.parent.name, file)) is not None)
+    sources = list(islice(readable, count))
     if not sources:
         raise BadRequest(f"There is no Python file to judge in {', '.join(map(str, paths))}.", "Name other files.")
-    return sources[:count]
+    return sources
 
 
 def any_text(paths: list[Path]) -> list[SourceFile]:
@@ -75,6 +83,10 @@ def any_text(paths: list[Path]) -> list[SourceFile]:
 
 def _hidden(path: Path, file: Path) -> bool:
     return file != path and any(part.startswith(".") for part in file.relative_to(path).parts)
+
+
+def _installed(path: Path, file: Path) -> bool:
+    return file != path and not _INSTALLED.isdisjoint(file.relative_to(path).parts)
 
 
 def _fitting(path: Path, file: Path, text: str) -> bool:
@@ -100,9 +112,9 @@ def _package_files(name: str) -> list[Path]:
 def _read(group: str, path: Path) -> SourceFile | None:
     """The file, or None when it is too short, too long, no UTF-8 or no Python."""
     try:
-        text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+        text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError):
         return None
     if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS or not parses(text):
         return None
-    return SourceFile(group, path.name, text)
+    return SourceFile(group, path.name, text, str(path))

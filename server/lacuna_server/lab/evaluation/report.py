@@ -13,7 +13,7 @@ from lacuna_server.lab.evaluation.run import Score
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of hole for one answerer. Shares from 0 to 1, with intervals over files."""
+    """One kind of hole for one answerer. Shares from 0 to 1, with intervals over files; see `Score`."""
 
     kind: Kind
     holes: int
@@ -22,6 +22,8 @@ class Row:
     similarity: Interval
     parses: Interval
     end_found: Interval | None
+    early: Interval | None
+    late: Interval | None
 
 
 def rows(scores: Sequence[Score]) -> list[Row]:
@@ -37,14 +39,15 @@ def end_found_single_line(scores: Sequence[Score]) -> Interval:
 def markdown(tables: Mapping[str, Sequence[Row]]) -> str:
     """All answerers in one Markdown table, kind by kind."""
     lines = [
-        "| hole | by | n | exact match | stripped | edit similarity | parses | end found |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| hole | by | n | exact match | stripped | edit similarity | parses | end found | early | late |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kind in Kind:
         for name, table in tables.items():
             for row in table:
                 if row.kind is kind:
-                    cells = [row.exact, row.exact_stripped, row.similarity, row.parses, row.end_found]
+                    ends = [row.end_found, row.early, row.late]
+                    cells = [row.exact, row.exact_stripped, row.similarity, row.parses, *ends]
                     shown = " | ".join(percent(cell) if cell else "" for cell in cells)
                     lines.append(f"| {kind} | {name} | {row.holes} | {shown} |")
     return "\n".join(lines)
@@ -64,6 +67,9 @@ def _row(kind: Kind, scores: Sequence[Score]) -> Row:
     def interval(name: str) -> Interval:
         return bootstrap([(score.file, float(getattr(score, name))) for score in scores])
 
+    def asked(name: str) -> Interval | None:
+        return None if getattr(scores[0], name) is None else interval(name)
+
     return Row(
         kind=kind,
         holes=len(scores),
@@ -71,5 +77,7 @@ def _row(kind: Kind, scores: Sequence[Score]) -> Row:
         exact_stripped=interval("exact_stripped"),
         similarity=interval("similarity"),
         parses=interval("parses"),
-        end_found=None if scores[0].end_found is None else interval("end_found"),
+        end_found=asked("end_found"),
+        early=asked("early"),
+        late=asked("late"),
     )

@@ -21,7 +21,8 @@ class Score:
     """How one hole was filled.
 
     `exact` compares without trailing blanks, `exact_stripped` also without leading ones. `end_found`: the answer,
-    left to itself, does not run past the true end by more than a line; None where that is not asked.
+    left to itself, does not run past the true end by more than a line. How well it is found is told of answers that say
+    what is missing: `early` ones stop before all of it, `late` ones go on behind it. None where no end is asked for.
     """
 
     kind: Kind
@@ -31,6 +32,8 @@ class Score:
     similarity: float
     parses: bool
     end_found: bool | None
+    early: bool | None
+    late: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,19 @@ def score(hole: Hole, answer: Answer) -> Score:
     """The score of `answer`; a single-line hole takes its first line, as the editor would."""
     single = hole.kind in SINGLE_LINE or hole.kind is Kind.NEXT_LINE
     shown = answer.text.split("\n")[0] if single else answer.text
-    lines_over = answer.text.rstrip().count("\n") - hole.truth.rstrip().count("\n")
+    written, truth = answer.text.rstrip(), hole.truth.rstrip()
+    lines_over = written.count("\n") - truth.count("\n")
+    ends = hole.kind is not Kind.NEXT_LINE
     return Score(
         kind=hole.kind,
-        file=hole.file.group + "/" + hole.file.name,
-        exact=shown.rstrip() == hole.truth.rstrip(),
+        file=hole.file.place or hole.file.group + "/" + hole.file.name,
+        exact=shown.rstrip() == truth,
         exact_stripped=shown.strip() == hole.truth.strip(),
-        similarity=edit_similarity(shown.rstrip(), hole.truth.rstrip()),
+        similarity=edit_similarity(shown.rstrip(), truth),
         parses=parses(hole.prefix + shown + hole.suffix),
-        end_found=None if hole.kind is Kind.NEXT_LINE else answer.ended and lines_over <= 1,
+        end_found=answer.ended and lines_over <= 1 if ends else None,
+        early=answer.ended and written != truth and truth.startswith(written) if ends else None,
+        late=written.startswith(truth) and (written != truth or not answer.ended) if ends else None,
     )
 
 
