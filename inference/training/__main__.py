@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,8 +23,10 @@ def corpus(root: Root = DEFAULT_ROOT) -> None:
     """Collect Python source from the standard library and the installed packages."""
     from training.corpus import collect
 
-    report = collect(Paths(root))
-    typer.echo(f"{report.totals}\nleft out: {report.left_out}")
+    paths = Paths(root)
+    with logged(paths, "corpus") as result:
+        report = collect(paths)
+        result |= {"totals": report.totals, "left_out": report.left_out}
 
 
 @app.command()
@@ -27,7 +34,9 @@ def tokenizer(root: Root = DEFAULT_ROOT) -> None:
     """Learn the byte-level BPE from the training part."""
     from training.tokenizer import train_tokenizer
 
-    typer.echo(f"{train_tokenizer(Paths(root)).get_vocab_size()} tokens")
+    paths = Paths(root)
+    with logged(paths, "tokenizer") as result:
+        result["vocabulary"] = train_tokenizer(paths).get_vocab_size()
 
 
 @app.command()
@@ -46,7 +55,9 @@ def train(
     from training.train import Plan, train
 
     plan = Plan(until=until, decay=decay, rows=rows, length=length, muon_lr=muon_lr, adam_lr=adam_lr, compiled=compiled)
-    typer.echo(train(Paths(root), plan, target))
+    paths = Paths(root)
+    with logged(paths, "train") as result:
+        result |= asdict(train(paths, plan, target))
 
 
 @app.command()
@@ -79,8 +90,9 @@ def bridges(
     """Fit how texts from the open file are weighed: `bridges.safetensors` of `lacuna_inference.decode`."""
     from training.bridges import fit
 
-    loss = fit(Paths(root), file_count, per_file, target)
-    typer.echo(f"{target}: {loss:.3f} nats a hole with a bridge")
+    paths = Paths(root)
+    with logged(paths, "bridges") as result:
+        result |= {"file": str(target), "nats_a_hole_with_a_bridge": fit(paths, file_count, per_file, target)}
 
 
 @app.command()
@@ -94,7 +106,8 @@ def export(
     from training.export import export
 
     paths = Paths(root)
-    typer.echo(export(paths, source or paths.checkpoint, target, context))
+    with logged(paths, "export") as result:
+        result |= {"folder": str(target), **asdict(export(paths, source or paths.checkpoint, target, context))}
 
 
 @app.command()
@@ -114,13 +127,38 @@ def gguf(
 @app.command()
 def resume(
     source: Annotated[Path | None, typer.Option(help="Exported folder; the bundled model by default.")] = None,
+    force: Annotated[bool, typer.Option(help="Write over a checkpoint that is there.")] = False,
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Make a checkpoint of an exported model, to train on from it."""
     from lacuna_inference.models.sources import bundled_folder
     from training.resume import resume
 
-    typer.echo(resume(Paths(root), source or bundled_folder()))
+    paths = Paths(root)
+    with logged(paths, "resume") as result:
+        result |= asdict(resume(paths, source or bundled_folder(), force))
+
+
+@contextmanager
+def logged(paths: Paths, step: str) -> Iterator[dict[str, Any]]:
+    """Prints and logs when `step` began, and how long it took with what result; a user's mistake has no traceback."""
+    result: dict[str, Any] = {}
+    begun = time.time()
+    paths.root.mkdir(parents=True, exist_ok=True)
+
+    def tell(**what: Any) -> None:
+        line = json.dumps({"step": step, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **what})
+        typer.echo(line)
+        with paths.steps_log.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    tell(began=True)
+    try:
+        yield result
+    except (ValueError, OSError) as error:
+        tell(seconds=round(time.time() - begun, 1), failed=str(error))
+        raise typer.Exit(1) from error
+    tell(seconds=round(time.time() - begun, 1), result=result)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import queue
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 
 import torch
 from tokenizers import Tokenizer
@@ -97,23 +98,33 @@ def visits_of(documents: Sequence[dict[str, str]], window: int) -> list[float]:
     return [max(1.0, len(d["text"]) / window) * often[d["package"]] for d in documents]
 
 
-def prefetched(stream: Iterator[Batch], depth: int = 4) -> Iterator[Batch]:
-    """`stream`, made in a background thread: the tokenizer runs outside the interpreter's lock."""
+def prefetched(stream: Iterator[Batch], depth: int = 4) -> Generator[Batch, None, None]:
+    """`stream`, made in a background thread, which ends with it: the tokenizer runs outside the interpreter's lock."""
     ready: queue.Queue[Batch | Exception] = queue.Queue(depth)
+    closed = threading.Event()
 
     def produce() -> None:
         try:
             for batch in stream:
                 ready.put(batch)
+                if closed.is_set():
+                    return
         except Exception as error:
             ready.put(error)
 
-    threading.Thread(target=produce, daemon=True).start()
-    while True:
-        item = ready.get()
-        if isinstance(item, Exception):
-            raise item
-        yield item
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        closed.set()
+        while thread.is_alive():  # it may wait for room
+            with suppress(queue.Empty):
+                ready.get(timeout=0.05)
 
 
 def _pack(row: Row, open_rows: list[Row], full: list[Row], length: int) -> None:

@@ -5,8 +5,11 @@ Knows nothing of packages or of the disk; `corpus.py` decides which files come h
 
 from __future__ import annotations
 
+import io
 import re
+import tokenize
 from collections.abc import Iterable
+from itertools import accumulate
 
 from lacuna_inference.text import parses
 
@@ -20,9 +23,11 @@ _GENERATED = re.compile(
 _EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-zA-Z]{2,}\b")
 _SECRET = re.compile(
     r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{20,}|xox[abp]-[A-Za-z0-9-]{10,}"
-    r"|hf_[A-Za-z0-9]{30,}|eyJ[\w-]{15,}\.[\w-]{10,}\.[\w-]{10,})"
+    r"|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{20,}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,}"
+    r"|AIza[A-Za-z0-9_-]{35}|[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{30,}|eyJ[\w-]{15,}\.[\w-]{10,}\.[\w-]{10,})"
 )
 _LONG_HEX = re.compile(r"\b[0-9a-fA-F]{40,}\b")
+_PROSE = frozenset({tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)})
 _PRIVATE_KEY = "PRIVATE KEY-----"
 
 
@@ -47,10 +52,26 @@ def fault(text: str) -> str | None:
 
 def masked(text: str) -> str:
     """`text` with LF line ends, and with e-mail addresses, keys and long hashes replaced."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
-    text = _EMAIL.sub("name@example.com", text)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if _EMAIL.search(text):
+        text = _without_addresses(text)
     text = _SECRET.sub("SECRET", text)
     return _LONG_HEX.sub("0" * 40, text)
+
+
+def _without_addresses(text: str) -> str:
+    """`text` with e-mail addresses masked in strings and comments: elsewhere `a@b.T` multiplies matrices."""
+    starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
+    kept, done = "", 0
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type in _PROSE:
+                start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
+                kept += text[done:start] + _EMAIL.sub("name@example.com", text[start:end])
+                done = end
+    except (tokenize.TokenError, SyntaxError):  # no Python after all
+        return _EMAIL.sub("name@example.com", text)
+    return kept + text[done:]
 
 
 class Seen:
@@ -63,14 +84,18 @@ class Seen:
     def __init__(self, limit: float = 0.5) -> None:
         self._limit = limit
         self._lines: set[int] = set()
+        self._texts: set[int] = set()
 
     def repeats(self, text: str) -> bool:
-        """Whether most of `text` was seen in files that were kept; remembers its lines when it was not."""
+        """Whether all or most of `text` was seen in files that were kept; remembers it when it was not."""
+        if hash(text) in self._texts:
+            return True
         lines = {hash(line) for line in _long_lines(text)}
         known = sum(line in self._lines for line in lines)
         if lines and known > self._limit * len(lines):
             return True
         self._lines |= lines
+        self._texts.add(hash(text))
         return False
 
 

@@ -32,11 +32,19 @@ HELD_OUT_PACKAGES = frozenset((bundled_folder() / "held_out.txt").read_text(enco
 HELD_OUT_SHARE = 0.02
 SEED = 20261123
 
+_PERMISSIVE_IDS = re.compile(
+    r"MIT(-0|-CMU)?|0BSD|BSD-[23]-Clause|Apache-2\.0( WITH LLVM-exception)?|ISC|PSF-2\.0|Python-2\.0(\.1)?|CNRI-Python"
+    r"|HPND|Unlicense|Zlib|BSL-1\.0|CC0-1\.0",
+    re.IGNORECASE,
+)
+"""Of SPDX. Every licence of an expression must be one of them, also where one may choose."""
 _PERMISSIVE = re.compile(
     r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|HPND|Historical Permission|Unlicense|Zlib|0BSD)\b",
     re.IGNORECASE,
 )
-_NOT_PERMISSIVE = re.compile(r"\b(A?L?GPL|GNU|MPL|Mozilla|EPL|CDDL|Proprietary|NVIDIA)\b", re.IGNORECASE)
+_NOT_PERMISSIVE = re.compile(
+    r"\b([AL]?GPL|GNU|MPL|Mozilla|EPL|EUPL|CDDL|CC[- ]BY|LicenseRef|Proprietary|Commercial|NVIDIA)", re.IGNORECASE
+)
 _LEFT_OUT_FOLDERS = frozenset(
     {"_vendor", "vendored", "_vendored", "vendor", "third_party", "thirdparty_files", "node_modules", "testdata",
      "test_data", "fixtures", "data", "lib2to3", "site-packages", "idle_test", "turtledemo", "typeshed",
@@ -75,7 +83,10 @@ class Report:
 
 
 def collect(paths: Paths) -> Report:
-    """Writes the training and the held-out part as JSON lines (`package`, `name`, `text`) and a report."""
+    """Writes the training and the held-out part as JSON lines (`package`, `name`, `text`) and a report.
+
+    All of them take their places together at the end, so that a stop leaves the corpus that was there.
+    """
     paths.root.mkdir(parents=True, exist_ok=True)
     report = Report()
     sources = _sources(report)
@@ -90,20 +101,33 @@ def collect(paths: Paths) -> Report:
     ):
         kept = [d for d in documents if not seen.repeats(d["text"])]
         report.left_out[f"near-duplicate ({part})"] = len(documents) - len(kept)
-        _write(target, kept)
+        _write(_new(target), kept)
         _count(report, part, kept)
-    paths.corpus_report.write_text(json.dumps(asdict(report), indent=1, sort_keys=True))
+    _new(paths.corpus_report).write_text(json.dumps(asdict(report), indent=1, sort_keys=True))
+    for target in (paths.held_out_corpus, paths.train_corpus, paths.corpus_report):
+        _new(target).replace(target)
     return report
 
 
 def licence_of(distribution: Distribution) -> str | None:
     """The permissive licence that `distribution` states, or None when it states none or another kind."""
+    expression, words = _stated(distribution)
+    permissive = _permits(expression) if expression else _PERMISSIVE.search(words) and not _NOT_PERMISSIVE.search(words)
+    return (expression or words) if permissive else None
+
+
+def _stated(distribution: Distribution) -> tuple[str, str]:
+    """The licence as an expression of SPDX, and in words; what is not stated is empty."""
     metadata = cast("Message", distribution.metadata)
     classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
-    stated = metadata.get("License-Expression") or " ".join(classifiers) or (metadata.get("License") or "")[:80]
-    if not stated or _NOT_PERMISSIVE.search(stated) or not _PERMISSIVE.search(stated):
-        return None
-    return " ".join(stated.replace("License :: OSI Approved :: ", "").split())
+    words = " ".join(classifiers) or (metadata.get("License") or "")[:80]
+    words = " ".join(words.replace("License :: OSI Approved :: ", "").split())
+    return metadata.get("License-Expression") or "", words
+
+
+def _permits(expression: str) -> bool:
+    terms = re.split(r"\s+(?:AND|OR)\s+", expression.strip(" ()"), flags=re.IGNORECASE)
+    return all(_PERMISSIVE_IDS.fullmatch(term.strip(" ()")) for term in terms)
 
 
 def _sources(report: Report) -> list[Source]:
@@ -112,8 +136,7 @@ def _sources(report: Report) -> list[Source]:
     for distribution in sorted(distributions(), key=lambda d: d.name.lower()):
         licence = licence_of(distribution)
         if licence is None:
-            stated = cast("Message", distribution.metadata).get("License-Expression")
-            report.refused_packages[distribution.name] = stated or "unclear"
+            report.refused_packages[distribution.name] = " ".join(filter(None, _stated(distribution))) or "unclear"
             continue
         name = distribution.name.lower().replace("-", "_")
         report.packages[name] = PackageRecord(licence, distribution.version, name in HELD_OUT_PACKAGES)
@@ -145,7 +168,7 @@ def _cleaned(sources: list[Source], report: Report) -> Iterator[dict[str, str]]:
 def _read(source: Source) -> tuple[str] | str:
     """The cleaned text in a tuple, or the reason for leaving the file out."""
     try:
-        text = source.path.read_text(encoding="utf-8")
+        text = source.path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return "unreadable"
     reason = clean.fault(text)
@@ -157,6 +180,10 @@ def _is_held_out(document: dict[str, str]) -> bool:
         return True
     digest = hashlib.sha256(document["text"].encode()).digest()
     return int.from_bytes(digest[:4], "big") < HELD_OUT_SHARE * 2**32
+
+
+def _new(target: Path) -> Path:
+    return target.with_suffix(".new")
 
 
 def _write(target: Path, documents: list[dict[str, str]]) -> None:

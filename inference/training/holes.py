@@ -70,7 +70,10 @@ def _window(text: str, size: int, rng: random.Random) -> str:
     if len(text) <= size:
         return text
     start = rng.randrange(-size // 2, len(text) - size // 2)
-    start = 0 if start <= 0 else text.find("\n", start) + 1
+    if start <= 0:
+        return text[:size]
+    following = text.find("\n", start, len(text) - 1)
+    start = (following if following >= 0 else text.rfind("\n", 0, start)) + 1  # or else in the last line
     return text[start : start + size]
 
 

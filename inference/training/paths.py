@@ -38,6 +38,10 @@ class Paths:
     def log(self) -> Path:
         return self.root / "train.log.jsonl"
 
+    @property
+    def steps_log(self) -> Path:
+        return self.root / "steps.log.jsonl"
+
 
 DEFAULT_ROOT = HERE / "work"
 BRIDGES = HERE.parent / "lacuna_inference" / "decode" / "bridges.safetensors"

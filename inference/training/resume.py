@@ -20,8 +20,13 @@ from training.paths import Paths
 from training.train import Progress, save
 
 
-def resume(paths: Paths, source: Path) -> Progress:
-    """Writes a checkpoint with the weights of the exported folder `source`, and takes over its tokenizer."""
+def resume(paths: Paths, source: Path, over: bool = False) -> Progress:
+    """Writes a checkpoint with the weights of the exported folder `source`, and takes over its tokenizer.
+
+    Raises FileExistsError when there is a checkpoint, unless it may be written `over`.
+    """
+    if paths.checkpoint.exists() and not over:
+        raise FileExistsError(f"{paths.checkpoint} is there: `train` goes on from it; --force writes over it")
     paths.root.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / "tokenizer.json", paths.tokenizer)
     shape = shape_of(json.loads((source / "config.json").read_text()))

@@ -48,7 +48,9 @@ def train_tokenizer(paths: Paths, vocabulary: int = VOCABULARY, sample_bytes: in
         max_token_length=24,
     )
     tokenizer.train_from_iterator(_sample(paths.train_corpus, sample_bytes), trainer)
-    tokenizer.save(str(paths.tokenizer))
+    new = paths.tokenizer.with_suffix(".new")
+    tokenizer.save(str(new))
+    new.replace(paths.tokenizer)
     return tokenizer
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -55,56 +56,69 @@ def train(paths: Paths, plan: Plan, target: Path | None = None, shape: Shape | N
     """Trains from `paths.checkpoint`, or from nothing, until `plan.until` tokens were seen.
 
     With `plan.decay` the learning rate falls to zero over the last `decay` tokens. The result is written to `target`
-    (default: the checkpoint it came from), on the way every `save_every` seconds, and at SIGTERM or SIGINT.
+    (default: the checkpoint it came from), on the way every `save_every` seconds, and at SIGTERM or SIGINT. An earlier
+    call that was stopped on its way from the same checkpoint to the same `target` is gone on with.
+    Raises ValueError for rows that are longer than the model's context.
     """
+    target = target or paths.checkpoint
+    start, branch = _start(paths, target, plan)
     torch.manual_seed(plan.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    target = target or paths.checkpoint
-    start = target if target.exists() else paths.checkpoint
     model, optims, progress = _restored(start, plan, shape, device)
-    stream = _stream(paths, plan, progress)
+    if plan.length > model.shape.context:
+        raise ValueError(f"rows of {plan.length} tokens are longer than the context of {model.shape.context}")
     validation = _validation(paths, plan)
     loss_function = _loss_function(plan, device)
-    stopping = _stop_signal()
-    clock, saved, steps, losses = time.monotonic(), time.monotonic(), 0, []
-    first_tokens = progress.tokens
-    while progress.tokens < plan.until and not stopping:
-        factor = _factor(plan, progress)
-        loss = _step(model, optims, loss_function, next(stream), factor, device)
-        losses.append(loss)
-        steps += 1
-        progress.tokens += plan.rows * plan.length
-        progress.since_warm_up += plan.rows * plan.length
-        now = time.monotonic()
-        if steps % plan.report_every == 0 or steps == 1:
-            speed = (progress.tokens - first_tokens) / (now - clock)
-            record = {
-                "tokens": progress.tokens,
-                "loss": sum(losses) / len(losses),
-                "factor": factor,
-                "tokens_per_s": speed,
-            }
-            losses.clear()
-            if steps % plan.validate_every == 0:
-                record["held_out"] = _validate(model, loss_function, validation, device)
-            _report(paths.log, record)
-        if now - saved > plan.save_every:
-            progress.seconds += now - saved
-            saved = now
-            save(target, model, optims, progress)
-    progress.seconds += time.monotonic() - saved
-    _report(paths.log, {"tokens": progress.tokens, "held_out": _validate(model, loss_function, validation, device)})
-    save(target, model, optims, progress)
+    with closing(_stream(paths, plan, progress)) as stream, _stop_signals() as stopping:
+        clock, saved, steps, losses = time.monotonic(), time.monotonic(), 0, []
+        first_tokens = progress.tokens
+        while progress.tokens < plan.until and not stopping:
+            factor = _factor(plan, progress)
+            loss = _step(model, optims, loss_function, next(stream), factor, device)
+            losses.append(loss)
+            steps += 1
+            progress.tokens += plan.rows * plan.length
+            progress.since_warm_up += plan.rows * plan.length
+            now = time.monotonic()
+            if steps % plan.report_every == 0 or steps == 1:
+                speed = (progress.tokens - first_tokens) / (now - clock)
+                record = {
+                    "tokens": progress.tokens,
+                    "loss": sum(losses) / len(losses),
+                    "factor": factor,
+                    "tokens_per_s": speed,
+                }
+                losses.clear()
+                if steps % plan.validate_every == 0:
+                    record["held_out"] = _validate(model, loss_function, validation, device)
+                _report(paths.log, record)
+            if now - saved > plan.save_every:
+                progress.seconds += now - saved
+                saved = now
+                save(target, model, optims, progress, branch)
+        progress.seconds += time.monotonic() - saved
+        _report(paths.log, {"tokens": progress.tokens, "held_out": _validate(model, loss_function, validation, device)})
+        save(target, model, optims, progress, branch)
     return progress
 
 
-def save(target: Path, model: Model, optims: tuple[torch.optim.Optimizer, ...], progress: Progress) -> None:
-    """Writes a checkpoint beside the old one and then takes its place, so that a stop leaves one of them whole."""
+def save(
+    target: Path,
+    model: Model,
+    optims: tuple[torch.optim.Optimizer, ...],
+    progress: Progress,
+    branch: Sequence[int] = (),
+) -> None:
+    """Writes a checkpoint beside the old one and then takes its place, so that a stop leaves one of them whole.
+
+    `branch` tells which call made it, where it is not the checkpoint itself.
+    """
     state = {
         "shape": asdict(model.shape),
         "model": model.state_dict(),
         "optimizers": [o.state_dict() for o in optims],
         "progress": asdict(progress),
+        "branch": list(branch),
     }
     temporary = target.with_suffix(".tmp")
     torch.save(state, temporary)
@@ -117,6 +131,15 @@ def load(source: Path) -> tuple[Model, Progress, dict[str, Any]]:
     model = Model(Shape(**state["shape"]))
     model.load_state_dict(state["model"])
     return model, Progress(**state["progress"]), state
+
+
+def _start(paths: Paths, target: Path, plan: Plan) -> tuple[Path, Sequence[int]]:
+    """The file to go on from, and what tells this call from others with the same target but another way to it."""
+    if target == paths.checkpoint or not paths.checkpoint.exists():
+        return target, ()
+    branch = [load(paths.checkpoint)[1].tokens, plan.until, plan.decay]
+    begun = target.exists() and load(target)[2].get("branch") == branch
+    return (target if begun else paths.checkpoint), branch
 
 
 def _restored(
@@ -140,7 +163,7 @@ def _restored(
     return model, optims, progress
 
 
-def _stream(paths: Paths, plan: Plan, progress: Progress) -> Iterator[Batch]:
+def _stream(paths: Paths, plan: Plan, progress: Progress) -> Generator[Batch, None, None]:
     tokenizer = Tokenizer.from_file(str(paths.tokenizer))
     documents = list(read_documents(paths.train_corpus))
     return prefetched(batches(documents, tokenizer, plan.rows, plan.length, plan.seed + 1000 * progress.resumes))
@@ -197,9 +220,14 @@ def _report(log: Path, record: dict[str, float]) -> None:
         file.write(json.dumps(record) + "\n")
 
 
-def _stop_signal() -> list[int]:
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
     """A list that stays empty until the process is asked to stop."""
     received: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda n, _: received.append(n))
-    return received
+    asked = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda n, _: received.append(n)) for number in asked]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(asked, before, strict=True):
+            signal.signal(number, handler)

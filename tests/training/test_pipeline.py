@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import threading
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
@@ -55,11 +58,13 @@ def _trained(paths: Paths) -> None:
 
 def test_train_resume_decay_export_and_complete(paths: Paths, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    half = Plan(**{**{f: getattr(PLAN, f) for f in PLAN.__slots__}, "until": PLAN.until // 2, "decay": 0})  # type: ignore[attr-defined]
+    half = replace(PLAN, until=PLAN.until // 2, decay=0)
     assert train(paths, half, shape=SHAPE).tokens == half.until
     exported = export(paths, paths.checkpoint, tmp_path / "half", 128, torch.float32)
     before = load(paths.checkpoint)[0]
-    assert resume(paths, tmp_path / "half") == exported
+    with pytest.raises(FileExistsError, match="--force"):
+        resume(paths, tmp_path / "half")
+    assert resume(paths, tmp_path / "half", over=True) == exported
     after = load(paths.checkpoint)[0]
     assert after.shape.width == SHAPE.width
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
@@ -89,7 +94,42 @@ def test_exported_weights_give_the_trained_logits(paths: Paths, tmp_path: Path) 
         assert (ours - library(ids).logits).abs().max() <= 1e-4
 
 
+def test_a_target_is_gone_on_with_only_by_the_call_that_began_it(paths: Paths) -> None:
+    _trained(paths)
+    target = paths.root / "branch.pt"
+    step = PLAN.rows * PLAN.length
+    begun = load(paths.checkpoint)[1].tokens
+    plan = replace(PLAN, until=begun + 2 * step, decay=step)
+    first = train(paths, plan, target)
+    assert (first.tokens, first.resumes) == (begun + 2 * step, load(paths.checkpoint)[1].resumes + 1)
+    assert train(paths, plan, target).resumes == first.resumes + 1  # nothing is left to do
+    longer = train(paths, replace(plan, until=begun + 3 * step), target)
+    assert (longer.tokens, longer.resumes) == (begun + 3 * step, first.resumes)
+    with pytest.raises(ValueError, match="longer than the context"):
+        train(paths, replace(plan, length=5000), target)
+
+
+def test_training_gives_signals_and_threads_back(paths: Paths) -> None:
+    before = signal.getsignal(signal.SIGINT), threading.active_count()
+    tokens = load(paths.checkpoint)[1].tokens if paths.checkpoint.exists() else 0
+    train(paths, replace(PLAN, until=tokens + 1, decay=0), paths.root / "other.pt", SHAPE)
+    assert (signal.getsignal(signal.SIGINT), threading.active_count()) == before
+
+
+def test_the_export_s_tokenizer_is_read_by_the_library(paths: Paths, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    _trained(paths)
+    export(paths, paths.checkpoint, tmp_path, 128)
+    tokenizer, ours = AutoTokenizer.from_pretrained(tmp_path), Tokenizer.from_file(str(paths.tokenizer))
+    for mark in (END_OF_TEXT, "<|mask:0|>", "<|mask:15|>", END_OF_MASK):
+        assert tokenizer.encode(mark, add_special_tokens=False) == [ours.token_to_id(mark)]
+    assert tokenizer.encode(SOURCE, add_special_tokens=False) == ours.encode(SOURCE, add_special_tokens=False).ids
+    assert tokenizer.decode(tokenizer.encode(SOURCE, add_special_tokens=False)) == SOURCE
+
+
 @given(st.integers(0, 10_000), st.integers(60, 1500))
+@example(684, 60)
 def test_the_parts_of_a_sample_make_up_a_window_of_the_file(seed: int, window: int) -> None:
     sample = holes.sample(SOURCE, "x.py", window, random.Random(seed))
     whole = sample.prefix + (sample.middle or "") + sample.suffix
@@ -212,9 +252,27 @@ def test_what_is_fit_to_learn_from(text: str, reason: str | None) -> None:
     assert clean.fault(text) == reason
 
 
-def test_secrets_and_addresses_are_masked() -> None:
-    text = clean.masked("me@mail.example.org\r\nAKIA" + "A" * 16 + " " + "f" * 64 + " @decorator")
-    assert text == "name@example.com\nSECRET " + "0" * 40 + " @decorator"
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("# me@mail.example.org\r\nx = 1\n", "# name@example.com\nx = 1\n"),
+        ("x = 'ä', 'me@mail.example.org'  # é: you@b.org\n", "x = 'ä', 'name@example.com'  # é: name@example.com\n"),
+        (
+            '"""\fFrom\nme@mail.org\n"""\ny = x@w.T + x@self.weight\n',
+            '"""\fFrom\nname@example.com\n"""\ny = x@w.T + x@self.weight\n',
+        ),
+        ("x = (\n# me@mail.example.org", "x = (\n# name@example.com"),
+        ("@app.get\ndef f(): pass\n", "@app.get\ndef f(): pass\n"),
+        ("AKIA" + "A" * 16, "SECRET"),
+        ("'github_pat_" + "a1" * 20 + "'", "'SECRET'"),
+        ("'AIza" + "b" * 35 + "'", "'SECRET'"),
+        ("'sk_live_" + "c" * 24 + "'", "'SECRET'"),
+        ("'glpat-" + "d" * 20 + "'", "'SECRET'"),
+        ("f" * 64, "0" * 40),
+    ],
+)
+def test_secrets_and_addresses_are_masked(text: str, kept: str) -> None:
+    assert clean.masked(text) == kept
 
 
 def test_near_duplicates_are_seen() -> None:
@@ -223,6 +281,8 @@ def test_near_duplicates_are_seen() -> None:
     assert not seen.repeats(text)
     assert seen.repeats(text + "one_more_line = something_else()\n")
     assert not seen.repeats(text.replace("compute", "other"))
+    assert not seen.repeats("# nothing\n# but comments\n")
+    assert seen.repeats("# nothing\n# but comments\n")
 
 
 def test_muon_s_update_is_nearly_orthogonal_and_the_schedule_ends_at_zero() -> None:

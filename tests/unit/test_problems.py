@@ -84,7 +84,7 @@ def test_holes_of_one_function_are_resampled_together() -> None:
     "program",
     [
         "from collections import namedtuple; assert namedtuple('P', 'x y')(1, 2).y == 2",
-        "from typing import TypeVar, NamedTuple; T = TypeVar('T')\nclass P(NamedTuple):\n    x: int\nassert P(1).x == 1",
+        "from typing import TypeVar, NamedTuple; T = TypeVar('T')\nclass P(NamedTuple): x: int\nassert P(1).x == 1",
         "import statistics; assert statistics.mean([1, 3]) == 2",
         "from fractions import Fraction; assert Fraction(1, 2) + Fraction(1, 2) == 1",
         "from decimal import Decimal; assert Decimal('0.1') * 10 == 1",

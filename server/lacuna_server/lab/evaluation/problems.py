@@ -34,7 +34,7 @@ class Problem:
     entry_point: str
 
     def program(self, answer: str) -> str:
-        """The program that fails unless `answer` solves the task; in the place of whole lines it is made whole lines."""
+        """The program that fails unless `answer` solves the task; in the place of whole lines it gets a line end."""
         if self.truth.endswith("\n") and not answer.endswith("\n"):
             answer += "\n"
         return f"{self.prefix}{answer}{self.suffix or ''}\n{self.test}\ncheck({self.entry_point})\n"
