@@ -15,7 +15,7 @@ import pytest
 from lacuna_inference.api import CancelToken, ModelOptions, Phase, Piece, Request, Stop
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 
-pytest.importorskip("ray.serve", reason="pip install 'lacuna[ray]'")
+pytest.importorskip("ray.serve", reason="pip install 'lacuna-lsp[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PATIENCE_S = 120.0
 TEXT = "def add(a, b):\n    return a + b\n\n\ndef subtract(first, second):\n    return first - second\n"

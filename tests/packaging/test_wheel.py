@@ -22,7 +22,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         check=True,
         capture_output=True,
     )
-    (wheel,) = target.glob("lacuna-*.whl")
+    (wheel,) = target.glob("lacuna_lsp-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return {entry.filename: entry.file_size for entry in archive.infolist()}
 

@@ -25,7 +25,7 @@ SILENT: Callable[[str], None] = lambda _: None  # noqa: E731
 def folder_of(place: Path, **changed: Any) -> Path:
     """An unpacked bundle with two small files, no packages and whatever its manifest is to say."""
     folder = place / TOP
-    for name, content in (("wheels/lacuna-9-py3-none-any.whl", b"wheel"), ("models/m/config.json", b"{}")):
+    for name, content in (("wheels/lacuna_lsp-9-py3-none-any.whl", b"wheel"), ("models/m/config.json", b"{}")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     files = [file for file in folder.rglob("*") if file.is_file()]
@@ -176,14 +176,14 @@ def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
 
 
 def test_pip_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "lacuna-9-py3-none-any.whl").write_bytes(b"no wheel")
+    (tmp_path / "lacuna_lsp-9-py3-none-any.whl").write_bytes(b"no wheel")
     wanted = Wanted(
         tmp_path / "lacuna.tar", installer.here(), installer.python_here(),
-        wheel=tmp_path / "lacuna-9-py3-none-any.whl", options=("--no-index",),
+        wheel=tmp_path / "lacuna_lsp-9-py3-none-any.whl", options=("--no-index",),
     )  # fmt: skip
     with pytest.raises(LacunaError, match="pip could not get the packages"):
         create.create(wanted, SILENT)
-    assert [file.name for file in tmp_path.iterdir()] == ["lacuna-9-py3-none-any.whl"]
+    assert [file.name for file in tmp_path.iterdir()] == ["lacuna_lsp-9-py3-none-any.whl"]
 
 
 def test_wheels_of_another_machine_are_asked_for_by_its_tags(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ export function commands(recipe: Recipe): [string, string[]][] {
 /** The wheel in `folder`. */
 export async function wheelIn(folder: string): Promise<string | undefined> {
   const names = await fs.readdir(folder).catch((): string[] => []);
-  const found = names.filter((name) => name.startsWith("lacuna-") && name.endsWith(".whl")).sort();
+  const found = names.filter((name) => name.startsWith("lacuna_lsp-") && name.endsWith(".whl")).sort();
   const last = found.at(-1);
   return last === undefined ? undefined : path.join(folder, last);
 }

@@ -26,6 +26,6 @@ test("the newest wheel is found, or none", async () => {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), "lacuna-"));
   assert.equal(await wheelIn(folder), undefined);
   assert.equal(await wheelIn(path.join(folder, "none")), undefined);
-  for (const name of ["lacuna-0.1.0-py3-none-any.whl", "other.whl"]) await fs.writeFile(path.join(folder, name), "");
-  assert.equal(await wheelIn(folder), path.join(folder, "lacuna-0.1.0-py3-none-any.whl"));
+  for (const name of ["lacuna_lsp-0.1.0-py3-none-any.whl", "other.whl"]) await fs.writeFile(path.join(folder, name), "");
+  assert.equal(await wheelIn(folder), path.join(folder, "lacuna_lsp-0.1.0-py3-none-any.whl"));
 });

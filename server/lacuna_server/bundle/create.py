@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna_inference import __version__
+from lacuna_inference import DISTRIBUTION, __version__
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.models import sources
@@ -100,14 +100,14 @@ def _put_wheels(wanted: Wanted, folder: Path) -> str:
         own = [str(shutil.copy2(wanted.wheel, folder))]
     elif (root / "pyproject.toml").is_file():  # a checkout: what runs here is on no index
         _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(root))
-        own = [str(file) for file in folder.glob("lacuna-*.whl")]
+        own = [str(file) for file in folder.glob("lacuna_lsp-*.whl")]
         if constraints is None and (root / "constraints.txt").is_file():
             constraints = root / "constraints.txt"
     else:
-        own = [f"lacuna=={__version__}"]
+        own = [f"{DISTRIBUTION}=={__version__}"]
     limits = ["--constraint", str(constraints)] if constraints is not None else []
     _pip("download", "--dest", str(folder), *limits, *_target(wanted), *wanted.options, "torch", *own)
-    found = sorted(folder.glob("lacuna-*.whl"))
+    found = sorted(folder.glob("lacuna_lsp-*.whl"))
     if not found:
         raise LacunaError("pip brought no wheel of Lacuna.", "Name one with --wheel.")
     return found[-1].name.split("-")[1]

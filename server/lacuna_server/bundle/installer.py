@@ -196,7 +196,7 @@ def _build(folder: Path, manifest: dict[str, Any], place: Path, tell: Tell) -> N
         raise BundleError(f"{place} cannot be made: {error}. Choose another place with --into.") from None
     tell("installing the packages")
     program = [str(_program(place, "python")), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-index", "--find-links", str(folder / "wheels"), f"lacuna=={manifest['lacuna']}"]
+    offline = ["--no-index", "--find-links", str(folder / "wheels"), f"lacuna-lsp=={manifest['lacuna']}"]
     _run([*program, *offline])
     if manifest.get("model"):
         tell("copying the model")

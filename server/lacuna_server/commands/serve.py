@@ -15,6 +15,7 @@ from pathlib import Path
 import uvicorn
 from rich.markup import escape
 
+from lacuna_inference import DISTRIBUTION
 from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_inference.errors import BadRequest
 from lacuna_server import engines
@@ -43,7 +44,7 @@ def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> E
     if ray is None:
         return engines.local(settings.model_options())
     if importlib.util.find_spec("ray") is None:
-        raise BadRequest("Ray is not installed.", "pip install 'lacuna[ray]'")
+        raise BadRequest("Ray is not installed.", f"pip install '{DISTRIBUTION}[ray]'")
     _look_for_cluster(ray)
     from lacuna_inference.models.loader import examine
     from lacuna_server.scale.engine import RayEngine

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lacuna_inference import DISTRIBUTION
 from lacuna_inference.errors import BadRequest
 from lacuna_server.lab.evaluation.holes import Kind
 from lacuna_server.lab.evaluation.report import Row
@@ -20,7 +21,7 @@ _INCHES, _DOTS_PER_INCH = (9.0, 4.5), 150
 def check(target: Path) -> None:
     """Raises BadRequest when `draw` could not write `target`: better before an hour of measuring than after it."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise BadRequest("A chart needs matplotlib.", "Install it: pip install 'lacuna[lab]', or matplotlib.")
+        raise BadRequest("A chart needs matplotlib.", f"Install it: pip install '{DISTRIBUTION}[lab]', or matplotlib.")
     if not target.parent.is_dir():
         raise BadRequest(
             f"The chart cannot be written: there is no folder {target.parent}.", "Make it, or name another."
