@@ -16,8 +16,9 @@ PAIRS = {")": "(", "]": "[", "}": "{"}
 _QUOTES = "\"'`"
 _OPEN = STRING, ERROR, COMMENT
 """What a line's end is when a string or a comment is still open there."""
-_ANYTHING = "x"
-"""Stands for an answer that changes nothing; an empty one would bring a backslash before a quote."""
+_NEUTRAL = "", "x"
+"""Stand for an answer that changes nothing. Nothing at all brings a backslash before a quote; a letter is too much for
+C's `'x'`."""
 _PROBE = " x"
 """Put behind the line to see whether a string is still open there."""
 _MOST_TRIED = 32
@@ -52,9 +53,12 @@ class _Seam:
         self._line = Surroundings(snapshot)
         self._first = _first_sign(after)
         self._kinds = self._kinds_behind(text, "")
-        self._rest = self._kinds_of_rest(_ANYTHING)
+        self._rests = {self._kinds_of_rest(kept) for kept in _NEUTRAL}
+        self._rest = self._kinds_of_rest(_NEUTRAL[-1])
         lead = len(after) - len(after.lstrip())
         self._kind = self._rest[lead]
+        in_text = self._kind in _OPEN and self._first[0] not in _QUOTES
+        self._is_broken = in_text or any(rest[-1] in _OPEN for rest in self._rests)
         self._is_prose = self._first[0] in _QUOTES and self._quote_means_nothing(lead + len(self._first))
 
     def overlaps(self, place: int) -> bool:
@@ -84,7 +88,7 @@ class _Seam:
     def fits(self, place: int) -> bool:
         """Whether `text` up to `place` leaves the rest of the line what it is or, if it is broken, makes it whole."""
         rest = self._kinds_of_rest(self._text[:place])
-        return rest == self._rest or (self._rest[-1] in _OPEN and rest[-1] not in _OPEN)
+        return rest in self._rests or (self._is_broken and rest[-1] not in _OPEN)
 
     def _quote_means_nothing(self, end: int) -> bool:
         """Whether the line goes on with a quote that is none for the language: in a comment, in another string."""
