@@ -23,17 +23,31 @@ MOST_NEARBY = 4
 class CancelToken:
     """A flag that one thread sets and the decode loop reads between tokens."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_callbacks", "_cancelled", "_lock")
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._cancelled = False
+        self._callbacks: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
 
     def cancel(self) -> None:
-        self._event.set()
+        with self._lock:
+            self._cancelled = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     @property
     def cancelled(self) -> bool:
-        return self._event.is_set()
+        return self._cancelled
+
+    def on_cancel(self, callback: Callable[[], object]) -> None:
+        """Has `callback` called once, by the thread that cancels; at once when that has happened already."""
+        with self._lock:
+            if not self._cancelled:
+                self._callbacks.append(callback)
+                return
+        callback()
 
 
 class StopReason(StrEnum):

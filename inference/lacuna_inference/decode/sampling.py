@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lacuna_inference.api import Sampling
+from lacuna_inference.errors import NotFinite
 
 COLDEST = 1e-5
 """A temperature below it is greedy: dividing by it leaves the numbers' range."""
@@ -37,9 +38,11 @@ class Chooser:
         """The chosen id and its log-probability in nats, from logits [vocabulary] on any device.
 
         `mix` may change the probabilities. With `allowed`, which must not be empty, one of these ids is chosen, and its
-        probability is that among them.
+        probability is that among them. Raises NotFinite where a number is NaN, or the largest one infinite.
         """
         scores: Row = logits[: self._known].float().cpu().numpy().copy()
+        if not np.isfinite(scores.max()):  # the maximum of numbers with NaN among them is NaN
+            raise NotFinite
         scores[self._banned] = -np.inf
         if mix is not None:
             with np.errstate(divide="ignore"):  # what is impossible stays so

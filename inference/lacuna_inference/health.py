@@ -1,0 +1,64 @@
+"""Whether a loaded model still works, judged by how its requests fail.
+
+Some failures stay: after a device-side assert or an uncorrectable memory error every later call to a CUDA device fails,
+until the process ends. A failed request alone does not tell, because it may be the request's own fault. So the model is
+asked to read one token: at once after an error of the device, and after several unexpected failures in a row.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+
+import torch
+
+from lacuna_inference.decode.store import Forward
+from lacuna_inference.errors import LacunaError, NotFinite
+from lacuna_inference.failures import device_failed, first_line
+
+logger = logging.getLogger(__name__)
+
+MOST_FAILURES = 3
+"""Requests in a row that may fail unexpectedly before the model itself is tested."""
+
+
+class Health:
+    """`lost` is empty while the model works, else the sentence that says what happened to it."""
+
+    def __init__(self, forward: Forward) -> None:
+        self.lost = ""
+        self._forward = forward
+        self._failures = 0
+
+    def answered(self) -> None:
+        """A request was answered."""
+        self._failures = 0
+
+    def failed(self, error: Exception) -> None:
+        """A request failed unexpectedly. May take a forward pass."""
+        self._failures += 1
+        if device_failed(error) or self._failures >= MOST_FAILURES:
+            self._failures = 0
+            self.lost = self.lost or self._trouble()
+
+    def _trouble(self) -> str:
+        """What the model fails with when it reads one token into an empty slot; empty when it does not fail."""
+        try:
+            logits = self._forward.step([0], self._forward.slot())
+            if not bool(torch.isfinite(logits.max())):
+                raise NotFinite
+        except LacunaError as error:
+            return error.message
+        except Exception as error:
+            return f"The model does not work any more: {first_line(error)}."
+        return ""
+
+
+def empty_device_cache() -> None:
+    """Gives memory that no tensor uses any more back to the device. A device that has failed cannot do that."""
+    if torch.cuda.is_available():
+        gc.collect()
+        try:
+            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            logger.warning("The device's memory cannot be given back: %s.", first_line(error))
