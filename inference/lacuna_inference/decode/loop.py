@@ -131,6 +131,9 @@ class _Writer:
 
     def write(self, hole: Hole, ids: Sequence[int], choose: Choice) -> Steps[None]:
         """Writes `hole` behind the prompt `ids`."""
+        if len(ids) > self.decoder.context:  # the fills of the holes before it took its room
+            hole.reason = hole.reason or StopReason.CONTEXT_FULL
+            return
         deadline, clock, told = self.request.deadline_s, self.asked.clock, 0
         logits = yield from self._prompted(hole, ids)
         while hole.reason is None:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -163,10 +164,9 @@ def accelerate(forward: OwnForward, wanted: str) -> tuple[Forward, str]:
 
 def called(wanted: str, device: torch.device) -> str:
     """What the own forward is called when its steps can be recorded as `wanted`."""
-    capture = _captures(wanted, device)
-    if capture is None:
+    if _captures(wanted, device) is None:
         return "own"
-    return "own, CUDA graphs" if capture is static.cuda_graph else "own, compiled"
+    return "own, compiled" if wanted == "compile" else "own, CUDA graphs"
 
 
 def _made(
@@ -201,8 +201,9 @@ def _require_room(parameters: int, dtype: torch.dtype, device: torch.device) -> 
 def _captures(wanted: str, device: torch.device) -> static.Capture | None:
     on_cuda = device.type == "cuda"
     if wanted == "compile":
-        return static.compiled_graph if on_cuda else static.compiled
-    return static.cuda_graph if wanted == "graphs" or (wanted == "auto" and on_cuda) else None
+        return partial(static.compiled_graph, device=device) if on_cuda else static.compiled
+    graphs = wanted == "graphs" or (wanted == "auto" and on_cuda)
+    return partial(static.cuda_graph, device=device) if graphs else None
 
 
 def _narrow_window(config: dict[str, Any], context: int) -> str | None:
