@@ -128,7 +128,8 @@ def test_a_form_s_fields_may_come_several_times(long: httpx.Client) -> None:
 def test_an_engine_s_request_out_of_bounds(client: httpx.Client) -> None:
     sound = {"parts": ["a\n", "\n"]}
     assert client.post("/lacuna/answer", json=sound).status_code == 200
-    for wrong in ({"stop": {"max_tokens": -9}}, {"sampling": {"seed": -1}}, {"ids": [-5]}, {"candidates": 99}):
+    stops = ({"stop": {"max_tokens": -9}}, {"stop": {"max_lines": 0}})
+    for wrong in (*stops, {"sampling": {"seed": -1}}, {"ids": [-5]}, {"candidates": 99}):
         assert client.post("/lacuna/answer", json={**sound, **wrong}).status_code == 400
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from lacuna_inference.api import CancelToken, Completion, Completions, Counters, Fill, Piece, Request, Sampling, Scored
@@ -21,8 +22,9 @@ def answering(decoder: Decoder, model: str, request: Request, asked: Asked, queu
     """The candidates for `request`, best first, without duplicates; `queued` is a `perf_counter` time.
 
     Raises RequestCancelled between two tokens, with what was done until then, and BadRequest for a request that cannot
-    be put into a prompt.
+    be put into a prompt, or whose limits make no sense.
     """
+    _require_sound(request)
     candidates: list[Completion] = []
     prompt_tokens = generated = 0
     if (ghost := decoder.ghosts.along(request)) is not None:
@@ -52,6 +54,21 @@ def answering(decoder: Decoder, model: str, request: Request, asked: Asked, queu
     counters = _counters(decoder, asked, queued)
     counters = replace(counters, prompt_tokens=prompt_tokens, generated_tokens=generated)
     return Completions(tuple(candidates), counters, model)
+
+
+def _require_sound(request: Request) -> None:
+    """Raises BadRequest where a number of `request` means nothing: an answer of no lines, a seed below nought."""
+    stop, sampling = request.stop, request.sampling
+    sound = {
+        "max_tokens must be 0 or more": stop.max_tokens >= 0,
+        "max_lines must be 1 or more": stop.max_lines is None or stop.max_lines >= 1,
+        "the temperature must be a finite number, 0 or more": 0 <= sampling.temperature < math.inf,
+        "top_p must be between 0 and 1": 0 <= sampling.top_p <= 1,
+        "the seed must be 0 or more": sampling.seed is None or sampling.seed >= 0,
+        "the number of alternatives must be 0 or more": (request.alternatives or 0) >= 0,
+    }
+    if wrong := [rule for rule, holds in sound.items() if not holds]:
+        raise BadRequest(f"The request cannot be answered: {wrong[0]}.")
 
 
 def _counters(decoder: Decoder, asked: Asked, queued: float) -> Counters:

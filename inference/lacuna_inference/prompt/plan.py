@@ -45,6 +45,8 @@ def plan(
 ) -> Plan:
     """The prompt for the text `parts` around the holes, at most `context - max_tokens` a hole tokens long.
 
+    Between two fills there is room for the end of one and the mask of the next.
+
     In an anchored layout the hole begins at `anchor`, in code points of the first part, or at the cursor's line.
     `window` is what the document's last prompt showed: one hole's prompt shows the same while it fits.
 
@@ -54,7 +56,7 @@ def plan(
     if not parts:
         raise BadRequest("The request holds no text.", "Send the text before the cursor.")
     holes = max(1, len(parts) - 1)
-    room = context - holes * (max_tokens + 1)
+    room = context - holes * (max_tokens + 1) - (holes - 1)
     if len(parts) == 1 or text.family.infill is None:
         return _left_to_right(parts[0], path, text, room)
     if len(parts) == 2:

@@ -49,6 +49,7 @@ def _out_of_bounds(request: Request) -> str | None:
     sound = {
         "number of candidates": 1 <= request.candidates <= MOST_CANDIDATES,
         "number of parts": 1 <= len(request.parts) <= MOST_PARTS,
+        "number of lines": stop.max_lines is None or stop.max_lines >= 1,
         "number of tokens": 0 <= stop.max_tokens <= MOST_TOKENS,
         "temperature": 0 <= sampling.temperature <= MOST_TEMPERATURE,
         "top_p": 0 < sampling.top_p <= 1,
