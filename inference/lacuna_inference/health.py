@@ -14,7 +14,7 @@ import torch
 
 from lacuna_inference.decode.store import Forward
 from lacuna_inference.errors import LacunaError, NotFinite
-from lacuna_inference.failures import device_failed, first_line
+from lacuna_inference.failures import device_failed, first_line, out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class Health:
         except LacunaError as error:
             return error.message
         except Exception as error:
+            if out_of_memory(error):
+                return ""  # that passes when others leave, and loading it again would not help
             return f"The model does not work any more: {first_line(error)}."
         return ""
 
