@@ -70,7 +70,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """When to stop besides the model's own end-of-hole tokens.
+    """When to stop besides the model's own end-of-hole tokens. `max_tokens` may be 0, `max_lines` is 1 at least.
 
     `dedent_below` is a width in columns: a line of the answer, not the first one, that is indented less ends it.
     `strings` end the answer before the first of them. `truncate_before` are regular expressions as of CodeGen's
@@ -87,7 +87,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a token is chosen. Temperature 0 is greedy."""
+    """How a token is chosen. Temperature 0 is greedy; neither it nor the seed may be negative."""
 
     temperature: float = 0.0
     top_p: float = 1.0

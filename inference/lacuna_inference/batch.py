@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 Outcome: TypeAlias = "Completions | LacunaError"
 Over: TypeAlias = "list[tuple[Job, Outcome]]"
 _NOT_BEGUN = Step((), None)
+_TEST = "def f():\n"
+"""What a model is tested with that may have failed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +46,7 @@ class Batch:
 
     def __init__(self, decoder: Decoder, model: str, most: int) -> None:
         self._decoder, self._model, self._most = decoder, model, most
-        self._health = Health(decoder.stores.forward)
+        self._health = Health(decoder.stores.forward, [*decoder.text.begin, *decoder.text.encode(_TEST)])
         self._running: list[_Running] = []
         self._over: Over = []
 

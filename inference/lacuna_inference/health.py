@@ -2,13 +2,14 @@
 
 Some failures stay: after a device-side assert or an uncorrectable memory error every later call to a CUDA device fails,
 until the process ends. A failed request alone does not tell, because it may be the request's own fault. So the model is
-asked to read one token: at once after an error of the device, and after several unexpected failures in a row.
+asked to read a few tokens: at once after an error of the device, and after several unexpected failures in a row.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
+from collections.abc import Sequence
 
 import torch
 
@@ -25,9 +26,10 @@ MOST_FAILURES = 3
 class Health:
     """`lost` is empty while the model works, else the sentence that says what happened to it."""
 
-    def __init__(self, forward: Forward) -> None:
+    def __init__(self, forward: Forward, ids: Sequence[int]) -> None:
+        """`ids` are the tokens that the model is tested with."""
         self.lost = ""
-        self._forward = forward
+        self._forward, self._ids = forward, ids
         self._failures = 0
 
     def answered(self) -> None:
@@ -42,9 +44,9 @@ class Health:
             self.lost = self.lost or self._trouble()
 
     def _trouble(self) -> str:
-        """What the model fails with when it reads one token into an empty slot; empty when it does not fail."""
+        """What the model fails with when it reads a few tokens into an empty slot; empty when it does not fail."""
         try:
-            logits = self._forward.step([0], self._forward.slot())
+            logits = self._forward.step(self._ids, self._forward.slot())
             if not bool(torch.isfinite(logits.max())):
                 raise NotFinite
         except LacunaError as error:
