@@ -196,3 +196,32 @@ def save_tiny_model(folder: Path, model_type: str = "llama", family: str = "star
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+class CountingTokenizer:
+    """A tokenizer that counts what is asked of it: calls that encode, their characters, and ids that are decoded."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        tokenizer.encode_special_tokens = True  # what is set here does not reach the tokenizer
+        self._tokenizer = tokenizer
+        self.calls = self.characters = self.decoded = 0
+
+    def as_tokenizer(self) -> Tokenizer:
+        return self  # type: ignore[return-value]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def encode(self, text: str, **options: Any) -> Any:
+        self.calls += 1
+        self.characters += len(text)
+        return self._tokenizer.encode(text, **options)
+
+    def encode_batch_fast(self, texts: Sequence[str], **options: Any) -> Any:
+        self.calls += 1
+        self.characters += sum(map(len, texts))
+        return self._tokenizer.encode_batch_fast(texts, **options)
+
+    def decode(self, ids: Sequence[int], **options: Any) -> str:
+        self.decoded += len(ids)
+        return self._tokenizer.decode(ids, **options)

@@ -78,7 +78,8 @@ class Decoder:
                     ids += plan.between[number - 1]
                 hole = Hole("" if number else plan.begun, request.stop, self.text)
                 yield from writer.write(hole, ids, self.choice(hole, chooser, history, parts, number))
-                store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
+                if self.widest_draft:
+                    store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
                 ids += hole.held()
                 fill = hole.fill()
                 fills.append(fill if request.alternatives is None else replace(fill, scored=hole.certain()))

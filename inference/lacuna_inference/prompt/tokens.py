@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.prompt.families import Family
 from lacuna_inference.prompt.incremental import IncrementalEncoder
+from lacuna_inference.prompt.lines import LineEncoder
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
 LONGEST_BEGUN = 8
@@ -23,9 +24,6 @@ _SEARCHED = 200
 _LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
 _SAMPLE = "def naïve(x):\n    if x != '漢字':\n\t# é\n"
 _REPLACEMENT = "\ufffd"
-_LINE_AND_ENDS = re.compile(r"[^\n]*\n+|[^\n]+")
-_LINES, _LONGEST_LINE = 20_000, 1000
-"""Lines whose tokens are kept (some large files), and the characters of one."""
 _FILES, _LONGEST_FILE = 16, 50_000
 """Files whose tokens are kept whole, and the characters of one."""
 
@@ -55,8 +53,8 @@ class TokenText:
         self.size = tokenizer.get_vocab_size(with_added_tokens=True)
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
-        self._line = lru_cache(_LINES)(lambda line: np.array(self.encode_bare(line), np.int64))
-        self._file = lru_cache(_FILES)(lambda text: self.encode_lines(text[-_LONGEST_FILE:]))
+        self._lines = LineEncoder(self._encode_all)
+        self._file = lru_cache(_FILES)(self._lines.encode)
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
 
@@ -141,12 +139,11 @@ class TokenText:
 
         Of a very long line only the end counts.
         """
-        lines = _LINE_AND_ENDS.findall(text)
-        return np.concatenate([self._line(line[-_LONGEST_LINE:]) for line in lines]) if lines else np.zeros(0, np.int64)
+        return self._lines.encode(text)
 
     def encode_file(self, text: str) -> NDArray[np.int64]:
         """As `encode_lines`, for a text that seldom changes. Of a very long one only the end counts."""
-        return self._file(text)
+        return self._file(text[-_LONGEST_FILE:])
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.
@@ -164,6 +161,15 @@ class TokenText:
         if not self.family.text_begins_bare:
             return list(self._incremental.encode(text))
         return self._raw("\n" + text)[len(self._raw("\n")) :]
+
+    def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `encode_bare` for each of many texts, in one call of the tokenizer, which nothing is remembered of."""
+        pieces = [list(self._without_sentinels(text)) for text in texts]
+        dummy = "\n" if self.family.text_begins_bare else ""
+        batch = [dummy + piece for text in pieces for piece in text]
+        encoded = iter(self._tokenizer.encode_batch_fast(batch, add_special_tokens=False))
+        skipped = len(self._raw(dummy)) if dummy else 0
+        return [[token for _ in text for token in next(encoded).ids[skipped:]] for text in pieces]
 
     def _plain_decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
