@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from lacuna_inference.text import without_surrogates
+
 BUNDLED = "bundled"
 """Name of the model that is part of the package."""
 
@@ -84,6 +86,9 @@ class Stop:
     truncate_before: tuple[str, ...] | None = None
     strings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strings", tuple(map(without_surrogates, self.strings)))
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -120,6 +125,7 @@ class Request:
     """Text around one or several holes.
 
     `parts` are the texts between the holes: one part means "go on after it", two parts mean one hole, and so on.
+    In texts and path a lone surrogate is read as U+FFFD.
     A request with the same `key` (a document, say) as an older one takes the older one's place.
     """
 
@@ -149,6 +155,12 @@ class Request:
     """Each fill comes with its tokens and so many alternatives to each; None for neither."""
     tell: Callable[[Piece], None] | None = field(default=None, compare=False)
     """Called by the engine's thread with every piece of the answer as it becomes certain. Must not wait."""
+
+    def __post_init__(self) -> None:
+        """Texts come from editors and files, and no tokenizer and no wire takes half of a surrogate pair."""
+        object.__setattr__(self, "parts", tuple(map(without_surrogates, self.parts)))
+        object.__setattr__(self, "nearby", tuple(map(without_surrogates, self.nearby)))
+        object.__setattr__(self, "path", self.path and without_surrogates(self.path))
 
 
 @dataclass(frozen=True, slots=True)
