@@ -160,10 +160,10 @@ class _Writer:
         """Tells what has become certain behind the first `told` tokens; how many are told now."""
         if (tell := self.request.tell) is None:
             return told
-        certain = hole.certain()
-        for token in certain[told:]:
+        certain = hole.certain(told)
+        for token in certain:
             tell(Piece(self.asked.candidate, self.asked.hole, token))
-        return max(told, len(certain))
+        return told + len(certain)
 
     def _prompted(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
         """Logits after the prompt; counts what of it was read before."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.prompt.detokenizer import REPLACEMENT, Detokenizer
 from lacuna_inference.prompt.families import Family
 from lacuna_inference.prompt.incremental import IncrementalEncoder
 from lacuna_inference.prompt.lines import LineEncoder
@@ -23,7 +24,6 @@ _SEARCHED = 200
 """Characters before the cursor in which that word is looked for."""
 _LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
 _SAMPLE = "def naïve(x):\n    if x != '漢字':\n\t# é\n"
-_REPLACEMENT = "\ufffd"
 _FILES, _LONGEST_FILE = 16, 50_000
 """Files whose tokens are kept whole, and the characters of one."""
 
@@ -150,8 +150,11 @@ class TokenText:
 
         Decoded behind an anchor token, because a sentencepiece decoder drops the blank of the first token.
         """
-        text = self._plain_decode([self._anchor, *ids])
-        return text[len(self._anchor_text) :].rstrip(_REPLACEMENT)
+        return self._decode_behind(ids).rstrip(REPLACEMENT)
+
+    def detokenizer(self) -> Detokenizer:
+        """Decodes tokens one by one."""
+        return Detokenizer(self._decode_behind)
 
     def _raw(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -170,6 +173,9 @@ class TokenText:
         encoded = iter(self._tokenizer.encode_batch_fast(batch, add_special_tokens=False))
         skipped = len(self._raw(dummy)) if dummy else 0
         return [[token for _ in text for token in next(encoded).ids[skipped:]] for text in pieces]
+
+    def _decode_behind(self, ids: Sequence[int]) -> str:
+        return self._plain_decode([self._anchor, *ids])[len(self._anchor_text) :]
 
     def _plain_decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
