@@ -23,7 +23,7 @@ LONGEST_BEGUN = 8
 _SEARCHED = 200
 """Characters before the cursor in which that word is looked for."""
 _LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
-_SAMPLE = "def naïve(x):\n    if x != '漢字':\n\t# é\n"
+_SAMPLE = "def naïve(X):\n    if X != '漢字':\n\t# é\n"
 _FILES, _LONGEST_FILE = 16, 50_000
 """Files whose tokens are kept whole, and the characters of one."""
 
@@ -127,7 +127,9 @@ class TokenText:
     def _in_pieces(self) -> bool:
         """Whether a text can be tokenised in parts: no blank is put before it, and every byte is kept."""
         prepends = self._raw(" a") == self._raw("a")
-        return self._byte_level and self._tokenizer.pre_tokenizer is not None and self.spells and not prepends
+        looks_back = any(token.single_word for token in self._tokenizer.get_added_tokens_decoder().values())
+        split = self._byte_level and self._tokenizer.pre_tokenizer is not None
+        return split and self.spells and not prepends and not looks_back
 
     @cached_property
     def newlines(self) -> list[int]:
