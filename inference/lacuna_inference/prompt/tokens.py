@@ -50,7 +50,8 @@ class TokenText:
         masks = {i for name in self._mask_names() if (i := tokenizer.token_to_id(name)) is not None}
         self.banned = frozenset((special | masks | set(self._ids.values())) - self.ends)
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
-        self.size = tokenizer.get_vocab_size(with_added_tokens=True)
+        self.size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        """All ids lie below it. There may be fewer tokens: some vocabularies have gaps."""
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
         self._lines = LineEncoder(self._encode_all)
