@@ -24,8 +24,10 @@ _SEARCHED = 200
 """Characters before the cursor in which that word is looked for."""
 _LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
 _SAMPLE = "def naïve(X):\n    if X != '漢字':\n\t# é\n"
-_FILES, _LONGEST_FILE = 16, 50_000
-"""Files whose tokens are kept whole, and the characters of one."""
+_TEXTS = 16
+"""Texts in lines that are remembered whole: most keys change neither what is above their line nor what is below it."""
+_LONGEST_FILE = 50_000
+"""Characters of another file that are looked at."""
 
 
 class TokenText:
@@ -54,8 +56,7 @@ class TokenText:
         """All ids lie below it. There may be fewer tokens: some vocabularies have gaps."""
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
-        self._lines = LineEncoder(self._encode_all)
-        self._file = lru_cache(_FILES)(self._lines.encode)
+        self._in_lines = lru_cache(_TEXTS)(LineEncoder(self._encode_all).encode)
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
 
@@ -142,11 +143,11 @@ class TokenText:
 
         Of a very long line only the end counts.
         """
-        return self._lines.encode(text)
+        return self._in_lines(text)
 
     def encode_file(self, text: str) -> NDArray[np.int64]:
         """As `encode_lines`, for a text that seldom changes. Of a very long one only the end counts."""
-        return self._file(text[-_LONGEST_FILE:])
+        return self._in_lines(text[-_LONGEST_FILE:])
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.
