@@ -43,7 +43,7 @@ class Chooser:
         scores: Row = logits[: self._known].float().cpu().numpy().copy()
         if not np.isfinite(scores.max()):  # the maximum of numbers with NaN among them is NaN
             raise NotFinite
-        scores[self._banned] = -np.inf
+        scores[self._banned[: np.searchsorted(self._banned, len(scores))]] = -np.inf  # a model may have fewer rows
         if mix is not None:
             with np.errstate(divide="ignore"):  # what is impossible stays so
                 scores = np.log(mix(_softmax(scores)))

@@ -40,6 +40,13 @@ def obstacle(folder: ModelFolder, context: int) -> str | None:
     return None if found is None else f"it has {found}"
 
 
+def flaw(config: dict[str, Any]) -> str | None:
+    """What is wrong with a config of an architecture that is known here, or None; no forward could mend it."""
+    architecture = None if config.get("auto_map") else _architecture(config)
+    found: str | None = None if architecture is None else architecture.flaw(config)
+    return found
+
+
 def read(
     folder: ModelFolder,
     dtype: torch.dtype,
@@ -60,6 +67,7 @@ def read(
         return build(folder.config, kept, dtype, device, context, quantization, tuned)
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
+        files.require(tensors(folder.config))
         _require_room(files.parameters(), dtype, device)
         copies = Copies(files, dtype)
         forward = build(folder.config, files if kept is None else copies, dtype, device, context, quantization, tuned)
@@ -103,6 +111,7 @@ def read_part(
     assert isinstance(parting, Parting)
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
+        files.require(tensors(folder.config))
         _require_room(files.parameters() // part.ways, dtype, device)
         held = PartOfTensors(files, parting, part)
         network, tuning = _made(parting.config, held, dtype, device, context, quantization, tuned=True)

@@ -101,9 +101,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("model", Verdict.GOOD, f"{info.name}: {info.parameters / 1e6:.1f} M parameters in {info.path}")
     yield _weights(options)
-    plain = info.family == "plain"
-    remedy = "It can only write from left to right; name its family with --family if it has one." if plain else ""
-    yield Finding("prompt family", Verdict.NOTE if plain else Verdict.GOOD, info.family, remedy)
+    yield _family(info.family, info.doubt)
     because = f", because {info.not_own}" if info.not_own else ""
     yield Finding("forward", Verdict.GOOD, f"{info.forward}{because}")
     remedy = "" if info.fits else "Choose a smaller model or dtype, or --device-map auto."
@@ -122,6 +120,15 @@ def _weights(options: ModelOptions) -> Finding:
         return Finding("weights", Verdict.GOOD, "all of them are finite numbers")
     others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
     return Finding("weights", Verdict.BAD, f"NaN or infinity in {broken[0]}{others}", "Fetch the model again.")
+
+
+def _family(name: str, doubt: str) -> Finding:
+    if doubt:
+        return Finding("prompt family", Verdict.NOTE, f"{name}, but {doubt}", "Name the right one with --family.")
+    if name == "plain":
+        remedy = "It can only write from left to right; name its family with --family if it has one."
+        return Finding("prompt family", Verdict.NOTE, name, remedy)
+    return Finding("prompt family", Verdict.GOOD, name)
 
 
 def _cache() -> Finding:
