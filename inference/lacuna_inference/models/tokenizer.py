@@ -72,9 +72,24 @@ def _template_ids(processor: Any) -> list[int]:
 
 def _from_file(file: Path) -> Tokenizer:
     try:
-        return Tokenizer.from_buffer(file.read_bytes().removeprefix(codecs.BOM_UTF8))
+        data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+        return _as_numbered(Tokenizer.from_buffer(data), data)
     except Exception as error:  # the Rust library raises plain Exception
         raise files.damaged(file, f"cannot be read: {error}") from error
+
+
+def _as_numbered(tokenizer: Tokenizer, data: bytes) -> Tokenizer:
+    """`tokenizer`, made of `data`, with the ids that it gives to added tokens.
+
+    The library numbers those that are not in the vocabulary by itself, without the gaps that a file may have.
+    """
+    content = json.loads(data)
+    added = {token["content"]: token["id"] for token in content["added_tokens"]}
+    moved = {name: token for name, token in added.items() if tokenizer.token_to_id(name) != token}
+    if not moved or not isinstance(content["model"].get("vocab"), dict):
+        return tokenizer
+    content["model"]["vocab"] = {**moved, **content["model"]["vocab"]}
+    return Tokenizer.from_str(json.dumps(content))
 
 
 def _from_library(folder: ModelFolder, options: ModelOptions) -> Tokenizer:

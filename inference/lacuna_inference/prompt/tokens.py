@@ -50,7 +50,7 @@ class TokenText:
         self.begin = self._begin()
         special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         masks = {i for name in self._mask_names() if (i := tokenizer.token_to_id(name)) is not None}
-        self.banned = frozenset((special | masks | set(self._ids.values())) - self.ends)
+        self.banned = frozenset((special | masks | set(self._ids.values()) | _gaps(tokenizer)) - self.ends)
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
         self.size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         """All ids lie below it. There may be fewer tokens: some vocabularies have gaps."""
@@ -210,6 +210,12 @@ class TokenText:
             if ids := self._raw(text):
                 return ids[-1]
         return 0
+
+
+def _gaps(tokenizer: Tokenizer) -> set[int]:
+    """Ids below the highest one that no token has: a model has rows for them, and they spell nothing."""
+    taken = set(tokenizer.get_vocab(with_added_tokens=True).values())
+    return set(range(max(taken, default=0))) - taken
 
 
 def _single(tokenizer: Tokenizer, family: Family, sentinel: str) -> int:
