@@ -93,6 +93,10 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said
         ({"rope_scaling": {"factor": 2.0}}, "rope_scaling has a factor and no rope_type"),
         ({"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}}, "rope_scaling is of the type 'mrope'"),
         ({"rope_parameters": {"rope_type": "spiral"}}, "rope_parameters is of the type 'spiral', which is not known"),
+        (
+            {"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.0] * 7}},
+            "rope_scaling of the type 'longrope' needs 8 numbers above zero as its long_factor",
+        ),
         ({"rope_scaling": [1, 2]}, "rope_scaling is [1, 2], not an object"),
         ({"rope_parameters": {"full_attention": {"rope_type": "default"}}}, "rope_parameters has a set for each kind"),
         ({"rope_theta": "1e6"}, "rope_theta is '1e6', not a number above zero"),
@@ -136,6 +140,7 @@ def broken(**said: Any) -> Callable[[Said], Said]:
         (broken(hidden_size=128), "config.json asks for"),
         (broken(num_hidden_layers=3), "lack the tensor model.layers.2"),
         (broken(vocab_size=999), "and config.json asks for 999 x 64"),
+        (broken(architectures=["LlamaForSequenceClassification"]), "which writes no text"),
         (broken(model_type=["llama"]), "model_type in"),
         (broken(model_type="lama"), "cannot be loaded"),
     ],

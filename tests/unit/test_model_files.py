@@ -182,6 +182,16 @@ def test_a_cut_file_is_found_before_its_tensors_are_read(folder: Path) -> None:
     assert "model.safetensors is cut off or damaged" in refusal(folder)
 
 
+@pytest.mark.parametrize("forward", ["own", "transformers"])
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.layers.1.mlp.up_proj.weight"])
+def test_no_forward_makes_up_a_tensor_that_is_missing(folder: Path, name: str, forward: str) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[name]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnusable, match=f"lack the tensor {name}"):
+        scores(folder, forward)
+
+
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     assert "holds an adapter, not a model" in refusal(tmp_path)

@@ -8,6 +8,9 @@ from typing import Any
 from lacuna_inference.errors import ModelUnusable
 
 _CORRECT = "Correct it, or fetch the model again."
+_OTHER_TASKS = (
+    "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice", "ForMaskedLM",
+)  # fmt: skip
 _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
 
 
@@ -35,6 +38,13 @@ def end_ids(config: dict[str, Any]) -> list[int]:
     ends, most = config.get("eos_token_id"), rows(config)
     listed = ends if isinstance(ends, list) else [ends]
     return [end for end in listed if _is_whole(end) and end >= 0 and (most is None or end < most)]
+
+
+def another_task(config: dict[str, Any]) -> str | None:
+    """The architecture of a model that was made for something else than to write text, such as a classifier."""
+    named = config.get("architectures")
+    names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+    return names[0] if names and all(name.endswith(_OTHER_TASKS) for name in names) else None
 
 
 def wrong_count(config: dict[str, Any], needed: Iterable[str], optional: Iterable[str] = ()) -> str | None:

@@ -106,8 +106,10 @@ def require_whole(paths: Iterable[Path]) -> None:
         try:
             with safe_open(path, framework="np"):  # compares the header with the file's length
                 pass
-        except (SafetensorError, OSError) as error:
+        except SafetensorError as error:
             raise damaged(path, f"is cut off or damaged ({error})") from error
+        except OSError as error:
+            raise damaged(path, f"cannot be read: {error}") from error
 
 
 def _indexed(index: Path) -> list[Path]:

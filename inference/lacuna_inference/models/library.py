@@ -18,6 +18,7 @@ from lacuna_inference.models import files, memory
 from lacuna_inference.models.network import Heads
 from lacuna_inference.models.sketch import Sketch
 from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.models.weights import lacking
 
 _WIDEST_DRAFT = 7
 
@@ -100,19 +101,22 @@ def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options:
     if not spread:
         memory.require_room(memory.size_of(config, dtype, options.trust_remote_code), device)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             folder.path,
             config=config,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=options.trust_remote_code,
+            output_loading_info=True,
             **placement,
         )
     except torch.OutOfMemoryError as error:
         raise NotEnoughMemory(f"The model does not fit {device}.", "Choose a smaller dtype or model.") from error
     except Exception as error:  # configs, weights and modules fail in many ways
         raise unusable(folder, error) from error
+    if missing := sorted(found["missing_keys"]):
+        raise lacking(missing[0])  # transformers would go on with random numbers
     return LibraryForward(model)
 
 

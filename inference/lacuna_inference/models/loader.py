@@ -17,7 +17,7 @@ from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.decode.store import Forward, Stores
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.models import memory, own, sources, workers
-from lacuna_inference.models.config import end_ids, positions
+from lacuna_inference.models.config import another_task, end_ids, positions
 from lacuna_inference.models.sources import ModelFolder
 from lacuna_inference.models.tokenizer import read_tokenizer
 from lacuna_inference.models.worker import Plan
@@ -111,6 +111,8 @@ def examine(options: ModelOptions) -> None:
 def find(options: ModelOptions) -> ModelFolder:
     """The model's folder, with a config that makes sense. Raises what `sources.find` does, and ModelUnusable."""
     folder = sources.find(options.model, options.revision)
+    if (kind := another_task(folder.config)) is not None:
+        raise ModelUnusable(f"{folder.name} is a {kind}, which writes no text.", "Choose a causal language model.")
     if (flaw := own.flaw(folder.config)) is not None:
         raise ModelUnusable(f"{folder.path / 'config.json'} is wrong: {flaw}.", "Correct it, or fetch the model again.")
     return folder

@@ -41,7 +41,7 @@ def flaw(config: dict[str, Any]) -> str | None:
         return f"{key} has a set for each kind of layer, which {config.get('model_type')} models lack"
     if reason := wrong_number(said, ("rope_theta",)) or wrong_number(config, ("rope_theta",)):
         return reason
-    return _unknown(key, said) or _contradiction(config)
+    return _unknown(key, said) or _wrong_lists(key, said, config) or _contradiction(config)
 
 
 def _unknown(key: str, said: dict[str, Any]) -> str | None:
@@ -54,6 +54,18 @@ def _unknown(key: str, said: dict[str, Any]) -> str | None:
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS  # the one list of what there is
 
     return None if kind in ROPE_INIT_FUNCTIONS else f"{key} is of the type {kind!r}, which is not known"
+
+
+def _wrong_lists(key: str, said: dict[str, Any], config: dict[str, Any]) -> str | None:
+    """Factors of the type longrope: one for each pair of numbers of a head."""
+    if _kind(said) != "longrope":
+        return None
+    pairs = (config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]) // 2
+    for name in ("short_factor", "long_factor"):
+        factors = said.get(name)
+        if not isinstance(factors, list) or len(factors) != pairs or not all(map(is_positive, factors)):
+            return f"{key} of the type 'longrope' needs {pairs} numbers above zero as its {name}"
+    return None
 
 
 def _contradiction(config: dict[str, Any]) -> str | None:

@@ -47,8 +47,10 @@ class TensorFiles(Mapping[str, Tensor]):
         return sum(int(torch.Size(self._shape(name)).numel()) for name in self._files)
 
     def require(self, shapes: Shapes) -> None:
-        """Raises ModelUnusable when a tensor that is there has another shape; logs that there are more layers."""
-        for name in self._files.keys() & shapes.keys():
+        """Raises ModelUnusable when a tensor is missing or has another shape; logs that there are more layers."""
+        for name in shapes:
+            if name not in self._files:
+                raise lacking(name)
             if self._shape(name) != shapes[name]:
                 raise ModelUnusable(
                     f"The tensor {name} is {_by(self._shape(name))}, and config.json asks for {_by(shapes[name])}.",
@@ -137,7 +139,7 @@ class Weights:
     def _read(self, name: str) -> tuple[Tensor, bool]:
         """The tensor, and whether it may still lie where it was read from."""
         if name not in self._tensors:
-            raise ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
+            raise lacking(name)
         stored = self._tensors[name]
         tensor = stored.to(device=self._device, dtype=self._dtype)
         return tensor, tensor is stored
@@ -150,6 +152,11 @@ def _kind(name: str) -> str:
 
 def _by(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "one number"
+
+
+def lacking(name: str) -> ModelUnusable:
+    """What to say when the weights lack a tensor that config.json asks for."""
+    return ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:
