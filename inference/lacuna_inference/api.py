@@ -211,6 +211,8 @@ class Counters:
     """What ran the model: `own`, perhaps with how its steps were recorded, or `transformers`."""
     whole: bool = True
     """Whether the prompt showed all of the text; else it is longer than the context."""
+    limit: int | None = None
+    """Tokens of a fill that the context had room for, where more were asked for."""
     layout: str = ""
     """`anchored` or `canonical`: how the prompt was laid out."""
 

@@ -58,7 +58,7 @@ def test_the_header_stays_when_the_prefix_is_cut() -> None:
 
 def test_no_room_is_a_clear_error() -> None:
     with pytest.raises(BadRequest, match="leave no room"):
-        plan(("a", "b"), None, STARCODER, 64, 60)
+        plan(("a", "b"), None, STARCODER, 16, 60)
 
 
 def test_windows_stay_where_they_are_while_the_user_types() -> None:

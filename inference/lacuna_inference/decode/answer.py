@@ -85,6 +85,7 @@ def _counters(decoder: Decoder, asked: Asked, queued: float) -> Counters:
         total_s=clock.elapsed,
         forward=decoder.forward,
         whole=asked.whole,
+        limit=asked.limit,
         layout=decoder.layout,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lacuna_inference.errors import BadRequest
+from lacuna_inference.prompt import room as share
 from lacuna_inference.prompt.families import Family, Layout, Part
 from lacuna_inference.prompt.tokens import TokenText
 from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
@@ -43,7 +44,8 @@ def plan(
     anchor: int | None = None,
     window: Window | None = None,
 ) -> Plan:
-    """The prompt for the text `parts` around the holes, at most `context - max_tokens` a hole tokens long.
+    """The prompt for the text `parts` around the holes. It leaves room for `max_tokens` a hole, as far as that is no
+    more than half of the `context`.
 
     Between two fills there is room for the end of one and the mask of the next.
 
@@ -56,7 +58,7 @@ def plan(
     if not parts:
         raise BadRequest("The request holds no text.", "Send the text before the cursor.")
     holes = max(1, len(parts) - 1)
-    room = context - holes * (max_tokens + 1) - (holes - 1)
+    room = share.for_prompt(context, max_tokens, holes)
     if len(parts) == 1 or text.family.infill is None:
         return _left_to_right(parts[0], path, text, room)
     if len(parts) == 2:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from lacuna_inference.api import Completion, Completions, Counters, Fill, Request, StopReason
 from lacuna_inference.decode import stopping
 from lacuna_inference.prompt.families import Family
-from lacuna_inference.remote.prompt import around, as_text
+from lacuna_inference.remote.prompt import around, as_text, most_tokens
 
 Json = dict[str, Any]
 LACUNA_PATH = "/lacuna/answer"
@@ -81,7 +81,7 @@ def _openai(request: Request, setting: Setting) -> Json:
     return {
         "model": setting.model,
         "prompt": list(request.ids) if request.ids is not None else as_text(request, setting.family, setting.context),
-        "max_tokens": request.stop.max_tokens,
+        "max_tokens": most_tokens(request, setting.context),
         "n": request.candidates,
         "stop": _stops(request, setting)[:4],
         **_sampling(request),
@@ -95,7 +95,7 @@ def _llama_cpp(request: Request, setting: Setting) -> Json:
         "input_prefix": before[:start],
         "prompt": before[start:],
         "input_suffix": after,
-        "n_predict": request.stop.max_tokens,
+        "n_predict": most_tokens(request, setting.context),
         "n_indent": request.stop.dedent_below or 0,
         "t_max_predict_ms": 0 if request.deadline_s is None else max(1, round(1000 * request.deadline_s)),
         "stop": _stops(request, setting),
@@ -106,14 +106,21 @@ def _llama_cpp(request: Request, setting: Setting) -> Json:
 
 def _ollama(request: Request, setting: Setting) -> Json:
     before, after = around(request, setting.context)
-    options = {"num_predict": request.stop.max_tokens, "stop": _stops(request, setting), **_sampling(request)}
-    return {"model": setting.model, "prompt": before, "suffix": after, "stream": False, "options": options}
+    options = {"num_predict": most_tokens(request, setting.context), "stop": _stops(request, setting)}
+    options |= _sampling(request)
+    return {
+        "model": setting.model,
+        "prompt": before,
+        "suffix": after,
+        "stream": False,
+        "options": options,
+    }
 
 
 def _tgi(request: Request, setting: Setting) -> Json:
     sampling = request.sampling
     parameters: Json = {
-        "max_new_tokens": max(1, request.stop.max_tokens),
+        "max_new_tokens": max(1, most_tokens(request, setting.context)),
         "stop": _stops(request, setting),
         "return_full_text": False,
     }
