@@ -146,7 +146,7 @@ def echoing_decoder() -> Decoder:
     newline = text.encode("\n")[0]
 
     def script(tokens: list[int]) -> int:
-        return next(token for token in tokens if token not in special and token != newline)
+        return next((token for token in tokens if token not in special and token != newline), newline)
 
     return Decoder(Stores(ScriptedForward(text.size, script)), text, 512)
 

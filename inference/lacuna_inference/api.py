@@ -109,6 +109,16 @@ class Scored:
     text: str
     logprob: float
     alternatives: tuple[tuple[str, float], ...] = ()
+    id: int | None = None
+    """Which token of the model's vocabulary it is, where that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Only tokenise. `specials` that are spelt in the text count; `begin` puts the model's beginning of text before it."""
+
+    specials: bool = True
+    begin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +155,15 @@ class Request:
     """Texts that may say the same again, the likeliest last. They make an answer faster, and change nothing in it."""
     ahead: bool = False
     """Nobody waits for the answer: it is computed so that it is there when it is asked for."""
+    raw: bool = False
+    """The one part is a prompt that the caller built: the model's sentinels in it count, and nothing is moved, added
+    or spelt again. Only its beginning-of-text token is put before it where it is missing."""
     ids: tuple[int, ...] | None = None
     """Token ids that are the prompt, as they are, instead of `parts`, of which there is one."""
+    prompt_alternatives: int | None = None
+    """The answer comes with the tokens of its prompt, which is `raw` or `ids`, and so many alternatives to each."""
+    tokens: Tokens | None = None
+    """Nothing is written: the answer has no candidates, and in `prompt` the tokens of the one part, or those `ids` are."""
     caller: str | None = None
     """Who asks. Where many wait, it is the turn of whoever has the fewest requests running."""
     distinct: bool = True
@@ -219,11 +236,13 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """The answer to a request: at least one candidate, best first."""
+    """The answer to a request: at least one candidate, best first, unless only tokens were asked for."""
 
     candidates: tuple[Completion, ...]
     counters: Counters
     model: str
+    prompt: tuple[Scored, ...] = ()
+    """The prompt's tokens, where they were asked for. Of the first nobody can say how likely it was: 0."""
 
 
 @dataclass(frozen=True, slots=True)

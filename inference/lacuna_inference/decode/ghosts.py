@@ -51,7 +51,7 @@ class Ghosts:
 def _plain(request: Request) -> bool:
     """Whether one greedy answer for one hole is asked for, by somebody who waits."""
     greedy = request.sampling.temperature <= 0 and request.candidates == 1
-    said_again = request.ids is None and request.alternatives is None
+    said_again = request.ids is None and not request.raw and request.alternatives is None
     return greedy and said_again and len(request.parts) <= 2 and not request.ahead and not request.settles
 
 

@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.prompt.detokenizer import REPLACEMENT, Detokenizer
@@ -64,6 +65,13 @@ class TokenText:
     def begin_of_nothing(self) -> int:
         """What stands before an empty text: a model cannot be asked without a token."""
         return min(self.ends, default=self._anchor)
+
+    @cached_property
+    def specials(self) -> Mapping[str, int]:
+        """The ids of the special tokens and of the family's sentinels, by their spelling."""
+        added = {token.content: i for i, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
+        names = {*self.family.sentinels, *self.family.ends} | self._mask_names()
+        return added | {name: i for name in names if (i := self._tokenizer.token_to_id(name)) is not None}
 
     def sentinel(self, text: str) -> int:
         """The id of a sentinel of the family. Raises ModelUnusable when it is not one token."""
@@ -159,6 +167,12 @@ class TokenText:
     def detokenizer(self) -> Detokenizer:
         """Decodes tokens one by one."""
         return Detokenizer(self._decode_behind)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The text of each of `ids`, empty while a character is not whole; special tokens as they are spelt."""
+        stream = DecodeStream(skip_special_tokens=False)
+        stream.step(self._tokenizer, self._anchor)
+        return [stream.step(self._tokenizer, token) or "" for token in ids]
 
     def _raw(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
