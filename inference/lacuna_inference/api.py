@@ -92,11 +92,26 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a token is chosen. Temperature 0 is greedy; neither it nor the seed may be negative."""
+    """How a token is chosen. Temperature 0 is greedy; neither it nor the seed may be negative. Else among the likeliest that have the share `top_p` together, at
+    most `top_k` where that is not 0, each with `min_p` of the likeliest's probability at least.
+
+    Before it is, `logit_bias` is added to the logits of token ids, `presence_penalty` taken from those of tokens that
+    were written, and `frequency_penalty` as often as each was.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+
+    @property
+    def shifted(self) -> bool:
+        """Whether anything is done to the logits before a token is chosen."""
+        return bool(self.logit_bias or self.presence_penalty or self.frequency_penalty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +130,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Only tokenise. `specials` that are spelt in the text count; `begin` puts the model's beginning of text before it."""
+    """Only tokenise. `specials` that are spelt in a text count; `begin` puts the model's beginning before it."""
 
     specials: bool = True
     begin: bool = False
@@ -163,7 +178,7 @@ class Request:
     prompt_alternatives: int | None = None
     """The answer comes with the tokens of its prompt, which is `raw` or `ids`, and so many alternatives to each."""
     tokens: Tokens | None = None
-    """Nothing is written: the answer has no candidates, and in `prompt` the tokens of the one part, or those `ids` are."""
+    """Nothing is written: the answer has no candidates, and in `prompt` the tokens of the one part, or of `ids`."""
     caller: str | None = None
     """Who asks. Where many wait, it is the turn of whoever has the fewest requests running."""
     distinct: bool = True

@@ -121,7 +121,7 @@ def test_a_prompt_that_is_laid_out_by_us_is_not_scored() -> None:
 def test_a_text_is_tokenised_without_the_model() -> None:
     decoder = scripted_decoder("x", "starcoder")
     tokenised = asked(decoder, Request(("<fim_prefix>aé",), tokens=Tokens()))
-    assert [(token.id, token.text) for token in tokenised.prompt][0] == (256, "<fim_prefix>")
+    assert (tokenised.prompt[0].id, tokenised.prompt[0].text) == (256, "<fim_prefix>")
     assert "".join(token.text for token in tokenised.prompt) == "<fim_prefix>aé"
     assert (tokenised.candidates, tokenised.counters.forward_passes) == ((), 0)
     as_text = asked(decoder, Request(("<fim_prefix>",), tokens=Tokens(specials=False))).prompt

@@ -9,7 +9,7 @@ from lacuna_inference.api import CancelToken, Completion, Completions, Counters,
 from lacuna_inference.decode import prompted
 from lacuna_inference.decode.loop import Asked, Decoder
 from lacuna_inference.decode.store import Steps, driven
-from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan, fills_together, plan
 

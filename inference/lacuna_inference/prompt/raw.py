@@ -1,7 +1,7 @@
 """Prompts that a caller built: text with a model's sentinels in it, or token ids. They are read as they are.
 
-Text that holds none of the sentinels may be cut where it begins when it is too long, as any text before a hole. A prompt
-that holds some means something only as a whole.
+Text that holds none of the sentinels may be cut where it begins when it is too long, as any text before a hole. A
+prompt that holds some means something only as a whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLANK = "▁"
 
 
 def of_text(parts: Sequence[str], text: TokenText, context: int, max_tokens: int) -> Plan:
-    """The prompt that the one part spells. Raises BadRequest for several, and for one with sentinels that is too long."""
+    """The prompt that the one part spells. Raises BadRequest for several, and for a long one with sentinels."""
     if len(parts) != 1:
         raise BadRequest("A prompt that is taken as it is has no suffix.", "Put the suffix into the prompt.")
     ids = begun(tokens(parts[0], text), text)
@@ -33,7 +33,7 @@ def of_text(parts: Sequence[str], text: TokenText, context: int, max_tokens: int
 
 
 def of_ids(ids: Sequence[int], text: TokenText, context: int, max_tokens: int) -> Plan:
-    """The prompt that `ids` are. Raises BadRequest for none, unknown ones, and too many that are not all of them text."""
+    """The prompt that `ids` are. Raises BadRequest for none, for unknown ones, and for many with sentinels."""
     if not ids:
         raise BadRequest("The prompt has no tokens.", "Send one at least.")
     if not all(0 <= token < text.size for token in ids):

@@ -20,7 +20,7 @@ from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, 
 from lacuna_inference.jobs import Job, settle
 from lacuna_inference.listeners import Listener, Listeners
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.remote.wires import WIRES, Setting
+from lacuna_inference.remote.wires import WIRES, Setting, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +188,8 @@ class RemoteEngine:
                 self._jobs.remove(job)
 
     async def _asked(self, request: Request) -> Completions:
+        if self._wire is not WIRES["lacuna"] and (what := refusal(request)) is not None:
+            raise BadRequest(f"Servers of this kind are not asked for {what}.", "Ask lacuna serve.")
         await self._ready.wait()
         request = replace(request, caller=self._caller)
         response = await self._http.post(self._wire.path, json=self._wire.body(request, self._setting))

@@ -42,7 +42,18 @@ class Wire:
 def request_json(request: Request) -> Json:
     """A request as JSON, all but who listens to its pieces."""
     told = {field.name: getattr(request, field.name) for field in fields(request) if field.name != "tell"}
-    return {**told, "stop": asdict(request.stop), "sampling": asdict(request.sampling)}
+    tokens = None if request.tokens is None else asdict(request.tokens)
+    return {**told, "stop": asdict(request.stop), "sampling": asdict(request.sampling), "tokens": tokens}
+
+
+def refusal(request: Request) -> str | None:
+    """What of a request only a server of ours can do, or None."""
+    wanted = {
+        "prompts that are taken as they are": request.raw,
+        "the tokens of a prompt": request.prompt_alternatives is not None or request.tokens is not None,
+        "biases and penalties": request.sampling.shifted,
+    }
+    return next((what for what, is_wanted in wanted.items() if is_wanted), None)
 
 
 def completions_json(completions: Completions) -> Json:
