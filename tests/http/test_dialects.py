@@ -239,3 +239,36 @@ def test_an_answer_without_an_end_is_cut_by_the_context_and_says_so() -> None:
         assert answer["choices"][0]["finish_reason"] == "length"
         assert 400 < answer["usage"]["completion_tokens"] < 512
         assert post(client, "/infill", input_prefix="a\n", input_suffix="\n", n_predict=4000)["stop_type"] == "limit"
+
+
+WINDOWS = "def f():\r\n    a()\r\n"
+
+
+def test_a_text_with_crlf_gets_an_answer_with_crlf(long: httpx.Client) -> None:
+    written = "x = 1\r\ny = 2\r\n# STOP\r\nz = 3"
+    answer = post(long, "/", data=WINDOWS, suffix="\r\n")
+    assert answer["completion"] == written
+    assert answer["text"] == WINDOWS + written + "\r\n"
+    assert long.put("/", data={"data": WINDOWS, "suffix": "\r\n"}).json() == answer["text"]
+    assert post(long, "/v1/completions", prompt=WINDOWS, suffix="\r\n")["choices"][0]["text"] == written
+    assert post(long, "/infill", input_prefix=WINDOWS, input_suffix="\r\n")["content"] == written
+    asked = {"prompt": WINDOWS, "suffix": "\r\n", "stream": False}
+    assert post(long, "/api/generate", **asked)["response"] == written
+
+
+def test_a_stream_for_a_text_with_crlf_says_the_same(long: httpx.Client) -> None:
+    events = sent_events(long.post("/", json={"data": WINDOWS, "suffix": "\r\n", "stream": True}))
+    *pieces, end = map(json.loads, events)
+    assert "".join(piece["text"] for piece in pieces) == end["completion"] == "x = 1\r\ny = 2\r\n# STOP\r\nz = 3"
+
+
+def test_a_stop_of_a_text_with_crlf_is_found(long: httpx.Client) -> None:
+    assert post(long, "/", data=WINDOWS, suffix="\r\n", stop="\r\n")["completion"] == "x = 1"
+    assert post(long, "/", data=WINDOWS, suffix="\r\n", stop="\n# STOP")["completion"] == "x = 1\r\ny = 2"
+
+
+@pytest.mark.parametrize("data", ["a\nb\nc\r\n", "a\n", "", "a\r\nb\n"])
+def test_other_texts_get_an_answer_with_lf(data: str, long: httpx.Client) -> None:
+    answer = post(long, "/", data=data, suffix="\n")
+    assert "\r" not in answer["completion"]
+    assert answer["text"] == data + answer["completion"] + "\n"

@@ -14,6 +14,7 @@ from starlette.requests import Request as HttpRequest
 
 from lacuna_inference.api import CancelToken, Completions, Engine, Phase, Piece, Request
 from lacuna_inference.errors import LacunaError
+from lacuna_server.http import line_ends
 from lacuna_server.http.metrics import Metrics
 
 _GRACE_S = 5.0
@@ -64,23 +65,26 @@ class Gateway:
 
     async def answer(self, request: Request, http: HttpRequest) -> Completions:
         """The answer. Raises Busy, TooLate, CallerLeft, and what the engine fails with."""
-        with self._let_in(request) as (future, _):
+        crlf = line_ends.uses_crlf(request)
+        with self._let_in(line_ends.with_lf(request)) as (future, _):
             answered = asyncio.wrap_future(future)
             try:
                 await unless_left(answered, http, self.limits.longest_s)
-                return self._counted(answered.result())
+                completions = self._counted(answered.result())
+                return line_ends.with_crlf(completions) if crlf else completions
             finally:
                 _forget(answered)
 
     async def pieces(self, request: Request) -> AsyncGenerator[Piece | Completions]:
         """The pieces of the answer as they come, and at last all of it. Closing it cancels the request."""
         loop = asyncio.get_running_loop()
+        crlf = line_ends.uses_crlf(request)
         told: asyncio.Queue[Piece | None] = asyncio.Queue()
 
         def tell(piece: Piece) -> None:
             loop.call_soon_threadsafe(told.put_nowait, piece)
 
-        with self._let_in(replace(request, tell=tell)) as (future, started):
+        with self._let_in(replace(line_ends.with_lf(request), tell=tell)) as (future, started):
             answered = asyncio.wrap_future(future)
             answered.add_done_callback(lambda _: told.put_nowait(None))
             try:
@@ -92,8 +96,9 @@ class Gateway:
                         raise _too_late() from None
                     if piece is None:
                         break
-                    yield piece
-                yield self._counted(answered.result())
+                    yield line_ends.piece_with_crlf(piece) if crlf else piece
+                completions = self._counted(answered.result())
+                yield line_ends.with_crlf(completions) if crlf else completions
             finally:
                 _forget(answered)
 

@@ -22,8 +22,8 @@ def session_key(session: str | None, user: str | None = None, path: str | None =
 
 
 def parts_of(*texts: str | None) -> tuple[str, ...]:
-    """The texts around the holes, with the line ends that models have learned; None is no text."""
-    return tuple(text.replace("\r\n", "\n") for text in texts if text is not None)
+    """The texts around the holes; None is no text."""
+    return tuple(text for text in texts if text is not None)
 
 
 def strings_of(stop: str | tuple[str, ...] | None) -> tuple[str, ...]:
