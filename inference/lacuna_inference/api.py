@@ -92,8 +92,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a token is chosen. Temperature 0 is greedy; neither it nor the seed may be negative. Else among the likeliest that have the share `top_p` together, at
-    most `top_k` where that is not 0, each with `min_p` of the likeliest's probability at least.
+    """How a token is chosen. Temperature 0 is greedy; neither it nor the seed may be negative.
+
+    Else among the likeliest that have the share `top_p` together, at most `top_k` where that is not 0, each with `min_p`
+    of the likeliest's probability at least.
 
     Before it is, `logit_bias` is added to the logits of token ids, `presence_penalty` taken from those of tokens that
     were written, and `frequency_penalty` as often as each was.
@@ -309,6 +311,24 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a loaded model is, for those who are asked. Sizes in tokens and bytes; 0 and "" for what is not known.
+
+    `begin` and `end` are how the first and the last token of a text are spelt.
+    """
+
+    family: str = ""
+    architecture: str = ""
+    parameters: int = 0
+    weight_bytes: int = 0
+    dtype: str = ""
+    context: int = 0
+    vocabulary: int = 0
+    begin: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineState:
     """Where the engine is. `progress` runs from 0 to 1 while loading; `message` says what is done or what failed."""
 
@@ -316,6 +336,8 @@ class EngineState:
     progress: float = 0.0
     message: str = ""
     model: str = ""
+    facts: ModelFacts = field(default_factory=ModelFacts)
+    """Of the model, from the time that it is loaded."""
 
 
 class Engine(Protocol):

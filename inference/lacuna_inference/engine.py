@@ -143,7 +143,8 @@ class ModelEngine:
             logger.exception("The model failed to load.")
             self._fail(_why_not_loaded(error))
         else:
-            self._enter(EngineState(Phase.WARM, 1.0, f"{model.name} on {model.device} in {model.dtype}", model.name))
+            message = f"{model.name} on {model.device} in {model.dtype}"
+            self._enter(EngineState(Phase.WARM, 1.0, message, model.name, model.facts))
             return model
         return None
 
@@ -203,7 +204,7 @@ class ModelEngine:
 
     def _enter(self, state: EngineState) -> None:
         with self._changed:
-            self._state = state
+            self._state = state = replace(state, facts=state.facts if state.facts.family else self._state.facts)
             self._listeners.tell(state)
 
 

@@ -188,7 +188,6 @@ def test_the_metrics_count(client: httpx.Client) -> None:
         ("/", b'{"data": "x", "parts": ["y"]}', 422),
         ("/", b"[" * 100_000, 422),
         ("/v1/completions", b'{"prompt": {}}', 400),
-        ("/v1/completions", b'{"prompt": "x", "model": "gpt"}', 404),
         ("/v1/completions", b'{"prompt": [-1]}', 400),
         ("/infill", b"nonsense", 400),
         ("/api/generate", b'{"prompt": 7}', 422),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from lacuna_inference.api import ModelOptions
+from lacuna_inference.api import ModelFacts, ModelOptions
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.decode.store import Forward, Stores
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.models import memory, own, sources, workers
+from lacuna_inference.models import facts, memory, own, sources, workers
 from lacuna_inference.models.config import another_task, end_ids, positions
 from lacuna_inference.models.sources import ModelFolder
 from lacuna_inference.models.tokenizer import read_tokenizer
@@ -52,6 +52,7 @@ class LoadedModel:
     kind: str = "own"
     workers: Workers | None = None
     """The processes that run it, where it is in parts."""
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
     @property
     def lost(self) -> str:
@@ -98,7 +99,8 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
     shown = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
     places = ", ".join(map(str, devices))
-    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts)
+    told = facts.of(folder, text, context, shown)
+    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts, told)
 
 
 def examine(options: ModelOptions) -> None:

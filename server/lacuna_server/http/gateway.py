@@ -59,6 +59,16 @@ class Gateway:
         metrics.inside.set_function(lambda: self._inside)
 
     @property
+    def model(self) -> str:
+        """What the served model is called here."""
+        return self.engine.state.model
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self._inside > 0
+
+    @property
     def ready(self) -> bool:
         """Whether requests are answered: an unused model is loaded again by the next."""
         return self.engine.state.phase in (Phase.WARM, Phase.ASLEEP)
