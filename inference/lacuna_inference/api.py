@@ -116,6 +116,16 @@ class Sampling:
         return bool(self.logit_bias or self.presence_penalty or self.frequency_penalty)
 
 
+class Raw(StrEnum):
+    """Whether a text is a prompt that the caller built: the model's sentinels in it count, and nothing is moved, added
+    or spelt again. Only the token that a text begins with is put before it where it is missing."""
+
+    NO = "no"
+    SENTINELS = "sentinels"
+    """It is, if one of the model's sentinels stands in it."""
+    YES = "yes"
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """A token of an answer: its text, empty while a character is not whole, and its log-probability in nats.
@@ -172,9 +182,8 @@ class Request:
     """Texts that may say the same again, the likeliest last. They make an answer faster, and change nothing in it."""
     ahead: bool = False
     """Nobody waits for the answer: it is computed so that it is there when it is asked for."""
-    raw: bool = False
-    """The one part is a prompt that the caller built: the model's sentinels in it count, and nothing is moved, added
-    or spelt again. Only its beginning-of-text token is put before it where it is missing."""
+    raw: Raw = Raw.NO
+    """Whether the one part is a prompt that the caller built."""
     ids: tuple[int, ...] | None = None
     """Token ids that are the prompt, as they are, instead of `parts`, of which there is one."""
     prompt_alternatives: int | None = None

@@ -156,3 +156,10 @@ def test_the_prompt_always_fits_and_holds_ends_of_the_text(prefix: str, suffix: 
         for n in range(kept + 1)
         if n <= len(before)
     )
+
+
+@pytest.mark.parametrize("path", [None, "my file.py", "README"])
+@pytest.mark.parametrize("name", ["lacuna", "incoder"])
+def test_an_empty_text_without_a_name_has_a_header_all_the_same(name: str, path: str | None) -> None:
+    text = family_text(name)
+    assert text.decode(plan(("",), path, text, 128, 16).ids).endswith(" |>\n")

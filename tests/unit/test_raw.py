@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ from helpers import echoing_decoder, family_text, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import CancelToken, Completions, Request, Stop, StopReason, Tokens
+from lacuna_inference.api import CancelToken, Completions, Raw, Request, Stop, StopReason, Tokens
 from lacuna_inference.decode.answer import answer
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.errors import BadRequest
@@ -64,10 +65,21 @@ def test_sentencepiece_s_sentinels_are_found_as_people_write_them(spelt: str) ->
 def test_a_raw_prompt_is_filled_and_a_text_with_the_same_signs_is_not() -> None:
     decoder = scripted_decoder("x = 1", "starcoder")
     spelt = "<fim_prefix>a\n<fim_suffix>\n<fim_middle>"
-    filled = asked(decoder, Request((spelt,), raw=True))
+    filled = asked(decoder, Request((spelt,), raw=Raw.YES))
     assert (filled.candidates[0].text, filled.candidates[0].fills[0].reason) == ("x = 1", StopReason.END_OF_HOLE)
     assert filled.counters.prompt_tokens == 6
     assert asked(decoder, Request((spelt,))).counters.prompt_tokens > 30
+
+
+def test_sentinels_count_where_the_caller_says_so() -> None:
+    decoder = scripted_decoder("x = 1", "starcoder")
+    built, text = "<fim_prefix>a\n<fim_suffix>\n<fim_middle>", "a\n"
+    assert asked(decoder, Request((built,), raw=Raw.SENTINELS)).counters.prompt_tokens == 6
+    healed = Request((text + "lo",), raw=Raw.SENTINELS)
+    assert (
+        asked(decoder, healed).counters.prompt_tokens
+        == asked(decoder, replace(healed, raw=Raw.NO)).counters.prompt_tokens
+    )
 
 
 def test_nothing_of_a_raw_prompt_is_spelt_again_or_laid_out() -> None:
@@ -91,7 +103,7 @@ def test_a_raw_text_without_sentinels_that_is_too_long_shows_its_end() -> None:
 
 
 def test_an_answer_behind_a_long_raw_prompt_has_what_room_is_left() -> None:
-    request = Request(("a" * 500,), raw=True, stop=Stop(64))
+    request = Request(("a" * 500,), raw=Raw.YES, stop=Stop(64))
     (fill,) = asked(echoing_decoder(), request).candidates[0].fills
     assert fill.text == "a" * fill.tokens
     assert fill.tokens == 10
@@ -100,7 +112,7 @@ def test_an_answer_behind_a_long_raw_prompt_has_what_room_is_left() -> None:
 @pytest.mark.parametrize("length", [1, 2, 64, 65, 66, 130, 200])
 def test_the_tokens_of_a_prompt_are_scored_by_the_model(length: int) -> None:
     decoder, prompt = echoing_decoder(), ("ab" * 200)[:length]
-    request = Request((prompt,), raw=True, stop=Stop(0), prompt_alternatives=2)
+    request = Request((prompt,), raw=Raw.YES, stop=Stop(0), prompt_alternatives=2)
     found = asked(decoder, request).prompt
     assert "".join(token.text for token in found) == prompt
     logits = torch.zeros(decoder.text.size)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lacuna_inference.api import CancelToken, EngineState, Phase, Request, Sampling, Stop, StopReason, Tokens
+from lacuna_inference.api import CancelToken, EngineState, Phase, Raw, Request, Sampling, Stop, StopReason, Tokens
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 from lacuna_inference.remote import engine as remote
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
@@ -225,7 +225,7 @@ def test_a_password_in_the_address_is_never_shown() -> None:
 @pytest.mark.parametrize(
     "request_of_ours",
     [
-        Request(("<fim_prefix>",), raw=True),
+        Request(("<fim_prefix>",), raw=Raw.YES),
         Request(("x",), tokens=Tokens()),
         Request(("x",), prompt_alternatives=0),
         Request(("x", ""), sampling=Sampling(frequency_penalty=1.0)),

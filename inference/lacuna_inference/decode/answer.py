@@ -99,7 +99,7 @@ def _counters(decoder: Decoder, asked: Asked, queued: float) -> Counters:
 def _fills(decoder: Decoder, request: Request, sampling: Sampling, asked: Asked) -> Steps[tuple[tuple[Fill, ...], int]]:
     """The fills of one candidate and the length of the (last) prompt in tokens."""
     parts, stop = request.parts, request.stop
-    if prompted.is_raw(request):
+    if prompted.is_raw(decoder, request):
         prompt = prompted.planned(decoder, request)
         shown = (prompted.shown(decoder, prompt),)
         return (yield from decoder.fill(prompt, request, shown, sampling, asked)), len(prompt.ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lacuna_inference.api import Request, Scored
+from lacuna_inference.api import Raw, Request, Scored
 from lacuna_inference.decode.loop import Asked, Decoder
 from lacuna_inference.decode.store import Step, Steps
 from lacuna_inference.errors import BadRequest, RequestCancelled
@@ -15,9 +15,11 @@ _ROWS = 64
 """Positions whose logits are looked at together: each has a number for every token of the vocabulary."""
 
 
-def is_raw(request: Request) -> bool:
+def is_raw(decoder: Decoder, request: Request) -> bool:
     """Whether the prompt is taken as it is."""
-    return request.raw or request.ids is not None
+    if request.raw is Raw.SENTINELS:
+        return len(request.parts) == 1 and raw.has_specials(request.parts[0], decoder.text)
+    return request.raw is Raw.YES or request.ids is not None
 
 
 def planned(decoder: Decoder, request: Request) -> Plan:
@@ -53,7 +55,7 @@ def scored(decoder: Decoder, request: Request, asked: Asked) -> Steps[tuple[Scor
 
     They are the model's own, from passes of their own. Raises BadRequest for a prompt that is not shown as it is.
     """
-    if not is_raw(request) or not (prompt := planned(decoder, request)).whole:
+    if not is_raw(decoder, request) or not (prompt := planned(decoder, request)).whole:
         raise BadRequest("Only a whole prompt that is taken as it is can be scored.", "Send less text, and no suffix.")
     ids = list(prompt.ids)
     likelihoods = yield from _likelihoods(decoder, ids, request.prompt_alternatives or 0, asked)

@@ -13,6 +13,8 @@ from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
 LINE_STEPS = 8
 """The cursor's line has this part of the room at least, and grows in steps of it."""
 MINIMUM_ROOM = 16
+UNNAMED = "untitled.py"
+"""The file of an empty text without a name: a model that learned headers would else begin its answer with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ def fills_together(family: Family) -> bool:
 
 def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) -> Plan:
     prefix, begun = _healed(prefix, text)
+    if not prefix and text.family.header and not text.family.header(path):
+        path = UNNAMED
     header, room = _header(path, text, room - len(text.begin) - 1 - len(text.encode(begun)))
     start, shown = last_tokens(prefix, room, text.encode)
     return Plan((*text.begin, *header, *shown) or (text.begin_of_nothing,), begun=begun, whole=start == 0)

@@ -63,6 +63,11 @@ def without_specials(prompt: str, text: TokenText) -> str:
     return "".join(piece for piece, _ in _pieces(prompt, text))
 
 
+def has_specials(prompt: str, text: TokenText) -> bool:
+    """Whether a special token is spelt in `prompt`."""
+    return any(special is not None for _, special in _pieces(prompt, text))
+
+
 def _pieces(prompt: str, text: TokenText) -> Iterator[tuple[str, int | None]]:
     """The texts of `prompt`, each with the special token behind it; None behind the last."""
     known, start = text.specials, 0

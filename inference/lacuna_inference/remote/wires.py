@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lacuna_inference.api import Completion, Completions, Counters, Fill, Request, StopReason
+from lacuna_inference.api import Completion, Completions, Counters, Fill, Raw, Request, StopReason
 from lacuna_inference.decode import stopping
 from lacuna_inference.prompt.families import Family
 from lacuna_inference.remote.prompt import around, as_text, most_tokens
@@ -49,7 +49,7 @@ def request_json(request: Request) -> Json:
 def refusal(request: Request) -> str | None:
     """What of a request only a server of ours can do, or None."""
     wanted = {
-        "prompts that are taken as they are": request.raw,
+        "prompts that are taken as they are": request.raw is not Raw.NO,
         "the tokens of a prompt": request.prompt_alternatives is not None or request.tokens is not None,
         "biases and penalties": request.sampling.shifted,
     }

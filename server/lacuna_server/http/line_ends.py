@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lacuna_inference.api import Completion, Completions, Fill, Piece, Request, Scored
+from lacuna_inference.api import Completion, Completions, Fill, Piece, Raw, Request, Scored
 
 
 def uses_crlf(request: Request) -> bool:
     """Whether most lines of the text end with CRLF. A prompt that the caller built is left alone."""
-    if request.raw or request.ids is not None:
+    if _as_it_is(request):
         return False
     crlf, all_ends = _count(request.parts, "\r\n"), _count(request.parts, "\n")
     return 2 * crlf > all_ends
@@ -18,7 +18,7 @@ def uses_crlf(request: Request) -> bool:
 
 def with_lf(request: Request) -> Request:
     """`request` as the model is asked."""
-    if request.raw or request.ids is not None:
+    if _as_it_is(request):
         return request
     stop = replace(request.stop, strings=_without(request.stop.strings)) if uses_crlf(request) else request.stop
     return replace(request, parts=_without(request.parts), nearby=_without(request.nearby), stop=stop)
@@ -32,6 +32,10 @@ def with_crlf(completions: Completions) -> Completions:
 def piece_with_crlf(piece: Piece) -> Piece:
     """A piece of the answer for a text with CRLF."""
     return replace(piece, token=_scored(piece.token))
+
+
+def _as_it_is(request: Request) -> bool:
+    return request.raw is Raw.YES or request.ids is not None
 
 
 def _candidate(candidate: Completion) -> Completion:

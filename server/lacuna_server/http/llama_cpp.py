@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from lacuna_inference.api import Request, Tokens
+from lacuna_inference.api import Raw, Request, Tokens
 from lacuna_server.http import fields, streams
 from lacuna_server.http import llama_cpp_answers as answers
 from lacuna_server.http.gateway import Gateway
@@ -78,7 +78,7 @@ def _add_tokens(routes: APIRouter, gateway: Gateway) -> None:
         """The ids of the tokens that a text is made of."""
         asked = await fields.body(http, TokenizeRequest)
         wanted = Tokens(specials=asked.parse_special, begin=asked.add_special)
-        request = Request((asked.content,), raw=True, caller=caller_of(http), tokens=wanted)
+        request = Request((asked.content,), raw=Raw.YES, caller=caller_of(http), tokens=wanted)
         found = (await gateway.answer(request, http)).prompt
         pieces = [{"id": token.id, "piece": token.text} for token in found]
         return JSONResponse({"tokens": pieces if asked.with_pieces else [token.id for token in found]})

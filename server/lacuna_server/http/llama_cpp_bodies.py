@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lacuna_inference.api import Request, Sampling, Stop
+from lacuna_inference.api import Raw, Request, Sampling, Stop
 from lacuna_inference.errors import BadRequest
 from lacuna_server.http import fields
 from lacuna_server.http.fields import Body
@@ -137,7 +137,7 @@ class CompletionRequest(Generation):
 
     def _completion(self, prompt: str | tuple[int, ...], caller: str) -> Request:
         if isinstance(prompt, str):
-            return self._request((prompt,), caller, stop=self._stop(), raw=True)
+            return self._request((prompt,), caller, stop=self._stop(), raw=Raw.YES)
         return self._request(("",), caller, stop=self._stop(), ids=prompt)
 
 

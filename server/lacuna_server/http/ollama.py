@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from lacuna_inference.api import Completions, Piece, Request, Sampling, Stop, Tokens
+from lacuna_inference.api import Completions, Piece, Raw, Request, Sampling, Stop, Tokens
 from lacuna_inference.errors import BadRequest
 from lacuna_server.http import fields, ollama_models, streams
 from lacuna_server.http.fields import Body
@@ -47,7 +47,7 @@ class Options(Body):
 
 
 class GenerateRequest(Body):
-    """As Ollama's. Without `suffix` the prompt is taken as it is: a model's sentinels in it count.
+    """As Ollama's. With `raw`, and where the model's sentinels stand in it without `suffix`, the prompt is taken as it is.
 
     The temperature is 0 unless it is given. Without any text the model is loaded, and nothing is written.
     """
@@ -83,7 +83,7 @@ class GenerateRequest(Body):
             sampling=options.sampling(),
             key=session_key(self.session),
             caller=self.session or caller,
-            raw=not self.suffix,
+            raw=Raw.NO if self.suffix else Raw.YES if self.raw else Raw.SENTINELS,
         )
 
 

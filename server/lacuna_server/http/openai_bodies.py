@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lacuna_inference.api import Request, Sampling, Stop
+from lacuna_inference.api import Raw, Request, Sampling, Stop
 from lacuna_inference.errors import BadRequest
 from lacuna_server.core.languages import path_for
 from lacuna_server.http import fields
@@ -27,8 +27,8 @@ class StreamOptions(Body):
 class CompletionRequest(Body):
     """As OpenAI's; `top_k` and `min_p` as vLLM's; `session`, `path` and `language` are ours.
 
-    Without `suffix`, `path` and `language` the prompt is taken as it is: a model's sentinels in it count. The
-    temperature is 0 unless it is given. Any `model` is taken: there is one.
+    Without `suffix` the model's sentinels count in a prompt, which is then taken as it is. The temperature is 0 unless
+    it is given. Any `model` is taken: there is one.
     """
 
     model: Annotated[str, Field(max_length=500)] = ""
@@ -100,11 +100,17 @@ class CompletionRequest(Body):
             distinct=False,
             key=f"{key}\n{number}" if key is not None and number else key,
             caller=self.session or self.user or caller,
-            raw=self.suffix is None and self.path is None and self.language is None,
+            raw=self._raw,
             ids=None if isinstance(prompt, str) else prompt,
             alternatives=self.logprobs,
             prompt_alternatives=(self.logprobs or 0) if self.tells_prompt else None,
         )
+
+    @property
+    def _raw(self) -> Raw:
+        if self.suffix is not None:
+            return Raw.NO
+        return Raw.YES if self.tells_prompt else Raw.SENTINELS
 
     def _sampling(self) -> Sampling:
         return Sampling(
