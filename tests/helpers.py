@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from lacuna_inference.api import ModelFacts
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.decode.store import Step, Stores
 from lacuna_inference.models.loader import LoadedModel
@@ -152,7 +153,9 @@ def echoing_decoder() -> Decoder:
 
 
 def loaded(decoder: Decoder, family: Family | None = None) -> LoadedModel:
-    return LoadedModel(decoder, "scripted", family or decoder.text.family, "cpu", "float32")
+    text = decoder.text
+    facts = ModelFacts(text.family.name, "llama", 1_500_000, 6_000_000, "float32", decoder.context, text.size)
+    return LoadedModel(decoder, "scripted", family or text.family, "cpu", "float32", facts=facts)
 
 
 _LLAMA_SHAPE: dict[str, Any] = {

@@ -47,7 +47,7 @@ class Options(Body):
 
 
 class GenerateRequest(Body):
-    """As Ollama's. With `raw`, and where the model's sentinels stand in it without `suffix`, the prompt is taken as it is.
+    """As Ollama's. With `raw` the prompt is taken as it is; so is one with the model's sentinels and no `suffix`.
 
     The temperature is 0 unless it is given. Without any text the model is loaded, and nothing is written.
     """
