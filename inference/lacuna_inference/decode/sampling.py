@@ -62,9 +62,10 @@ class Chooser:
         greedy = self._sampling.temperature < COLDEST
         place = int(scores.argmax()) if greedy else self._sample(scores)
         logprob = float(np.log(_softmax(scores)[place]))
-        chosen = place if allowed is None else int(allowed[place])
-        self._written[chosen] += 1
-        return chosen, logprob
+        if allowed is not None:  # what is spelt again is not written
+            return int(allowed[place]), logprob
+        self._written[place] += 1
+        return place, logprob
 
     def likeliest(self, count: int) -> list[tuple[int, float]]:
         """The likeliest ids in the place of the one chosen last, with their log-probabilities in nats."""

@@ -74,9 +74,9 @@ def fills_together(family: Family) -> bool:
 
 
 def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) -> Plan:
-    prefix, begun = _healed(prefix, text)
     if not prefix and text.family.header and not text.family.header(path):
         path = UNNAMED
+    prefix, begun = _healed(prefix, text)
     header, room = _header(path, text, room - len(text.begin) - 1 - len(text.encode(begun)))
     start, shown = last_tokens(prefix, room, text.encode)
     return Plan((*text.begin, *header, *shown) or (text.begin_of_nothing,), begun=begun, whole=start == 0)
