@@ -232,3 +232,13 @@ def test_what_ollama_tells(client: httpx.Client) -> None:
 def test_an_image_is_refused_with_a_sentence(client: httpx.Client) -> None:
     response = client.post("/api/generate", json={"prompt": "a", "images": ["aGk="]})
     assert (response.status_code, "images" in response.json()["error"]) == (400, True)
+
+
+def test_an_alias_is_what_callers_know_the_model_by() -> None:
+    with server("x", alias="coder") as client:
+        assert client.get("/v1/models").json()["data"][0]["id"] == "coder"
+        assert client.get("/v1/models/coder").status_code == 200
+        assert client.get("/api/tags").json()["models"][0]["name"] == "coder"
+        assert client.get("/props").json()["model_alias"] == "coder"
+        assert post(client, "/v1/completions", model="other", prompt="a\n", suffix="\n")["model"] == "coder"
+        assert post(client, "/", data="a\n", suffix="\n")["model"] == "coder"

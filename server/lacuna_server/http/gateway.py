@@ -53,7 +53,9 @@ class Limits:
 class Gateway:
     """Asks the engine. Every request that is let in ends with an answer or an error."""
 
-    def __init__(self, engine: Engine, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, limits: Limits, metrics: Metrics, alias: str = "") -> None:
+        """`alias` is what callers know the model by."""
+        self._alias = alias
         self.engine, self.limits, self._metrics = engine, limits, metrics
         self._inside = 0
         metrics.inside.set_function(lambda: self._inside)
@@ -61,7 +63,7 @@ class Gateway:
     @property
     def model(self) -> str:
         """What the served model is called here."""
-        return self.engine.state.model
+        return self._alias or self.engine.state.model
 
     @property
     def busy(self) -> bool:
@@ -128,7 +130,7 @@ class Gateway:
 
     def _counted(self, completions: Completions) -> Completions:
         self._metrics.count(completions.counters)
-        return completions
+        return replace(completions, model=self._alias or completions.model)
 
 
 def _too_late() -> TooLate:
