@@ -20,7 +20,7 @@ from serving import sent_events, server
 RECORDED = sorted(
     file
     for file in (Path(__file__).parents[1] / "data/http").glob("*.json")
-    if "source" in json.loads(file.read_text())
+    if "family" in json.loads(file.read_text())
 )
 FILL = "return total / len(values)"
 
