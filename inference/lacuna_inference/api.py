@@ -94,8 +94,8 @@ class Stop:
 class Sampling:
     """How a token is chosen. Temperature 0 is greedy; neither it nor the seed may be negative.
 
-    Else among the likeliest that have the share `top_p` together, at most `top_k` where that is not 0, each with `min_p`
-    of the likeliest's probability at least.
+    Else among the likeliest that have the share `top_p` together, at most `top_k` where that is not 0, each with at
+    least `min_p` of the likeliest's probability.
 
     Before it is, `logit_bias` is added to the logits of token ids, `presence_penalty` taken from those of tokens that
     were written, and `frequency_penalty` as often as each was.

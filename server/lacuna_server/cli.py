@@ -140,6 +140,9 @@ def lsp(
         str | None, typer.Option(help="What that server is: lacuna, openai, llama.cpp, ollama, tgi or tabby.")
     ] = None,
     engine_token_file: Annotated[Path | None, typer.Option(help="File with the token that it wants.")] = None,
+    engine_ca_file: Annotated[
+        Path | None, typer.Option(help="File with the only certificates (PEM) trusted for it.")
+    ] = None,
     model: Model = None,
     family: Family = None,
     device: Device = None,
@@ -162,6 +165,7 @@ def lsp(
         trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens,
         log_level=log_level, log_file=log_file,
         engine=engine, engine_kind=engine_kind, engine_token_file=engine_token_file,
+        engine_ca_file=engine_ca_file,
     )  # fmt: skip
     _start_logging(settings.log_level, settings.log_file)
     if tcp:
@@ -401,4 +405,6 @@ def _start_logging(level: Level, file: Path | None) -> None:
         level=level.upper(), handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
     logging.getLogger("pygls").setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
+    for name in ("httpx", "httpcore"):  # they have a line for each request, so for each key
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.captureWarnings(True)

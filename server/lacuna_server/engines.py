@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 from lacuna_inference.api import BUNDLED, Engine, ModelOptions
@@ -11,19 +13,15 @@ from lacuna_inference.replicas import ReplicatedEngine
 from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
 
+logger = logging.getLogger(__name__)
+
+_PROMPTED_HERE = frozenset({"openai", "tgi"})
+"""Kinds of servers that can fill a hole only when the prompt family is named."""
+
 
 def make(settings: Settings) -> Engine:
-    """The engine, not yet started. Raises BadRequest for an address or a token file that cannot be used."""
-    if settings.engine is None:
-        return local(settings.model_options())
-    from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
-
-    if not settings.engine.startswith(("http://", "https://")):
-        raise BadRequest(f"{settings.engine!r} is no address of a server.", "Write http://HOST:PORT.")
-    family = None if settings.family == "auto" else settings.family
-    model = "" if settings.model == BUNDLED else settings.model
-    token = None if settings.engine_token_file is None else read_token(settings.engine_token_file)
-    return RemoteEngine(RemoteOptions(settings.engine, settings.engine_kind, token, model, family, settings.context))
+    """The engine, not yet started. Raises BadRequest for an address or a file that cannot be used."""
+    return local(settings.model_options()) if settings.engine is None else _remote(settings, settings.engine)
 
 
 def local(options: ModelOptions) -> Engine:
@@ -33,3 +31,33 @@ def local(options: ModelOptions) -> Engine:
     if twice := next((name for name in options.devices if name != "cpu" and options.devices.count(name) > 1), None):
         raise BadRequest(f"The device {twice} is named twice.", "Name each once with --devices.")
     return ReplicatedEngine([ModelEngine(replace(options, devices=(name,))) for name in options.devices])
+
+
+def _remote(settings: Settings, url: str) -> Engine:
+    from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
+
+    options = RemoteOptions(
+        url,
+        settings.engine_kind,
+        token=None if settings.engine_token_file is None else read_token(settings.engine_token_file),
+        model="" if settings.model == BUNDLED else settings.model,
+        family=None if settings.family == "auto" else settings.family,
+        context=settings.context,
+        ca_file=settings.engine_ca_file,
+    )
+    engine = RemoteEngine(options)
+    for warning in _warnings(settings, url):
+        logger.warning(warning)
+    return engine
+
+
+def _warnings(settings: Settings, url: str) -> Iterator[str]:
+    """What a user should know of a server before anything is sent there, a sentence each."""
+    from lacuna_inference.remote import address
+
+    there = address.parsed(url)
+    if there.readable:
+        what = "Your code goes" if settings.engine_token_file is None else "Your code and the token go"
+        yield f"{what} to {there.url.host} over plain HTTP, which others in the network can read. Use https://."
+    if settings.engine_kind in _PROMPTED_HERE and settings.family == "auto":
+        yield "No prompt family is named, so the server is not shown what is behind the cursor. Name it with --family."

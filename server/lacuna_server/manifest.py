@@ -9,7 +9,7 @@ from typing import Any
 
 from lacuna_server.settings import PROTECTED, Settings
 
-_OTHER_NAMES = {"engine": "engine.url", "engine_kind": "engine.kind"}
+_OTHER_NAMES = {"engine": "engine.url", "engine_kind": "engine.kind", "engine_ca_file": "engine.caFile"}
 _LEFT_OUT = frozenset({"engine_token_file", "completion_channel"})
 """The token is in the editor's own store of secrets, and VS Code has one channel that is right."""
 _COPIED = ("enum", "minimum", "maximum", "exclusiveMinimum", "pattern", "items", "additionalProperties")

@@ -27,7 +27,7 @@ ForwardKind = Literal["auto", "own", "transformers"]
 Acceleration = Literal["auto", "graphs", "compile", "none"]
 Level = Literal["debug", "info", "warning", "error"]
 FILE = Path("lacuna.toml")
-PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level", "engine", "engine_token_file"})
+PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level", "engine", "engine_token_file", "engine_ca_file"})
 """A file or an editor's settings may come with a folder that somebody else wrote: it must not run or write things,
 nor send code elsewhere."""
 _OF_THE_EXTENSION = frozenset({"path"})
@@ -111,6 +111,13 @@ class Settings(BaseSettings):
     ] = "lacuna"
     engine_token_file: Annotated[
         Path | None, Field(description="file with the token that it wants (command line and environment only)")
+    ] = None
+    engine_ca_file: Annotated[
+        Path | None,
+        Field(
+            description="file (PEM) with the only certificates trusted for it: of an authority, or its own "
+            "(command line and environment only)"
+        ),
     ] = None
     batch: Annotated[
         int, Field(ge=1, le=256, description="most requests answered side by side, as far as their caches fit")

@@ -28,7 +28,7 @@ def test_its_settings_are_those_of_the_schema() -> None:
 
 def test_the_extension_knows_the_server_s_names_of_the_settings() -> None:
     """As `serverName` in settings.ts goes back from a name."""
-    nested = {"engine.url": "engine", "engine.kind": "engine_kind"}
+    nested = {"engine.url": "engine", "engine.kind": "engine_kind", "engine.caFile": "engine_ca_file"}
     for name in manifest.Settings.model_fields:
         there = manifest.name_of(name)
         assert nested.get(there, re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", there)) == name

@@ -23,37 +23,44 @@ REQUEST_HERE = Request(
 )
 Handler = Callable[[httpx.Request], httpx.Response]
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "openai": (
-        {"data": [{"id": "served"}]},
-        {"choices": [{"text": "getcwd()\nmore"}]},
+    "openai": (  # vLLM: vllm/entrypoints/openai/completion/protocol.py
+        {"object": "list", "data": [{"id": "served", "object": "model"}]},
+        {"object": "text_completion", "choices": [{"index": 0, "text": "getcwd()\nmore", "finish_reason": "length"}]},
         {
             "model": "served",
             "prompt": "<fim_prefix>import os\nx = os.<fim_suffix>\nprint(x)\n<fim_middle>",
             "max_tokens": 9,
+            "n": 1,
+            "stop": ["\n", "<|endoftext|>"],
         },
     ),
-    "llama.cpp": (
+    "llama.cpp": (  # tools/server/server-context.cpp, and what llama.cpp b11549 answered
         {"status": "ok"},
-        {"content": "getcwd()<|endoftext|>"},
-        {"input_prefix": "import os\n", "prompt": "x = os.", "input_suffix": "\nprint(x)\n", "n_predict": 9},
+        {"content": "getcwd()<|endoftext|>", "stop": True, "stop_type": "eos", "stopping_word": "", "tokens_cached": 3},
+        {"input_prefix": "import os\nx = os.", "prompt": "", "input_suffix": "\nprint(x)\n", "n_predict": 9},
     ),
-    "ollama": (
-        {"models": [{"name": "served"}]},
-        {"response": "getcwd()"},
-        {"model": "served", "prompt": "import os\nx = os.", "suffix": "\nprint(x)\n", "stream": False},
+    "ollama": (  # api/types.go, server/routes.go
+        {"models": [{"name": "served", "model": "served", "details": {"family": "starcoder"}}]},
+        {"model": "served", "response": "getcwd()", "done": True, "done_reason": "stop", "eval_count": 3},
+        {
+            "model": "served",
+            "prompt": "<fim_prefix>import os\nx = os.<fim_suffix>\nprint(x)\n<fim_middle>",
+            "raw": True,
+            "stream": False,
+        },
     ),
-    "tgi": (
+    "tgi": (  # router/src/lib.rs
         {},
-        {"generated_text": "getcwd()"},
+        {"generated_text": "getcwd()\n", "details": {"finish_reason": "stop_sequence", "generated_tokens": 4}},
         {"inputs": "<fim_prefix>import os\nx = os.<fim_suffix>\nprint(x)\n<fim_middle>"},
     ),
-    "tabby": (
+    "tabby": (  # crates/tabby/src/services/completion.rs
         {"model": "served"},
-        {"id": "1", "choices": [{"index": 0, "text": "getcwd()"}]},
+        {"id": "cmpl-1", "choices": [{"index": 0, "text": "getcwd()"}], "mode": "standard"},
         {"segments": {"prefix": "import os\nx = os.", "suffix": "\nprint(x)\n", "filepath": "a.py"}},
     ),
 }
-"""What each kind of server says of itself and answers, and what it must have been sent."""
+"""What each kind of server says of itself and answers, and what it must have been sent; from the source named there."""
 
 
 def engine_with(handler: Handler, kind: str = "openai", **options: Any) -> RemoteEngine:
@@ -228,6 +235,7 @@ def test_a_password_in_the_address_is_never_shown() -> None:
         Request(("<fim_prefix>",), raw=Raw.YES),
         Request(("x",), tokens=Tokens()),
         Request(("x",), prompt_alternatives=0),
+        Request(("x",), alternatives=2),
         Request(("x", ""), sampling=Sampling(frequency_penalty=1.0)),
     ],
 )

@@ -64,7 +64,9 @@ def test_the_holes_of_one_prompt_share_what_is_left() -> None:
 @pytest.mark.parametrize("kind", ["openai", "llama.cpp", "ollama", "tgi"])
 def test_other_servers_are_asked_for_no_more_than_fits(kind: str) -> None:
     request = Request((LINES * 10, "\n"), stop=Stop(5000))
-    body = str(WIRES[kind].body(request, Setting("m", by_name("starcoder"), 1024)))
+    ask = WIRES[kind].ask
+    assert ask is not None
+    body = str(ask(request, Setting("m", by_name("starcoder"), 1024), 1))
     assert "5000" not in body
     assert "511" in body
     assert len(body) > 1000

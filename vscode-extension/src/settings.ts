@@ -1,9 +1,13 @@
 /** The settings, from VS Code's names to the server's. Knows nothing of VS Code. */
 
 const OWN = new Set(["path", "bundle"]);
-const NESTED: Readonly<Record<string, string>> = { "engine.url": "engine", "engine.kind": "engine_kind" };
+const NESTED: Readonly<Record<string, string>> = {
+  "engine.url": "engine",
+  "engine.kind": "engine_kind",
+  "engine.caFile": "engine_ca_file",
+};
 /** They count only from the environment: a folder's settings must not run code, write files or send code elsewhere. */
-const PROTECTED = new Set(["trust_remote_code", "log_file", "log_level", "engine"]);
+const PROTECTED = new Set(["trust_remote_code", "log_file", "log_level", "engine", "engine_ca_file"]);
 
 export type Values = Record<string, unknown>;
 
@@ -34,7 +38,7 @@ export function environment(section: Values, tokenFile?: string): Record<string,
 }
 
 /** Settings that count only when the server starts. */
-export const ONLY_AT_START = ["path", "trustRemoteCode", "logFile", "logLevel", "engine.url"] as const;
+export const ONLY_AT_START = ["path", "trustRemoteCode", "logFile", "logLevel", "engine.url", "engine.caFile"] as const;
 
 function flat(section: Values): [string, unknown][] {
   const { engine, ...others } = section;

@@ -75,6 +75,8 @@ class Family:
     """N-grams of the open file are mixed in (`lacuna_inference.decode.local`), with shares fitted to this model."""
     text_begins_bare: bool = False
     """Sentencepiece puts a blank before a text; for the suffix it must be taken away again."""
+    begin_added: bool = False
+    """The published tokenizer puts `begin` before every text by itself, and so do servers that are sent text."""
 
     def layout(self, wanted: Layout) -> tuple[Piece, ...] | None:
         """The layout for one hole, anchored or not; None for models that only write from left to right.
@@ -188,12 +190,13 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "codellama", "CodeLlama 7B, 13B, 70B base",
         ("<s>", "▁<PRE>", PREFIX, "▁<SUF>", SUFFIX, "▁<MID>"), ("▁<EOT>", "</s>"), "<s>", context=16_384,
-        text_begins_bare=True,
+        text_begins_bare=True, begin_added=True,
     ),
     Family(
         "deepseek", "DeepSeek-Coder 1.3B to 33B, DeepSeek V2 to V4",
         ("<｜begin▁of▁sentence｜>", "<｜fim▁begin｜>", PREFIX, "<｜fim▁hole｜>", SUFFIX, "<｜fim▁end｜>"),
         ("<｜end▁of▁sentence｜>",), "<｜begin▁of▁sentence｜>", context=16_384,
+        begin_added=True,
     ),
     Family(
         "qwen2.5-coder", "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, others with their tokens", _PSM_BARS,
@@ -202,10 +205,12 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "codegemma", "CodeGemma 2B, 7B", ("<bos>", *_PSM_BARS), ("<|file_separator|>", "<eos>"), "<bos>", context=8192,
+        begin_added=True,
     ),
     Family(
         "codestral", "Codestral 22B", ("<s>", "[SUFFIX]", SUFFIX, "[PREFIX]", PREFIX), ("</s>",), "<s>", context=32_768,
         models=("mistral",), names=("codestral",), shown_by_tokens=False, text_begins_bare=True,
+        begin_added=True,
     ),
     Family(
         "seed-coder", "Seed-Coder 8B base",

@@ -11,6 +11,7 @@ import threading
 import uuid
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +21,8 @@ from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, 
 from lacuna_inference.jobs import Job, settle
 from lacuna_inference.listeners import Listener, Listeners
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.remote.wires import WIRES, Setting, refusal
+from lacuna_inference.remote import address, answers, asking
+from lacuna_inference.remote.wires import WIRES, Json, Setting
 
 logger = logging.getLogger(__name__)
 
@@ -44,35 +46,32 @@ class RemoteOptions:
     model: str = ""
     family: str | None = None
     context: int = 2048
+    ca_file: Path | None = None
+    """Certificates (PEM) that are trusted instead of the usual authorities'."""
 
 
 class RemoteEngine:
     """The `Engine` that asks a server. See `api.Engine` for what its methods promise."""
 
     def __init__(self, options: RemoteOptions, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """Raises BadRequest for a kind or a family that is not known."""
+        """Raises BadRequest for a kind or a family that is not known, and for what else cannot be used of `options`."""
         if options.kind not in WIRES:
             raise BadRequest(f"Servers of the kind {options.kind!r} are not known.", f"Known are {', '.join(WIRES)}.")
         if options.token and not (options.token.isascii() and options.token.isprintable()):
             raise BadRequest("The token for the server cannot be sent.", "It may have letters, digits and signs only.")
         self._wire = WIRES[options.kind]
-        family = by_name(options.family or "codegen")
+        family = None if options.family is None else by_name(options.family)
         self._setting = Setting(options.model, family, options.context)
         self._listeners = Listeners()
         self._changed = threading.RLock()
         self._jobs: list[Job] = []
         self._closed = False
-        self._loop = asyncio.new_event_loop()
-        headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
         self._caller = uuid.uuid4().hex
-        try:
-            self._http = httpx.AsyncClient(
-                base_url=options.url.rstrip("/"), headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
-            )
-        except httpx.InvalidURL as error:
-            raise BadRequest(f"{options.url!r} is no address: {error}.", "Write http://HOST:PORT.") from None
-        self._url = str(self._http.base_url.copy_with(userinfo=b"")).rstrip("/")
-        """As it is shown: without a password that may stand in it."""
+        there = address.parsed(options.url, (self._wire.ready, *self._wire.endpoints))
+        self._http = _client(options, there, transport)
+        self._url = str(there.url).rstrip("/")
+        """As it is shown: without a password that may have stood in it."""
+        self._loop = asyncio.new_event_loop()
         self._state = EngineState(Phase.UNLOADED, model=options.model or self._url)
         self._thread = threading.Thread(target=self._run, name="lacuna-remote", daemon=True)
 
@@ -149,14 +148,17 @@ class RemoteEngine:
                     self._enter(Phase.LOADING, f"{self._url} answers {response.status_code}: is it loading?")
                     await asyncio.sleep(LOADING_S)
                     continue
-                told = _object(response)
-                self._setting = replace(self._setting, model=self._setting.model or self._wire.models(told))
+                self._setting = replace(self._setting, model=await self._model(answers.fields(response)))
                 self._ready.set()
-                self._enter(Phase.WARM, f"{self._setting.model} at {self._url}")
-            except httpx.ProtocolError:  # of our own making; its text may hold what we send
+                model = self._setting.model
+                self._enter(Phase.WARM, f"{model} at {self._url}" if model else self._url)
+            except httpx.LocalProtocolError:  # of our own making; its text may hold what we send
                 self._enter(Phase.FAILED, f"What is sent to {self._url} is no HTTP. Check its address and the token.")
                 return
             except httpx.HTTPError as error:
+                if (refusal := address.refused(error)) is not None:
+                    self._enter(Phase.FAILED, f"{self._url} {refusal}")
+                    return
                 self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_why(error)}); it is tried again")
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT_S)
@@ -164,6 +166,12 @@ class RemoteEngine:
                 kind = type(error).__name__
                 self._enter(Phase.FAILED, f"{self._url} answers what is not understood ({kind}). Check engine_kind.")
                 return
+
+    async def _model(self, told: Json) -> str:
+        """The name of the model: as it was given, or as the server tells it."""
+        if self._setting.model or self._wire.listed is None:
+            return self._setting.model or self._wire.models(told)
+        return self._wire.models(answers.fields(await self._http.get(self._wire.listed)))
 
     async def _answer(self, job: Job) -> None:
         asking = asyncio.ensure_future(self._asked(job.request))
@@ -188,14 +196,12 @@ class RemoteEngine:
                 self._jobs.remove(job)
 
     async def _asked(self, request: Request) -> Completions:
-        if self._wire is not WIRES["lacuna"] and (what := refusal(request)) is not None:
-            raise BadRequest(f"Servers of this kind are not asked for {what}.", "Ask lacuna serve.")
         await self._ready.wait()
         request = replace(request, caller=self._caller)
-        response = await self._http.post(self._wire.path, json=self._wire.body(request, self._setting))
-        if response.status_code != httpx.codes.OK:
-            raise _failure(response)
-        return self._wire.completions(response.json(), request, self._setting)
+        return await asking.completions(request, self._wire, self._setting, self._post)
+
+    async def _post(self, path: str, body: Json) -> Any:
+        return answers.content(await self._http.post(path, json=body))
 
     def _lost(self, error: Exception) -> None:
         self._ready.clear()
@@ -213,23 +219,19 @@ class RemoteEngine:
                     job.cancel.cancel()
 
 
-def _failure(response: httpx.Response) -> LacunaError:
-    """What a status means here."""
-    error = _object(response).get("error", response.reason_phrase)
-    message = str(error.get("message", "") if isinstance(error, dict) else error)
-    if response.status_code == httpx.codes.CONFLICT:
-        return RequestCancelled(message)
-    if response.status_code in (400, 413, 422):
-        return BadRequest(f"The server refuses the request: {message}")
-    return EngineUnavailable(f"The server answers {response.status_code}: {message}")
-
-
-def _object(response: httpx.Response) -> dict[str, Any]:
-    try:
-        found = response.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _client(
+    options: RemoteOptions, there: address.Address, transport: httpx.AsyncBaseTransport | None
+) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
+    return httpx.AsyncClient(
+        base_url=there.url,
+        headers=headers,
+        auth=None if options.token else there.login,
+        timeout=TIMEOUT,
+        transport=transport,
+        trust_env=False,
+        verify=True if options.ca_file is None else address.trusting(options.ca_file),
+    )
 
 
 def _why(error: Exception) -> str:
