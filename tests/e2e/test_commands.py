@@ -52,6 +52,7 @@ def editor() -> Iterator[Editor]:
 def test_the_status_tells_phase_model_and_mode(editor: Editor) -> None:
     assert editor.command("lacuna.status") == {
         "phase": "warm", "progress": 1.0, "message": "", "model": "fake", "mode": "automatic", "snoozed_s": 0.0,
+        "out_of_step": [],
     }  # fmt: skip
 
 

@@ -85,9 +85,6 @@ def test_malformed_messages_are_answered_and_the_server_lives_on() -> None:
         client.send(b"\xff\xfe")
         assert code(client.answer(None)) == PARSE_ERROR
         assert code(client.call("textDocument/completion", {"nonsense": True})) == INVALID_PARAMS
-        assert (
-            code(client.call("textDocument/inlineCompletion", {**AT, "context": {"triggerKind": 99}})) == INVALID_PARAMS
-        )
         assert code(client.call("lacuna/unknown", {})) == METHOD_NOT_FOUND
         client.notify("textDocument/didChange", {"nonsense": True})
         client.notify("$/unknown", {})

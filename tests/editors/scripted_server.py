@@ -39,9 +39,8 @@ def main() -> None:
 
     def noted(params: object) -> object:
         if note := os.environ.get("LACUNA_TEST_CLIENT"):
-            raw = server.protocol._converter.unstructure(params)
-            Path(note).write_text(json.dumps(raw, indent=1, default=str), encoding="utf-8")
-        return resolve(params)  # type: ignore[arg-type]
+            Path(note).write_text(json.dumps(params, indent=1), encoding="utf-8")
+        return resolve(params)
 
     capabilities.resolve = noted  # type: ignore[assignment]
     open_document = documents.Documents.open

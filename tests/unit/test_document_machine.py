@@ -93,10 +93,7 @@ class Editor(RuleBasedStateMachine):
     @rule()
     def close_notebook(self) -> None:
         assert self.cells is not None
-        closed = [types.TextDocumentIdentifier(uri) for uri in self.cells]
-        self.server.close_notebook(
-            types.DidCloseNotebookDocumentParams(types.NotebookDocumentIdentifier(NOTEBOOK), closed)
-        )
+        self.server.close_notebook(NOTEBOOK, self.cells)
         for uri in self.cells:
             del self.texts[uri]
         self.cells = None

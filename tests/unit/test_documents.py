@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from lsprotocol import types
 
 from lacuna_server.core.languages import path_for
-from lacuna_server.lsp.documents import Document, Documents, file_name
+from lacuna_server.lsp.document import Document
+from lacuna_server.lsp.documents import Documents
+from lacuna_server.lsp.uris import file_name
 
 UTF8, UTF16, UTF32 = types.PositionEncodingKind.Utf8, types.PositionEncodingKind.Utf16, types.PositionEncodingKind.Utf32
 ENCODINGS = [UTF8, UTF16, UTF32]

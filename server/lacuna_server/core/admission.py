@@ -43,6 +43,8 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.OFF
     if not invoked and (rules.snoozed or not rules.automatic):
         return Withheld.SNOOZED if rules.snoozed else Withheld.MANUAL
+    if not snapshot.in_step:
+        return Withheld.OUT_OF_STEP
     if _matches(snapshot.place, SECRETS):
         return Withheld.SECRET
     if not rules.languages.get(snapshot.language, rules.languages.get("*", True)):

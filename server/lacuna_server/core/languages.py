@@ -1,4 +1,4 @@
-"""Languages by the ending of their files' names: what a prompt's header says where there is no name to say it."""
+"""Languages by the ending of their files' names, and the other way: for documents that lack one of the two."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ _ENDINGS = {
     "typescript": "ts", "yaml": "yaml",
 }  # fmt: skip
 """By the protocol's language identifiers, and by what people call them."""
+
+_LANGUAGES = {ending: language for language, ending in _ENDINGS.items()} | {
+    "cc": "cpp", "h": "c", "hh": "cpp", "hpp": "cpp", "htm": "html", "jsx": "javascriptreact", "mjs": "javascript",
+    "pyi": "python", "pyw": "python", "tsx": "typescriptreact", "yml": "yaml",
+}  # fmt: skip
+"""The protocol's identifiers by the ending. Of several languages with one ending the last of the table counts."""
 
 _NOTEBOOK = ".ipynb"
 
@@ -23,3 +29,8 @@ def path_for(path: str | None, language: str | None) -> str | None:
     if path and not (ending and path.endswith(_NOTEBOOK)):
         return path
     return f"{path.removesuffix(_NOTEBOOK) if path else 'untitled'}.{ending}" if ending else None
+
+
+def language_of(path: str) -> str:
+    """The protocol's identifier of the language that the ending of `path` says; empty for an unknown one."""
+    return _LANGUAGES.get(path.rpartition(".")[2].lower(), "")

@@ -17,6 +17,11 @@ class Withheld(StrEnum):
     LOADING = "loading", "The model is not loaded yet."
     UNAVAILABLE = "unavailable", "The model failed to load, or the request failed."
     CANCELLED = "cancelled", "The request was cancelled, or a newer one took its place."
+    OUT_OF_STEP = (
+        "out-of-step",
+        "Lacuna's copy of the file may differ from the editor's, because a change could not be read: save the file or "
+        "open it again.",
+    )
     OFF = "off", "Suggestions are switched off (setting `mode`)."
     MANUAL = "manual", "Suggestions come only when you ask for them (setting `mode`)."
     SNOOZED = "snoozed", "Suggestions are snoozed for some minutes."

@@ -11,7 +11,7 @@ class Snapshot:
 
     `path` is for the prompt, None where not even the language is known; `place` is for the user's rules: the path of
     its URI, whatever its scheme. `nearby` are the texts of other open documents of the same language, the one that was
-    edited last at the end.
+    edited last at the end. Without `in_step` the text is not known to be the editor's, and is left out.
     """
 
     text: str
@@ -21,6 +21,7 @@ class Snapshot:
     nearby: tuple[str, ...] = ()
     language: str = ""
     place: str = ""
+    in_step: bool = True
 
     @property
     def prefix(self) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from lsprotocol import types
 
 from lacuna_server import engines
-from lacuna_server.lsp.features import commands, completion, configuration, inline_completion, loading
+from lacuna_server.lsp.features import commands, completion, configuration, inline_completion, loading, saving, status
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.session import MakeEngine, Session
 from lacuna_server.settings import Settings
@@ -28,6 +29,8 @@ def build(
     completion.register(server)
     configuration.register(server)
     commands.register(server)
+    saving.register(server)
+    server.on_step = partial(status.tell_lost, server)
 
     @server.feature(types.INITIALIZED)
     async def initialized(ls: LacunaServer, _: types.InitializedParams) -> None:
@@ -51,5 +54,3 @@ def _warm_up(server: LacunaServer) -> None:
     }
     for method, params in frequent.items():
         server.protocol.structure_message({"jsonrpc": "2.0", "id": 0, "method": method, "params": params})
-    changed = {"textDocument": {"uri": "", "version": 0}, "contentChanges": [{"text": ""}]}
-    server.protocol.structure_message({"jsonrpc": "2.0", "method": types.TEXT_DOCUMENT_DID_CHANGE, "params": changed})

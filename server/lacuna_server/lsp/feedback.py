@@ -66,6 +66,7 @@ class Feedback:
         return self._handed.pop(number, None) is not None
 
     def _look_again(self, suggestion: _Suggestion) -> None:
+        """An out-of-step document has no text, so the suggestion does not count as retained there."""
         document = self._documents.get(suggestion.uri)
         text = suggestion.text[: suggestion.taken].strip()
         if document is not None and text in document.text.replace("\r\n", "\n").replace("\r", "\n"):

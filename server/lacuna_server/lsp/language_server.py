@@ -8,19 +8,29 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from types import NoneType
 from typing import Any
 
+from cattrs import transform_error
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException, JsonRpcMethodNotFound
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcMethodNotFound
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, lsp_method
+from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCRequestMessage
 
 from lacuna_inference import __version__
-from lacuna_server.lsp import capabilities
+from lacuna_server.lsp import capabilities, reading, synchronisation
+from lacuna_server.lsp.documents import Documents
 from lacuna_server.lsp.session import Session
 
 logger = logging.getLogger(__name__)
+_RAW = frozenset({
+    types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE, types.TEXT_DOCUMENT_DID_SAVE,
+    types.TEXT_DOCUMENT_DID_CLOSE, types.NOTEBOOK_DOCUMENT_DID_OPEN, types.NOTEBOOK_DOCUMENT_DID_CHANGE,
+    types.NOTEBOOK_DOCUMENT_DID_CLOSE,
+})  # fmt: skip
+"""Notifications whose parameters are read by `synchronisation`: one that is left out is an edit that is not known."""
 _SETTLED = object()
 """Stands for a message that was answered or left out while it was read."""
 
@@ -33,26 +43,65 @@ class LacunaProtocol(LanguageServerProtocol):
     def __init__(self, server: LacunaServer, converter: Any) -> None:
         super().__init__(server, converter)
         self._initialized = False
+        self._client: Any = None
+        """The raw parameters of initialize."""
 
-    def structure_message(self, data: dict[str, Any]) -> Any:
-        """As pygls does, but a request that does not parse is answered and a notification is logged."""
-        if not {"method", "result", "error"} & data.keys():
-            return data
+    def receive(self, body: bytes) -> None:
+        """Takes one message as it came. Whatever is in it, this only raises SystemExit."""
         try:
-            return super().structure_message(data)
-        except JsonRpcException:
-            if "id" in data and "method" in data:
-                self._refuse(data["id"], types.ErrorCodes.InvalidParams, "The parameters do not fit the method.")
-            else:
-                logger.error("A %s message does not parse and was left out.", str(data.get("method"))[:80])
+            data = json.loads(body)
+        except (ValueError, RecursionError):
+            logger.warning("A message is not JSON.")
+            self._refuse(None, types.ErrorCodes.ParseError, "The message is not JSON.")
+            self.synchronise(synchronisation.missed, body)
+            return
+        try:
+            self.handle_message(self.structure_message(data))
+        except Exception as error:
+            self._server.report_server_error(error, self.receive)
+
+    def structure_message(self, data: Any) -> Any:
+        """As pygls does, but liberally, and a request that does not parse is answered."""
+        method = data.get("method") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or not isinstance(method, (str, NoneType)):
+            return data
+        if method in _RAW:
+            return _raw(data)
+        if data.get("jsonrpc") != self.VERSION:
+            return data
+        if method == types.INITIALIZE:
+            return self._initialize_request(data)
+        try:
+            return super().structure_message(reading.request(data))
+        except JsonRpcException as error:
+            return self._refused(data, _misfit(error))
+
+    def _initialize_request(self, data: dict[str, Any]) -> Any:
+        """Only what is looked at is read: a client of a later protocol has capabilities that nobody here knows."""
+        params = data.get("params")
+        if "id" not in data:
             return _SETTLED
+        if self._initialized:
+            return JsonRPCRequestMessage(data["id"], types.INITIALIZE, self.VERSION, None)
+        if (misfit := capabilities.misfit(params)) is not None:
+            return self._refused(data, misfit)
+        self._client = params
+        return JsonRPCRequestMessage(data["id"], types.INITIALIZE, self.VERSION, capabilities.lean(params))
+
+    def _refused(self, data: dict[str, Any], why: str) -> object:
+        """Answers a request that cannot be read with the reason, and logs that of a notification."""
+        if "id" in data and "method" in data:
+            self._refuse(data["id"], types.ErrorCodes.InvalidParams, why)
+        else:
+            logger.error("A %s message was left out. %s", str(data.get("method", "response"))[:80], why)
+        return _SETTLED
 
     def handle_message(self, message: Any) -> None:
         """Refuses what may not come at this point of the life cycle, and passes on the rest."""
         if message is _SETTLED:
             return
         if getattr(message, "jsonrpc", None) != self.VERSION:
-            identity = message.get("id") if isinstance(message, dict) else getattr(message, "id", None)
+            identity = message.get("id") if isinstance(message, dict) else None
             self._refuse(identity, types.ErrorCodes.InvalidRequest, "The message is not a JSON-RPC 2.0 object.")
         elif (refused := self._refusal(getattr(message, "method", None))) is None:
             self._dispatch(message)
@@ -70,10 +119,6 @@ class LacunaProtocol(LanguageServerProtocol):
         else:
             context.run(self._handle_notification, method, message.params)
 
-    def answer_unreadable(self) -> None:
-        """Answers a message that was no JSON; its id is not known."""
-        self._refuse(None, types.ErrorCodes.ParseError, "The message is not JSON.")
-
     def _refusal(self, method: str | None) -> tuple[int, str] | None:
         """The error for a method at this point, or None when it may pass. A message without method is a response."""
         if method in (None, types.EXIT):
@@ -89,8 +134,10 @@ class LacunaProtocol(LanguageServerProtocol):
         return None
 
     def _refuse(self, identity: Any, code: int, message: str) -> None:
-        known = identity if isinstance(identity, (str, int)) else None
-        self._send_data(types.ResponseErrorMessage(id=known, error=types.ResponseError(int(code), message)))
+        """Answers with an error. An id that is not known must be null; pygls would leave it out."""
+        known = identity if isinstance(identity, (str, int, float)) and not isinstance(identity, bool) else None
+        error = {"code": int(code), "message": message}
+        self._send_data({"jsonrpc": self.VERSION, "id": known, "error": error})
 
     def _send_response(self, msg_id: Any, result: Any = None, error: types.ResponseError | None = None) -> None:
         """As pygls does, without the traceback that it puts into an error's data."""
@@ -99,10 +146,10 @@ class LacunaProtocol(LanguageServerProtocol):
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
         session = self._server.session
-        session.initialize(params)
+        session.initialize(self._client)
         result = yield from super().lsp_initialize(params)
         provided = result.capabilities
-        provided.position_encoding = session.documents.encoding = capabilities.position_encoding(params)
+        provided.position_encoding = session.documents.encoding = capabilities.position_encoding(self._client)
         if not session.client.shows_popup(session.settings.completion_channel):
             provided.completion_provider = None
         if not session.client.shows_inline(session.settings.completion_channel):
@@ -111,39 +158,38 @@ class LacunaProtocol(LanguageServerProtocol):
         return result
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
-    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self._server.session.documents.open(params.text_document)
+    def lsp_text_document__did_open(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.synchronise(synchronisation.did_open, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if not self._server.session.documents.change(params):
-            logger.warning("A change came for a document that is not open.")
+    def lsp_text_document__did_change(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.synchronise(synchronisation.did_change, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
-    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self._server.session.documents.close(params.text_document.uri)
-        self._forget([params.text_document])
+    def lsp_text_document__did_close(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.synchronise(synchronisation.did_close, params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
-    def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self._server.session.documents.open_notebook(params)
+    def lsp_notebook_document__did_open(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.synchronise(synchronisation.did_open_notebook, params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
-    def lsp_notebook_document__did_change(self, params: types.DidChangeNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if not self._server.session.documents.change_notebook(params):
-            logger.warning("A change came for a notebook or a cell that is not open.")
-        cells = params.change.cells
-        if cells is not None and cells.structure is not None:
-            self._forget(cells.structure.did_close or ())
+    def lsp_notebook_document__did_change(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.synchronise(synchronisation.did_change_notebook, params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
-    def lsp_notebook_document__did_close(self, params: types.DidCloseNotebookDocumentParams) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self._server.session.documents.close_notebook(params)
-        self._forget(params.cell_text_documents)
+    def lsp_notebook_document__did_close(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.synchronise(synchronisation.did_close_notebook, params)
 
-    def _forget(self, documents: Iterable[types.TextDocumentIdentifier]) -> None:
-        for document in documents:
-            self._server.session.completer.forget(document.uri)
+    def synchronise(self, apply: Callable[[Documents, Any], Iterable[str] | None], params: Any) -> None:
+        """Applies a notification to the documents, forgets those that it closed, and tells of those it lost."""
+        session = self._server.session
+        before = session.documents.out_of_step()
+        for uri in apply(session.documents, params) or ():
+            session.completer.forget(uri)
+        after = session.documents.out_of_step()
+        if after != before:
+            self._server.on_step([uri for uri in after if uri not in before])
 
     @lsp_method(types.EXIT)
     def lsp_exit(self, *_: Any) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -161,16 +207,33 @@ class LacunaServer(LanguageServer):
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.on_step: Callable[[Sequence[str]], None] = lambda _: None
+        """Is called when documents went out of step, with these, or came back, with none."""
         super().__init__("lacuna", __version__, protocol_cls=LacunaProtocol, notebook_document_sync=_EVERY_CELL)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Logs only. pygls would send a popup, and report a failure to send it by sending."""
-        if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):  # of a message; handlers' errors are wrapped
-            logger.warning("A message is not JSON.")
-            self.protocol.answer_unreadable()
-        elif not isinstance(error, JsonRpcMethodNotFound):
+        """Logs only. pygls would send a popup, and report a failure to send it by sending.
+
+        What was answered as the client's own mistake is no error of the server.
+        """
+        if not isinstance(error, (JsonRpcMethodNotFound, JsonRpcInvalidParams)):
             logger.error("Unexpected error in %s.", getattr(source, "__name__", source), exc_info=error)
 
     def say(self, kind: types.MessageType, text: str) -> None:
         """One line for the client's log."""
         self.window_log_message(types.LogMessageParams(kind, text))
+
+
+def _raw(data: dict[str, Any]) -> Any:
+    """A notification as it came; one that has an id is answered."""
+    method, params = data["method"], data.get("params")
+    if data.get("id") is None:
+        return JsonRPCNotification(method, LacunaProtocol.VERSION, params)
+    return JsonRPCRequestMessage(data["id"], method, LacunaProtocol.VERSION, params)
+
+
+def _misfit(error: JsonRpcException) -> str:
+    """Where a request does not fit, without the values in it."""
+    cause = error.__cause__
+    problems = transform_error(cause) if isinstance(cause, BaseException) else []
+    return f"The parameters do not fit the method: {problems[0]}." if problems else "The message cannot be read."

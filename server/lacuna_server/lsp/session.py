@@ -20,6 +20,7 @@ from lacuna_server.lsp.capabilities import Client
 from lacuna_server.lsp.documents import Documents
 from lacuna_server.lsp.feedback import Feedback
 from lacuna_server.lsp.lifecycle import Lifecycle
+from lacuna_server.lsp.reading import at, number
 from lacuna_server.settings import Settings
 
 MakeEngine = Callable[[Settings], Engine]
@@ -98,11 +99,11 @@ class Session:
             self.latencies.add(time.perf_counter() - started)
         return answer
 
-    def initialize(self, params: types.InitializeParams) -> None:
-        """Takes over what the client says of itself and its initializationOptions."""
+    def initialize(self, params: Any) -> None:
+        """Takes over what the client says of itself and its initializationOptions, from raw parameters."""
         self.client = capabilities.resolve(params)
-        self.lifecycle.watch_parent(params.process_id)
-        self.configure(params.initialization_options)
+        self.lifecycle.watch_parent(number(at(params, "processId")))
+        self.configure(at(params, "initializationOptions"))
         self._base = self.settings
 
     def configure(self, sent: Any) -> bool:

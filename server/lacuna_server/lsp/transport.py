@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import threading
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import BinaryIO, NoReturn
 
-from pygls.io_ import StdoutWriter, run_async
+from pygls.io_ import StdoutWriter
 
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_server.lsp.language_server import LacunaServer
 
 logger = logging.getLogger(__name__)
 _CHUNK = 2**16
-_LONGEST_HEADER = 2**20
+_LONGEST_HEADER, _LONGEST_BODY = 2**20, 2**30
+_CONTENT_LENGTH = re.compile(rb"\s*content-length\s*:\s*(\d+)\s*", re.IGNORECASE)
 
 
 def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> NoReturn:
@@ -138,11 +140,29 @@ def _read_in_thread(source: BinaryIO, stream: asyncio.StreamReader) -> None:
 async def _serve(server: LacunaServer, reader: _Reader) -> None:
     """Handles messages until the stream ends, also when it ends inside one."""
     try:
-        await run_async(threading.Event(), reader, server.protocol, logger, server.report_server_error)
+        while (length := await _length(reader)) is not None:
+            body = await reader.readexactly(length)
+            server.protocol.receive(body)
     except asyncio.IncompleteReadError:
         logger.warning("The client went away in the middle of a message.")
     except ValueError:
         logger.error("The client sent something that is no message; the server ends.")
+
+
+async def _length(reader: _Reader) -> int | None:
+    """Reads the header of the next message; how many bytes its body has, or None at the end of the stream.
+
+    Lines that are no header are passed over. Raises ValueError for a line or a body that is longer than any.
+    """
+    length = 0
+    while line := await reader.readline():
+        if found := _CONTENT_LENGTH.fullmatch(line):
+            length = int(found.group(1))
+        elif length and not line.strip():
+            if length > _LONGEST_BODY:
+                raise ValueError
+            return length
+    return None
 
 
 class _Reader:
