@@ -10,6 +10,7 @@ from lacuna_inference.api import BUNDLED, Engine, ModelOptions
 from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.replicas import ReplicatedEngine
+from lacuna_server.contradictions import named_twice
 from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
 
@@ -24,11 +25,25 @@ def make(settings: Settings) -> Engine:
     return local(settings.model_options()) if settings.engine is None else _remote(settings, settings.engine)
 
 
+def examine(settings: Settings) -> None:
+    """Raises a LacunaError for a model that would not load: it, its parts or its devices are not there, or do not fit.
+
+    Reads the model's small files and imports torch.
+    """
+    if settings.engine is not None:
+        return
+    from lacuna_inference.models import loader
+
+    options = settings.model_options()
+    loader.examine(options)
+    loader.choose_devices(options)
+
+
 def local(options: ModelOptions) -> Engine:
     """The model in this process: as often as devices are named for replicas of it."""
     if options.spread != "replicas" or len(options.devices) < 2:
         return ModelEngine(options)
-    if twice := next((name for name in options.devices if name != "cpu" and options.devices.count(name) > 1), None):
+    if twice := named_twice(options.devices):
         raise BadRequest(f"The device {twice} is named twice.", "Name each once with --devices.")
     return ReplicatedEngine([ModelEngine(replace(options, devices=(name,))) for name in options.devices])
 

@@ -1,13 +1,14 @@
 """The settings: one schema for the command line, lacuna.toml, the environment, and what an editor sends.
 
-Later sources win: defaults, `lacuna.toml` in the working folder, `LACUNA_*` variables, initializationOptions and
-workspace/configuration, options of the command line. What could run code or write files counts only from the
-environment and the command line.
+Later sources win: defaults, `lacuna.toml` in the working folder (of the language server: in the workspace's folders),
+`LACUNA_*` variables, initializationOptions and workspace/configuration, options of the command line. What could run
+code or write files counts only from the environment and the command line.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import FAMILIES
+from lacuna_server.contradictions import contradiction, named_twice
+from lacuna_server.core.paths import is_on_a_share
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
 Quantization = Literal["none", "int8", "int4"]
@@ -30,9 +33,18 @@ FILE = Path("lacuna.toml")
 PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level", "engine", "engine_token_file", "engine_ca_file"})
 """A file or an editor's settings may come with a folder that somebody else wrote: it must not run or write things,
 nor send code elsewhere."""
+OF_THE_ENGINE = frozenset({
+    "model", "revision", "family", "device", "dtype", "devices", "spread", "device_map", "max_memory",
+    "trust_remote_code", "context", "quantization", "forward", "acceleration", "prompt_layout", "draft_tokens",
+    "batch", "idle_unload_s", "engine", "engine_kind", "engine_token_file", "engine_ca_file",
+})  # fmt: skip
+"""What an engine is made of: a server has one engine, whichever folder a document is in."""
 _OF_THE_EXTENSION = frozenset({"path"})
 """Settings of the VS Code extension, which its client sends along."""
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+_DEVICE_MAP = r"^(auto|balanced|balanced_low_0|sequential|cpu|mps|cuda(:\d+)?)$"
+_MEMORY_PLACE, _MEMORY = re.compile(r"\d+|cpu|mps|disk"), re.compile(r"\d+(\.\d+)?\s*[KMGT]?i?B", re.IGNORECASE)
+_LONGEST_IDLE_S = 365 * 24 * 3600
 _DEVICES = r"^\s*((\d+|cpu|cuda:\d+)\s*(,\s*(\d+|cpu|cuda:\d+)\s*)*)?$"
 Spread = Literal["replicas", "tensor", "layers"]
 EngineKind = Literal["lacuna", "openai", "llama.cpp", "ollama", "tgi", "tabby"]
@@ -45,9 +57,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LACUNA_", extra="ignore", frozen=True, protected_namespaces=())
 
-    model: Annotated[str, Field(description="`bundled`, a model folder, or a hub id that is already on this disk")] = (
-        BUNDLED
-    )
+    model: Annotated[
+        str, Field(min_length=1, description="`bundled`, a model folder, or a hub id that is already on this disk")
+    ] = BUNDLED
     revision: Annotated[str | None, Field(description="branch or commit of a hub model (InCoder-6B: `float16`)")] = None
     family: Annotated[str, Field(description="prompt family, when it is not recognised: see the table of families")] = (
         "auto"
@@ -64,9 +76,10 @@ class Settings(BaseSettings):
             "(a part of each layer on each: for a large model, faster), `layers` (no faster, fits more)"
         ),
     ] = "replicas"
-    device_map: Annotated[str | None, Field(description="`auto` spreads a model over several devices (accelerate)")] = (
-        None
-    )
+    device_map: Annotated[
+        str | None,
+        Field(pattern=_DEVICE_MAP, description="`auto` spreads a model over several devices (accelerate)"),
+    ] = None
     max_memory: Annotated[
         dict[str, str], Field(description='with `device_map`: the most of each device, as `{"0": "10GiB"}`')
     ] = {}
@@ -129,7 +142,8 @@ class Settings(BaseSettings):
         int | None, Field(ge=1, description="show what is there after so many milliseconds, up to a line's end")
     ] = None
     idle_unload_s: Annotated[
-        float | None, Field(gt=0, description="unload the model after so many seconds without a request")
+        float | None,
+        Field(gt=0, le=_LONGEST_IDLE_S, description="unload the model after so many seconds without a request"),
     ] = None
     candidates: Annotated[int, Field(ge=1, le=8, description="suggestions when you ask by hand")] = 3
     temperature: Annotated[
@@ -165,6 +179,8 @@ class Settings(BaseSettings):
 
     _pinned: frozenset[str] = PrivateAttr(frozenset())
     """Names given on the command line: nothing that comes later changes them."""
+    _without_file: Settings | None = PrivateAttr(None)
+    """What `load` had before it read lacuna.toml."""
 
     @field_validator("family")
     @classmethod
@@ -173,6 +189,28 @@ class Settings(BaseSettings):
         if name not in known:
             raise ValueError(f"there is no prompt family called {name!r}; known: {', '.join(known)}")
         return name
+
+    @field_validator("model")
+    @classmethod
+    def _a_name(cls, model: str) -> str:
+        if "\0" in model:
+            raise ValueError("a name holds no NUL")
+        return model
+
+    @field_validator("devices")
+    @classmethod
+    def _each_once(cls, devices: str) -> str:
+        if (twice := named_twice(_names(devices))) is not None:
+            raise ValueError(f"the device {twice} is named twice; name each once")
+        return devices
+
+    @field_validator("max_memory")
+    @classmethod
+    def _sizes(cls, most: dict[str, str]) -> dict[str, str]:
+        for place, size in most.items():
+            if not _MEMORY_PLACE.fullmatch(place) or not _MEMORY.fullmatch(size):
+                raise ValueError(f"{place!r}: {size!r} is no device with a size, as {{'0': '10GiB', 'cpu': '30GiB'}}")
+        return most
 
     @classmethod
     def settings_customise_sources(
@@ -193,7 +231,7 @@ class Settings(BaseSettings):
             dtype=self.dtype,
             family=self.family,
             revision=self.revision,
-            devices=tuple(name.strip() for name in self.devices.split(",") if name.strip()),
+            devices=_names(self.devices),
             spread=self.spread,
             device_map=self.device_map,
             max_memory=self.max_memory,
@@ -211,7 +249,8 @@ class Settings(BaseSettings):
     def changed(self, values: Mapping[str, Any]) -> tuple[Self, list[str]]:
         """These settings with the `values` of a file or an editor over them, and what was wrong, a sentence each.
 
-        A wrong value is left out and the old one stays; nothing an editor sends can stop the server.
+        A wrong value is left out and the old one stays; nothing an editor sends can stop the server. Values that
+        contradict each other are left out together.
         """
         complaints = []
         kept = self.model_dump()
@@ -227,9 +266,27 @@ class Settings(BaseSettings):
                 complaints.append(_sentence(name, error))
             else:
                 kept[name] = value
-        changed = type(self).model_validate(kept)
-        changed._pinned = self._pinned
+        changed = self._with(kept)
+        if (refusal := contradiction(changed.model_options())) and not contradiction(self.model_options()):
+            return self.with_model_of(changed, self), [*complaints, refusal]
         return changed, complaints
+
+    def with_model_of(self, others: Self, model: Self) -> Self:
+        """The settings `others`, with those that make an engine as `model` has them."""
+        return self._with({**others.model_dump(), **{name: getattr(model, name) for name in OF_THE_ENGINE}})
+
+    def with_file(self, file: Path) -> tuple[Self, list[str]]:
+        """These settings as if `file` had been the lacuna.toml that they were loaded with, and what is wrong in it."""
+        bare = (self._without_file or self).model_copy()
+        bare._pinned = frozenset(bare.model_fields_set)  # the environment stands over the file
+        values, complaints = _read(file)
+        changed, wrong = bare.changed(values)
+        return self._with(changed.model_dump()), [*complaints, *wrong]
+
+    def _with(self, values: dict[str, Any]) -> Self:
+        made = type(self).model_validate(values)
+        made._pinned, made._without_file = self._pinned, self._without_file
+        return made
 
     def is_pinned(self, name: str) -> bool:
         """Whether `name` was given on the command line, so that nothing changes it."""
@@ -240,7 +297,7 @@ class Settings(BaseSettings):
         if name not in type(self).model_fields:
             return unknown(name)
         runs_code = self.trust_remote_code and name in ("model", "revision")
-        if name in PROTECTED or runs_code or (name == "model" and str(value).startswith(("\\\\", "//"))):
+        if name in PROTECTED or runs_code or (name == "model" and is_on_a_share(str(value))):
             return f"The setting {name!r} counts only on the command line or in the environment here."
         return None
 
@@ -266,20 +323,29 @@ def load_leniently(**options: Any) -> tuple[Settings, list[str]]:
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0]) if error.errors()[0]["loc"] else "setting"
         raise BadRequest(_sentence(name, error)) from error
+    if refusal := contradiction(settings.model_options()):
+        raise BadRequest(refusal)
+    settings._pinned, settings._without_file = frozenset(given), settings
+    return settings.with_file(FILE)
+
+
+def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
+    """What stands in a settings file, and a sentence if it cannot be read."""
     try:
-        values = tomllib.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        return settings, [f"{FILE} cannot be read: {error}."]
-    settings._pinned = frozenset(settings.model_fields_set)
-    changed, complaints = settings.changed(values)
-    changed._pinned = frozenset(given)
-    return changed, complaints
+        values = tomllib.loads(file.read_text(encoding="utf-8-sig")) if file.is_file() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+        return {}, [f"{file} cannot be read: {error}."]
+    return values, []
 
 
 def unknown(name: str) -> str:
     """A sentence about a setting that does not exist, with the nearest one that does."""
     near = difflib.get_close_matches(name, Settings.model_fields, 1)
     return f"There is no setting called {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def _names(devices: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in devices.split(",") if name.strip())
 
 
 def _sentence(name: str, error: ValidationError) -> str:

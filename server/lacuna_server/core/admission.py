@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from lacuna_server.core.lexing import lexer_for
+from lacuna_server.core.paths import normal
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 
@@ -69,7 +70,7 @@ def _matches(path: str, patterns: tuple[str, ...]) -> bool:
 
     A pattern that ends with a slash means everything below. Kept, because every key asks it for every open document.
     """
-    path = "/" + path.replace("\\", "/").lower().lstrip("/")
+    path = "/" + normal(path).lower().lstrip("/")
     name = path.rpartition("/")[2]
     for pattern in map(str.lower, patterns):
         whole = "*/" + pattern.removeprefix("**/").lstrip("/") + ("*" if pattern.endswith("/") else "")
