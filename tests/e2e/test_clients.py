@@ -29,6 +29,11 @@ async def client(request: pytest.FixtureRequest, lsp_client: LanguageClient) -> 
     recorded = json.loads(request.param.read_text()) if request.param else {"capabilities": {}}
     raw = {"processId": None, "rootUri": None, **recorded}
     params = converters.get_converter().structure(raw, types.InitializeParams)
+
+    @lsp_client.feature(types.CLIENT_REGISTER_CAPABILITY)
+    def registered(params: types.RegistrationParams) -> None:
+        """Every editor answers this one."""
+
     lsp_client.encoding = "utf-16"  # type: ignore[attr-defined]
     answer = await lsp_client.initialize_session(params)
     lsp_client.encoding = answer.capabilities.position_encoding or "utf-16"  # type: ignore[attr-defined]

@@ -2,71 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
 from typing import Any
 
 import pytest
+from connection import Connection
 from lsprotocol import types
 from wild import mutated
 
 from lacuna_inference.api import Request
 from lacuna_inference.fake import FakeEngine
-from lacuna_server.lsp import app
-from lacuna_server.lsp.language_server import LacunaServer
-from lacuna_server.settings import Settings
 
 MESSAGES = int(os.environ.get("MUTATED_MESSAGES", "10000"))
 """More of them are tried with MUTATED_MESSAGES=1000000."""
 URIS = ["file:///w/a.py", "file:///w/b%20c.py", "scratch://[Scratch]/d.py"]
 LETTERS = "ab 1é漢📦\n\r\ud83d\ude00\u2028\x0c"
 ENCODINGS = ["utf-16", "utf-8", "utf-32"]
-
-
-class Connection:
-    """A server without a process: messages in, messages out."""
-
-    def __init__(self, engine: FakeEngine, encoding: str = "utf-16", **experimental: Any) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.server: LacunaServer = app.build(Settings(statistics=False), make_engine=lambda _: engine)
-        self.server.protocol.set_writer(self, include_headers=False)  # type: ignore[arg-type]
-        capabilities = {
-            "general": {"positionEncodings": [encoding]},
-            "textDocument": {"inlineCompletion": {}},
-            "experimental": experimental,
-        }
-        params = {"processId": None, "rootUri": None, "capabilities": capabilities}
-        self.send({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
-
-    def write(self, data: bytes) -> None:
-        self.sent.append(json.loads(data))
-
-    def send(self, message: object) -> None:
-        self.server.protocol.receive(message if isinstance(message, bytes) else json.dumps(message).encode())
-
-    def notify(self, method: str, params: object) -> None:
-        self.send({"jsonrpc": "2.0", "method": method, "params": params})
-
-    async def call(self, method: str, params: object) -> dict[str, Any]:
-        self.send({"jsonrpc": "2.0", "id": "asked", "method": method, "params": params})
-        while not (found := [message for message in self.sent if message.get("id") == "asked"]):
-            await asyncio.sleep(0)
-        self.sent.clear()
-        return found[0]
-
-    async def ask(self, uri: str, **extra: Any) -> list[str]:
-        params = {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 0}, **extra}
-        answer = await self.call("textDocument/inlineCompletion", {"context": {"triggerKind": 1}, **params})
-        return [item["insertText"] for item in answer["result"]["items"]]
-
-    async def reason(self) -> str | None:
-        explained = await self.call("workspace/executeCommand", {"command": "lacuna.explain"})
-        return explained["result"]["withheld"]  # type: ignore[no-any-return]
-
-    def logged(self) -> list[str]:
-        return [m["params"]["message"] for m in self.sent if m.get("method") == "window/logMessage"]
 
 
 CODECS = {"utf-16": ("utf-16-le", 2), "utf-8": ("utf-8", 1), "utf-32": ("utf-32-le", 4)}
@@ -284,7 +237,7 @@ UNCLEAR: list[Any] = [
 
 @pytest.mark.parametrize("unclear", UNCLEAR)
 async def test_what_is_not_clear_silences_the_document_until_its_whole_text_comes(unclear: Any) -> None:
-    connection = Connection(FakeEngine("a + b"), lacuna={"status": True})
+    connection = Connection(FakeEngine("a + b"), experimental={"lacuna": {"status": True}})
     good = {"range": span(0, 0, 0, 0), "text": "y"}
     for heal in (saved, replaced, opened):
         opened(connection, "zzz = 1\n")

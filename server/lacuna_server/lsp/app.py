@@ -17,13 +17,16 @@ from lacuna_server.settings import Settings
 def build(
     settings: Settings,
     complaints: Sequence[str] = (),
-    make_engine: MakeEngine = engines.make,
+    make_engine: MakeEngine | None = None,
 ) -> LacunaServer:
     """A server with every feature; the engine starts with the `initialized` notification.
 
     `complaints` are sentences about settings that were left out; the client's log gets them.
     """
-    session = Session(settings, make_engine, complaints)
+    if make_engine is None:
+        session = Session(settings, engines.make, complaints, engines.examine)
+    else:
+        session = Session(settings, make_engine, complaints)
     server = LacunaServer(session)
     inline_completion.register(server)
     completion.register(server)
@@ -37,7 +40,7 @@ def build(
         _warm_up(ls)
         sent = await configuration.pull(ls)
         if sent is not None:
-            ls.session.configure(sent)
+            await ls.session.reconfigure(sent)
         await loading.start(ls)
         configuration.report_complaints(ls)
         await configuration.subscribe(ls)

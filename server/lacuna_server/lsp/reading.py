@@ -155,7 +155,7 @@ def _structure(value: Any) -> list[types.NotebookDocumentCellChangeStructure] | 
 
 def _content(value: Any) -> types.NotebookDocumentCellContentChanges | None:
     uri = text(at(value, "document", "uri"))
-    edits = _all(change, at(value, "changes"))
+    edits: list[types.TextDocumentContentChangeEvent] | None = _all(change, at(value, "changes"))
     if uri is None or edits is None:
         return None
     known = version(at(value, "document", "version")) or 0

@@ -10,6 +10,7 @@ from typing import Any
 from lsprotocol import types
 
 from lacuna_inference.api import Engine
+from lacuna_inference.errors import LacunaError
 from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.completer import Completer
 from lacuna_server.core.service import Answer, Policy
@@ -19,22 +20,35 @@ from lacuna_server.lsp import capabilities
 from lacuna_server.lsp.capabilities import Client
 from lacuna_server.lsp.documents import Documents
 from lacuna_server.lsp.feedback import Feedback
+from lacuna_server.lsp.folders import Folders
 from lacuna_server.lsp.lifecycle import Lifecycle
 from lacuna_server.lsp.reading import at, number
-from lacuna_server.settings import Settings
+from lacuna_server.settings import OF_THE_ENGINE, Settings
 
 MakeEngine = Callable[[Settings], Engine]
+Examine = Callable[[Settings], None]
+"""Raises a LacunaError for settings whose engine could not load. Looks at the disk, so it runs in a thread."""
 
 
 class Session:
     """State of the connection. Touched on the event loop only."""
 
-    def __init__(self, settings: Settings, make_engine: MakeEngine, complaints: Sequence[str] = ()) -> None:
-        self.settings = self._base = settings
+    def __init__(
+        self,
+        settings: Settings,
+        make_engine: MakeEngine,
+        complaints: Sequence[str] = (),
+        examine: Examine = lambda _: None,
+    ) -> None:
+        self.settings = self._started = settings
+        """Those of the first folder, which make the engine."""
+        self._of_folders: dict[str, Settings] = {}
         self.client = Client()
+        self.folders = Folders()
         self.documents = Documents()
         self.lifecycle = Lifecycle()
         self._make_engine = make_engine
+        self._examine = examine
         self.engine = make_engine(settings)
         self.completer = Completer(self.engine)
         self.statistics = Statistics(statistics_file() if settings.statistics else None)
@@ -44,7 +58,11 @@ class Session:
         """On the monotonic clock, in seconds."""
         self.complaints = list(complaints)
         """Sentences about settings that were left out; told to the client when it listens."""
+        self.refusals: list[str] = []
+        """Why settings that ask for another engine were not carried out; shown to the user."""
         self._told = set(complaints)
+        self._changing = asyncio.Lock()
+        self._initial: Mapping[str, Any] = {}
         self._sent: Mapping[str, Any] = {}
         self._chosen: dict[str, Any] = {}
         """Settings that were chosen by a command; they stay when the client sends others."""
@@ -59,22 +77,13 @@ class Session:
         self.loading: asyncio.Task[None] | None = None
         """The task that loads the engine and watches it."""
 
-    @property
-    def policy(self) -> Policy:
-        s = self.settings
-        return Policy(
-            max_tokens=s.max_tokens,
-            max_lines=s.max_lines,
-            candidates=s.candidates,
-            temperature=s.temperature,
-            top_p=s.top_p,
-            deadline_s=None if s.deadline_ms is None else s.deadline_ms / 1000,
-            look_ahead=s.look_ahead,
-        )
+    def settings_at(self, place: str) -> Settings:
+        """The settings for a document: those of its folder."""
+        return self._of_folders.get(self.folders.holding(place) or "", self.settings)
 
-    @property
-    def rules(self) -> Rules:
-        s = self.settings
+    def rules_at(self, place: str) -> Rules:
+        """The rules for a document."""
+        s = self.settings_at(place)
         return Rules(
             automatic=s.mode == "automatic",
             off=s.mode == "off",
@@ -88,68 +97,161 @@ class Session:
 
     def snapshot(self, uri: str, position: types.Position) -> Snapshot | None:
         """Text and cursor as they are now, or None for a document that is not open."""
-        rules = self.rules
-        return self.documents.snapshot(uri, position, lambda place: may_be_read(place, rules))
+        return self.documents.snapshot(uri, position, lambda place: may_be_read(place, self.rules_at(place)))
 
     async def complete(self, snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Answer:
         """What to show at the cursor; it is also the `last` answer."""
         started = time.perf_counter()
-        answer = self.last = await self.completer.complete(snapshot, rules or self.rules, self.policy, invoked)
+        rules, policy = rules or self.rules_at(snapshot.place), _policy(self.settings_at(snapshot.place))
+        answer = self.last = await self.completer.complete(snapshot, rules, policy, invoked)
         if answer.suggestions:
             self.latencies.add(time.perf_counter() - started)
         return answer
 
     def initialize(self, params: Any) -> None:
-        """Takes over what the client says of itself and its initializationOptions, from raw parameters."""
+        """Takes over what the client says of itself, its folders and its initializationOptions, from raw parameters."""
         self.client = capabilities.resolve(params)
         self.lifecycle.watch_parent(number(at(params, "processId")))
-        self.configure(at(params, "initializationOptions"))
-        self._base = self.settings
+        self.folders.begin(params)
+        self.folders.changed()
+        if self.folders.settings_files():
+            self.complaints.clear()  # they were about the file in the process's folder
+        self._initial = _named(at(params, "initializationOptions")) or {}
+        self.configure({})
 
-    def configure(self, sent: Any) -> bool:
+    def configure(self, sent: Any, keep_engine: bool = False) -> bool:
         """Applies settings that an editor sent, bare or under `lacuna`, over those it started with.
 
-        Returns whether that took a new engine. What does not fit is collected in `complaints`.
+        Returns whether that took a new engine; with `keep_engine` it never does. What does not fit is collected in
+        `complaints`, and that the engine stays as it is in `refusals`.
         """
-        values = sent.get("lacuna", sent) if isinstance(sent, Mapping) else None
-        if not isinstance(values, Mapping):
+        if (values := _named(sent)) is None:
             return False
-        before = self._of_the_engine()
-        self._sent, policy = values, self.policy
-        self.settings, complaints = self._base.changed({**values, **self._chosen})
+        self._sent = values
+        before, policies = self.settings, self._policies()
+        self.settings, self._of_folders, complaints = self._layered(values)
+        if keep_engine:
+            self._keep_engine_of(before)
+        if takes_engine := _engine_of(self.settings) != _engine_of(before):
+            try:
+                self.renew_engine()
+            except LacunaError as error:
+                self._keep_engine_of(before)
+                takes_engine = False
+                self.refusals.append(str(error))
         self.statistics.save()
         self.statistics.file = statistics_file() if self.settings.statistics else None
-        if self.policy != policy:
+        if self._policies() != policies:
             self.completer.forget_answers()
-        self.complaints += [c for c in complaints if c not in self._told]
-        self._told.update(complaints)
-        if self._of_the_engine() == before:
+        self._complain(complaints)
+        return takes_engine
+
+    async def reconfigure(self, sent: Any) -> bool:
+        """As `configure`, but a running engine is not given up for a model that cannot be loaded."""
+        if (values := _named(sent)) is None:
             return False
-        self.renew_engine()
-        return True
+        async with self._changing:
+            refusal = await self._obstacle(self._layered(values)[0])
+            if refusal is not None:
+                self.refusals.append(refusal)
+            return self.configure(values, keep_engine=refusal is not None)
 
-    def _of_the_engine(self) -> tuple[object, ...]:
-        """What an engine is made of: where it changes, another must take its place."""
-        return self.settings.model_options(), self.settings.engine, self.settings.engine_kind
+    async def reread(self) -> bool:
+        """Reads the settings files again; whether that took a new engine."""
+        return await self.reconfigure(self._sent)
 
-    def choose(self, name: str, value: Any) -> str | None:
+    async def choose(self, name: str, value: Any) -> str | None:
         """Takes a setting that a user chose by a command; or says why that cannot be."""
         if self.settings.is_pinned(name):
             return f"The setting {name!r} was given on the command line."
-        _, complaints = self.settings.changed({name: value})
+        wanted, complaints = self.settings.changed({name: value})
         if complaints:
             return complaints[0]
-        self._chosen[name] = value
-        self.configure(self._sent)
+        async with self._changing:
+            if refusal := await self._obstacle(wanted):
+                return refusal
+            self._chosen[name] = value
+            self.configure(self._sent)
         return None
+
+    async def _obstacle(self, wanted: Settings) -> str | None:
+        """Why no engine of the `wanted` settings would load, where one that runs would be given up for it."""
+        if _engine_of(wanted) == _engine_of(self.settings) or self.announced is not self.engine:
+            return None
+        try:
+            await asyncio.to_thread(self._examine, wanted)
+        except LacunaError as error:
+            return str(error)
+        return None
+
+    def _layered(self, sent: Mapping[str, Any]) -> tuple[Settings, dict[str, Settings], list[str]]:
+        """The settings of the first folder and of each, and what was wrong in them.
+
+        Over each folder's file stand the settings that the editor started with, sent later, and that were chosen.
+        """
+        files, complaints = self.folders.settings_files(), list[str]()
+        made = [self._started] if not files else []
+        for _, file in files:
+            settings, wrong = self._started.with_file(file)
+            made.append(settings)
+            complaints += [f"{file}: {sentence}" if len(files) > 1 else sentence for sentence in wrong]
+        for values in (self._initial, {**sent, **self._chosen}):
+            changed = [settings.changed(values) for settings in made]
+            made = [settings for settings, _ in changed]
+            complaints += [sentence for _, wrong in changed for sentence in wrong]
+        first = made[0]
+        others = {place: first.with_model_of(s, first) for (place, _), s in zip(files, made, strict=False)}
+        for (_, file), settings in zip(files[1:], made[1:], strict=True):
+            if _engine_of(settings) != _engine_of(first):
+                complaints.append(f"{file}: what makes the model counts in the first folder only.")
+        return first, others, list(dict.fromkeys(complaints))
+
+    def _policies(self) -> list[Policy]:
+        return [_policy(settings) for settings in (self.settings, *self._of_folders.values())]
+
+    def _keep_engine_of(self, before: Settings) -> None:
+        self.settings = before.with_model_of(self.settings, before)
+        self._of_folders = {place: before.with_model_of(s, before) for place, s in self._of_folders.items()}
+
+    def _complain(self, complaints: Sequence[str]) -> None:
+        """Keeps what the user has not been told yet."""
+        self.complaints += [c for c in complaints if c not in self._told]
+        self._told.update(complaints)
 
     def end(self) -> None:
         """What is to be done before the process ends."""
         self.statistics.save()
 
     def renew_engine(self) -> None:
-        """Puts a new engine in the place of the old one, whose memory is freed before this one loads."""
+        """Puts a new engine in the place of the old one, whose memory is freed before this one loads.
+
+        Raises BadRequest, and keeps the old one, for settings that none can be made of.
+        """
+        made = self._make_engine(self.settings)
         self.engine.close(timeout=0)
         self.retired.append(self.engine)
-        self.engine = self._make_engine(self.settings)
+        self.engine = made
         self.completer = Completer(self.engine)
+
+
+def _named(sent: Any) -> Mapping[str, Any] | None:
+    """The settings in what an editor sent, bare or under `lacuna`."""
+    values = sent.get("lacuna", sent) if isinstance(sent, Mapping) else None
+    return values if isinstance(values, Mapping) else None
+
+
+def _engine_of(settings: Settings) -> tuple[object, ...]:
+    """What an engine is made of: where it changes, another must take its place."""
+    return tuple(getattr(settings, name) for name in sorted(OF_THE_ENGINE))
+
+
+def _policy(s: Settings) -> Policy:
+    return Policy(
+        max_tokens=s.max_tokens,
+        max_lines=s.max_lines,
+        candidates=s.candidates,
+        temperature=s.temperature,
+        top_p=s.top_p,
+        deadline_s=None if s.deadline_ms is None else s.deadline_ms / 1000,
+        look_ahead=s.look_ahead,
+    )

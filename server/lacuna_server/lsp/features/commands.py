@@ -85,7 +85,7 @@ def register(server: LacunaServer) -> None:
 
     @command("lacuna.selectModel", SelectModel)
     async def select(ls: LacunaServer, arguments: SelectModel) -> dict[str, Any]:
-        if refusal := ls.session.choose("model", arguments.model):
+        if refusal := await ls.session.choose("model", arguments.model):
             raise JsonRpcInvalidParams(refusal)
         await loading.start(ls)
         return status(ls)

@@ -30,7 +30,8 @@ def register(server: LacunaServer) -> None:
         word = types.Range(*(document.position_at(place, session.documents.encoding) for place in places))
         # in manual mode a menu that was asked for may have suggestions; editors cannot say more of who asked
         asked = params.context is not None and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
-        rules = replace(session.rules, automatic=True) if asked else session.rules
+        rules = session.rules_at(snapshot.place)
+        rules = replace(rules, automatic=True) if asked else rules
         answer = await session.complete(snapshot, False, rules)
         handed = session.feedback.hand_out(answer, uri)
         return to_lsp.popup_items(answer, handed, snapshot, word, session.client)

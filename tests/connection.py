@@ -1,0 +1,62 @@
+"""The language server in the test's own process: messages in, messages out, and a scripted engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from lacuna_inference.fake import FakeEngine
+from lacuna_server.lsp import app
+from lacuna_server.lsp.language_server import LacunaServer
+from lacuna_server.settings import load_leniently
+
+
+class Connection:
+    """A server without a process: messages in, messages out."""
+
+    def __init__(
+        self, engine: FakeEngine, encoding: str = "utf-16", params: dict[str, Any] | None = None, **capabilities: Any
+    ) -> None:
+        """`capabilities` and `params` go into the initialize request, beside inline completion and `encoding`."""
+        self.sent: list[dict[str, Any]] = []
+        settings, complaints = load_leniently(statistics=False)
+        self.server: LacunaServer = app.build(settings, complaints, make_engine=lambda _: engine)
+        self.server.protocol.set_writer(self, include_headers=False)  # type: ignore[arg-type]
+        known = {"general": {"positionEncodings": [encoding]}, "textDocument": {"inlineCompletion": {}}}
+        whole = {"processId": None, "rootUri": None, "capabilities": {**known, **capabilities}, **(params or {})}
+        self.send({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": whole})
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(json.loads(data))
+
+    def send(self, message: object) -> None:
+        self.server.protocol.receive(message if isinstance(message, bytes) else json.dumps(message).encode())
+
+    def notify(self, method: str, params: object) -> None:
+        self.send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    async def call(self, method: str, params: object) -> dict[str, Any]:
+        self.send({"jsonrpc": "2.0", "id": "asked", "method": method, "params": params})
+        while not (found := [message for message in self.sent if message.get("id") == "asked"]):
+            await asyncio.sleep(0)
+        self.sent.clear()
+        return found[0]
+
+    async def ask(self, uri: str, **extra: Any) -> list[str]:
+        params = {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 0}, **extra}
+        answer = await self.call("textDocument/inlineCompletion", {"context": {"triggerKind": 1}, **params})
+        return [item["insertText"] for item in answer["result"]["items"]]
+
+    async def reason(self) -> str | None:
+        explained = await self.call("workspace/executeCommand", {"command": "lacuna.explain"})
+        return explained["result"]["withheld"]  # type: ignore[no-any-return]
+
+    async def shown(self) -> str:
+        """The next message that is shown to the user."""
+        while not (found := [m for m in self.sent if m.get("method") == "window/showMessage"]):
+            await asyncio.sleep(0)
+        return found[0]["params"]["message"]  # type: ignore[no-any-return]
+
+    def logged(self) -> list[str]:
+        return [m["params"]["message"] for m in self.sent if m.get("method") == "window/logMessage"]
