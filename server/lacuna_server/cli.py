@@ -33,6 +33,7 @@ from lacuna_server.cli_options import (
 )
 from lacuna_server.commands import complete as complete_command
 from lacuna_server.commands import models as models_command
+from lacuna_server.core.private import LogFile
 from lacuna_server.settings import Level
 
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130
@@ -105,6 +106,9 @@ def complete(
         str | None, typer.Option(help="LINE:COLUMN of the cursor, both from 1. Or mark holes with <FILL>.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the code.")] = False,
+    allow_secrets: Annotated[
+        bool, typer.Option("--allow-secrets", help="Also a file whose name says that it holds passwords or keys.")
+    ] = False,
     candidates: Annotated[int, typer.Option(min=1, max=8, help="Number of suggestions.")] = 1,
     model: Model = None,
     family: Family = None,
@@ -125,7 +129,7 @@ def complete(
         devices=devices, spread=spread,
         trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens, candidates=candidates,
     )  # fmt: skip
-    complete_command.run(settings, file, at, json)
+    complete_command.run(settings, file, at, json, allow_secrets)
 
 
 @app.command()
@@ -400,7 +404,7 @@ def models_convert(
 
 def _start_logging(level: Level, file: Path | None) -> None:
     """Logs to stderr or a file. pygls logs whole messages, user code included: silent unless debugging."""
-    handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    handler = LogFile(file) if file else logging.StreamHandler(sys.stderr)
     logging.basicConfig(
         level=level.upper(), handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )

@@ -41,6 +41,19 @@ def test_the_rules(rules: Rules, invoked: bool, reason: Withheld | None) -> None
     assert refusal(at_cursor("x = |"), rules, invoked) is reason
 
 
+SECRET = (
+    ".env~", "#.env#", ".#.env", ".env-prod", ".env_staging", "prod.env.bak", "a.auto.tfvars.json", ".netrc.bak",
+    ".s3cfg", ".s3cfg.swp", ".id_rsa.swp", ".htpasswd.old", "local.settings.json", "secrets/db.yml", ".npmrc.save.2",
+    "secrets/a/b.json", "gradle.properties", ".config/gh/hosts.yml", "htpasswd", "wp-config.php", "wp-config.php.orig",
+    "secrets-prod.yml", "key.pem.1", "key.pem (2)", "key.pem copy", "._key.pem", ".ENV~", "kubeconfig-dev",
+    "terraform.tfstate.backup", ".netrc.~1~", "server.key.",
+)  # fmt: skip
+HARMLESS = (
+    "secrets/manager.py", "dev.py", "test", "a.py~", "#a.py#", ".a.py.swp", "hosts.yml", "gcloud/run.py", "config.json",
+    "settings.json", "app.properties", "credentials_form.tsx", "environment-prod.ts", "~", "#",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("path", "secret"),
     [
@@ -51,6 +64,9 @@ def test_the_rules(rules: Rules, invoked: bool, reason: Withheld | None) -> None
         ("/x/server.PEM", True),
         ("/x/id_ed25519", True),
         ("/x/secrets.yaml", True),
+        (r"C:\Users\me\.netrc~", True),
+        *((f"/home/me/{name}", True) for name in SECRET),
+        *((f"/home/me/{name}", False) for name in HARMLESS),
         ("/x/environment.py", False),
         ("/x/keys.py", False),
         ("/x/ssh/config.py", False),

@@ -15,6 +15,7 @@ from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_server.commands.show import stderr, stdout, wait_until_warm
 from lacuna_server.core import service
+from lacuna_server.core.admission import is_secret
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.settings import Settings
@@ -35,8 +36,15 @@ class Outcome:
     withheld: Withheld | None = None
 
 
-def run(settings: Settings, file: str, at: str | None, as_json: bool) -> None:
-    """Completes `file` at the cursor `at`, or its marked holes, and prints the result."""
+def run(settings: Settings, file: str, at: str | None, as_json: bool, allow_secrets: bool = False) -> None:
+    """Completes `file` at the cursor `at`, or its marked holes, and prints the result.
+
+    Raises BadRequest for a file that is never shown to a model, unless `allow_secrets`.
+    """
+    if not allow_secrets and (is_secret(file) or is_secret(str(Path(file).resolve()))):
+        raise BadRequest(
+            f"{file} may hold passwords or keys, which are never shown to a model.", "If it may be: --allow-secrets."
+        )
     parts = _parts(read(file), at)
     engine = ModelEngine(settings.model_options())
     try:

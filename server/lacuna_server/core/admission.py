@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -13,15 +14,49 @@ from lacuna_server.core.paths import normal
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 
-SECRETS = (
-    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.p8", "*.der", "*.crt", "*.cer", "*.csr",
-    "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.gpg", "*.asc", "*.age", "*.ovpn", "*.keychain", "id_rsa*", "id_dsa*",
-    "id_ecdsa*", "id_ed25519*", "authorized_keys", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".npmrc", ".pypirc",
-    ".htpasswd", ".git-credentials", ".vault-token", ".dockercfg", ".docker/config.json", "kubeconfig", ".kube/config",
-    "credentials", "credentials.*", "secret.*", "secrets.*", "*.secret", "*.secrets", "service-account*.json",
-    "*.tfstate", "*.tfstate.*", "*.tfvars", ".aws/*", ".ssh/*", ".gnupg/*",
-)  # fmt: skip
-"""Patterns of file names that are never shown to a model; no setting changes that."""
+_DATA = ("cfg", "conf", "env", "ini", "json", "properties", "toml", "txt", "xml", "yaml", "yml")
+SECRETS = {
+    "environments": (".env", ".env.*", ".env-*", ".env_*", "*.env", ".envrc", "local.settings.json"),
+    "keys and certificates": (
+        "*.pem", "*.key", "*.p12", "*.pfx", "*.p8", "*.der", "*.crt", "*.cer", "*.csr", "*.jks", "*.jceks", "*.bcfks",
+        "*.keystore", "*.kdb", "*.kdbx", "*.ppk", "*.gpg", "*.asc", "*.age", "*.keychain", "*.keychain-db", "id_rsa*",
+        "id_dsa*", "id_ecdsa*", "id_ed25519*", "authorized_keys", ".ssh/*", ".gnupg/*",
+    ),
+    "passwords": (
+        ".netrc*", "_netrc", ".pgpass", "pgpass.conf", ".my.cnf", ".mylogin.cnf", ".htpasswd", "htpasswd",
+        "*.htpasswd", "shadow", "gshadow", ".git-credentials", ".vault-token", ".vault_pass*", ".vault-pass*",
+        "wp-config.php", "wp-config-*.php", ".s3cfg", ".passwd-s3fs", ".boto", "rclone.conf", ".ftpconfig", "sftp.json",
+        "sitemanager.xml", "*.ovpn", "wg[0-9]*.conf", "wireguard/*.conf",
+    ),
+    "package managers and build tools": (
+        ".npmrc", ".yarnrc.yml", ".pypirc", "gradle.properties", ".m2/settings*.xml", "auth.json", ".terraformrc",
+        "terraform.rc", "*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json",
+    ),
+    "clouds and clusters": (
+        ".aws/*", ".azure/*", ".config/gcloud/*", "application_default_credentials.json", "service-account*.json",
+        "service_account*.json", "client_secret*.json", ".dockercfg", ".dockerconfigjson", ".docker/config.json",
+        "kubeconfig", "*.kubeconfig", ".kube/config", "gh/hosts.yml", "glab-cli/config.yml",
+    ),
+    "what says so": (
+        "credentials", "credentials.*", "secret", "secret.*", "secrets", "secrets.*", "*.secret", "*.secrets",
+        *(f"{name}[-_]*.{kind}" for name in ("credentials", "secret", "secrets") for kind in _DATA),
+        *(f"{folder}/*.{kind}" for folder in ("secret", "secrets", ".secrets") for kind in _DATA),
+    ),
+}  # fmt: skip
+"""Names of files that are never shown to a model, by what they hold; no setting changes that.
+
+Editors and people keep copies of files under longer names: `_COPY` takes that off before the patterns are tried.
+"""
+_SECRETS = tuple(pattern for patterns in SECRETS.values() for pattern in patterns)
+_COPY = re.compile(
+    r"^\.?#+(?=.)|^\._(?=.)|#+$|~\d*~?$|\.sw[a-p]$|[. ]+$"
+    r"|[._-](bak|backup|old|orig|original|save|saved|copy|tmp|temp|new|prev|rej|dist|disabled|example|sample|template"
+    r"|prod|production|staging|stage|dev|development|test|testing|local|live|qa)\d*$"
+    r"|\.\d{1,14}$| copy( \d+)?$| ?\(\d+\)$"
+)
+"""What stands around a name in a copy's, one piece at a time: Emacs' and Vim's marks, backups, deployments, numbers."""
+_SWAPPED = re.compile(r"\.(.+\.sw[a-p])")
+"""Vim hides the swap file of a file that is not hidden itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +71,8 @@ class Rules:
     max_characters: int = 2**20
     in_comments: bool = True
     in_strings: bool = True
+    secrets: bool = False
+    """Whether files whose names say that they hold passwords or keys may be completed all the same."""
 
 
 def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
@@ -46,7 +83,7 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.SNOOZED if rules.snoozed else Withheld.MANUAL
     if not snapshot.in_step:
         return Withheld.OUT_OF_STEP
-    if _matches(snapshot.place, SECRETS):
+    if not rules.secrets and is_secret(snapshot.place):
         return Withheld.SECRET
     if not rules.languages.get(snapshot.language, rules.languages.get("*", True)):
         return Withheld.LANGUAGE
@@ -61,7 +98,25 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
 
 def may_be_read(place: str, rules: Rules) -> bool:
     """Whether the document at `place` may stand in the prompt of another one."""
-    return not (_matches(place, SECRETS) or _matches(place, rules.exclude))
+    return not (is_secret(place) or _matches(place, rules.exclude))
+
+
+@lru_cache(1024)
+def is_secret(path: str) -> bool:
+    """Whether the name of a file says that it holds passwords or keys, or that it is a copy of one that does."""
+    folder, _, name = normal(path).lower().rpartition("/")
+    swapped = _SWAPPED.fullmatch(name)
+    names = [name] if swapped is None else [name, swapped.group(1)]
+    return any(_matches(f"{folder}/{original}", _SECRETS) for found in names for original in _originals(found))
+
+
+def _originals(name: str) -> Iterator[str]:
+    """`name`, and what it may be a copy of, from the nearest."""
+    while name:
+        yield name
+        name, before = _COPY.sub("", name, count=1), name
+        if name == before:
+            return
 
 
 @lru_cache(1024)

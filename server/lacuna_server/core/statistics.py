@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +10,8 @@ from datetime import date
 from pathlib import Path
 
 from platformdirs import user_state_dir
+
+from lacuna_server.core import private
 
 _DAYS_KEPT = 400
 
@@ -106,7 +107,4 @@ def _read(file: Path) -> dict[str, Counts]:
 
 
 def _write(file: Path, days: dict[str, Counts]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({day: asdict(counts) for day, counts in days.items()}, indent=1), encoding="utf-8")
-    temporary.replace(file)
+    private.write(file, json.dumps({day: asdict(counts) for day, counts in days.items()}, indent=1))
