@@ -58,7 +58,8 @@ class Document:
         if change is None or not self.in_step:
             return self.lost()
         start, first_half = self._cut(change.range.start, encoding)
-        end, second_half = self._cut(change.range.end, encoding)
+        typed = change.range.end == change.range.start
+        end, second_half = (start, first_half) if typed else self._cut(change.range.end, encoding)
         if first_half is None or second_half is None or end < start:
             return self.lost()
         middle = first_half[0] + change.text + second_half[1]
@@ -85,8 +86,8 @@ class Document:
         Only UTF-16 has halves that a text can hold; None where another encoding's position is inside a character.
         """
         start, line = self._line(position.line)
-        passed = positions.characters(line, position.character, encoding)
-        if passed == len(line) or line.isascii() or positions.units(line[:passed], encoding) == position.character:
+        passed, inside = positions.located(line, position.character, encoding)
+        if not inside:
             return start + passed, ("", "")
         return start + passed, positions.halves(line[passed]) if encoding == positions.UTF16 else None
 
@@ -106,12 +107,13 @@ class Document:
     def _line_starts_after(self, text: str, start: int, end: int) -> list[int]:
         """The line starts of `text`, in which something else stands for `start` to `end` of this one.
 
-        Only the lines around it are looked at: a line that begins behind it, behind an untouched end, is as it was.
+        Only what is new and the signs next to it are looked at: lines have hundreds of thousands of characters.
         """
         starts, longer = self.line_starts, len(text) - len(self.text)
         first = max(0, bisect_right(starts, max(0, start - 1)) - 1)  # a CR before it may get or lose its LF
         kept = bisect_right(starts, end)
         behind = starts[kept:] if not longer else [place + longer for place in starts[kept:]]
-        until = behind[0] if behind else len(text)
-        between = [match.end() for match in _LINE_END.finditer(text, starts[first], until)]
-        return starts[: first + 1] + (between[:-1] if behind else between) + behind
+        until, new_end = behind[0] if behind else len(text) + 1, end + longer
+        found = _LINE_END.finditer(text, max(0, start - 1), new_end + 1)  # a CR at its end may get an LF
+        between = [match.end() for match in found if match.start() < new_end and match.end() < until]
+        return starts[: first + 1] + between + behind

@@ -166,6 +166,11 @@ class LacunaProtocol(LanguageServerProtocol):
     def lsp_text_document__did_change(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.synchronise(synchronisation.did_change, params)
 
+    @lsp_method(types.TEXT_DOCUMENT_DID_SAVE)
+    def lsp_text_document__did_save(self, params: Any) -> Generator[Any, Any, None]:
+        self.synchronise(synchronisation.did_save, params)
+        yield self.fm.features[types.TEXT_DOCUMENT_DID_SAVE], (params,), None
+
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.synchronise(synchronisation.did_close, params)

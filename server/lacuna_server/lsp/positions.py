@@ -17,16 +17,27 @@ _KEEPING_HALVES = "surrogatepass"
 
 def characters(line: str, units: int, encoding: types.PositionEncodingKind) -> int:
     """How many characters of `line` the first `units` units are; a unit inside a character counts as before it."""
+    return located(line, units, encoding)[0]
+
+
+def located(line: str, units: int, encoding: types.PositionEncodingKind) -> tuple[int, bool]:
+    """How many whole characters the first `units` units of `line` are, and whether they end inside the next one."""
     if encoding == UTF32 or line.isascii():
-        return min(units, len(line))
+        return min(units, len(line)), False
     line = line[:units]  # a character takes at least one unit
     if encoding == UTF8:
         encoded = line.encode("utf-8", _KEEPING_HALVES)
         begun = len(encoded[:units].translate(None, _CONTINUATION_BYTES))
-        inside = encoded[units : units + 1].translate(None, _CONTINUATION_BYTES) != encoded[units : units + 1]
-        return begun - inside
-    whole = line.encode("utf-16-le", _KEEPING_HALVES)[: 2 * units].decode("utf-16-le", _KEEPING_HALVES)
-    return len(whole) - (whole[-1:] != line[len(whole) - 1 : len(whole)])
+        inside = bool(encoded[units : units + 1]) and not encoded[units : units + 1].translate(
+            None, _CONTINUATION_BYTES
+        )
+        return begun - inside, inside
+    encoded = line.encode("utf-16-le", _KEEPING_HALVES)
+    if len(encoded) == 2 * len(line):
+        return len(line), False
+    whole = encoded[: 2 * units].decode("utf-16-le", _KEEPING_HALVES)
+    inside = whole[-1:] != line[len(whole) - 1 : len(whole)]
+    return len(whole) - inside, inside
 
 
 def units(text: str, encoding: types.PositionEncodingKind) -> int:

@@ -13,8 +13,7 @@ from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp.capabilities import Client
 
 LABEL_LENGTH = 60
-_WORD_END = re.compile(r"\w*$")
-
+_WORD = re.compile(r"\w*")
 
 ACCEPT = "lacuna.accept"
 """The command that a client sends back when a suggestion was accepted."""
@@ -50,8 +49,8 @@ def with_selected(
 
 def word_before(snapshot: Snapshot) -> str:
     """The part of a word that stands directly before the cursor."""
-    found = _WORD_END.search(snapshot.line_before)
-    return found.group() if found else ""
+    found = _WORD.match(snapshot.line_before[::-1])  # a search for the end would try every word of the line
+    return found.group()[::-1] if found else ""
 
 
 def popup_items(
