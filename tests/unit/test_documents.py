@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
 from lacuna_server.core.languages import path_for
+from lacuna_server.lsp import positions
 from lacuna_server.lsp.document import Document
 from lacuna_server.lsp.documents import Documents
+from lacuna_server.lsp.to_lsp import word_before
 from lacuna_server.lsp.uris import file_name
 
 UTF8, UTF16, UTF32 = types.PositionEncodingKind.Utf8, types.PositionEncodingKind.Utf16, types.PositionEncodingKind.Utf32
@@ -157,3 +162,49 @@ def test_a_snapshot_shows_other_documents_of_its_language_the_last_edited_last()
     snapshot = documents.snapshot("file:///d", types.Position(0, 0))
     assert snapshot is not None
     assert snapshot.nearby == ("b", "a, edited")
+
+
+LONG = "é = 1; " * 43_000
+
+
+def quickest(run: Callable[[], object]) -> float:
+    """Seconds of the quickest of a few runs: what else the machine does only adds."""
+    taken = []
+    for _ in range(5):
+        started = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("line", [LONG, LONG.replace(" ", ""), "é" * len(LONG), "📦" + LONG])
+def test_a_key_in_a_very_long_line_costs_less_than_to_look_at_each_character_once(
+    line: str, encoding: types.PositionEncodingKind
+) -> None:
+    documents = Documents(encoding)
+    documents.open(types.TextDocumentItem("file:///x.py", "python", 1, line + "\nx = 1\n"))
+    place = Document("x", line).position_at(299_000, encoding)
+
+    def key() -> None:
+        change = types.TextDocumentContentChangePartial(types.Range(place, place), "é")
+        documents.edit("file:///x.py", [change])
+        snapshot = documents.snapshot("file:///x.py", place)
+        assert snapshot is not None
+        word_before(snapshot)
+
+    assert quickest(key) < quickest(lambda: [character for character in line if character > "\uffff"])
+
+
+@given(WILD, st.integers(0, 60), st.sampled_from(ENCODINGS))
+def test_columns_are_converted_as_one_character_after_the_other_would_be(
+    line: str, units: int, encoding: types.PositionEncodingKind
+) -> None:
+    passed = number = 0
+    for character in line:
+        passed += WIDTH[encoding](character)
+        if passed > units:
+            break
+        number += 1
+    assert positions.characters(line, units, encoding) == number
+    assert positions.units(line, encoding) == sum(map(WIDTH[encoding], line))

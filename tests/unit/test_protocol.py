@@ -1,0 +1,178 @@
+"""Messages at the border of the protocol: headers, errors, capabilities that nobody here knows."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from typing import Any
+
+import pytest
+from connection import Connection
+
+from lacuna_inference.fake import FakeEngine
+from lacuna_server.lsp import transport
+
+STATUS = {"jsonrpc": "2.0", "id": 1, "method": "workspace/executeCommand", "params": {"command": "lacuna.status"}}
+INVALID_REQUEST, INVALID_PARAMS, PARSE_ERROR = -32600, -32602, -32700
+URI = "file:///w/a.py"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"content-length: %d\r\n\r\n",
+        b"CONTENT-LENGTH: %d\r\n\r\n",
+        b"Content-Length:%d\r\n\r\n",
+        b"Content-Length:  %d  \r\n\r\n",
+        b"Content-Length : %d\r\n\r\n",
+        b"Content-Length: %d\n\n",
+        b"Content-Type: application/vscode-jsonrpc; charset=utf-8\r\ncontent-length: %d\r\n\r\n",
+        b"content-length: %d\r\nContent-Type: application/vscode-jsonrpc; charset=utf8\r\n\r\n",
+    ],
+)
+async def test_a_header_is_read_in_any_spelling(header: bytes) -> None:
+    connection = Connection(FakeEngine())
+    body = json.dumps(STATUS).encode()
+    stream = io.BytesIO(header % len(body) + body)
+    await asyncio.wait_for(transport._serve_stream(connection.server, stream), 10)
+    while not any(message.get("id") == 1 for message in connection.sent):
+        await asyncio.sleep(0)
+
+
+async def test_a_body_longer_than_any_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
+    connection = Connection(FakeEngine())
+    stream = io.BytesIO(b"Content-Length: 99999999999\r\n\r\n{}")
+    await asyncio.wait_for(transport._serve_stream(connection.server, stream), 10)
+    assert "no message" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"this is no JSON", PARSE_ERROR),
+        (b"\xff\xfe", PARSE_ERROR),
+        (b'{"a":' + b"[" * 200_000, PARSE_ERROR),
+        (b"1" * 5000, PARSE_ERROR),
+        (b"[1, 2]", INVALID_REQUEST),
+        (b"7", INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": null, "method": ["x"]}', INVALID_REQUEST),
+    ],
+)
+async def test_an_error_without_a_known_id_has_a_null_id(body: bytes, code: int) -> None:
+    connection = Connection(FakeEngine())
+    connection.sent.clear()
+    connection.send(body)
+    (answer,) = connection.sent
+    assert "id" in answer
+    assert (answer["id"], answer["error"]["code"]) == (None, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("lacuna.accept", [{"id": 7}]), ("lacuna.snooze", [{"minutes": "five"}]), ("lacuna.none", []), (None, []),
+     ("lacuna.status", 7)],
+)  # fmt: skip
+async def test_wrong_arguments_are_an_error_and_no_traceback(
+    name: str | None, arguments: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)  # as in `lacuna lsp`
+    connection = Connection(FakeEngine())
+    answer = await connection.call("workspace/executeCommand", {"command": name, "arguments": arguments})
+    assert answer["error"]["code"] == INVALID_PARAMS
+    assert "Traceback" not in caplog.text + str(answer)
+
+
+@pytest.mark.parametrize(
+    ("context", "asked"),
+    [
+        ({"triggerKind": 0}, True),
+        ({"triggerKind": 1}, True),
+        ({"triggerKind": 2}, False),
+        ({"triggerKind": 3}, False),
+        ({"triggerKind": None}, False),
+        ({"triggerKind": "x", "selectedCompletionInfo": 7}, False),
+        ({}, False),
+        (None, False),
+        ([], False),
+    ],
+)
+async def test_an_unknown_trigger_is_an_automatic_request(context: Any, asked: bool) -> None:
+    connection = Connection(FakeEngine("x = 1"), params={"initializationOptions": {"mode": "manual"}})
+    item = {"uri": URI, "languageId": "python", "version": 1, "text": "\n"}
+    connection.notify("textDocument/didOpen", {"textDocument": item})
+    assert await connection.ask(URI, context=context) == (["x = 1"] if asked else [])
+    params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 2**31}, "context": context}
+    for method in ("textDocument/inlineCompletion", "textDocument/completion"):
+        assert "result" in await connection.call(method, params)
+    params.pop("context")
+    assert "result" in await connection.call("textDocument/inlineCompletion", params)
+
+
+async def test_what_does_not_fit_a_request_is_named() -> None:
+    connection = Connection(FakeEngine())
+    params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": "one"}}
+    error = (await connection.call("textDocument/inlineCompletion", params))["error"]
+    assert error["code"] == INVALID_PARAMS
+    assert "$.params.position" in error["message"]
+
+
+STRANGE = {
+    "workspace": {
+        "symbol": {"symbolKind": {"valueSet": [*range(1, 28)]}, "tagSupport": {"valueSet": [1, 2]}},
+        "workspaceEdit": {"failureHandling": "foo", "resourceOperations": ["create", "teleport"]},
+        "configuration": False,
+    },
+    "textDocument": {
+        "inlineCompletion": {"dynamicRegistration": True},
+        "completion": {
+            "completionItem": {"tagSupport": {"valueSet": [1, 9]}, "insertTextModeSupport": {"valueSet": [1, 7]},
+                               "documentationFormat": ["asciidoc", "markdown"], "snippetSupport": True},
+            "completionItemKind": {"valueSet": [*range(1, 40)]},
+        },
+        "publishDiagnostics": {"tagSupport": {"valueSet": ["x"]}},
+        "foldingRange": {"foldingRangeKind": {"valueSet": 7}},
+        "semanticTokens": None,
+    },
+    "general": {"positionEncodings": ["utf-128", "utf-8"], "markdown": 7, "regularExpressions": []},
+    "notebookDocument": {"synchronization": {"executionSummarySupport": 7}},
+    "window": {"showMessage": {"messageActionItem": []}, "workDoneProgress": False},
+    "experimental": [1],
+    "later": {"than": "3.18"},
+}  # fmt: skip
+
+
+def initialized(**params: Any) -> dict[str, Any]:
+    connection = Connection(FakeEngine(), params=params)
+    (answer,) = (message for message in connection.sent if message.get("id") == 0)
+    return answer
+
+
+async def test_capabilities_that_nobody_here_knows_are_ignored() -> None:
+    provided = initialized(capabilities=STRANGE, trace="loud", clientInfo={"name": 7})["result"]["capabilities"]
+    assert provided["positionEncoding"] == "utf-8"
+    assert "inlineCompletionProvider" in provided
+    assert "notebookDocumentSync" in provided
+    assert "completionProvider" not in provided
+
+
+@pytest.mark.parametrize("left_out", [{"capabilities": None}, {"processId": 7.0}, {"rootUri": "http://[x"}])
+async def test_what_is_missing_in_initialize_is_not_missed(left_out: dict[str, Any]) -> None:
+    assert "result" in initialized(**left_out, initializationOptions=[7])
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"processId": "me"}, "processId"),
+        ({"rootUri": 7}, "rootUri"),
+        ({"workspaceFolders": "x"}, "workspaceFolders"),
+        ({"capabilities": []}, "capabilities"),
+        ({"capabilities": {"general": {"positionEncodings": "utf-8"}}}, "positionEncodings"),
+    ],
+)
+async def test_what_is_wrong_in_initialize_is_named(params: dict[str, Any], named: str) -> None:
+    error = initialized(**params)["error"]
+    assert error["code"] == INVALID_PARAMS
+    assert named in error["message"]
