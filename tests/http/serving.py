@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -13,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from helpers import loaded, scripted_decoder
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.engine import ModelEngine
-from lacuna_server.http import app
+from lacuna_server.http import app, listening
 
 PATIENCE_S = 60.0
+_TREE = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+"""Where the code under test is, when it is not what is installed."""
 
 
 @contextmanager
@@ -29,36 +32,54 @@ def server(
     fill: str = "abc", on_step: Callable[[int], None] = lambda _: None, decoder: Decoder | None = None, **settings: Any
 ) -> Iterator[httpx.Client]:
     """A client of a server whose model writes `fill` into every hole."""
+    with listener(fill, on_step, decoder, **settings) as running:
+        secure, port = running.secure, port_of(running)
+        address = f"http{'s' if secure else ''}://127.0.0.1:{port}"
+        with httpx.Client(base_url=address, timeout=PATIENCE_S, verify=not secure) as client:
+            until(lambda: client.get("/health/ready").status_code == 200)
+            yield client
+
+
+@contextmanager
+def listener(
+    fill: str = "abc", on_step: Callable[[int], None] = lambda _: None, decoder: Decoder | None = None, **settings: Any
+) -> Iterator[listening.Server]:
+    """That server itself."""
     model = decoder or scripted_decoder(fill, on_step=on_step)
     batch = settings.pop("batch", 8)
+    connections = {name: settings.pop(name) for name in ("patience", "most", "secure") if name in settings}
     engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: loaded(model))
-    config = uvicorn.Config(app.build(engine, **settings), port=0, log_config=None, access_log=False)
-    running = uvicorn.Server(config)
+    running = listening.Server(app.build(engine, **settings), **connections)
     thread = threading.Thread(target=running.run)
     thread.start()
     until(lambda: running.started)
-    port = running.servers[0].sockets[0].getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
-            until(lambda: client.get("/health/ready").status_code == 200)
-            yield client
+        yield running
     finally:
         running.should_exit = True
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
+def port_of(running: listening.Server) -> int:
+    port = running.servers[0].sockets[0].getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
 class Process:
     """`lacuna serve` with `arguments` on a free port."""
 
-    def __init__(self, log: Path, *arguments: str) -> None:
+    def __init__(self, log: Path, *arguments: str, files: int | None = None) -> None:
+        """`files`: how many it may have open."""
         self.log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "lacuna_server", "serve", "--port", "0", *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=file,
-                env={"PATH": "", "HOME": str(log.parent), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
+                env={"PATH": "", "HOME": str(log.parent), "PYTHONUNBUFFERED": "1", "COLUMNS": "200", **_TREE},
+                preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))),
             )
 
     def __enter__(self) -> Process:

@@ -12,7 +12,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
 from rich.markup import escape
 
 from lacuna_inference import DISTRIBUTION
@@ -20,7 +19,7 @@ from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_inference.errors import BadRequest
 from lacuna_server import engines
 from lacuna_server.commands.show import stderr
-from lacuna_server.http import app
+from lacuna_server.http import app, listening, quiet, tls
 from lacuna_server.http.gateway import Limits
 from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
@@ -77,27 +76,12 @@ def run(engine: Engine, place: Place, limits: Limits, most_bytes: int) -> int:
     token = _token(place)
     if (place.certificate is None) != (place.key is None):
         raise BadRequest("TLS needs a certificate and its key.", "Give --tls-cert and --tls-key.")
-    for file in (place.certificate, place.key):
-        if file is not None and not file.is_file():
-            raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
+    secure = tls.context(place.certificate, place.key) if place.certificate and place.key else None
+    if token is not None and secure is None and not _is_loopback(place.host):
+        _warn(f"the token and the code travel unencrypted to {place.host}: give --tls-cert and --tls-key.")
     application = app.build(engine, limits, token, place.origins, most_bytes, _is_loopback(place.host), place.alias)
-    server = _Server(
-        uvicorn.Config(
-            application,
-            host=place.host,
-            port=place.port,
-            ssl_certfile=place.certificate,
-            ssl_keyfile=place.key,
-            access_log=False,
-            log_config=None,
-            loop="asyncio",  # the same everywhere, whatever else is installed
-            http="h11",
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=int(limits.longest_s) + 1,
-            timeout_keep_alive=65,
-        )
-    )
+    quiet.limit()
+    server = _Server(application, place.host, place.port, secure, limits.longest_s)
     engine.watch(lambda state: _tell(state, server))
     server.run()
     # The interpreter's own end waits seconds for the libraries under the model.
@@ -105,7 +89,7 @@ def run(engine: Engine, place: Place, limits: Limits, most_bytes: int) -> int:
     os._exit(0 if server.started and engine.state.phase is not Phase.FAILED else 1)
 
 
-def _tell(state: EngineState, server: uvicorn.Server) -> None:
+def _tell(state: EngineState, server: _Server) -> None:
     """Without its model the server is no use: it ends, and says why."""
     if state.phase is Phase.WARM:
         stderr.print(f"Lacuna is ready: {state.message}", highlight=False, soft_wrap=True)
@@ -114,12 +98,12 @@ def _tell(state: EngineState, server: uvicorn.Server) -> None:
         server.should_exit = True
 
 
-class _Server(uvicorn.Server):
+class _Server(listening.Server):
     """Says where it listens; a port in use is a sentence."""
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
-            await super().startup(sockets)  # type: ignore[arg-type]
+            await super().startup(sockets)
         except SystemExit:
             host, port = self.config.host, self.config.port
             stderr.print(
@@ -128,7 +112,7 @@ class _Server(uvicorn.Server):
             os._exit(1)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
-            scheme = "https" if self.config.is_ssl else "http"
+            scheme = "https" if self.secure else "http"
             host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
             stderr.print(f"Lacuna serves {scheme}://{host}:{port} (stop with Ctrl-C)", highlight=False, soft_wrap=True)
 
@@ -144,7 +128,7 @@ def _token(place: Place) -> str | None:
         return _read_token(place.token_file)
     if place.no_auth or _is_loopback(place.host):
         if place.no_auth and not _is_loopback(place.host):
-            stderr.print(f"[bold yellow]Warning:[/] whoever reaches {place.host} may use this server: --no-auth.")
+            _warn(f"whoever reaches {place.host} may use this server: --no-auth.")
         return None
     raise BadRequest(
         f"Whoever reaches {place.host} could use this server.",
@@ -155,8 +139,12 @@ def _token(place: Place) -> str | None:
 def _read_token(file: Path) -> str:
     token = read_token(file)
     if os.name == "posix" and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        stderr.print(f"[bold yellow]Warning:[/] others on this machine can read {file}: chmod 600 it.")
+        _warn(f"others on this machine can read {file}: chmod 600 it.")
     return token
+
+
+def _warn(what: str) -> None:
+    stderr.print(f"[bold yellow]Warning:[/] {escape(what)}", highlight=False, soft_wrap=True)
 
 
 def _is_loopback(host: str) -> bool:

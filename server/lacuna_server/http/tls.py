@@ -1,0 +1,104 @@
+"""TLS for `lacuna serve`. The handshake is made here, so that a caller who never finishes it counts and is dropped.
+
+An event loop's own TLS server creates the protocol when the handshake is over, and waits a minute for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lacuna_inference.errors import BadRequest
+from lacuna_server.http.connections import Connection
+
+_ADVICE = "Check --tls-cert and --tls-key: PEM files, the certificate first, and a key without a password."
+
+
+def context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What the server presents. Raises BadRequest for files that cannot be used."""
+    for file in (certificate, key):
+        if not file.is_file():
+            raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.set_alpn_protocols(["http/1.1"])
+    try:
+        made.load_cert_chain(certificate, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise BadRequest(f"{certificate} and {key} cannot be used for TLS: {_reason(error)}.", _ADVICE) from None
+    return made
+
+
+def _no_password() -> str:
+    """OpenSSL would ask the terminal."""
+    raise ValueError("the key is encrypted")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        mismatch = error.reason == "KEY_VALUES_MISMATCH"
+        return "the key is another certificate's" if mismatch else "one of them is not in PEM format"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+class Handshake(asyncio.Protocol):
+    """A connection before it is secure; a subclass sets what it becomes. What comes early is kept for `become`."""
+
+    become: ClassVar[type[Connection]]
+    context: ClassVar[ssl.SSLContext]
+
+    def __init__(self, **settings: Any) -> None:
+        """`settings` are what uvicorn makes its protocols with."""
+        self._connection = self.become(**settings)
+        self._open = self._connection.connections
+        self._early = bytearray()
+        self._secure = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport.pause_reading()
+        self._transport = transport
+        self._task = self._connection.loop.create_task(self._shake_hands())
+        self._open.add(self)  # type: ignore[arg-type]
+        self.become.pool.waits(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._early += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._secure:
+            self._connection.connection_lost(exc)
+        else:
+            self.drop()
+
+    def drop(self) -> None:
+        self._leave()
+        self._task.cancel()
+        self._transport.abort()
+
+    def shutdown(self) -> None:
+        """uvicorn calls it when the server stops."""
+        self.drop()
+
+    async def _shake_hands(self) -> None:
+        loop, seconds = self._connection.loop, self.become.patience.request_s
+        try:
+            secured = await loop.start_tls(
+                self._transport, self, self.context, server_side=True, ssl_handshake_timeout=seconds
+            )
+        except OSError:  # also everything that can be wrong with a handshake, and its time limit
+            secured = None
+        self._leave()
+        if secured is not None:
+            self._go_on(secured)
+
+    def _leave(self) -> None:
+        self.become.pool.remove(self)
+        self._open.discard(self)  # type: ignore[arg-type]
+
+    def _go_on(self, secured: asyncio.Transport) -> None:
+        self._secure = True
+        secured.set_protocol(self._connection)
+        self._connection.connection_made(secured)
+        if self._early:
+            self._connection.data_received(bytes(self._early))
