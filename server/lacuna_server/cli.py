@@ -190,7 +190,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 5000,
     token_file: Annotated[Path | None, typer.Option(help="A file with the token that callers must send.")] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Let everybody in, at any address.")] = False,
-    cors: Annotated[list[str] | None, typer.Option(help="A web page's origin that may ask; repeatable.")] = None,
+    cors: Annotated[
+        list[str] | None, typer.Option(help="Origin of a web page that may ask, or '*'; repeatable.")
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key file (PEM).")] = None,
     queue: Annotated[int, typer.Option(min=1, help="Most requests that wait or run; more get 503.")] = 64,

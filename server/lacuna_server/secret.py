@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from lacuna_inference.errors import BadRequest
 
 SHORTEST = 16
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""What Windows PowerShell's `>` begins a file with."""
 
 
 def read_token(file: Path) -> str:
     """The token. Raises BadRequest, which never holds it, when there is none that can be sent."""
     try:
-        token = file.expanduser().read_text(encoding="utf-8").strip()
+        data = file.expanduser().read_bytes()
+        token = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"{file} cannot be read: {error}.", "Check the path of the token file.") from None
     if len(token) < SHORTEST or not token.isascii() or not token.isprintable() or " " in token:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import shutil
 import signal
@@ -17,7 +18,8 @@ import openai
 import pytest
 from serving import Process, until
 
-RECORDED = Path(__file__).parents[1] / "data/http/llama-vim.json"
+DATA = Path(__file__).parents[1] / "data"
+RECORDED, TLS = DATA / "http/llama-vim.json", DATA / "tls"
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,16 @@ def test_callers_who_are_killed_leave_nothing_behind(served: Process) -> None:
         (("--token-file", "nowhere"), "nowhere cannot be read"),
         (("--tls-cert", "x"), "TLS needs a certificate and its key"),
         (("--tls-cert", "x", "--tls-key", "y"), "There is no file x"),
+        (("--tls-cert", str(TLS / "key.pem"), "--tls-key", str(TLS / "key.pem")), "is not in PEM format"),
+        (
+            ("--tls-cert", str(TLS / "certificate.pem"), "--tls-key", str(TLS / "other-key.pem")),
+            "cannot be used for TLS: the key is another certificate's. Check --tls-cert and --tls-key",
+        ),
+        (
+            ("--tls-cert", str(TLS / "certificate.pem"), "--tls-key", str(TLS / "encrypted-key.pem")),
+            "cannot be used for TLS: the key is encrypted.",
+        ),
+        (("--cors", "localhost:3000"), "'localhost:3000' is not the origin of a web page. Write https://HOST:PORT"),
         (("--model", "nowhere"), "There is no folder nowhere. Name a model folder"),
     ],
 )
@@ -189,3 +201,21 @@ def test_a_token_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None:
         url = process.url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.post(url, json={"data": "x"}).status_code == 401
         assert httpx.get(f"{url}/health/live").status_code == 200
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_token_that_travels_unencrypted_is_warned_of(secure: bool, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(codecs.BOM_UTF8 + b"a-token-of-twenty-signs\r\n")
+    file.chmod(0o600)
+    tls = ("--tls-cert", str(TLS / "certificate.pem"), "--tls-key", str(TLS / "key.pem")) if secure else ()
+    with Process(tmp_path / "log", "--host", "0.0.0.0", "--token-file", str(file), *tls) as process:
+        assert ("unencrypted" in process.said) == (not secure)
+        assert process.url.startswith("https://" if secure else "http://")
+        url, sent = process.url.replace("0.0.0.0", "127.0.0.1"), {"Authorization": "bearer a-token-of-twenty-signs"}
+        assert httpx.get(f"{url}/metrics", headers=sent, verify=False).status_code == 200
+
+
+def test_another_loopback_address_than_the_first(tmp_path: Path) -> None:
+    with Process(tmp_path / "log", "--host", "127.0.0.2") as process:
+        assert httpx.get(f"{process.url}/health/live").status_code == 200

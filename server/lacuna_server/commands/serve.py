@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import os
 import signal
 import socket
@@ -21,6 +20,7 @@ from lacuna_server import engines
 from lacuna_server.commands.show import stderr
 from lacuna_server.http import app, listening, quiet, tls
 from lacuna_server.http.gateway import Limits
+from lacuna_server.http.origins import is_loopback
 from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
 
@@ -77,9 +77,9 @@ def run(engine: Engine, place: Place, limits: Limits, most_bytes: int) -> int:
     if (place.certificate is None) != (place.key is None):
         raise BadRequest("TLS needs a certificate and its key.", "Give --tls-cert and --tls-key.")
     secure = tls.context(place.certificate, place.key) if place.certificate and place.key else None
-    if token is not None and secure is None and not _is_loopback(place.host):
+    if token is not None and secure is None and not is_loopback(place.host):
         _warn(f"the token and the code travel unencrypted to {place.host}: give --tls-cert and --tls-key.")
-    application = app.build(engine, limits, token, place.origins, most_bytes, _is_loopback(place.host), place.alias)
+    application = app.build(engine, limits, token, place.origins, most_bytes, is_loopback(place.host), place.alias)
     quiet.limit()
     server = _Server(application, place.host, place.port, secure, limits.longest_s)
     engine.watch(lambda state: _tell(state, server))
@@ -126,8 +126,8 @@ def _token(place: Place) -> str | None:
     """The token of the file. Raises BadRequest where one is needed and not there."""
     if place.token_file is not None:
         return _read_token(place.token_file)
-    if place.no_auth or _is_loopback(place.host):
-        if place.no_auth and not _is_loopback(place.host):
+    if place.no_auth or is_loopback(place.host):
+        if place.no_auth and not is_loopback(place.host):
             _warn(f"whoever reaches {place.host} may use this server: --no-auth.")
         return None
     raise BadRequest(
@@ -145,10 +145,3 @@ def _read_token(file: Path) -> str:
 
 def _warn(what: str) -> None:
     stderr.print(f"[bold yellow]Warning:[/] {escape(what)}", highlight=False, soft_wrap=True)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

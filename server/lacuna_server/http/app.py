@@ -5,36 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse
 
 from lacuna_inference import __version__
 from lacuna_inference.api import Engine
 from lacuna_inference.errors import LacunaError
 from lacuna_inference.remote.wires import LACUNA_PATH
 from lacuna_server.http import engine as engine_endpoint
-from lacuna_server.http import errors, llama_cpp, native, ollama, openai, operations
+from lacuna_server.http import errors, llama_cpp, native, ollama, openai, operations, page
 from lacuna_server.http.fields import Malformed
 from lacuna_server.http.gateway import Gateway, Limits
 from lacuna_server.http.guard import MOST_BYTES, Guard
 from lacuna_server.http.metrics import Metrics
-
-STATIC = Path(__file__).parent / "static"
-DESCRIPTION = """\
-Lacuna completes code.
-
-  curl -X POST URL -H 'Content-Type: application/json' -d '{"data": "#print hello world function"}'
-  curl URL -d 'data=# this function prints hello world' -X PUT
-
-GET / in a browser is the playground. /openapi.json describes the interface, also POST /v1/completions, /infill and
-/api/generate.
-"""
+from lacuna_server.http.origins import parse
 
 
 def build(
@@ -46,10 +35,12 @@ def build(
     local: bool = True,
     alias: str = "",
 ) -> FastAPI:
-    """The application. It starts `engine`, and closes it at the end. `local`: only this machine can reach it.
+    """The application. It starts `engine`, and closes it at the end.
 
-    `alias` is what callers know the model by.
+    `origins` are the web pages that may ask besides its own. `local`: only this machine can reach the server. `alias`
+    is what callers know the model by. Raises BadRequest for an origin that is none.
     """
+    listed = frozenset(map(parse, origins))
     metrics = Metrics(engine)
     gateway = Gateway(engine, limits or Limits(), metrics, alias)
 
@@ -69,25 +60,18 @@ def build(
         engine_endpoint.router(gateway),
     ):
         app.include_router(router)
-    app.add_api_route("/", _page, methods=["GET"], include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for kind in (LacunaError, Malformed):
+    app.add_api_route("/", page.page, methods=["GET", "HEAD"], include_in_schema=False)
+    app.mount("/static", page.Files(directory=page.STATIC), name="static")
+    for kind in (LacunaError, Malformed, ClientDisconnect):
         app.add_exception_handler(kind, errors.handle)
     app.add_exception_handler(HTTPException, _refused)  # type: ignore[arg-type]
     paths = [*app.openapi()["paths"], LACUNA_PATH]
     app.add_middleware(
-        Guard, metrics=metrics, token=token, most_bytes=most_bytes, paths=paths, origins=origins, local=local
+        Guard, metrics=metrics, token=token, most_bytes=most_bytes, paths=paths, origins=listed, local=local
     )
-    if origins:  # outside the guard: a browser asks without a token whether it may ask
-        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
+    if listed:  # outside the guard: a browser asks without a token whether it may ask
+        app.add_middleware(CORSMiddleware, allow_origins=list(listed), allow_methods=["*"], allow_headers=["*"])
     return app
-
-
-async def _page(http: HttpRequest) -> Response:
-    """The playground for a browser, a description for everything else."""
-    if "text/html" in http.headers.get("accept", ""):
-        return FileResponse(STATIC / "index.html")
-    return PlainTextResponse(DESCRIPTION.replace("URL", str(http.base_url).rstrip("/")))
 
 
 async def _refused(http: HttpRequest, error: HTTPException) -> JSONResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 
@@ -27,6 +28,8 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 def status_of(error: Exception, path: str) -> int:
     """The HTTP status for a failure."""
+    if isinstance(error, ClientDisconnect):
+        return CLIENT_CLOSED
     if isinstance(error, Malformed):
         return 422 if _dialect(path) is _native else 400
     return next(status for kind, status in _STATUS if isinstance(error, kind))

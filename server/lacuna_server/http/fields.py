@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from typing import Annotated, Any, TypeVar
@@ -66,7 +67,7 @@ Session = Annotated[str, Field(max_length=500)]
 
 async def body(http: HttpRequest, model: type[_Model]) -> _Model:
     """The request's JSON, also when it is sent as something else; a form where it is one. Raises Malformed."""
-    data = await http.body()
+    data = (await http.body()).removeprefix(codecs.BOM_UTF8)
     kind = http.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded" and data[:1] not in (b"{", b"["):
         return _checked(_form(data, model), model)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import re
 import time
 from collections.abc import Collection
 
@@ -17,13 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lacuna_server.http.errors import content
 from lacuna_server.http.metrics import Metrics
+from lacuna_server.http.origins import is_listed, is_loopback, is_own, name_in
 
 logger = logging.getLogger("lacuna_server.http.access")
 
 OPEN = frozenset({"/", "/health", "/health/live", "/health/ready", "/favicon.ico"})
 """What may be read (not written to) without a token: the page itself, and whether the server lives."""
 MOST_BYTES = 8 * 2**20
-_LOCAL_NAMES = frozenset({"", "localhost", "127.0.0.1", "[::1]"})
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 SLOW_S = 30.0
 """Seconds within which a body must have come."""
 
@@ -42,14 +42,14 @@ class Guard:
         token: str | None = None,
         most_bytes: int = MOST_BYTES,
         paths: Collection[str] = (),
-        origins: Collection[str] = (),
+        origins: frozenset[str] = frozenset(),
         local: bool = True,
     ) -> None:
-        """`paths` are the endpoints that are counted by name, `origins` the pages that may ask besides our own.
+        """`paths` are the endpoints that are counted by name, `origins` the parsed ones that may ask besides our own.
 
         `local`: only this machine reaches the server, by the names that it has for itself.
         """
-        self._origins, self._local = frozenset(origins), local
+        self._origins, self._local = origins, local
         self._app, self._metrics, self._most, self._paths = app, metrics, most_bytes, frozenset(paths)
         self._token = token.encode() if token is not None else None
 
@@ -58,12 +58,13 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started, path = time.monotonic(), str(scope["path"])
-        status = 0
+        status = 500  # what uvicorn answers when nothing else did
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), _NO_SNIFFING]}
             await send(message)
 
         try:
@@ -116,9 +117,10 @@ class Guard:
         """
         headers = dict(scope["headers"])
         origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
-        if self._token is None and self._local and _name(host) not in _LOCAL_NAMES:
-            return f"This server is not called {_name(host)!r}."
-        if not origin or origin in self._origins or origin.partition("://")[2] == host:
+        name = name_in(host)
+        if self._token is None and self._local and name and not is_loopback(name):
+            return f"This server is not called {name!r}."
+        if not origin or is_listed(origin, self._origins) or is_own(origin, host):
             return None
         return f"Pages of {origin} may not ask here: --cors."
 
@@ -126,13 +128,8 @@ class Guard:
         reads = scope["method"] in ("GET", "HEAD", "OPTIONS") and (path in OPEN or path.startswith("/static/"))
         if self._token is None or reads:
             return True
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        return hmac.compare_digest(given, b"Bearer " + self._token)
-
-
-def _name(host: str) -> str:
-    """The name in a Host header, without the port."""
-    return host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+        scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+        return hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
 
 
 def _length(scope: Scope) -> int | None:

@@ -94,7 +94,7 @@ class Handshake(asyncio.Protocol):
 
     def _leave(self) -> None:
         self.become.pool.remove(self)
-        self._open.discard(self)  # type: ignore[arg-type]
+        self._open.discard(self)
 
     def _go_on(self, secured: asyncio.Transport) -> None:
         self._secure = True
