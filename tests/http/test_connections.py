@@ -29,7 +29,7 @@ from lacuna_server.http.listening import Server
 from lacuna_server.http.tls import context
 
 logger = logging.getLogger(__name__)
-HALF_OPEN_S = float(os.environ.get("LACUNA_TEST_HALF_OPEN_S", "5"))
+HALF_OPEN_S = float(os.environ.get("LACUNA_TEST_HALF_OPEN_S", "3"))
 """How long half-open connections are held against a server."""
 HALF_OPEN, FILES, ASKED_EVERY_S = 1100, 1024, 0.25
 MOST_LOG_BYTES = 100_000

@@ -6,6 +6,7 @@ import codecs
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from serving import server, until
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.remote.wires import LACUNA_PATH
-from lacuna_server.http import origins, page
+from lacuna_server.http import guard, origins, page
 from lacuna_server.secret import read_token
 
 BODY = {"data": "a\n", "suffix": "\n"}
@@ -186,3 +187,22 @@ def test_the_page_keeps_to_its_policy() -> None:
 def test_a_probe_may_ask_for_the_head_of_the_page(client: httpx.Client) -> None:
     answer = client.head("/")
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 1000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
+def test_a_body_that_never_ends_is_given_up(
+    length: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guard, "SLOW_S", 0.2)
+    with server() as client, socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=30) as caller:
+        caller.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n" + length)
+        caller.settimeout(0.02)
+        answer = b""
+        while not answer:
+            with suppress(TimeoutError):
+                caller.sendall(b"1\r\n \r\n")
+                answer = caller.recv(2**16)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"invalid_request_error"' in answer
+        assert 'status="408"' in client.get("/metrics").text
+    assert [record for record in caplog.records if record.exc_info] == []
