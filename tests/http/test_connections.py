@@ -238,6 +238,13 @@ def test_who_is_being_answered_is_not_dropped() -> None:
             assert b'"completion":"abc"' in rest(asking)
 
 
+def test_who_comes_while_the_server_stops_is_turned_away() -> None:
+    with listener(patience=Patience(request_s=10 * PATIENCE_S)) as running:
+        running.pool.closed = True
+        with caller(running) as opened:
+            assert rest(opened) == b""
+
+
 def test_descriptors_that_run_out_are_freed(caplog: pytest.LogCaptureFixture) -> None:
     pool, loop = Pool(100), asyncio.new_event_loop()
     held = [Held() for _ in range(10)]

@@ -55,6 +55,8 @@ class Pool:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.closed = False
+        """Whether the server stops. uvicorn closes the connections that it has then, not those that it is accepting."""
         self._waiting: dict[Droppable, None] = {}
         self._busy: set[Droppable] = set()
 
@@ -118,6 +120,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._follow()
+        if self.pool.closed:
+            self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

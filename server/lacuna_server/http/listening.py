@@ -18,8 +18,8 @@ MOST_CONNECTIONS = 2000
 _WANTED_FILES, _MOST_FILES = 4096, 2**20
 _QUEUED = 512
 """Connections that the system keeps until they are accepted."""
-_AT_ONCE = 1
-"""Connections that the event loop accepts before anything else runs. They count when it does."""
+_AT_ONCE = 8
+"""Connections that the event loop accepts before anything else runs. They count when it does, so let them be few."""
 
 
 class Server(uvicorn.Server):
@@ -63,6 +63,10 @@ class Server(uvicorn.Server):
         for listener in (listener for server in self.servers for listener in server.sockets):
             with socket.fromfd(listener.fileno(), listener.family, listener.type) as same:
                 same.listen(_QUEUED)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.pool.closed = True
+        await super().shutdown(sockets)
 
 
 def affordable_connections() -> int:

@@ -61,6 +61,8 @@ class Handshake(asyncio.Protocol):
         self._task = self._connection.loop.create_task(self._shake_hands())
         self._open.add(self)  # type: ignore[arg-type]
         self.become.pool.waits(self)
+        if self.become.pool.closed:
+            self.drop()
 
     def data_received(self, data: bytes) -> None:
         self._early += data
