@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
@@ -161,6 +163,18 @@ def test_who_leaves_while_a_body_is_sent_is_counted_as_gone(
     until(lambda: gone() == before + 1)
     assert [record for record in caplog.records if record.exc_info] == []
     assert 'status="0"' not in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("imported", [{}, {"cuda": ModuleType("cuda")}])
+def test_the_metrics_are_told_while_torch_is_imported(
+    imported: dict[str, ModuleType], client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = ModuleType("torch")
+    vars(half).update(imported)
+    monkeypatch.setitem(sys.modules, "torch", half)
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert "lacuna_gpu_memory_bytes 0.0" in answer.text
 
 
 def test_a_browser_lets_the_page_do_only_what_it_needs(client: httpx.Client) -> None:

@@ -52,10 +52,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page; no request may go anywhere else, and no script may fail."""
+    """The page; no request may go anywhere else, no script may fail, and the policy may forbid nothing that it does."""
     wrong: list[str] = []
     opened = browser.new_page(viewport={"width": 1100, "height": 760})
     opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
     opened.on("request", lambda asked: None if asked.url.startswith(address) else wrong.append(asked.url))
     opened.goto(address)
     opened.wait_for_selector(".cm-content")

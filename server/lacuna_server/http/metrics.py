@@ -54,5 +54,8 @@ class Metrics:
 
 
 def _gpu_memory() -> float:
-    torch = sys.modules.get("torch")
-    return float(torch.cuda.memory_allocated()) if torch is not None and torch.cuda.is_available() else 0.0
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    try:
+        return float(cuda.memory_allocated()) if cuda is not None and cuda.is_available() else 0.0
+    except AttributeError:  # the engine's thread is still importing it
+        return 0.0
