@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from helpers import echoing_decoder, scripted_decoder
-from serving import sent_events, server
+from serving import sent_events, server, until
+
+from lacuna_server.http.gateway import Limits
 
 LLAMA_SERVER = json.loads((Path(__file__).parents[1] / "data/http/llama-server-answers.json").read_text())
 BUILT = "<fim_prefix>a\n<fim_suffix>\n<fim_middle>"
@@ -158,6 +160,17 @@ def test_openai_s_prompts_of_all_kinds(client: httpx.Client) -> None:
 def test_several_prompts_of_a_session_do_not_take_each_other_s_place(client: httpx.Client) -> None:
     choices = post(client, "/v1/completions", prompt=[BUILT] * 8, session="s")["choices"]
     assert [choice["text"] for choice in choices] == ["x = 1"] * 8
+
+
+def test_more_prompts_than_may_wait_take_turns() -> None:
+    with server(decoder=scripted_decoder("x = 1", "starcoder"), limits=Limits(waiting=2)) as small:
+        choices = post(small, "/v1/completions", prompt=[BUILT] * 6)["choices"]
+        assert [choice["text"] for choice in choices] == ["x = 1"] * 6
+
+
+def test_one_prompt_that_cannot_be_is_told_for_all(client: httpx.Client) -> None:
+    assert "605 tokens" in refused(client, "/v1/completions", prompt=[BUILT, BUILT.replace("a", "a" * 600), BUILT])
+    until(lambda: client.get("/slots").json()[0]["is_processing"] is False)
 
 
 def test_openai_s_best_of(endless: httpx.Client) -> None:

@@ -11,6 +11,9 @@ from starlette.requests import Request as HttpRequest
 from lacuna_inference.api import Completions, Fill, Request, StopReason
 from lacuna_server.http.gateway import Gateway
 
+_SIDE_BY_SIDE = 8
+"""Requests of one body that wait or run at a time: others want an answer too."""
+
 
 def caller_of(http: HttpRequest) -> str:
     """Who asks, as far as the connection tells."""
@@ -40,8 +43,14 @@ def was_cut(fill: Fill) -> bool:
 
 
 async def all_answers(gateway: Gateway, requests: Sequence[Request], http: HttpRequest) -> list[Completions]:
-    """The answers to several requests of one caller, asked side by side. When one fails the others are given up."""
-    asked = [asyncio.ensure_future(gateway.answer(request, http)) for request in requests]
+    """The answers to several requests of one caller, some side by side. When one fails the others are given up."""
+    places = asyncio.Semaphore(max(1, min(_SIDE_BY_SIDE, gateway.limits.waiting)))
+
+    async def answer(request: Request) -> Completions:
+        async with places:
+            return await gateway.answer(request, http)
+
+    asked = [asyncio.ensure_future(answer(request)) for request in requests]
     try:
         return await asyncio.gather(*asked)
     finally:
