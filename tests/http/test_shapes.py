@@ -149,9 +149,11 @@ def test_a_prompt_that_is_too_long_is_a_sentence(client: httpx.Client) -> None:
 def test_openai_s_prompts_of_all_kinds(client: httpx.Client) -> None:
     ids = post(client, "/tokenize", content=BUILT)["tokens"]
     for prompt in (BUILT, [BUILT], ids, [ids], [BUILT, BUILT], [ids, ids]):
-        choices = post(client, "/v1/completions", prompt=prompt, max_tokens=3)["choices"]
+        answer = post(client, "/v1/completions", prompt=prompt, max_tokens=3)
+        choices = answer["choices"]
         several = len(prompt) if prompt in ([BUILT, BUILT], [ids, ids]) else 1
         assert [(choice["index"], choice["text"]) for choice in choices] == [(n, "x =") for n in range(several)]
+        assert answer["usage"]["prompt_tokens"] == 6 * several
     both = post(client, "/v1/completions", prompt=[ids, ids], max_tokens=2, n=2, echo=True)
     assert [choice["text"] for choice in both["choices"]] == [f"{BUILT}x "] * 4
     assert both["usage"]["completion_tokens"] == 8

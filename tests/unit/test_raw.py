@@ -95,6 +95,29 @@ def test_a_prompt_with_sentinels_that_is_too_long_is_refused() -> None:
         raw.of_text((spelt,), STARCODER, 512, 16)
 
 
+def test_a_very_long_prompt_is_not_tokenised(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = family_text("starcoder")
+    longest = 0
+
+    def encode(shown: str) -> list[int]:
+        nonlocal longest
+        longest = max(longest, len(shown))
+        return [64] * len(shown)
+
+    monkeypatch.setattr(text, "encode", encode)
+    with pytest.raises(BadRequest, match="characters"):
+        raw.of_text(("<fim_prefix>" + "a\n" * 10**6,), text, 512, 16)
+    assert longest == 0
+    assert not raw.of_text(("a\n" * 10**6,), text, 512, 16).whole
+    assert 0 < longest <= 200 * 512
+
+
+def test_ids_are_the_prompt_whatever_else_is_said() -> None:
+    for kind in Raw:
+        request = Request(("",), raw=kind, ids=(256, 64, 257, 64, 258))
+        assert asked(scripted_decoder("x", "starcoder"), request).counters.prompt_tokens == 5
+
+
 def test_a_raw_text_without_sentinels_that_is_too_long_shows_its_end() -> None:
     made = raw.of_text(("a = 1\n" * 400 + "last",), STARCODER, 512, 16)
     assert STARCODER.decode(made.ids).endswith("a = 1\nlast")

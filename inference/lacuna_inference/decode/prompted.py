@@ -17,9 +17,10 @@ _ROWS = 64
 
 def is_raw(decoder: Decoder, request: Request) -> bool:
     """Whether the prompt is taken as it is."""
-    if request.raw is Raw.SENTINELS:
-        return len(request.parts) == 1 and raw.has_specials(request.parts[0], decoder.text)
-    return request.raw is Raw.YES or request.ids is not None
+    if request.raw is Raw.YES or request.ids is not None:
+        return True
+    built = request.raw is Raw.SENTINELS and len(request.parts) == 1
+    return built and raw.has_specials(request.parts[0], decoder.text)
 
 
 def planned(decoder: Decoder, request: Request) -> Plan:

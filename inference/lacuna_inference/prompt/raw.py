@@ -19,12 +19,19 @@ from lacuna_inference.prompt.windows import last_tokens
 _BLANK = "▁"
 """How sentencepiece writes a blank. Its sentinels begin with one, which people write as a blank or not at all."""
 
+_LONGEST_TOKEN = 200
+"""Characters. A longer prompt need not be tokenised to know that it is too long."""
+_LESS = "Send less of the text around the hole, or choose a model with a longer context."
+
 
 def of_text(parts: Sequence[str], text: TokenText, context: int, max_tokens: int) -> Plan:
     """The prompt that the one part spells. Raises BadRequest for several, and for a long one with sentinels."""
     if len(parts) != 1:
         raise BadRequest("A prompt that is taken as it is has no suffix.", "Put the suffix into the prompt.")
-    ids = begun(tokens(parts[0], text), text)
+    longest = context * _LONGEST_TOKEN
+    if len(parts[0]) > longest and has_specials(parts[0], text):
+        raise BadRequest(f"The prompt has {len(parts[0])} characters, and the model's context {context} tokens.", _LESS)
+    ids = begun(tokens(parts[0][-longest:], text), text)
     if len(ids) < context or not _only_text(ids, text):
         return _fitting(tuple(ids) or (text.begin_of_nothing,), context)
     most = room.for_prompt(context, max_tokens) - len(text.begin)
@@ -94,8 +101,5 @@ def _only_text(ids: Sequence[int], text: TokenText) -> bool:
 
 def _fitting(ids: tuple[int, ...], context: int) -> Plan:
     if len(ids) >= context:
-        raise BadRequest(
-            f"The prompt has {len(ids)} tokens, and the model's context {context}.",
-            "Send less of the text around the hole, or choose a model with a longer context.",
-        )
+        raise BadRequest(f"The prompt has {len(ids)} tokens, and the model's context {context}.", _LESS)
     return Plan(ids)

@@ -142,7 +142,7 @@ class CompletionRequest(Generation):
 
 
 class TokenizeRequest(Body):
-    content: fields.Text = ""
+    content: Annotated[str, Field(max_length=500_000)] = ""
     add_special: Annotated[bool, Field(description="put what a text of the model begins with before it")] = False
     parse_special: Annotated[bool, Field(description="special tokens that are spelt count")] = True
     with_pieces: bool = False
