@@ -16,6 +16,10 @@ from lacuna_server.http.llama_cpp_bodies import CompletionRequest, DetokenizeReq
 from lacuna_server.http.shared import all_answers, caller_of, responses
 
 _ANSWERS = responses(200, 400, 409, 413, 503)
+_ONE_OR_SEVERAL: dict[int | str, dict[str, Any]] = {
+    **_ANSWERS,
+    200: {"description": "The answer, or a list of them.", "content": {"application/json": {"schema": {}}}},
+}
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -31,8 +35,8 @@ def router(gateway: Gateway) -> APIRouter:
         answer = answers.whole(await gateway.answer(request, http), asked, gateway.model)
         return JSONResponse(answers.chosen(answer, asked.response_fields))
 
-    @routes.post("/completions", openapi_extra=fields.schema(CompletionRequest), responses=_ANSWERS)
-    @routes.post("/completion", openapi_extra=fields.schema(CompletionRequest), responses=_ANSWERS)
+    @routes.post("/completions", openapi_extra=fields.schema(CompletionRequest), responses=_ONE_OR_SEVERAL)
+    @routes.post("/completion", openapi_extra=fields.schema(CompletionRequest), responses=_ONE_OR_SEVERAL)
     async def completion(http: HttpRequest) -> Response:
         """What follows a prompt that is taken as it is; a list of answers to a list of prompts."""
         asked = await fields.body(http, CompletionRequest)
