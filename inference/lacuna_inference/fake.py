@@ -15,6 +15,7 @@ from lacuna_inference.api import (
     Fill,
     Phase,
     Request,
+    Scored,
     StopReason,
 )
 from lacuna_inference.errors import EngineUnavailable, LacunaError, RequestCancelled
@@ -35,7 +36,7 @@ class Pending:
 class FakeEngine:
     """Answers with what `script` says: a text, several candidates, or a failure.
 
-    With `held` requests wait in `pending` until `release` is called, so that a test can cancel or overtake them.
+    A request for tokens gets a token for each letter. With `held` requests wait in `pending` until `release` is called, so that a test can cancel or overtake them.
     """
 
     def __init__(
@@ -99,6 +100,9 @@ class FakeEngine:
 
 
 def _completions(request: Request, texts: str | Sequence[str], reason: StopReason) -> Completions:
+    if request.tokens is not None:
+        letters = tuple(Scored(letter, 0.0, id=ord(letter)) for letter in request.parts[0])
+        return Completions((), Counters(), "fake", letters)
     texts = [texts] if isinstance(texts, str) else texts
     holes = max(1, len(request.parts) - 1)
     candidates = tuple(Completion(tuple(Fill(text, reason, len(text), -0.1) for _ in range(holes))) for text in texts)
