@@ -254,6 +254,8 @@ class EngineState:
     progress: float = 0.0
     message: str = ""
     model: str = ""
+    languages: tuple[str, ...] = ()
+    """The languages that the model completes, by their editors' ids; empty for all, and while it is not known."""
 
 
 class Engine(Protocol):

@@ -127,7 +127,8 @@ class ModelEngine:
                 logger.error("%s The model is loaded again.", lost)
                 self._enter(EngineState(Phase.LOADING, message=lost, model=self._name))
                 continue
-            self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
+            unused = "The model was not used for a while."
+            self._enter(EngineState(Phase.ASLEEP, 0.0, unused, self._name, self._state.languages))
             self._jobs.wait()
             self._enter(EngineState(Phase.LOADING, model=self._name))
 
@@ -145,7 +146,8 @@ class ModelEngine:
         try:
             model = self._load(self._on_progress)
             _answer(model, Job(_WARM_UP, CancelToken()))
-            self._enter(EngineState(Phase.WARM, 1.0, f"{model.name} on {model.device} in {model.dtype}", model.name))
+            message = f"{model.name} on {model.device} in {model.dtype}"
+            self._enter(EngineState(Phase.WARM, 1.0, message, model.name, model.languages))
         except LacunaError as error:
             self._fail(str(error))
         except BaseException as error:  # also a panic of a native library: somebody waits for the outcome

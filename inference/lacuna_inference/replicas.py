@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 from lacuna_inference.api import CancelToken, Completions, Engine, EngineState, Phase, Request
 
@@ -45,7 +46,7 @@ class ReplicatedEngine:
             return best
         failed = [state.message for state in states if state.phase is Phase.FAILED]
         message = f"{warm} of {len(states)} replicas: {best.message}" + (f"; failed: {failed[0]}" if failed else "")
-        return EngineState(best.phase, best.progress, message, best.model)
+        return replace(best, message=message)
 
     def start(self) -> None:
         for engine in self._engines:

@@ -190,7 +190,7 @@ def serve(
     _start_logging(settings.log_level, settings.log_file)
     place = serve_command.Place(host, port, token_file, no_auth, tuple(cors or ()), tls_cert, tls_key)
     engine = serve_command.engine(settings, ray, replicas, replica_gpus)
-    return serve_command.run(engine, place, Limits(queue, timeout), max_body)
+    return serve_command.run(engine, place, Limits(queue, timeout, settings.languages), max_body)
 
 
 @app.command()
@@ -215,9 +215,16 @@ def doctor(model: Model = None, family: Family = None, device: Device = None, dt
 
 def _start_logging(level: Level, file: Path | None) -> None:
     """Logs to stderr or a file. pygls logs whole messages, user code included: silent unless debugging."""
-    handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    handler = _log_handler(file) if file else logging.StreamHandler(sys.stderr)
     logging.basicConfig(
         level=level.upper(), handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
     logging.getLogger("pygls").setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     logging.captureWarnings(True)
+
+
+def _log_handler(file: Path) -> logging.Handler:
+    try:
+        return logging.FileHandler(file.expanduser(), encoding="utf-8")
+    except OSError as error:
+        raise BadRequest(f"The log file {file} cannot be opened: {error.strerror}.", "Check --log-file.") from error

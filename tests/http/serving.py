@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def server(
 ) -> Iterator[httpx.Client]:
     """A client of a server whose model writes `fill` into every hole."""
     model = decoder or scripted_decoder(fill, on_step=on_step)
-    batch = settings.pop("batch", 8)
-    engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: loaded(model))
+    batch, languages = settings.pop("batch", 8), settings.pop("languages", ())
+    scripted = replace(loaded(model), languages=languages)
+    engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: scripted)
     config = uvicorn.Config(app.build(engine, **settings), port=0, log_config=None, access_log=False)
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)

@@ -34,6 +34,8 @@ class Description:
     fits: bool
     forward: str
     not_own: str
+    languages: tuple[str, ...] = ()
+    """Those that it completes; empty for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def describe(options: ModelOptions) -> Description:
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
         forward=own.called(options.acceleration, device) if forward == "own" else forward,
         not_own=not_own,
+        languages=folder.languages,
     )
 
 

@@ -49,6 +49,8 @@ class LoadedModel:
     kind: str = "own"
     workers: Workers | None = None
     """The processes that run it, where it is in parts."""
+    languages: tuple[str, ...] = ()
+    """Those that it completes; empty for all."""
 
     @property
     def lost(self) -> str:
@@ -93,7 +95,7 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
     shown = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
     places = ", ".join(map(str, devices))
-    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts)
+    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts, folder.languages)
 
 
 def examine(options: ModelOptions) -> None:

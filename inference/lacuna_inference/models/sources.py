@@ -12,6 +12,8 @@ from typing import Any
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import ModelNotFound, ModelUnusable
 
+LANGUAGES = "lacuna_languages"
+"""In a model's config.json: the languages that it completes, by the names that editors have for them."""
 _PICKLED = ("pytorch_model*.bin", "*.pt", "*.pth")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 
@@ -27,6 +29,12 @@ class ModelFolder:
     @property
     def weight_files(self) -> list[Path]:
         return sorted(self.path.glob("*.safetensors"))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that the model completes; empty where its config does not limit them."""
+        named = self.config.get(LANGUAGES)
+        return tuple(name for name in named if isinstance(name, str)) if isinstance(named, list) else ()
 
 
 def go_offline() -> None:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
+from lacuna_server.core.languages import is_among, names_of
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 
@@ -24,7 +25,10 @@ SECRETS = (
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The user's rules. `languages` may hold `*` for all that are not named; `exclude` holds patterns of names."""
+    """The user's rules. `languages` may hold `*` for all that are not named; `exclude` holds patterns of names.
+
+    `model_languages` are those that the model completes, empty for all; `languages` has the last word.
+    """
 
     automatic: bool = True
     off: bool = False
@@ -34,6 +38,7 @@ class Rules:
     max_characters: int = 2**20
     in_comments: bool = True
     in_strings: bool = True
+    model_languages: tuple[str, ...] = ()
 
 
 def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
@@ -44,8 +49,8 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.SNOOZED if rules.snoozed else Withheld.MANUAL
     if _matches(snapshot.place, SECRETS):
         return Withheld.SECRET
-    if not rules.languages.get(snapshot.language, rules.languages.get("*", True)):
-        return Withheld.LANGUAGE
+    if (unspoken := language_refusal(snapshot.language, snapshot.place, rules)) is not None:
+        return unspoken
     if _matches(snapshot.place, rules.exclude):
         return Withheld.EXCLUDED
     if len(snapshot.text) > rules.max_characters:
@@ -53,6 +58,15 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
     if invoked or (rules.in_comments and rules.in_strings):
         return None
     return _unwanted_place(snapshot, rules)
+
+
+def language_refusal(language: str, place: str, rules: Rules) -> Withheld | None:
+    """Why nothing may be suggested in this language, which the file's name tells where `language` is empty."""
+    names = (language,) if language else sorted(names_of("", place))
+    chosen = next((rules.languages[name] for name in names if name in rules.languages), rules.languages.get("*"))
+    if chosen is not None:
+        return None if chosen else Withheld.LANGUAGE
+    return None if is_among(rules.model_languages, language, place) else Withheld.MODEL_LANGUAGE
 
 
 def may_be_read(place: str, rules: Rules) -> bool:
