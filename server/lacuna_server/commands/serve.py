@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from rich.markup import escape
 
 from lacuna_inference import DISTRIBUTION
 from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_inference.errors import BadRequest
 from lacuna_server import engines
-from lacuna_server.commands.show import stderr
+from lacuna_server.commands.show import fault, stderr, warning
 from lacuna_server.http import app
 from lacuna_server.http.gateway import Limits
 from lacuna_server.secret import read_token
@@ -109,7 +108,7 @@ def _tell(state: EngineState, server: uvicorn.Server) -> None:
     if state.phase is Phase.WARM:
         stderr.print(f"Lacuna is ready: {state.message}", highlight=False, soft_wrap=True)
     elif state.phase is Phase.FAILED:
-        stderr.print(f"[bold red]lacuna:[/] {escape(state.message)}", highlight=False, soft_wrap=True)
+        fault(state.message)
         server.should_exit = True
 
 
@@ -121,9 +120,7 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)  # type: ignore[arg-type]
         except SystemExit:
             host, port = self.config.host, self.config.port
-            stderr.print(
-                f"[bold red]lacuna:[/] {host}:{port} cannot be listened on: is it in use? Choose another --port."
-            )
+            fault(f"{host}:{port} cannot be listened on: is it in use? Choose another --port.")
             os._exit(1)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
@@ -143,7 +140,7 @@ def _token(place: Place) -> str | None:
         return _read_token(place.token_file)
     if place.no_auth or _is_loopback(place.host):
         if place.no_auth and not _is_loopback(place.host):
-            stderr.print(f"[bold yellow]Warning:[/] whoever reaches {place.host} may use this server: --no-auth.")
+            warning(f"Whoever reaches {place.host} may use this server: --no-auth.")
         return None
     raise BadRequest(
         f"Whoever reaches {place.host} could use this server.",
@@ -154,7 +151,7 @@ def _token(place: Place) -> str | None:
 def _read_token(file: Path) -> str:
     token = read_token(file)
     if os.name == "posix" and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        stderr.print(f"[bold yellow]Warning:[/] others on this machine can read {file}: chmod 600 it.")
+        warning(f"Others on this machine can read {file}: chmod 600 it.")
     return token
 
 
