@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lacuna_inference import __version__
-from lacuna_server import readme
+from lacuna_server import readme, reference
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +19,15 @@ def test_the_generated_tables_are_up_to_date(name: str) -> None:
     assert readme.filled(text) == text, "run: make docs"
     for table in readme.TABLES:
         assert f"<!-- {table} -->" in text
+
+
+def test_the_reference_of_the_command_line_is_up_to_date() -> None:
+    page = reference.page()
+    assert (ROOT / "docs/cli.md").read_text(encoding="utf-8") == page, "run: make docs"
+    for words in ("lacuna complete", "lacuna models fetch", "lacuna bench typing", "lacuna bundle check"):
+        assert f"\n## {words}\n" in page
+    assert "| `--candidates` | 1 to 8 | `1` |" in page
+    assert "| `--json` |  |  |" in page
 
 
 @pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda path: path.name)

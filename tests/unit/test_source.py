@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,14 @@ def test_every_position_of_every_line_can_be_named(lines: list[tuple[str, str]])
 def test_what_is_no_position_is_refused(at: str) -> None:
     with pytest.raises(BadRequest):
         source.offset_at("text", at)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf_8_can_stand_in_a_prompt(tmp_path: Path) -> None:
+    name = os.fsdecode(bytes(tmp_path) + b"/a\xff.py")
+    Path(name).write_text(HOLE)
+    taken = source.read(name)
+    assert taken.path == f"{tmp_path}/a\ufffd.py" == taken.snapshot.place
 
 
 def test_a_byte_order_mark_is_no_column(tmp_path: Path) -> None:

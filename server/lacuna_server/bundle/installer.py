@@ -101,8 +101,8 @@ def install(bundle: Path, into: Path, tell: Tell) -> Path:
 
 def checked(folder: Path, platform_matters: bool = True) -> dict[str, Any]:
     """The manifest of an unpacked bundle that is whole and meant for this machine. Raises BundleError for another."""
-    _refuse_links(folder)
     manifest = _manifest(folder)
+    _refuse_links(folder)
     files, wanted = manifest["files"], (manifest["platform"], manifest["python"])
     if platform_matters and wanted != (here(), python_here()):
         raise BundleError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections import Counter
@@ -59,7 +60,7 @@ def read(file: str, at: str | None = None) -> Source:
     text = _text(file)
     has_bom = text.startswith(_BOM)
     text = text.removeprefix(_BOM)
-    path = None if file == STDIN else file
+    path = None if file == STDIN else os.fsencode(file).decode(errors="replace")  # a name may be no UTF-8
     if at is not None:
         offset = offset_at(text, at)
         return Source((text[:offset], text[offset:]), path, has_bom)
@@ -100,7 +101,7 @@ def _text(file: str) -> str:
         data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BadRequest(f"{file} cannot be read: {reason}.", "Check the path.") from error
+        raise BadRequest(f"{file or repr(file)} cannot be read: {reason}.", "Check the path.") from error
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
