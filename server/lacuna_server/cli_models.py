@@ -37,7 +37,7 @@ def models_info(
 def models_fetch(
     hub_id: Annotated[str, typer.Argument(help="For example facebook/incoder-1B.")], revision: Revision = None
 ) -> None:
-    """Download a model from the hub. The only command that uses the network."""
+    """Download a model from the hub. It and `lacuna bundle create` are all that use the network."""
     models_command.fetch(hub_id, revision)
 
 

@@ -80,7 +80,7 @@ def test_who_reads_may_stop_at_any_time(counted: None) -> None:
     assert shell("lacuna stats --json 2>&-")[:1] == (0,)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
 def test_an_encoding_without_blocks_gets_other_bars(encoding: str, counted: None) -> None:
     code, out, said = shell("lacuna stats", PYTHONIOENCODING=encoding)
     assert (code, said) == (0, "")
