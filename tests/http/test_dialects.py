@@ -225,6 +225,7 @@ def test_a_body_that_is_too_large(client: httpx.Client) -> None:
 def test_the_languages_of_a_model_bind_our_own_dialect_only() -> None:
     body = {"data": "func main() {\n", "suffix": "\n"}
     with server("return 1", languages=("python",)) as client:
+        assert client.get("/health/ready").json()["languages"] == ["python"]
         for named in ({"language": "go"}, {"path": "main.go"}, {"language": "Go", "path": "x.py"}):
             refused = client.post("/", json={**body, **named})
             assert (refused.status_code, "Python only" in refused.json()["error"]) == (400, True), named
