@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from lacuna_inference.api import ModelFacts
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.decode.store import Step, Stores
 from lacuna_inference.models.loader import LoadedModel
@@ -146,13 +147,15 @@ def echoing_decoder() -> Decoder:
     newline = text.encode("\n")[0]
 
     def script(tokens: list[int]) -> int:
-        return next(token for token in tokens if token not in special and token != newline)
+        return next((token for token in tokens if token not in special and token != newline), newline)
 
     return Decoder(Stores(ScriptedForward(text.size, script)), text, 512)
 
 
 def loaded(decoder: Decoder, family: Family | None = None) -> LoadedModel:
-    return LoadedModel(decoder, "scripted", family or decoder.text.family, "cpu", "float32")
+    text = decoder.text
+    facts = ModelFacts(text.family.name, "llama", 1_500_000, 6_000_000, "float32", decoder.context, text.size)
+    return LoadedModel(decoder, "scripted", family or text.family, "cpu", "float32", facts=facts)
 
 
 _LLAMA_SHAPE: dict[str, Any] = {
@@ -196,3 +199,32 @@ def save_tiny_model(folder: Path, model_type: str = "llama", family: str = "star
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+class CountingTokenizer:
+    """A tokenizer that counts what is asked of it: calls that encode, their characters, and ids that are decoded."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        tokenizer.encode_special_tokens = True  # what is set here does not reach the tokenizer
+        self._tokenizer = tokenizer
+        self.calls = self.characters = self.decoded = 0
+
+    def as_tokenizer(self) -> Tokenizer:
+        return self  # type: ignore[return-value]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def encode(self, text: str, **options: Any) -> Any:
+        self.calls += 1
+        self.characters += len(text)
+        return self._tokenizer.encode(text, **options)
+
+    def encode_batch_fast(self, texts: Sequence[str], **options: Any) -> Any:
+        self.calls += 1
+        self.characters += sum(map(len, texts))
+        return self._tokenizer.encode_batch_fast(texts, **options)
+
+    def decode(self, ids: Sequence[int], **options: Any) -> str:
+        self.decoded += len(ids)
+        return self._tokenizer.decode(ids, **options)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from lacuna_inference.text import without_surrogates
+
 BUNDLED = "bundled"
 """Name of the model that is part of the package."""
 
@@ -23,17 +25,31 @@ MOST_NEARBY = 4
 class CancelToken:
     """A flag that one thread sets and the decode loop reads between tokens."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_callbacks", "_cancelled", "_lock")
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._cancelled = False
+        self._callbacks: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
 
     def cancel(self) -> None:
-        self._event.set()
+        with self._lock:
+            self._cancelled = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     @property
     def cancelled(self) -> bool:
-        return self._event.is_set()
+        return self._cancelled
+
+    def on_cancel(self, callback: Callable[[], object]) -> None:
+        """Has `callback` called once, by the thread that cancels; at once when that has happened already."""
+        with self._lock:
+            if not self._cancelled:
+                self._callbacks.append(callback)
+                return
+        callback()
 
 
 class StopReason(StrEnum):
@@ -56,7 +72,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """When to stop besides the model's own end-of-hole tokens.
+    """When to stop besides the model's own end-of-hole tokens. `max_tokens` may be 0, `max_lines` is 1 at least.
 
     `dedent_below` is a width in columns: a line of the answer, not the first one, that is indented less ends it.
     `strings` end the answer before the first of them. `truncate_before` are regular expressions as of CodeGen's
@@ -70,14 +86,44 @@ class Stop:
     truncate_before: tuple[str, ...] | None = None
     strings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strings", tuple(map(without_surrogates, self.strings)))
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a token is chosen. Temperature 0 is greedy."""
+    """How a token is chosen. Temperature 0 is greedy; neither it nor the seed may be negative.
+
+    Else among the likeliest that have the share `top_p` together, at most `top_k` where that is not 0, each with `min_p`
+    of the likeliest's probability at least.
+
+    Before it is, `logit_bias` is added to the logits of token ids, `presence_penalty` taken from those of tokens that
+    were written, and `frequency_penalty` as often as each was.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+
+    @property
+    def shifted(self) -> bool:
+        """Whether anything is done to the logits before a token is chosen."""
+        return bool(self.logit_bias or self.presence_penalty or self.frequency_penalty)
+
+
+class Raw(StrEnum):
+    """Whether a text is a prompt that the caller built: the model's sentinels in it count, and nothing is moved, added
+    or spelt again. Only the token that a text begins with is put before it where it is missing."""
+
+    NO = "no"
+    SENTINELS = "sentinels"
+    """It is, if one of the model's sentinels stands in it."""
+    YES = "yes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +136,16 @@ class Scored:
     text: str
     logprob: float
     alternatives: tuple[tuple[str, float], ...] = ()
+    id: int | None = None
+    """Which token of the model's vocabulary it is, where that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Only tokenise. `specials` that are spelt in a text count; `begin` puts the model's beginning before it."""
+
+    specials: bool = True
+    begin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +162,7 @@ class Request:
     """Text around one or several holes.
 
     `parts` are the texts between the holes: one part means "go on after it", two parts mean one hole, and so on.
+    In texts and path a lone surrogate is read as U+FFFD.
     A request with the same `key` (a document, say) as an older one takes the older one's place.
     """
 
@@ -125,8 +182,14 @@ class Request:
     """Texts that may say the same again, the likeliest last. They make an answer faster, and change nothing in it."""
     ahead: bool = False
     """Nobody waits for the answer: it is computed so that it is there when it is asked for."""
+    raw: Raw = Raw.NO
+    """Whether the one part is a prompt that the caller built."""
     ids: tuple[int, ...] | None = None
     """Token ids that are the prompt, as they are, instead of `parts`, of which there is one."""
+    prompt_alternatives: int | None = None
+    """The answer comes with the tokens of its prompt, which is `raw` or `ids`, and so many alternatives to each."""
+    tokens: Tokens | None = None
+    """Nothing is written: the answer has no candidates, and in `prompt` the tokens of the one part, or of `ids`."""
     caller: str | None = None
     """Who asks. Where many wait, it is the turn of whoever has the fewest requests running."""
     distinct: bool = True
@@ -135,6 +198,12 @@ class Request:
     """Each fill comes with its tokens and so many alternatives to each; None for neither."""
     tell: Callable[[Piece], None] | None = field(default=None, compare=False)
     """Called by the engine's thread with every piece of the answer as it becomes certain. Must not wait."""
+
+    def __post_init__(self) -> None:
+        """Texts come from editors and files, and no tokenizer and no wire takes half of a surrogate pair."""
+        object.__setattr__(self, "parts", tuple(map(without_surrogates, self.parts)))
+        object.__setattr__(self, "nearby", tuple(map(without_surrogates, self.nearby)))
+        object.__setattr__(self, "path", self.path and without_surrogates(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +254,21 @@ class Counters:
     """What ran the model: `own`, perhaps with how its steps were recorded, or `transformers`."""
     whole: bool = True
     """Whether the prompt showed all of the text; else it is longer than the context."""
+    limit: int | None = None
+    """Tokens of a fill that the context had room for, where more were asked for."""
     layout: str = ""
     """`anchored` or `canonical`: how the prompt was laid out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """The answer to a request: at least one candidate, best first."""
+    """The answer to a request: at least one candidate, best first, unless only tokens were asked for."""
 
     candidates: tuple[Completion, ...]
     counters: Counters
     model: str
+    prompt: tuple[Scored, ...] = ()
+    """The prompt's tokens, where they were asked for. Of the first nobody can say how likely it was: 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +320,26 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a loaded model is, for those who are asked. Sizes in tokens and bytes; 0 and "" for what is not known.
+
+    `begin` and `end` are how the first and the last token of a text are spelt. `languages` are those that the model
+    completes, by their editors' ids; empty for all.
+    """
+
+    family: str = ""
+    architecture: str = ""
+    parameters: int = 0
+    weight_bytes: int = 0
+    dtype: str = ""
+    context: int = 0
+    vocabulary: int = 0
+    begin: str = ""
+    end: str = ""
+    languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineState:
     """Where the engine is. `progress` runs from 0 to 1 while loading; `message` says what is done or what failed."""
 
@@ -254,8 +347,8 @@ class EngineState:
     progress: float = 0.0
     message: str = ""
     model: str = ""
-    languages: tuple[str, ...] = ()
-    """The languages that the model completes, by their editors' ids; empty for all, and while it is not known."""
+    facts: ModelFacts = field(default_factory=ModelFacts)
+    """Of the model, from the time that it is loaded."""
 
 
 class Engine(Protocol):

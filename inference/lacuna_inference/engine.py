@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -24,10 +24,12 @@ from lacuna_inference.api import (
     Phase,
     Request,
     Stop,
-    StopReason,
 )
 from lacuna_inference.errors import EngineUnavailable, LacunaError
+from lacuna_inference.failures import device_failed, first_line
+from lacuna_inference.following import following
 from lacuna_inference.jobs import Job, Jobs, settle
+from lacuna_inference.listeners import Listener, Listeners
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +48,6 @@ command behind it took 9 ms in the slowest hundredth of cases without it, and 6 
 _MOST_LOSSES, _LOSSES_S = 3, 300.0
 """A model whose processes end so often in so many seconds is not loaded again."""
 
-Listener = Callable[[EngineState], None]
 Progress = Callable[[float, str], None]
 Load = Callable[[Progress], "LoadedModel"]
 
@@ -62,7 +63,7 @@ class ModelEngine:
         self._most = max(1, options.batch)
         self._load = load or _loader(options)
         self._state = EngineState(Phase.UNLOADED, model=options.model)
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._jobs = Jobs()
         self._closed = False
         self._losses: list[float] = []
@@ -91,8 +92,7 @@ class ModelEngine:
 
     def watch(self, listener: Listener) -> None:
         with self._changed:
-            self._listeners.append(listener)
-            listener(self._state)
+            self._listeners.add(listener, self._state)
 
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
@@ -110,86 +110,87 @@ class ModelEngine:
         return None
 
     def _run(self) -> None:
-        """The thread: load, serve, and again when a request comes after the model was unloaded."""
-        _give_way()
-        while not self._closed and (model := self._loaded()) is not None:
-            broken = not self._served(model)
-            lost = model.lost
-            model.close()
-            del model
-            _give_memory_back()
-            if broken or self._closed:
-                break
-            if lost:
-                if self._lost_too_often():
-                    self._fail(f"{lost} It happened {_MOST_LOSSES} times in a row. Look into the log, then restart it.")
-                    break
-                logger.error("%s The model is loaded again.", lost)
-                self._enter(EngineState(Phase.LOADING, message=lost, model=self._name))
-                continue
-            unused = "The model was not used for a while."
-            self._enter(EngineState(Phase.ASLEEP, 0.0, unused, self._name, self._state.languages))
-            self._jobs.wait()
-            self._enter(EngineState(Phase.LOADING, model=self._name))
-
-    def _served(self, model: LoadedModel) -> bool:
-        """Serves until closed or idle for long; False when the thread must end."""
+        """The thread. Whatever ends it, nobody is left waiting."""
         try:
-            self._serve(model)
+            _give_way()
+            self._load_and_serve()
         except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
             logger.critical("The engine ended.", exc_info=True)
             self._fail(f"The engine ended: {type(error).__name__}. Restart it.")
-            return False
-        return True
+
+    def _load_and_serve(self) -> None:
+        """Loads and serves, and again when a request comes after the model was unloaded, or when it was lost."""
+        while not self._closed and (model := self._loaded()) is not None:
+            try:
+                lost = self._serve(model)
+            finally:
+                model.close()
+            del model
+            _give_memory_back()
+            if self._closed or (lost and not self._load_again(lost)):
+                break
+            if not lost:
+                self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
+                self._jobs.wait()
+                self._enter(EngineState(Phase.LOADING, model=self._name))
 
     def _loaded(self) -> LoadedModel | None:
         try:
             model = self._load(self._on_progress)
             _answer(model, Job(_WARM_UP, CancelToken()))
-            message = f"{model.name} on {model.device} in {model.dtype}"
-            self._enter(EngineState(Phase.WARM, 1.0, message, model.name, model.languages))
         except LacunaError as error:
             self._fail(str(error))
         except BaseException as error:  # also a panic of a native library: somebody waits for the outcome
             logger.exception("The model failed to load.")
-            self._fail(f"The model failed to load: {type(error).__name__}: {error}. Run: lacuna doctor")
+            self._fail(_why_not_loaded(error))
         else:
+            message = f"{model.name} on {model.device} in {model.dtype}"
+            self._enter(EngineState(Phase.WARM, 1.0, message, model.name, model.facts))
             return model
         return None
 
-    def _serve(self, model: LoadedModel) -> None:
-        """Answers jobs, several side by side, until there are none for long."""
-        from lacuna_inference.batch import Batch
+    def _serve(self, model: LoadedModel) -> str:
+        """Answers jobs, several side by side, until there are none for long; or until the model is lost, and how."""
+        from lacuna_inference.batch import Batch, unexpected
 
         batch = Batch(model.decoder, model.name, self._most)
+
+        def may_start() -> bool:
+            return batch.has_room and not (model.lost or batch.lost)
+
         try:
-            while True:
-                if model.lost:
-                    return
-                while batch.has_room and (job := self._jobs.take(0.0 if batch else self._idle_unload_s)) is not None:
+            while not (model.lost or batch.lost):
+                while may_start() and (job := self._jobs.take(0.0 if batch else self._idle_unload_s)) is not None:
                     self._settle(model, batch.start(job))
                 if not batch:
-                    return
+                    break
                 self._settle(model, batch.advance())
-        finally:
-            for job in batch.give_up():
-                if model.lost:
-                    settle(job, EngineUnavailable(model.lost, "The model is loaded again; ask again."))
-                else:
-                    settle(job, EngineUnavailable("The engine met an unexpected error.", "Look into the log."))
+        except BaseException:
+            self._settle(model, batch.give_up(unexpected()))
+            raise
+        lost = model.lost or batch.lost
+        self._settle(model, batch.give_up(EngineUnavailable(lost, "The model is loaded again; ask again.")))
+        return lost
 
     def _settle(self, model: LoadedModel, over: Over) -> None:
         for job, outcome in over:
             settle(job, outcome)
+        for job, outcome in over:
             if isinstance(outcome, Completions):
-                for request in _following(model, job.request, outcome):
+                for request in following(model.decoder, job.request, outcome):
                     self._jobs.later(request)
             self._jobs.done(job)
 
-    def _lost_too_often(self) -> bool:
+    def _load_again(self, lost: str) -> bool:
+        """Whether a model that was lost is to be loaded again: not when that happens too often."""
         now = time.monotonic()
         self._losses = [*(then for then in self._losses if now - then < _LOSSES_S), now]
-        return len(self._losses) >= _MOST_LOSSES
+        if len(self._losses) >= _MOST_LOSSES:
+            self._fail(f"{lost} It happened {_MOST_LOSSES} times in a row. Look into the log, then restart it.")
+            return False
+        logger.error("%s The model is loaded again.", lost)
+        self._enter(EngineState(Phase.LOADING, message=lost, model=self._name))
+        return True
 
     def _on_progress(self, share: float, message: str) -> None:
         if self._closed:
@@ -198,18 +199,24 @@ class ModelEngine:
 
     def _fail(self, message: str) -> None:
         with self._changed:
-            self._enter(EngineState(Phase.FAILED, message=message, model=self._name))
-            self._jobs.fail_waiting(EngineUnavailable(f"The model is not loaded: {message}"))
+            self._state = EngineState(Phase.FAILED, message=message, model=self._name)
+            self._jobs.fail(EngineUnavailable(f"The model is not loaded: {message}"))
+            self._listeners.tell(self._state)
 
     def _enter(self, state: EngineState) -> None:
         with self._changed:
-            self._state = state
-            for listener in self._listeners:
-                listener(state)
+            self._state = state = replace(state, facts=state.facts if state.facts.family else self._state.facts)
+            self._listeners.tell(state)
+
+
+def _why_not_loaded(error: BaseException) -> str:
+    if device_failed(error):
+        return f"The device failed: {first_line(error)}. Start Lacuna again: this process cannot use it any more."
+    return f"The model failed to load: {type(error).__name__}: {first_line(error)}. Run: lacuna doctor"
 
 
 def _give_memory_back() -> None:
-    from lacuna_inference.batch import empty_device_cache
+    from lacuna_inference.health import empty_device_cache
 
     empty_device_cache()
 
@@ -241,25 +248,3 @@ def _answer(model: LoadedModel, job: Job) -> Completions:
     from lacuna_inference.decode.answer import answer
 
     return answer(model.decoder, model.name, job.request, job.cancel, job.queued)
-
-
-def _following(model: LoadedModel, request: Request, completions: Completions) -> Iterator[Request]:
-    """What is worth computing while nobody asks.
-
-    The rest of an answer that ran out of time, or the same in the layout that the model was trained with, and the
-    answer after this one was accepted. That has a store of its own, where there is memory for one, so that typing
-    along or away still finds what was read.
-    """
-    if request.key is None or request.ahead or request.settles or not request.looks_ahead:
-        return
-    if any(fill.reason is StopReason.DEADLINE for fill in completions.candidates[0].fills):
-        yield replace(request, deadline_s=None)
-        return
-    if len(request.parts) != 2:
-        return
-    if model.decoder.settles:
-        yield replace(request, candidates=1, settles=True, deadline_s=None)
-    text = completions.candidates[0].text
-    if text and model.decoder.stores.has_room():
-        before, after = request.parts
-        yield replace(request, parts=(before + text, after), candidates=1, ahead=True, deadline_s=None)

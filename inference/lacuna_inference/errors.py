@@ -32,6 +32,16 @@ class ModelUnusable(LacunaError):
     """The folder holds a model that cannot be used as it is: a missing part, pickled weights, a split sentinel."""
 
 
+class NotFinite(LacunaError):
+    """The model computed NaN or an infinity, of which no token can be chosen."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The model computes numbers that are not finite (NaN or infinity).",
+            "Its weights are damaged, or the dtype is too narrow for it: run lacuna doctor, or choose --dtype float32.",
+        )
+
+
 class NotEnoughMemory(LacunaError):
     """The model does not fit the device, or a request ran out of memory."""
 

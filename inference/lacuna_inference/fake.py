@@ -18,6 +18,7 @@ from lacuna_inference.api import (
     StopReason,
 )
 from lacuna_inference.errors import EngineUnavailable, LacunaError, RequestCancelled
+from lacuna_inference.listeners import Listener, Listeners
 
 Script = Callable[[Request], str | Sequence[str] | LacunaError]
 
@@ -45,7 +46,7 @@ class FakeEngine:
         reason: StopReason = StopReason.END_OF_HOLE,
     ) -> None:
         self._script: Script = script if callable(script) else lambda _: script
-        self._listeners: list[Callable[[EngineState], None]] = []
+        self._listeners = Listeners()
         self._state = EngineState(phase, model="fake")
         self._held = held
         self._reason = reason
@@ -64,8 +65,7 @@ class FakeEngine:
     def enter(self, state: EngineState) -> None:
         """Puts the engine into `state` and tells those who watch."""
         self._state = state
-        for listener in self._listeners:
-            listener(state)
+        self._listeners.tell(state)
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
         pending = Pending(request, cancel or CancelToken())
@@ -90,9 +90,8 @@ class FakeEngine:
             else:
                 pending.future.set_result(_completions(pending.request, outcome, self._reason))
 
-    def watch(self, listener: Callable[[EngineState], None]) -> None:
-        self._listeners.append(listener)
-        listener(self._state)
+    def watch(self, listener: Listener) -> None:
+        self._listeners.add(listener, self._state)
 
     def close(self, timeout: float = 2.0) -> bool:
         self.closed = True

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ _REMEMBERED = 4096
 """Documents whose place in the line is remembered."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Job:
     """A request, and the future of the one who asked; `spare` is work that nobody waits for."""
 
@@ -73,6 +75,9 @@ class Jobs:
             job.turn = self._came[_document(job)]
             self._waiting.append(job)
             self._changed.notify()
+        leave = self._leaver(job)
+        job.cancel.on_cancel(leave)
+        job.future.add_done_callback(leave)
 
     def later(self, request: Request) -> None:
         """Has `request` computed when nobody asks for anything, only so that it is cheap when it comes."""
@@ -102,30 +107,54 @@ class Jobs:
     def done(self, job: Job) -> None:
         """A job that was taken is over."""
         with self._changed:
+            if job not in self._running:  # it was failed with all others
+                return
             self._running.remove(job)
             if not job.cancel.cancelled:
                 self._line_up(job)
 
-    def fail_waiting(self, error: LacunaError) -> None:
-        """Gives all that wait this outcome."""
+    def fail(self, error: LacunaError) -> None:
+        """Gives all that have no answer yet this outcome: those that wait, and those that were taken."""
         with self._changed:
-            self._spare.clear()
-            while self._waiting:
-                settle(self._waiting.popleft(), error)
+            self._fail_waiting(error)
+            while self._running:
+                settle(self._running.pop(), error)
 
     def close(self, error: LacunaError) -> None:
-        """Stops the running job, fails the waiting ones, and ends `take`."""
+        """Stops the running jobs, fails the waiting ones, and ends `take`."""
         with self._changed:
             self._closed = True
             for running in self._running:
                 running.cancel.cancel()
-            self.fail_waiting(error)
+            self._fail_waiting(error)
             self._changed.notify()
 
     def wait(self) -> None:
         """Returns when a job waits, or after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
+
+    def _fail_waiting(self, error: LacunaError) -> None:
+        self._spare.clear()
+        while self._waiting:
+            settle(self._waiting.popleft(), error)
+
+    def _leaver(self, job: Job) -> Callable[..., None]:
+        """What takes `job` out of the line at once when nobody wants it any more, and its text out of memory.
+
+        It holds the job weakly: whoever asked may keep the token and the future for long.
+        """
+        known = weakref.ref(job)
+
+        def leave(*_: object) -> None:
+            with self._changed:
+                job = known()
+                if job is None or job not in self._waiting:
+                    return
+                self._waiting.remove(job)
+            settle(job, RequestCancelled())
+
+        return leave
 
     def _next(self, waited: float) -> Job | None:
         while self._waiting:

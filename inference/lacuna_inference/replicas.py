@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
 from lacuna_inference.api import CancelToken, Completions, Engine, EngineState, Phase, Request
+from lacuna_inference.listeners import Listener, Listeners
 
-Listener = Callable[[EngineState], None]
 _REMEMBERED = 4096
 """Documents whose engine is remembered."""
 _ORDER = (Phase.WARM, Phase.LOADING, Phase.ASLEEP, Phase.UNLOADED, Phase.UNREACHABLE, Phase.FAILED)
@@ -27,7 +27,7 @@ class ReplicatedEngine:
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = list(engines)
         self._changed = threading.RLock()
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._states: dict[int, EngineState] = {}
         self._places: OrderedDict[str, int] = OrderedDict()
         self._waiting = [0] * len(self._engines)
@@ -62,8 +62,7 @@ class ReplicatedEngine:
 
     def watch(self, listener: Listener) -> None:
         with self._changed:
-            self._listeners.append(listener)
-            listener(self.state)
+            self._listeners.add(listener, self.state)
 
     def close(self, timeout: float = 2.0) -> bool:
         closed = [engine.close(timeout) for engine in self._engines]
@@ -106,6 +105,4 @@ class ReplicatedEngine:
             self._states[number] = state
             if len(self._states) < len(self._engines):
                 return
-            state = self.state
-            for listener in self._listeners:
-                listener(state)
+            self._listeners.tell(self.state)

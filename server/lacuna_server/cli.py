@@ -176,6 +176,7 @@ def serve(
     context: Context = None,
     trust_remote_code: TrustRemoteCode = None,
     log_level: Annotated[Level | None, typer.Option(help="debug, info, warning or error.")] = None,
+    alias: Annotated[str, typer.Option(help="The name by which callers know the model.")] = "",
 ) -> int:
     """Serve a model over HTTP: JSON, OpenAI's completions, llama.cpp's infill, Ollama's generate, a playground."""
     go_offline()
@@ -188,7 +189,7 @@ def serve(
         context=context, trust_remote_code=trust_remote_code, batch=batch, log_level=log_level,
     )  # fmt: skip
     _start_logging(settings.log_level, settings.log_file)
-    place = serve_command.Place(host, port, token_file, no_auth, tuple(cors or ()), tls_cert, tls_key)
+    place = serve_command.Place(host, port, token_file, no_auth, tuple(cors or ()), tls_cert, tls_key, alias)
     engine = serve_command.engine(settings, ray, replicas, replica_gpus)
     return serve_command.run(engine, place, Limits(queue, timeout, settings.languages), max_body)
 

@@ -46,7 +46,8 @@ def models_convert(
     folder: Annotated[str, typer.Argument(help="A model folder, or a hub id on this disk, with pickled weights.")],
     dtype: Annotated[str | None, typer.Option(help="Convert the weights to float16, bfloat16 or float32.")] = None,
     revision: Revision = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace safetensors that are there already.")] = False,
 ) -> None:
     """Convert pickled weights to safetensors, once."""
     go_offline()
-    models_command.convert(folder, dtype, revision)
+    models_command.convert(folder, dtype, revision, force)

@@ -2,32 +2,89 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lacuna_inference.prompt.families import FAMILIES, Family, Part
 from lacuna_server import settings
-from lacuna_server.core import reasons
+from lacuna_server.core.reasons import Withheld
+from lacuna_server.manifest import name_of
+
+TABLES = ("settings", "families", "reasons")
+_EXTENSION = Path("vscode-extension")
+_CHINESE = {
+    "setting": "设置", "default": "默认值", "meaning": "含义", "family": "格式", "models": "模型",
+    "prompt for one hole": "填一个空的提示", "reason": "原因", "left to right": "从左到右",
+    "the bundled model": "内置模型", "any other model (left to right only)": "其他任何模型（仅从左到右）",
+    "CodeGen 350M to 16B (left to right only)": "CodeGen 350M 至 16B（仅从左到右）",
+    "settings.engineTokenFile": "存放其所需 token 的文件（仅命令行和环境变量）",
+    "settings.completionChannel": "`auto`、`inline`、`popup` 或 `both`：编辑器在哪里显示建议",
+}  # fmt: skip
+"""What the extension's translations do not have."""
+
+Row = tuple[str, ...]
+Say = Callable[[str, str], str]
+"""The text for a key, given the English one."""
 
 
-def families_table() -> str:
-    """The prompt families as a Markdown table."""
-    rows = ["| family | models | prompt for one hole |", "| --- | --- | --- |"]
-    rows += [f"| `{family.name}` | {family.published} | {_layout(family)} |" for family in FAMILIES]
-    return "\n".join(rows)
-
-
-TABLES = {"settings": settings.table, "families": families_table, "reasons": reasons.table}
-
-
-def filled(text: str) -> str:
-    """`text` with every table between `<!-- NAME -->` and `<!-- /NAME -->` made anew."""
-    for name, table in TABLES.items():
+def filled(file: Path) -> str:
+    """The text of a README with every table between `<!-- NAME -->` and `<!-- /NAME -->` made anew, in its language."""
+    text, say = file.read_text(encoding="utf-8"), _chinese(file.parent) if ".zh-" in file.name else _english
+    for name, rows in zip(TABLES, (_settings(say), _families(say), _reasons(say)), strict=True):
         pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        content = table().replace("\\", "\\\\")
+        content = _markdown(rows).replace("\\", "\\\\")
         text = pattern.sub(rf"\g<1>{content}\n\g<2>", text)
     return text
+
+
+def _settings(say: Say) -> Iterator[Row]:
+    yield tuple(say(head, head) for head in ("setting", "default", "meaning"))
+    for name, field in settings.Settings.model_fields.items():
+        default = "" if field.default is None else str(field.default)
+        meaning = say(f"settings.{name_of(name)}", field.description or "").removesuffix("。")
+        yield f"`{name}`", f"`{default}`" if default else "", meaning
+
+
+def _families(say: Say) -> Iterator[Row]:
+    yield tuple(say(head, head) for head in ("family", "models", "prompt for one hole"))
+    for family in FAMILIES:
+        layout = _layout(family)
+        yield f"`{family.name}`", say(family.published, family.published), say(layout, layout)
+
+
+def _reasons(say: Say) -> Iterator[Row]:
+    yield tuple(say(head, head) for head in ("reason", "meaning"))
+    for reason in Withheld:
+        yield f"`{reason}`", say(reason.sentence, reason.sentence)
+
+
+def _markdown(rows: Iterator[Row]) -> str:
+    head = next(rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def _english(_key: str, text: str) -> str:
+    return text
+
+
+def _chinese(root: Path) -> Say:
+    """The words of the extension, which says the same in Chinese."""
+    words: dict[str, str] = dict(_CHINESE)
+    for name in ("package.nls.zh-cn.json", "l10n/bundle.l10n.zh-cn.json"):
+        words |= json.loads((root / _EXTENSION / name).read_text(encoding="utf-8"))
+    here = {"（仅限用户设置）": "（仅命令行和环境变量）"} | {
+        name_of(name): name for name in settings.Settings.model_fields
+    }
+
+    def say(key: str, text: str) -> str:
+        return re.sub(
+            r"（仅限用户设置）|(?<=`)\w+(?=`)", lambda found: here.get(found[0], found[0]), words.get(key, text)
+        )
+
+    return say
 
 
 def _layout(family: Family) -> str:
@@ -39,4 +96,4 @@ def _layout(family: Family) -> str:
 
 if __name__ == "__main__":
     for file in map(Path, sys.argv[1:]):
-        file.write_text(filled(file.read_text(encoding="utf-8")), encoding="utf-8")
+        file.write_text(filled(file), encoding="utf-8")

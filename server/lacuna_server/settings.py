@@ -278,15 +278,6 @@ def unknown(name: str) -> str:
     return f"There is no setting called {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
-def table() -> str:
-    """The settings as a Markdown table, for the README."""
-    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else str(field.default)
-        rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {field.description} |")
-    return "\n".join(rows)
-
-
 def _sentence(name: str, error: ValidationError) -> str:
     message = error.errors()[0]["msg"].removeprefix("Value error, ")
     return f"The setting {name!r} does not fit: {message[:1].lower()}{message[1:]}."

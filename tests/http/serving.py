@@ -17,7 +17,7 @@ import httpx
 import uvicorn
 from helpers import loaded, scripted_decoder
 
-from lacuna_inference.api import ModelOptions
+from lacuna_inference.api import ModelFacts, ModelOptions
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.engine import ModelEngine
 from lacuna_server.http import app
@@ -32,7 +32,7 @@ def server(
     """A client of a server whose model writes `fill` into every hole."""
     model = decoder or scripted_decoder(fill, on_step=on_step)
     batch, languages = settings.pop("batch", 8), settings.pop("languages", ())
-    scripted = replace(loaded(model), languages=languages)
+    scripted = replace(loaded(model), facts=ModelFacts("incoder", languages=languages))
     engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: scripted)
     config = uvicorn.Config(app.build(engine, **settings), port=0, log_config=None, access_log=False)
     running = uvicorn.Server(config)

@@ -9,6 +9,8 @@ import pytest
 
 from lacuna_inference import __version__
 from lacuna_server import readme, reference
+from lacuna_server.core.reasons import Withheld
+from lacuna_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_generated_tables_are_up_to_date(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    assert readme.filled(text) == text, "run: make docs"
+    assert readme.filled(ROOT / name) == text, "run: make docs"
     for table in readme.TABLES:
         assert f"<!-- {table} -->" in text
 
@@ -28,6 +30,18 @@ def test_the_reference_of_the_command_line_is_up_to_date() -> None:
         assert f"\n## {words}\n" in page
     assert "| `--candidates` | 1 to 8 | `1` |" in page
     assert "| `--json` |  |  |" in page
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_tables_name_every_setting_and_every_reason_in_their_language(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    rows = {row.split("`")[1]: row for row in text.split("\n") if row.startswith("| `")}
+    assert {*Settings.model_fields, *map(str, Withheld)} <= set(rows)
+    if ".zh-" in name:
+        assert all(re.search(r"[\u4e00-\u9fff]", rows[str(reason)]) for reason in Withheld)
+        meanings = [rows[field].rpartition(" | ")[2] for field in Settings.model_fields]
+        assert all(re.search(r"[\u4e00-\u9fff、]", meaning) for meaning in meanings)
+        assert not re.search("您|自带模型|词元", text)
 
 
 @pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda path: path.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from helpers import family_text
@@ -174,3 +176,20 @@ def test_they_are_nothing_to_a_model_that_finds_all_of_it_impossible() -> None:
     lost = Bridged([("ab", 0.5)], "", TEXT)
     lost.mix(never, [])
     np.testing.assert_array_equal(lost.mix(never, [b]), never)
+
+
+@pytest.mark.parametrize("sign", ["=", "()", "a = b\n"])
+def test_a_text_that_repeats_itself_costs_no_more_than_the_nearest_places(sign: str) -> None:
+    calls = 0
+
+    def count(frame: object, event: str, function: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        found = list(copied(sign * (200_000 // len(sign)), sign * (50_000 // len(sign))))
+    finally:
+        sys.setprofile(None)
+    assert found
+    assert calls < 60_000

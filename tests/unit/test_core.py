@@ -110,7 +110,10 @@ def test_an_automatic_request_is_greedy_and_single() -> None:
 def test_only_an_answer_that_did_not_end_is_followed_for_one_round() -> None:
     rounds = "a" + ", a" * 20
     assert ask(FakeEngine(rounds)).suggestions == (rounds,)
-    assert ask(FakeEngine(rounds, reason=StopReason.MAX_TOKENS)).suggestions == ("a, a",)
+    for reason in (StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CONTEXT_FULL, StopReason.DEADLINE):
+        assert ask(FakeEngine(rounds, reason=reason)).suggestions == ("a, a",)
+    lines = ask(FakeEngine('"b",\n' * 12, reason=StopReason.MAX_LINES), "items = [\n|")
+    assert lines.suggestions == ('"b",\n"b"',)
     lost = ask(FakeEngine("f(x, " * 12, reason=StopReason.MAX_TOKENS))
     assert (lost.suggestions, lost.withheld) == ((), Withheld.LOOP)
 

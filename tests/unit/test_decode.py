@@ -19,7 +19,7 @@ from lacuna_inference.decode.drafts import Drafts
 from lacuna_inference.decode.history import History
 from lacuna_inference.decode.sampling import Chooser
 from lacuna_inference.decode.store import MOST_ROWS, PrefixStore, Stores
-from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.prompt.families import Layout
 
 PROMPTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=8)
@@ -170,6 +170,34 @@ def test_among_the_allowed_it_does_not_matter_how_unlikely_all_of_them_are() -> 
     assert (token, logprob) == (2, pytest.approx(-math.log(1 + math.exp(-1)), abs=1e-5))
     draws = [Chooser(Sampling(1.0, seed=seed), banned=[]).choose(logits, allowed)[0] for seed in range(300)]
     assert draws.count(2) / 300 == pytest.approx(1 / (1 + math.exp(-1)), abs=0.1)
+
+
+def test_top_k_and_min_p_leave_out_the_tail() -> None:
+    logits = torch.tensor([1.0, 3.0, 2.0, -4.0])
+
+    def drawn(sampling: Sampling) -> set[int]:
+        return {Chooser(replace(sampling, seed=seed), banned=[]).choose(logits)[0] for seed in range(60)}
+
+    assert drawn(Sampling(5.0)) == {0, 1, 2, 3}
+    assert drawn(Sampling(5.0, top_k=2)) == {1, 2}
+    assert drawn(Sampling(2.0, min_p=0.3)) == {0, 1, 2}
+    assert drawn(Sampling(5.0, top_p=0.0)) == {1}
+
+
+def test_what_the_caller_adds_and_what_was_written_counts() -> None:
+    logits = torch.tensor([1.0, 2.0, 3.0])
+    assert Chooser(Sampling(logit_bias=((0, 5.0),)), banned=[]).choose(logits)[0] == 0
+    assert Chooser(Sampling(logit_bias=((2, -100.0),)), banned=[]).choose(logits)[0] == 1
+
+    def written(sampling: Sampling) -> list[int]:
+        chooser = Chooser(sampling, banned=[])
+        return [chooser.choose(logits)[0] for _ in range(5)]
+
+    assert written(Sampling()) == [2, 2, 2, 2, 2]
+    assert written(Sampling(presence_penalty=1.5)) == [2, 1, 2, 2, 2]
+    assert written(Sampling(frequency_penalty=1.2)) == [2, 1, 2, 0, 1]
+    with pytest.raises(BadRequest, match="no token"):
+        Chooser(Sampling(logit_bias=((3, 1.0),)), banned=[], known=3)
 
 
 def test_top_p_leaves_out_the_tail_and_a_seed_repeats() -> None:

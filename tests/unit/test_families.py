@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from helpers import byte_tokenizer, family_text
 
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.prompt.families import FAMILIES, Layout, Traits, by_name, recognise
+from lacuna_inference.prompt.families import FAMILIES, Layout, Traits, by_name, doubt, infill_tokens, recognise
 from lacuna_inference.prompt.plan import plan
 from lacuna_inference.prompt.tokens import TokenText
 
@@ -20,6 +22,7 @@ GOLDEN = {
     "refact": [256, B, 257, A, N, 258],
     "mellum": [256, B, 257, A, N, 258],
     "granite": [256, A, N, 257, B, 258],
+    "granite3": [256, A, N, 257, B, 258],
     "granite4": [256, A, N, 257, B, 258],
     "starcoder2": [256, A, N, 257, B, 258],
     "stablecode": [256, A, N, 257, B, 258],
@@ -123,6 +126,93 @@ def test_family_is_recognised_from_tokens_and_config(family: str, model_type: st
     found = recognise(set(by_name(family).sentinels), Traits(model_type, name))
     assert found is not None
     assert found.name == family
+
+
+# what stands in published vocabularies beside the sentinels that all models of a kind have
+QWEN = ["<|endoftext|>", "<|im_end|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"]
+QWEN += ["<|repo_name|>", "<|file_sep|>"]
+STARCODER = ["<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<reponame>"]
+DEEPSEEK = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"]
+MASKS = ["<|endoftext|>", "<|mask:0|>", "<|mask:1|>", "<|mask:2|>", "<|endofmask|>"]
+GLM = ["<|endoftext|>", "<|user|>", "<|code_prefix|>", "<|code_middle|>", "<|code_suffix|>"]
+MISTRAL = ["<s>", "</s>", "[PREFIX]", "[MIDDLE]", "[SUFFIX]"]
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "model_type", "name", "family"),
+    [
+        *((QWEN, kind, "a", "qwen2.5-coder") for kind in ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next")),
+        *((QWEN, kind, "a", "qwen2.5-coder") for kind in ("qwen3_5", "qwen3_5_moe", "glm4_moe", "mellum", "new")),
+        *((QWEN, kind, "a", "qwen2.5-coder") for kind in ("deepseek_v4", "llama", "gpt_oss", "iquestcoder")),
+        *((DEEPSEEK, kind, "a", "deepseek") for kind in ("llama", "deepseek_v2", "deepseek_v3", "deepseek_v4", "new")),
+        (STARCODER, "mellum", "a", "mellum"),
+        (STARCODER, "llama", "mellum-4b-sft-python", "mellum"),
+        (STARCODER, "gpt_bigcode", "a", "starcoder"),
+        (STARCODER, "starcoder2", "a", "starcoder2"),
+        (STARCODER, "stablelm", "a", "stablecode"),
+        (STARCODER, "qwen2", "a", "codeqwen"),
+        (STARCODER, "llama", "a", "starcoder"),
+        (STARCODER, "gpt_bigcode", "granite-20b-code-base", "granite"),
+        (STARCODER, "gpt_bigcode", "refactoring-helper", "starcoder"),
+        ([token.replace("endof", "end_of_") for token in STARCODER], "granite", "granite-3.3-8b-base", "granite3"),
+        ([*QWEN, "<|end_of_text|>"], "granitemoehybrid", "a", "granite4"),
+        (MASKS, "llama", "a", "lacuna"),
+        (MASKS, "xglm", "a", "incoder"),
+        (MASKS, "new", "a", "incoder"),
+        (MISTRAL, "mistral", "a", "codestral"),
+        (MISTRAL, "ministral", "codestral-25.01", "codestral"),
+        (["<|endoftext|>"], "codegen", "a", "codegen"),
+        (STARCODER, "codegen", "a", "starcoder"),
+    ],
+)
+def test_tokens_decide_and_the_type_where_they_are_shared(
+    vocabulary: list[str], model_type: str, name: str, family: str
+) -> None:
+    found = recognise(vocabulary, Traits(model_type, name))
+    assert found is not None
+    assert found.name == family
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "model_type", "name"),
+    [
+        (QWEN, "llama", "opencoder-1.5b-base"),
+        (STARCODER, "mpt", "replit-code-v1_5-3b"),
+        (MISTRAL, "mamba2", "a"),
+        (MISTRAL, "mistral", "mamba-codestral-7b-v0.1"),
+    ],
+)
+def test_models_that_were_not_trained_to_fill_holes_do_not(vocabulary: list[str], model_type: str, name: str) -> None:
+    traits = Traits(model_type, name)
+    assert recognise(vocabulary, traits) is None
+    assert doubt(None, vocabulary, traits) is None
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "model_type", "said"),
+    [
+        (GLM, "glm4_moe", r"\(<\|code_middle\|>, <\|code_prefix\|>, <\|code_suffix\|>\) are those of no known family"),
+        (MISTRAL, "mixtral", r"\[MIDDLE\], \[PREFIX\], \[SUFFIX\]"),
+        (DEEPSEEK[1:], "qwen2", "<｜fim▁begin｜>"),
+        (STARCODER[1:], "codegen", "<fim_middle>"),
+        (STARCODER, "llama", "refact and mellum share its tokens"),
+        (STARCODER, "gpt_bigcode", None),
+        (QWEN, "qwen3_moe", None),
+        (MASKS, "llama", None),
+        (["<|endoftext|>", "<fim>", "prefix", "<code>", "(PRE)"], "gpt2", None),
+    ],
+)
+def test_what_is_not_certain_is_said(vocabulary: list[str], model_type: str, said: str | None) -> None:
+    traits = Traits(model_type, "a")
+    found = doubt(recognise(vocabulary, traits), vocabulary, traits)
+    assert (found is None) == (said is None)
+    assert said is None or re.search(said, found or "")
+
+
+def test_every_family_that_infills_has_tokens_that_look_so() -> None:
+    for family in FAMILIES:
+        looking = infill_tokens([*family.sentinels, "<sep>", "<eom>"])
+        assert bool(looking) == (family.infill is not None), family.name
 
 
 def test_codegen_is_recognised_without_infill_tokens() -> None:

@@ -6,14 +6,29 @@ import pytest
 from helpers import byte_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 
 from lacuna_inference.models.sources import bundled_folder
+from lacuna_inference.prompt import incremental
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.incremental import IncrementalEncoder
+from lacuna_inference.prompt.incremental import SHORT, IncrementalEncoder
+from lacuna_inference.prompt.incremental import TEXTS as TEXTS_REMEMBERED
 from lacuna_inference.prompt.tokens import TokenText
 
-MERGES = ["Ġ Ġ", "ĠĠ ĠĠ", "Ċ Ġ", "d e", "de f", "Ġ def", ") :", "1 2"]
+CL100K = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_SUFFIX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+O200K = "|".join(
+    (
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_SUFFIX}",
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_SUFFIX}",
+        r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    )
+)
+MERGES = ["Ċ Ġ", "Ġ ã", "Ĺ A", "Ġ Ġ", "ĠĠ ĠĠ", "d e", "de f", "Ġ def", ") :", "1 2"]
 
 
 def gpt2_like() -> Tokenizer:
@@ -40,22 +55,66 @@ def qwen_like() -> Tokenizer:
     return tokenizer
 
 
+def with_pattern(pattern: str) -> Tokenizer:
+    tokenizer = gpt2_like()
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    split = pre_tokenizers.Split(Regex(pattern), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, level])
+    return tokenizer
+
+
+def qwen2_like() -> Tokenizer:
+    """Its pieces of blanks end at the last line end among them."""
+    return with_pattern(CL100K.replace("{1,3}", ""))
+
+
+def llama3_like() -> Tokenizer:
+    return with_pattern(CL100K)
+
+
+def o200k_like() -> Tokenizer:
+    """Where a word is split depends on whether small letters follow its capitals."""
+    return with_pattern(O200K)
+
+
+def added_like() -> Tokenizer:
+    """With ordinary tokens that are found before the text is split, in the middle of what would be pieces."""
+    tokenizer = qwen2_like()
+    tokenizer.add_tokens(["<tool_call>", "end of it", "\n\n##"])
+    return tokenizer
+
+
 def bundled() -> Tokenizer:
     return Tokenizer.from_file(str(bundled_folder() / "tokenizer.json"))
 
 
-KINDS = {f.__name__: f() for f in (gpt2_like, codegen_like, starcoder_like, qwen_like, bundled)}
-CODE = "def f(x1, x22):\n    if x1 == 12345:\n\n        return [x22, '  é漢e\u0301']\n\n\n" * 6
+MAKERS = (
+    gpt2_like,
+    codegen_like,
+    starcoder_like,
+    qwen_like,
+    qwen2_like,
+    llama3_like,
+    o200k_like,
+    added_like,
+    bundled,
+)
+KINDS = {maker.__name__: maker() for maker in MAKERS}
+TEXT_OF = {kind: TokenText(tokenizer, by_name("plain")) for kind, tokenizer in KINDS.items()}
+CODE = "def f(x1, x22):\n    if x1 == 12345:\n\n        return [x22, '  é漢e\u0301']\n    \n\n" * 6
 
 
 def encoder_of(kind: str) -> IncrementalEncoder:
-    text = TokenText(KINDS[kind], by_name("plain"))
-    return text._incremental
+    return IncrementalEncoder(KINDS[kind], TEXT_OF[kind]._exact_bytes)
 
 
-EDITS = st.lists(
-    st.tuples(st.integers(0, len(CODE)), st.integers(0, 5), st.text("a 1\n\t(é漢\u0301'", max_size=6)), max_size=8
+TEXTS = st.one_of(
+    st.text("aA 1\n\t(é漢\u0301'", max_size=6),
+    st.sampled_from(
+        ["\n", "        ", "'ll", "<tool", "_call>", "end of", " it", "\n\n#", "#", "\r\n", "\u3000", "漢字AB"]
+    ),
 )
+EDITS = st.lists(st.tuples(st.integers(0, len(CODE)), st.integers(0, 5), TEXTS), max_size=8)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -80,8 +139,56 @@ def test_a_key_costs_a_few_characters_and_the_same_text_nothing(kind: str) -> No
     assert encoder.encoded - before < 14 * 40
 
 
+@pytest.mark.parametrize(
+    ("kind", "before", "old", "new"),
+    [
+        ("qwen2_like", "y = x\n        ", "return y\n", "\n    z = 1\n"),
+        ("llama3_like", "y = x\n\n    ", "def f\n", "\n    y = 2\n"),
+        ("qwen2_like", "y = x \u3000\u3000", "y\n", "\n\n"),
+        ("o200k_like", "y = 漢字ABCDEFGHIJ", " + 1", "k"),
+        ("added_like", "y = <tool_call", " + 1", ">"),
+        ("added_like", "y = end of", " x", " it"),
+    ],
+)
+def test_a_piece_may_end_elsewhere_when_another_text_follows(kind: str, before: str, old: str, new: str) -> None:
+    encoder = encoder_of(kind)
+    encoder.encode(CODE + before + old)
+    assert encoder.encode(CODE + before + new) == KINDS[kind].encode(CODE + before + new, add_special_tokens=False).ids
+
+
+def characters(encoder: IncrementalEncoder, text: str) -> int:
+    """How many characters it takes to encode `text`."""
+    before = encoder.encoded
+    encoder.encode(text)
+    return encoder.encoded - before
+
+
+def test_typing_in_one_text_makes_no_other_one_forgotten() -> None:
+    encoder = encoder_of("gpt2_like")
+    other = CODE[5:]
+    encoder.encode(other)
+    text = CODE
+    for number in range(200):
+        text += f"x{number} "
+        encoder.encode(text)
+        encoder.encode(f"short {number}")
+    assert characters(encoder, other) == 0
+
+
 def test_only_some_texts_are_remembered() -> None:
     encoder = encoder_of("gpt2_like")
-    for number in range(100):
-        encoder.encode(str(number))
-    assert len(encoder._known) == 16
+    texts = [str(number) * SHORT for number in range(100, 100 + 2 * TEXTS_REMEMBERED)]
+    for text in texts:
+        encoder.encode(text)
+    assert characters(encoder, texts[-TEXTS_REMEMBERED]) == 0
+    assert characters(encoder, texts[0]) > 0
+
+
+def test_long_texts_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental, "MOST_BYTES", 3 * len(CODE.encode()))
+    encoder = encoder_of("gpt2_like")
+    texts = [str(number) + CODE for number in range(4)]
+    for text in texts:
+        encoder.encode(text)
+    assert characters(encoder, texts[-1]) == 0
+    assert characters(encoder, texts[0]) > 0

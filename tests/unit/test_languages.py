@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from helpers import loaded, scripted_decoder
 
-from lacuna_inference.api import BUNDLED, EngineState, ModelOptions, Phase
+from lacuna_inference.api import BUNDLED, EngineState, ModelFacts, ModelOptions, Phase
 from lacuna_inference.engine import ModelEngine
 from lacuna_inference.fake import FakeEngine
 from lacuna_inference.models import describe, sources
@@ -98,7 +98,7 @@ def test_a_config_that_names_no_languages_limits_nothing(named: object) -> None:
 
 
 def test_an_engine_tells_what_its_model_completes() -> None:
-    model = replace(loaded(scripted_decoder("abc")), languages=PYTHON)
+    model = replace(loaded(scripted_decoder("abc")), facts=ModelFacts("scripted", languages=PYTHON))
     engine = ModelEngine(ModelOptions("scripted"), lambda _: model)
     warm: asyncio.Queue[EngineState] = asyncio.Queue()
 
@@ -111,14 +111,14 @@ def test_an_engine_tells_what_its_model_completes() -> None:
         return found
 
     try:
-        assert asyncio.run(state()).languages == PYTHON
+        assert asyncio.run(state()).facts.languages == PYTHON
     finally:
         engine.close()
 
 
 def test_an_editor_is_told_why_there_is_nothing_in_go() -> None:
     engine = FakeEngine("abc")
-    engine.enter(EngineState(Phase.WARM, languages=PYTHON))
+    engine.enter(EngineState(Phase.WARM, facts=ModelFacts("scripted", languages=PYTHON)))
     session = Session(Settings(), lambda _: engine)
 
     def withheld(language: str, place: str) -> Withheld | None:

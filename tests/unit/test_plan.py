@@ -58,7 +58,7 @@ def test_the_header_stays_when_the_prefix_is_cut() -> None:
 
 def test_no_room_is_a_clear_error() -> None:
     with pytest.raises(BadRequest, match="leave no room"):
-        plan(("a", "b"), None, STARCODER, 64, 60)
+        plan(("a", "b"), None, STARCODER, 16, 60)
 
 
 def test_windows_stay_where_they_are_while_the_user_types() -> None:
@@ -156,3 +156,10 @@ def test_the_prompt_always_fits_and_holds_ends_of_the_text(prefix: str, suffix: 
         for n in range(kept + 1)
         if n <= len(before)
     )
+
+
+@pytest.mark.parametrize("path", [None, "my file.py", "README"])
+@pytest.mark.parametrize("name", ["lacuna", "incoder"])
+def test_an_empty_text_without_a_name_has_a_header_all_the_same(name: str, path: str | None) -> None:
+    text = family_text(name)
+    assert text.decode(plan(("",), path, text, 128, 16).ids).endswith(" |>\n")

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lacuna_inference.api import CancelToken, EngineState, Phase, Request, Sampling, Stop, StopReason
+from lacuna_inference.api import CancelToken, EngineState, Phase, Raw, Request, Sampling, Stop, StopReason, Tokens
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 from lacuna_inference.remote import engine as remote
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
@@ -220,3 +220,20 @@ def test_a_password_in_the_address_is_never_shown() -> None:
     assert "http://server:5000/base does not answer" in engine.state.message
     assert "secret" not in f"{engine.state}"
     engine.close()
+
+
+@pytest.mark.parametrize(
+    "request_of_ours",
+    [
+        Request(("<fim_prefix>",), raw=Raw.YES),
+        Request(("x",), tokens=Tokens()),
+        Request(("x",), prompt_alternatives=0),
+        Request(("x", ""), sampling=Sampling(frequency_penalty=1.0)),
+    ],
+)
+def test_what_other_servers_cannot_do_is_refused(request_of_ours: Request) -> None:
+    engine = engine_with(lambda _: httpx.Response(200, json={"data": [{"id": "m"}], "choices": [{"text": "x"}]}))
+    with pytest.raises(BadRequest, match="not asked for"):
+        engine.submit(request_of_ours).result(20)
+    engine.close()
+    assert REQUEST.validate_python(json.loads(json.dumps(request_json(request_of_ours)))) == request_of_ours

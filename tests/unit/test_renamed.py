@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lacuna_inference.decode import renamed as module
 from lacuna_inference.decode.renamed import MOST_BEFORE, renamed
 
 SIZE = "    @property\n    def size(self):\n        return self._size\n\n"
@@ -52,6 +56,49 @@ def test_in_a_long_file_the_nearest_text_counts() -> None:
         assert "self._age"[len(typed) :] in texts(
             f"    @property\n    def age(self):\n        return {typed}|\n\n    @p", file
         )
+
+
+class CountingPattern:
+    """Counts the code points that a pattern is looked for in."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
+        self.read = 0
+
+    def findall(self, text: str) -> list[str]:
+        self.read += len(text)
+        return self._pattern.findall(text)
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> CountingPattern:
+    """Counts the code points that are split into tokens."""
+    pattern = CountingPattern(module._TOKEN)
+    monkeypatch.setattr(module, "_TOKEN", pattern)
+    module._read.cache_clear()
+    return pattern
+
+
+def test_a_key_in_a_long_line_reads_the_end_of_it(counting: CountingPattern) -> None:
+    line = "d = {" + ", ".join(f"'k{n}': {n}" for n in range(30_000))
+    list(renamed(line, "\n"))
+    before = counting.read
+    for length in range(len(line) - 8, len(line)):
+        list(renamed(line[:length], "\n"))
+    assert counting.read - before < 8 * 3000
+
+
+def test_behind_a_very_long_line_only_what_is_near_is_read(counting: CountingPattern) -> None:
+    line = "d = {" + ", ".join(f"'k{n}': {n}" for n in range(30_000))
+    for before in (line, line + "\n", line + "\n    x = "):
+        list(renamed(before, "\nprint(d)\n"))
+    assert counting.read < 2 * MOST_BEFORE + 10_000
+
+
+@given(PARTS, st.integers(1, 200))
+def test_what_is_read_in_parts_is_what_is_read_at_once(parts: list[str], times: int) -> None:
+    text = "".join(parts) * times
+    assert module._read_before(text[:MOST_BEFORE]).tokens == module._TOKEN.findall(text[:MOST_BEFORE])
 
 
 @given(TEXTS, TEXTS)

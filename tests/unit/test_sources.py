@@ -90,7 +90,7 @@ def test_a_truncated_weight_file(tiny: Path, tmp_path: Path) -> None:
     copy(tiny, tmp_path)
     whole = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    assert "cannot be loaded" in refusal(tmp_path)
+    assert "model.safetensors is cut off or damaged" in refusal(tmp_path)
 
 
 def test_a_missing_tokenizer(tiny: Path, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lacuna_inference.api import Stop, StopReason
-from lacuna_inference.decode.stopping import text_stop, truncate_before
+from lacuna_inference.decode.stopping import TextStop, text_stop, truncate_before
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,27 @@ def test_go_on(text: str, stop: Stop) -> None:
 )
 def test_truncate_before_pattern_as_codegen_s_tokenizer_does(text: str, patterns: list[str], cut: str) -> None:
     assert truncate_before(text, patterns) == cut
+
+
+def test_no_lines_at_all_is_an_empty_text() -> None:
+    assert text_stop("a\nb", Stop(max_lines=0)) == (0, StopReason.MAX_LINES)
+
+
+STOPS = st.builds(
+    Stop,
+    single_line=st.booleans(),
+    dedent_below=st.one_of(st.none(), st.integers(0, 5)),
+    max_lines=st.one_of(st.none(), st.integers(0, 6)),
+    strings=st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=2).map(tuple),
+)
+
+
+@given(st.lists(st.text("ab \t\n", max_size=6), max_size=12), STOPS)
+def test_a_text_that_comes_in_pieces_ends_where_the_whole_text_does(pieces: list[str], stop: Stop) -> None:
+    in_pieces, text = TextStop(stop), ""
+    for piece in pieces:
+        text += piece
+        found = in_pieces.find(text)
+        assert found == text_stop(text, stop)
+        if found is not None:
+            return

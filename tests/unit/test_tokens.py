@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from helpers import byte_tokenizer, family_text
+import json
+
+from helpers import ScriptedForward, byte_tokenizer, family_text
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 
+from lacuna_inference.api import CancelToken, Request, StopReason
+from lacuna_inference.decode.answer import answer
+from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decode.store import Stores
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.tokens import TokenText
 
@@ -65,3 +71,28 @@ def test_banned_are_all_special_tokens_but_the_ends() -> None:
     )
     assert text.banned == {256, 257, 258}
     assert text.ends == {259}
+
+
+def with_gap(tokenizer: Tokenizer, start: int, width: int) -> Tokenizer:
+    """The same tokenizer with `width` ids more from `start` on, which no token has."""
+    content = json.loads(tokenizer.to_str())
+    content["model"]["vocab"] = {
+        name: token + width * (token >= start) for name, token in tokenizer.get_vocab(with_added_tokens=True).items()
+    }
+    for token in content["added_tokens"]:
+        token["id"] += width
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def test_a_vocabulary_with_a_gap_is_as_large_as_its_highest_id() -> None:
+    family = by_name("lacuna")
+    names = list(dict.fromkeys([*family.sentinels, *family.ends]))
+    text = TokenText(with_gap(byte_tokenizer(names), 256, 20), family)
+    end = text.sentinel("<|endofmask|>")
+    assert text.size == 1 + max(text.sentinel(name) for name in names) == 256 + len(names) + 20
+    written = [*text.encode("x"), end]
+    mask = text.sentinel("<|mask:2|>")
+    forward = ScriptedForward(text.size + 4, lambda ids: written[min(len(ids) - ids.index(mask) - 1, 1)])
+    decoder = Decoder(Stores(forward), text, 256)
+    fill = answer(decoder, "scripted", Request(("y = 1\n", "\n")), CancelToken(), 0.0).candidates[0].fills[0]
+    assert (fill.text, fill.reason) == ("x", StopReason.END_OF_HOLE)

@@ -34,7 +34,7 @@ export function activate(context: vscode.ExtensionContext): void {
     "lacuna.restart": () => running.restart(),
     "lacuna.showLog": () => log.show(),
     "lacuna.openSettings": () => vscode.commands.executeCommand("workbench.action.openSettings", "@ext:lacuna.lacuna"),
-    "lacuna.install": () => install(context, running),
+    "lacuna.install": () => install(running),
     "lacuna.setToken": async () => {
       if (await Token.ask(context)) await running.restart();
     },

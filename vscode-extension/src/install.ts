@@ -1,20 +1,20 @@
 /** Makes the extension's own environment, after asking. */
 
-import * as path from "node:path";
 import * as vscode from "vscode";
 import { make, wheelIn } from "./managed";
-import { own, told } from "./server";
+import { own, placeOf, told } from "./server";
 import type { Server } from "./server";
 
 /** Asks, makes it, and starts the server from it. */
-export async function install(context: vscode.ExtensionContext, server: Server): Promise<void> {
+export async function install(server: Server): Promise<void> {
   const { t } = vscode.l10n;
-  const wheel = await wheelIn(path.join(context.extensionPath, "wheels"));
+  const wheel = await wheelIn(server.wheels);
   if (wheel === undefined) {
     void vscode.window.showErrorMessage(t("This build of the extension brings no server. Install Lacuna with pip."));
     return;
   }
-  const bundle = String(own().bundle ?? "");
+  const setting = String(own().bundle ?? "");
+  const bundle = setting && (placeOf(setting) ?? setting);
   const question = bundle
     ? t("Lacuna makes an environment of its own from {0}, without any network.", bundle)
     : t("Lacuna makes an environment of its own. pip fetches PyTorch and others from your package index: several gigabytes.");

@@ -9,6 +9,10 @@ import type { Middleware, StaticFeature } from "vscode-languageclient/node";
 import manifest from "../package.json";
 import { discover } from "./discovery";
 import type { Found } from "./discovery";
+import { isCurrent, update, wheelIn } from "./managed";
+import { expanded } from "./places";
+import { ChosenPython } from "./python";
+import { Serial } from "./serial";
 import { environment, forServer } from "./settings";
 import type { Values } from "./settings";
 import type { EngineStatus, Situation } from "./status";
@@ -23,11 +27,13 @@ export class Server implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Situation>();
   readonly onDidChange = this.changed.event;
   private client: LanguageClient | undefined;
-  private changing: Promise<void> = Promise.resolve();
+  private readonly changing = new Serial();
+  private command = "";
   /** Whether a server was found and started, be it that it ended since. */
   started = false;
   private waiting = 0;
   private readonly token: Token;
+  private readonly python = new ChosenPython();
 
   constructor(
     private readonly context: vscode.ExtensionContext,
@@ -35,6 +41,12 @@ export class Server implements vscode.Disposable {
     private readonly middleware: Middleware,
   ) {
     this.token = new Token(context);
+    this.python.onDidChange(() => void this.restartWhereOther());
+  }
+
+  /** The folder with the wheel of the server that the extension brings. */
+  get wheels(): string {
+    return path.join(this.context.extensionPath, "wheels");
   }
 
   /** The folder of the extension's own environment. */
@@ -44,11 +56,10 @@ export class Server implements vscode.Disposable {
 
   /** Starts the server, after the one that runs was stopped. Calls that come meanwhile wait for each other. */
   restart(): Promise<void> {
-    this.changing = this.changing.then(async () => {
+    return this.changing.run(async () => {
       await this.halt();
-      await this.begin();
+      await this.begin().catch((error: unknown) => this.enter({ kind: "broken", why: told(error) }));
     });
-    return this.changing;
   }
 
   /** Runs a command of the server. */
@@ -63,12 +74,12 @@ export class Server implements vscode.Disposable {
     if (this.situation.kind === "running") this.enter({ kind: "running", engine, waiting: this.waiting });
   }
 
-  async stop(): Promise<void> {
-    this.changing = this.changing.then(() => this.halt());
-    await this.changing;
+  stop(): Promise<void> {
+    return this.changing.run(() => this.halt());
   }
 
   dispose(): void {
+    this.python.dispose();
     this.changed.dispose();
   }
 
@@ -78,23 +89,46 @@ export class Server implements vscode.Disposable {
     this.changed.fire(situation);
   }
 
+  /** Restarts where another interpreter brings another server. */
+  private async restartWhereOther(): Promise<void> {
+    const found = await this.find();
+    if ((found?.command ?? "") !== this.command) await this.restart();
+  }
+
   private async begin(): Promise<void> {
     const found = await this.find();
     this.started = found !== undefined;
+    this.command = found?.command ?? "";
     if (found === undefined) {
-      this.enter({ kind: "broken", why: vscode.l10n.t("The server of Lacuna was not found.") });
+      this.enter({ kind: "broken", why: missing() });
       return;
     }
     this.log.info(`Starting ${found.command} (${found.source}).`);
     this.enter({ kind: "starting" });
-    const section = own();
+    if (found.source === "managed") await this.follow();
     const tokenFile = await this.token.write();
-    const client = this.made(found, environment(section, tokenFile));
+    const client = this.made(found, environment(own(), tokenFile));
     this.client = client;
-    try {
-      await client.start();
-    } catch (error) {
-      if (this.client === client) this.enter({ kind: "broken", why: told(error) });
+    await client.start();
+  }
+
+  /** Brings the extension's own environment to the extension's version. */
+  private async follow(): Promise<void> {
+    const wheel = await wheelIn(this.wheels);
+    if (wheel === undefined || (await isCurrent(this.managed, wheel))) return;
+    this.log.info(`Updating ${this.managed} to ${path.basename(wheel)}.`);
+    const windows = process.platform === "win32";
+    await update({ folder: this.managed, wheel, windows }).catch((error: unknown) => {
+      this.log.error(told(error));
+      void this.offerInstall();
+    });
+  }
+
+  private async offerInstall(): Promise<void> {
+    const why = vscode.l10n.t("The server could not be brought to the version of the extension without a network.");
+    const install = vscode.l10n.t("Install");
+    if ((await vscode.window.showWarningMessage(`Lacuna: ${why}`, install)) === install) {
+      await vscode.commands.executeCommand("lacuna.install");
     }
   }
 
@@ -102,15 +136,17 @@ export class Server implements vscode.Disposable {
     const client = this.client;
     this.client = undefined;
     this.waiting = 0;
+    this.command = "";
     if (client !== undefined) await client.dispose(2000).catch(() => undefined); // it may never have started
     this.token.remove();
     this.enter({ kind: "stopped" });
   }
 
   private async find(): Promise<Found | undefined> {
+    const setting = String(own().path ?? "");
     const places = {
-      setting: String(own().path ?? ""),
-      python: await chosenPython(),
+      setting: setting && (placeOf(setting) ?? setting),
+      python: await this.python.path(),
       searched: process.env.PATH ?? "",
       managed: this.managed,
       windows: process.platform === "win32",
@@ -183,21 +219,26 @@ async function translated(): Promise<Values[]> {
   return [forServer(own())];
 }
 
-/** Where the server's own `lacuna.toml` is read: the first folder; never one that is not trusted. */
+/** Where the server starts: the first folder; never one that is not trusted. */
 function folder(): string {
-  const first = vscode.workspace.isTrusted ? vscode.workspace.workspaceFolders?.[0]?.uri : undefined;
-  return first?.scheme === "file" ? first.fsPath : os.homedir();
+  return trustedFolder() ?? os.homedir();
 }
 
-async function chosenPython(): Promise<string | undefined> {
-  const python = vscode.extensions.getExtension("ms-python.python");
-  if (python === undefined || !vscode.workspace.isTrusted) return undefined; // the choice may be the folder's
-  try {
-    const api = (await python.activate()) as { environments?: { getActiveEnvironmentPath(): { path: string } } };
-    return api.environments?.getActiveEnvironmentPath().path;
-  } catch {
-    return undefined;
-  }
+function trustedFolder(): string | undefined {
+  const first = vscode.workspace.isTrusted ? vscode.workspace.workspaceFolders?.[0]?.uri : undefined;
+  return first?.scheme === "file" ? first.fsPath : undefined;
+}
+
+/** A path from the settings as an absolute one; undefined where it has something that is not known here. */
+export function placeOf(setting: string): string | undefined {
+  return expanded(setting, { home: os.homedir(), workspace: trustedFolder(), variables: process.env });
+}
+
+function missing(): string {
+  const setting = String(own().path ?? "");
+  return setting
+    ? vscode.l10n.t("The setting lacuna.path names {0}, and there is no such program.", setting)
+    : vscode.l10n.t("The server of Lacuna was not found.");
 }
 
 function runs(file: string): boolean {

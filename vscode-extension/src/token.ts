@@ -1,8 +1,8 @@
 /** The token of a remote engine: in the store of secrets, and in a file that only this user can read while a server runs. */
 
 import * as fs from "node:fs";
-import * as path from "node:path";
 import * as vscode from "vscode";
+import { lives, removeStale, tokenFile } from "./leftovers";
 
 const KEY = "lacuna.engine.token";
 
@@ -11,13 +11,14 @@ export class Token {
 
   constructor(private readonly context: vscode.ExtensionContext) {}
 
-  /** Writes the token, if there is one; the file. */
+  /** Writes the token, if there is one; the file. Files that other editors left behind are removed. */
   async write(): Promise<string | undefined> {
+    const folder = this.context.globalStorageUri.fsPath;
+    removeStale(folder, lives);
     const token = await this.context.secrets.get(KEY);
     if (!token) return undefined;
-    const folder = this.context.globalStorageUri.fsPath;
     fs.mkdirSync(folder, { recursive: true });
-    this.file = path.join(folder, `token-${process.pid}`);
+    this.file = tokenFile(folder, process.pid);
     fs.rmSync(this.file, { force: true });
     fs.writeFileSync(this.file, token, { mode: 0o600, flag: "wx" });
     return this.file;

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from lacuna_inference.api import CancelToken, Completion, Completions, Counters, Fill, Piece, Request, Sampling, Scored
+from lacuna_inference.decode import prompted
 from lacuna_inference.decode.loop import Asked, Decoder
 from lacuna_inference.decode.store import Steps, driven
 from lacuna_inference.errors import BadRequest, RequestCancelled
@@ -21,9 +23,13 @@ def answering(decoder: Decoder, model: str, request: Request, asked: Asked, queu
     """The candidates for `request`, best first, without duplicates; `queued` is a `perf_counter` time.
 
     Raises RequestCancelled between two tokens, with what was done until then, and BadRequest for a request that cannot
-    be put into a prompt.
+    be put into a prompt, or whose limits make no sense.
     """
+    _require_sound(request)
+    if request.tokens is not None:
+        return Completions((), _counters(decoder, asked, queued), model, prompted.tokens(decoder, request))
     candidates: list[Completion] = []
+    prompt: tuple[Scored, ...] = ()
     prompt_tokens = generated = 0
     if (ghost := decoder.ghosts.along(request)) is not None:
         candidates.append(Completion((ghost,)))
@@ -31,6 +37,8 @@ def answering(decoder: Decoder, model: str, request: Request, asked: Asked, queu
         if request.tell is not None:
             request.tell(Piece(0, 0, Scored(ghost.text, ghost.mean_logprob)))
     try:
+        if request.prompt_alternatives is not None:
+            prompt = yield from prompted.scored(decoder, request, asked)
         for number in range(0 if candidates else max(1, request.candidates)):
             sampling = _numbered(request.sampling, number)
             asked.candidate, asked.hole = number, 0
@@ -51,7 +59,22 @@ def answering(decoder: Decoder, model: str, request: Request, asked: Asked, queu
         candidates.sort(key=rank, reverse=True)
     counters = _counters(decoder, asked, queued)
     counters = replace(counters, prompt_tokens=prompt_tokens, generated_tokens=generated)
-    return Completions(tuple(candidates), counters, model)
+    return Completions(tuple(candidates), counters, model, prompt)
+
+
+def _require_sound(request: Request) -> None:
+    """Raises BadRequest where a number of `request` means nothing: an answer of no lines, a seed below nought."""
+    stop, sampling = request.stop, request.sampling
+    sound = {
+        "max_tokens must be 0 or more": stop.max_tokens >= 0,
+        "max_lines must be 1 or more": stop.max_lines is None or stop.max_lines >= 1,
+        "the temperature must be a finite number, 0 or more": 0 <= sampling.temperature < math.inf,
+        "top_p must be between 0 and 1": 0 <= sampling.top_p <= 1,
+        "the seed must be 0 or more": sampling.seed is None or sampling.seed >= 0,
+        "the number of alternatives must be 0 or more": (request.alternatives or 0) >= 0,
+    }
+    if wrong := [rule for rule, holds in sound.items() if not holds]:
+        raise BadRequest(f"The request cannot be answered: {wrong[0]}.")
 
 
 def _counters(decoder: Decoder, asked: Asked, queued: float) -> Counters:
@@ -68,6 +91,7 @@ def _counters(decoder: Decoder, asked: Asked, queued: float) -> Counters:
         total_s=clock.elapsed,
         forward=decoder.forward,
         whole=asked.whole,
+        limit=asked.limit,
         layout=decoder.layout,
     )
 
@@ -75,15 +99,10 @@ def _counters(decoder: Decoder, asked: Asked, queued: float) -> Counters:
 def _fills(decoder: Decoder, request: Request, sampling: Sampling, asked: Asked) -> Steps[tuple[tuple[Fill, ...], int]]:
     """The fills of one candidate and the length of the (last) prompt in tokens."""
     parts, stop = request.parts, request.stop
-    if request.ids is not None:
-        room = decoder.context - stop.max_tokens
-        if not request.ids or room < 1:
-            raise BadRequest("The prompt has no room in the model's context.", "Ask for fewer tokens.")
-        if not all(0 <= token < decoder.text.size for token in request.ids):
-            raise BadRequest("The prompt has a token id that the model does not know.", "Check the tokenizer.")
-        raw = Plan(request.ids[-room:], whole=len(request.ids) <= room)
-        fills = yield from decoder.fill(raw, request, (decoder.text.decode(raw.ids),), sampling, asked)
-        return fills, len(raw.ids)
+    if prompted.is_raw(decoder, request):
+        prompt = prompted.planned(decoder, request)
+        shown = (prompted.shown(decoder, prompt),)
+        return (yield from decoder.fill(prompt, request, shown, sampling, asked)), len(prompt.ids)
     if len(parts) <= 2 or fills_together(decoder.text.family):
         prompt = planned(decoder, request)
         return (yield from decoder.fill(prompt, request, parts, sampling, asked)), len(prompt.ids)

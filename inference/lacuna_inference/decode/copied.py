@@ -18,7 +18,7 @@ LONGEST = 600
 COMPARED = 200
 """Code points of each side that are compared."""
 _PLACES, _PAIRS, _KEPT = 2000, 20_000, 64
-"""The nearest places, their pairs, and the likeliest pairs, that are looked at."""
+"""The nearest places, their pairs, and the likeliest pairs, that are looked at: a text may repeat one sign for ever."""
 
 Places = NDArray[np.int64]
 Signs = NDArray[np.uint32]
@@ -49,15 +49,16 @@ def agreeing(these: Signs, places: Places, with_these: Signs) -> Places:
     """How many signs from each of `places` on are `with_these` [places]."""
     padded = np.concatenate((these, np.zeros(len(with_these), np.uint32)))
     equal = sliding_window_view(padded, len(with_these))[places] == with_these
-    counts: Places = np.logical_and.accumulate(equal, axis=1).sum(axis=1)
-    return counts
+    if not equal.size:
+        return np.zeros(len(places), np.int64)
+    return np.where(equal.all(axis=1), len(with_these), equal.argmin(axis=1))
 
 
 def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Bridge]:
     """The bridges in `text`, the side of the hole `above` it or the other; the nearest to it when there are many."""
-    starts, ends = _places(text, _key(before[::-1])[::-1], behind=True), _places(text, _key(after), behind=False)
-    starts = starts[starts < len(text)][-_PLACES:] if above else starts[:_PLACES]
-    ends = ends[-_PLACES:] if above else ends[ends > 0][:_PLACES]
+    key = _key(before[::-1])[::-1]
+    starts = len(key) + _places(text, key, 0, len(text) - above, last=above)
+    ends = _places(text, _key(after), not above, len(text), last=above)
     start, end = paired(starts, ends, LONGEST, max(1, _PAIRS // max(1, len(starts))))
     if not len(start):
         return
@@ -78,7 +79,16 @@ def _key(text: str) -> str:
     return found.group() if found else ""
 
 
-def _places(text: str, key: str, *, behind: bool) -> Places:
-    """Where `key` begins in `text`, or ends, in ascending order."""
-    found = re.finditer(f"(?={re.escape(key)})", text) if key else ()
-    return np.array([match.start() for match in found], np.int64) + len(key) * behind
+def _places(text: str, key: str, low: int, high: int, *, last: bool) -> Places:
+    """Where `key` begins in `text[low:high]`, in ascending order: the first places or the last ones, not too many."""
+    places: list[int] = []
+    place = _next(text, key, low, high, last) if key else -1
+    while place >= 0 and len(places) < _PLACES:
+        places.append(place)
+        low, high = (low, place + len(key) - 1) if last else (place + 1, high)
+        place = _next(text, key, low, high, last)
+    return np.array(places[::-1] if last else places, np.int64)
+
+
+def _next(text: str, key: str, low: int, high: int, last: bool) -> int:
+    return text.rfind(key, low, high) if last else text.find(key, low, high)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lacuna_inference.api import Fill, Request, StopReason
+from lacuna_inference.api import Fill, Raw, Request, StopReason
 from lacuna_inference.decode.recent import Recent
 
 _ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.NEWLINE, StopReason.DEDENT})
@@ -51,7 +51,7 @@ class Ghosts:
 def _plain(request: Request) -> bool:
     """Whether one greedy answer for one hole is asked for, by somebody who waits."""
     greedy = request.sampling.temperature <= 0 and request.candidates == 1
-    said_again = request.ids is None and request.alternatives is None
+    said_again = request.ids is None and request.raw is not Raw.YES and request.alternatives is None
     return greedy and said_again and len(request.parts) <= 2 and not request.ahead and not request.settles
 
 

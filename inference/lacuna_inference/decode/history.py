@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +23,34 @@ class History:
     """The whole file, also what lies outside the model's context; `before` and `after` are the sides of the hole.
 
     Nothing is matched in the cursor's own line: lines seldom repeat themselves, but answers that copy them do for ever.
+    The text is tokenised when its tokens are first asked for, which for many models is never.
     """
 
     def __init__(self, parts: Sequence[str], begun: str, text: TokenText) -> None:
         """`parts` are the texts around the hole; `begun` ends the first and will be written again."""
-        before = parts[0][: len(parts[0]) - len(begun)][-MOST_BEFORE:]
+        self._parts, self._begun, self._text = parts, begun, text
+
+    @cached_property
+    def before(self) -> Ids:
+        """The tokens before the hole."""
+        return np.concatenate(self._above_and_line)
+
+    @cached_property
+    def after(self) -> Ids:
+        """The tokens behind the hole."""
+        return self._text.encode_lines("".join(self._parts[1:])[:MOST_AFTER])
+
+    @cached_property
+    def _above_and_line(self) -> tuple[Ids, Ids]:
+        first = self._parts[0]
+        before = first[: len(first) - len(self._begun)][-MOST_BEFORE:]
         line_start = before.rfind("\n") + 1
-        above, line = text.encode_lines(before[:line_start]), text.encode_lines(before[line_start:])
-        self.before = np.concatenate((above, line))
-        self.after = text.encode_lines("".join(parts[1:])[:MOST_AFTER])
-        self._tokens: Ids = np.concatenate((above, np.full(len(line), -1), _HOLE, self.after, _HOLE))
+        return self._text.encode_lines(before[:line_start]), self._text.encode_lines(before[line_start:])
+
+    @cached_property
+    def _tokens(self) -> Ids:
+        above, line = self._above_and_line
+        return np.concatenate((above, np.full(len(line), -1), _HOLE, self.after, _HOLE))
 
     def followed_by(self, tokens: Sequence[int]) -> History:
         """Another history, in which `tokens`, text that stands nowhere in the file, are the latest there is."""
@@ -48,7 +67,9 @@ class History:
 
     def context(self, written: Sequence[int], length: int) -> list[int]:
         """The last `length` tokens before what comes next; `written` are the hole's tokens so far."""
-        return [*self.before[max(0, len(self.before) - length) :].tolist(), *written][-length:]
+        latest = list(written[-length:])
+        missing = length - len(latest)
+        return [*self.before[max(0, len(self.before) - missing) :].tolist(), *latest] if missing else latest
 
     def matches(self, context: Sequence[int], longest: int) -> Iterator[Ids]:
         """Places behind the last 1, 2 ... `longest` tokens of `context`, in ascending order, while there are any."""

@@ -7,11 +7,8 @@ from numpy.typing import NDArray
 
 from lacuna_inference.api import Fill, Scored, Stop, StopReason
 from lacuna_inference.decode.healing import Healing
-from lacuna_inference.decode.stopping import certain, text_stop, truncate_before
+from lacuna_inference.decode.stopping import TextStop, certain, truncate_before
 from lacuna_inference.prompt.tokens import TokenText
-
-_PART_OF_A_CHARACTER = "\ufffd"
-"""Stands where the bytes of a character are not all there yet."""
 
 
 class Hole:
@@ -27,6 +24,8 @@ class Hole:
         self._stop = stop
         self._text = text
         self._healing = Healing(begun, text)
+        self._detokenizer = text.detokenizer()
+        self._text_stop = TextStop(stop)
         self._logprobs: list[float] = []
         self._alternatives: list[tuple[tuple[str, float], ...]] = []
         self._ends: list[int] = []
@@ -37,18 +36,19 @@ class Hole:
         return self._healing.allowed()
 
     def take(self, token: int, logprob: float, alternatives: tuple[tuple[str, float], ...] = ()) -> None:
-        """Adds `token`; the text is judged anew after each."""
+        """Adds `token`, and judges the text that it brings."""
         if token in self._text.ends:
             self.reason = StopReason.END_OF_HOLE
             return
         self.tokens.append(token)
+        text = self._detokenizer.add(token)
         if not self._healing.take(token):
             return
         self._logprobs.append(logprob)
         self._alternatives.append(alternatives)
-        self._shown = self._text.decode(self.tokens)[len(self.begun) :]
-        self._ends.append(len(self._shown.rstrip(_PART_OF_A_CHARACTER)))
-        if (cut := text_stop(self._shown, self._stop)) is not None:
+        self._shown = text[len(self.begun) :]
+        self._ends.append(len(self._shown))
+        if (cut := self._text_stop.find(self._shown)) is not None:
             self._shown, self.reason = self._shown[: cut[0]], cut[1]
         elif len(self._logprobs) >= self._stop.max_tokens:
             self.reason = StopReason.MAX_TOKENS
@@ -73,11 +73,12 @@ class Hole:
         written = self.begun + self.fill().text
         return self.tokens if self._text.decode(self.tokens) == written else self._text.encode(written)
 
-    def certain(self) -> tuple[Scored, ...]:
-        """The tokens whose text nothing takes away any more; all of the fill's when the hole has ended."""
+    def certain(self, told: int = 0) -> tuple[Scored, ...]:
+        """The tokens behind the first `told` whose text nothing takes away any more; all, when the hole has ended."""
         if self.reason is None:
-            return self._scored(self._shown[: certain(self._shown, self._stop)], whole=True)
-        return self._scored(self._cut(), whole=False)
+            return self._scored(self._shown, certain(self._shown, self._stop), told, whole=True)
+        shown = self._cut()
+        return self._scored(shown, len(shown), told, whole=False)
 
     def fill(self) -> Fill:
         """What goes to the one who asked."""
@@ -89,16 +90,16 @@ class Hole:
             return self._shown
         return truncate_before(self._shown, self._stop.truncate_before)
 
-    def _scored(self, shown: str, whole: bool) -> tuple[Scored, ...]:
-        """The tokens that make up `shown`; of the last one perhaps a part, unless they must be `whole`."""
+    def _scored(self, shown: str, length: int, first: int, whole: bool) -> tuple[Scored, ...]:
+        """The tokens from number `first` on that make up `length` code points of `shown`; of the last one perhaps a
+        part, unless they must be `whole`."""
         found: list[Scored] = []
-        start = 0
-        for end, logprob, alternatives in zip(self._ends, self._logprobs, self._alternatives, strict=True):
-            last = len(found) + 1 == len(self._ends)
-            if end > len(shown) and whole:
+        start = self._ends[first - 1] if first else 0
+        for number in range(first, len(self._ends)):
+            end, last = self._ends[number], number + 1 == len(self._ends)
+            if (whole and end > length) or (number and start >= length and end > start):
                 break
-            if found and start >= len(shown) and end > start:
-                break
-            found.append(Scored(shown[start:] if last and not whole else shown[start:end], logprob, alternatives))
-            start = max(start, end)
+            text = shown[start:] if last and not whole else shown[start:end]
+            found.append(Scored(text, self._logprobs[number], self._alternatives[number]))
+            start = end
         return tuple(found)

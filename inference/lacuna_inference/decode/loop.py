@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from lacuna_inference.api import MOST_NEARBY, CancelToken, Fill, Piece, Request, Sampling, StopReason
+from lacuna_inference.api import MOST_NEARBY, CancelToken, Fill, Piece, Request, Sampling, Stop, StopReason
 from lacuna_inference.decode.anchors import Anchors
 from lacuna_inference.decode.drafts import LONGEST, Drafts
 from lacuna_inference.decode.ghosts import Ghosts
@@ -18,6 +18,7 @@ from lacuna_inference.decode.mixture import Mixture
 from lacuna_inference.decode.sampling import Chooser
 from lacuna_inference.decode.store import PrefixStore, Steps, Stores, Work
 from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.prompt import room
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.plan import Plan
 from lacuna_inference.prompt.tokens import TokenText
@@ -69,21 +70,30 @@ class Decoder:
         asked.whole = asked.whole and plan.whole
         history = History(parts, plan.begun, self.text)
         chooser = Chooser(sampling, self.text.banned, self.text.size)
-        fills = []
+        stop, fills = self._stop(plan, request, asked), []
         with self.stores.borrowed(request.key, ids, request.ahead, asked.work) as store:
             drafts = Drafts(lambda: self._examples(history.followed_by(store.answer), request), self.widest_draft)
             writer = _Writer(self, store, drafts, chooser, request, asked)
             for number in range(plan.holes):
                 if number:
                     ids += plan.between[number - 1]
-                hole = Hole("" if number else plan.begun, request.stop, self.text)
+                hole = Hole("" if number else plan.begun, stop, self.text)
                 yield from writer.write(hole, ids, self.choice(hole, chooser, history, parts, number))
-                store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
+                if self.widest_draft:
+                    store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
                 ids += hole.held()
                 fill = hole.fill()
                 fills.append(fill if request.alternatives is None else replace(fill, scored=hole.certain()))
                 asked.hole += 1
         return tuple(fills)
+
+    def _stop(self, plan: Plan, request: Request, asked: Asked) -> Stop:
+        """When to stop, with no more tokens than the context has room for behind the prompt."""
+        wanted, read = request.stop.max_tokens, len(plan.ids) + len(self.text.encode_bare(plan.begun))
+        most = room.for_answer(self.context, read, wanted, plan.holes)
+        if most < wanted:
+            asked.limit = most
+        return replace(request.stop, max_tokens=most)
 
     def _examples(self, history: History, request: Request) -> History:
         """What drafts are taken from: other files first, because the latest place counts."""
@@ -116,6 +126,8 @@ class Asked:
     candidate: int = 0
     hole: int = 0
     whole: bool = True
+    limit: int | None = None
+    """Tokens that there was room for in a hole, where more were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +143,9 @@ class _Writer:
 
     def write(self, hole: Hole, ids: Sequence[int], choose: Choice) -> Steps[None]:
         """Writes `hole` behind the prompt `ids`."""
+        if len(ids) > self.decoder.context:  # the fills of the holes before it took its room
+            hole.reason = hole.reason or StopReason.CONTEXT_FULL
+            return
         deadline, clock, told = self.request.deadline_s, self.asked.clock, 0
         logits = yield from self._prompted(hole, ids)
         while hole.reason is None:
@@ -156,10 +171,10 @@ class _Writer:
         """Tells what has become certain behind the first `told` tokens; how many are told now."""
         if (tell := self.request.tell) is None:
             return told
-        certain = hole.certain()
-        for token in certain[told:]:
+        certain = hole.certain(told)
+        for token in certain:
             tell(Piece(self.asked.candidate, self.asked.hole, token))
-        return max(told, len(certain))
+        return told + len(certain)
 
     def _prompted(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
         """Logits after the prompt; counts what of it was read before."""

@@ -29,11 +29,15 @@ _KEY = 3
 """Tokens of each side that must be alike, at least."""
 _STEP = 4096
 """Code points by which what is looked at moves in a long text, so that most keys leave its beginning where it is."""
+_STEP_IN_LINE = 1024
+"""The same for the end of a long line, which every key changes."""
 _PLACES, _ENDS, _KEPT = 500, 6, 16
 """The nearest places where a bridge may begin, those where each may end, and the likeliest of all."""
 
 Ids = NDArray[np.int64]
 _TOKEN = re.compile(r"[^\W\d]\w*|\d\w*|\n[ \t]*|[ \t]+|.", re.DOTALL)
+_NEWLINE, _ALONE = re.compile("\n"), re.compile(r"[^\w\s]")
+"""A sign that is a token, whatever stands beside it."""
 _LAST_WORD, _FIRST_WORD = re.compile(r"\w+\Z"), re.compile(r"\A\w+")
 _LONGEST_WORD = 100
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|_+|.", re.DOTALL)
@@ -105,14 +109,32 @@ def _read(text: str) -> _Side:
 
 
 def _read_before(text: str) -> _Side:
-    """From a line start within MOST_BEFORE on that stays while a few lines are typed; the last line by itself."""
-    start = -(-max(0, len(text) - MOST_BEFORE) // _STEP) * _STEP
-    start = text.find("\n", start) + 1 if start else 0
-    line = text.rfind("\n", start) if "\n" in text[start:] else start
-    above, last = _read(text[start:line]), _read(text[line:])
+    """The end of `text`, read in three parts: most keys change the last one only, and that is short."""
+    start = _start(text)
+    line = max(start, text.rfind("\n", start))
+    border = _border(text, line, (len(text) // _STEP_IN_LINE - 1) * _STEP_IN_LINE)
+    one, two, three = _read(text[start:line]), _read(text[line:border]), _read(text[border:])
     return _Side(
-        above.tokens + last.tokens, np.concatenate((above.ids, last.ids)), np.concatenate((above.kinds, last.kinds))
+        one.tokens + two.tokens + three.tokens,
+        np.concatenate((one.ids, two.ids, three.ids)),
+        np.concatenate((one.kinds, two.kinds, three.kinds)),
     )
+
+
+def _start(text: str) -> int:
+    """Where to begin, within MOST_BEFORE: the same place while a few lines are typed, at a line's start if one is near.
+
+    Else behind a sign that is a token by itself: lines may be longer than any text that should be read at a key.
+    """
+    start = -(-max(0, len(text) - MOST_BEFORE) // _STEP) * _STEP
+    near = _NEWLINE.search(text, start, start + _STEP) or _ALONE.search(text, start, start + _STEP)
+    return near.end() if start and near else start
+
+
+def _border(text: str, low: int, high: int) -> int:
+    """The last place in `text[low:high]` behind a sign that is a token by itself; `low` when there is none."""
+    last = _ALONE.search(text[low:high][::-1]) if low < high else None
+    return high - last.start() if last else low
 
 
 def _pairs(
@@ -151,9 +173,11 @@ def _pairs(
 
 def _places(like: Ids, key: Ids) -> Ids:
     """Where the first `_KEY` of `key` begin in `like`, in ascending order."""
-    if len(like) < _KEY:
+    count = len(like) - _KEY + 1
+    if count < 1:
         return np.zeros(0, np.int64)
-    places: Ids = np.flatnonzero((sliding_window_view(like, _KEY) == key[:_KEY]).all(axis=1))
+    equal = [like[n : n + count] == key[n] for n in range(_KEY)]
+    places: Ids = np.flatnonzero(np.logical_and.reduce(equal))
     return places
 
 

@@ -16,10 +16,67 @@ PATTERNS_S = 0.25
 """Seconds that all patterns of a request may take over a text: there are some that would take for ever."""
 
 
-def text_stop(text: str, stop: Stop) -> tuple[int, StopReason] | None:
-    """Where to cut `text` (in code points) and why, or None to go on."""
-    found = [place for place in (*_line_stops(text, stop), _stop_string(text, stop.strings)) if place is not None]
-    return min(found, default=None)
+Cut = tuple[int, StopReason]
+"""Where to cut a text, in code points, and why."""
+
+
+class TextStop:
+    """Looks for the end of a text that is written piece by piece, and at each piece once."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._seen = 0
+        self._lines = 0
+        """Line ends in what was seen."""
+        self._line: int | None = None
+        """Where a line begins that has nothing but blanks so far; None inside a line that needs no look any more."""
+
+    def find(self, text: str) -> Cut | None:
+        """Where to cut `text`, or None to go on. It begins with the text of the call before, which was not cut."""
+        seen, self._seen = self._seen, len(text)
+        cuts = (*self._line_stops(text, seen), _stop_string(text, seen, self._stop.strings))
+        return min((cut for cut in cuts if cut is not None), default=None)
+
+    def _line_stops(self, text: str, seen: int) -> Iterator[Cut | None]:
+        if self._stop.single_line:
+            newline = text.find("\n", seen)
+            yield None if newline < 0 else (newline, StopReason.NEWLINE)
+        else:
+            yield self._dedent(text, seen, self._stop.dedent_below)
+            yield self._too_many_lines(text, seen, self._stop.max_lines)
+
+    def _dedent(self, text: str, seen: int, below: int | None) -> Cut | None:
+        """Cuts before the first line, not counting the first, whose first sign stands left of column `below`."""
+        if not below:
+            return None
+        start = text.find("\n", seen) + 1 if self._line is None else self._line
+        while start:
+            end = text.find("\n", start)
+            line = text[start:] if end < 0 else text[start:end]
+            blank = not line.strip()
+            if not blank and indentation(line) < below:
+                return len(text[:start].rstrip()), StopReason.DEDENT
+            self._line = start if blank and end < 0 else None
+            start = end + 1
+        return None
+
+    def _too_many_lines(self, text: str, seen: int, limit: int | None) -> Cut | None:
+        if limit is None:
+            return None
+        if limit < 1:
+            return 0, StopReason.MAX_LINES
+        newline = text.find("\n", seen)
+        while newline >= 0:
+            self._lines += 1
+            if self._lines == limit:
+                return newline, StopReason.MAX_LINES
+            newline = text.find("\n", newline + 1)
+        return None
+
+
+def text_stop(text: str, stop: Stop) -> Cut | None:
+    """Where to cut `text`, or None to go on."""
+    return TextStop(stop).find(text)
 
 
 def certain(text: str, stop: Stop) -> int:
@@ -61,40 +118,8 @@ def _first_match(pattern: str, text: str, until: float) -> int | None:
     return match.start() if match else None
 
 
-def _line_stops(text: str, stop: Stop) -> Iterator[tuple[int, StopReason] | None]:
-    if stop.single_line:
-        newline = text.find("\n")
-        yield None if newline < 0 else (newline, StopReason.NEWLINE)
-    else:
-        yield _dedent(text, stop.dedent_below)
-        yield _too_many_lines(text, stop.max_lines)
-
-
-def _dedent(text: str, below: int | None) -> tuple[int, StopReason] | None:
-    """Cuts before the first line, not counting the first, whose first sign stands left of column `below`."""
-    if not below:
-        return None
-    start = text.find("\n") + 1
-    while start:
-        end = text.find("\n", start)
-        line = text[start:] if end < 0 else text[start:end]
-        if line.strip() and indentation(line) < below:
-            return len(text[:start].rstrip()), StopReason.DEDENT
-        start = end + 1
-    return None
-
-
-def _stop_string(text: str, strings: Sequence[str]) -> tuple[int, StopReason] | None:
-    places = [place for string in strings if string and (place := text.find(string)) >= 0]
+def _stop_string(text: str, seen: int, strings: Sequence[str]) -> Cut | None:
+    """Cuts before the first of `strings`, none of which lies within the first `seen` code points."""
+    starts = [(string, max(0, seen - len(string) + 1)) for string in strings if string]
+    places = [place for string, start in starts if (place := text.find(string, start)) >= 0]
     return (min(places), StopReason.STOP_STRING) if places else None
-
-
-def _too_many_lines(text: str, limit: int | None) -> tuple[int, StopReason] | None:
-    if limit is None:
-        return None
-    position = -1
-    for _ in range(limit):
-        position = text.find("\n", position + 1)
-        if position < 0:
-            return None
-    return position, StopReason.MAX_LINES

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from torch import Tensor
 
 from lacuna_inference.api import CancelToken
-from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.errors import BadRequest, RequestCancelled
 
 PREFILL_CHUNK = 256
 """Tokens of one prefill step; cancel is looked at between two of them."""
@@ -289,11 +289,19 @@ class Stores:
 
     @contextmanager
     def borrowed(self, key: str | None, ids: Sequence[int], ahead: bool, work: Work) -> Iterator[PrefixStore]:
-        """The store `of` a prompt, for one request that counts its work in `work`; nobody else gets it meanwhile."""
+        """The store `of` a prompt, for one request that counts its work in `work`; nobody else gets it meanwhile.
+
+        When the request fails in the middle of a step, what the store holds cannot be relied on: it is forgotten.
+        """
         store = self.of(key, ids, ahead)
         store.busy, store.work = True, work
         try:
             yield store
+        except (RequestCancelled, BadRequest):  # raised between two steps
+            raise
+        except BaseException:
+            self._forget(store)
+            raise
         finally:
             store.busy = False
 
@@ -311,6 +319,10 @@ class Stores:
     def clear(self) -> None:
         """Forgets all that are not busy and gives their memory back."""
         for place in [place for place, store in self._stores.items() if not store.busy]:
+            del self._stores[place]
+
+    def _forget(self, store: PrefixStore) -> None:
+        for place in [place for place, held in self._stores.items() if held is store]:
             del self._stores[place]
 
     def _place(self, key: str, ids: Sequence[int], ahead: bool) -> _Place:

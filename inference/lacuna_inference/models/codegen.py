@@ -7,12 +7,14 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from lacuna_inference.models.config import wrong_count, wrong_number
 from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
 from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
 from lacuna_inference.models.parts import Parting, indivisible
 from lacuna_inference.models.weights import Shapes, Weights, joined
 
 MODEL_TYPES = frozenset({"codegen"})
+_SIZES = ("n_embd", "n_layer", "n_head", "vocab_size")
 _SHARDS = 4
 """The fused projection is stored in shards, one for each of the four cores that it was trained on."""
 _GROUPS = "qkv_shards"
@@ -25,6 +27,11 @@ def obstacle(config: dict[str, Any]) -> str | None:
     if (activation := config.get("activation_function", "gelu_new")) not in ACTIVATIONS:
         return f"the activation {activation}"
     return None if config.get("rotary_dim") else "attention without rotary positions"
+
+
+def flaw(config: dict[str, Any]) -> str | None:
+    """What of `config` is wrong, whoever runs it, or None."""
+    return wrong_count(config, _SIZES, ("rotary_dim", "n_inner")) or wrong_number(config, ("layer_norm_epsilon",))
 
 
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:

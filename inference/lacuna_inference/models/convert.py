@@ -3,60 +3,117 @@
 from __future__ import annotations
 
 import json
-import pickle
-from collections.abc import Callable
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models.sources import pickled_files
+from lacuna_inference.errors import BadRequest, LacunaError, ModelUnusable
+from lacuna_inference.models.files import PICKLED, SAFETENSORS, damaged, weight_files
+
+_UNFINISHED = ".unfinished"
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+"""How torch names the object that it refused to make."""
 
 
 def convert(
-    folder: Path, dtype: torch.dtype | None = None, progress: Callable[[float, str], None] | None = None
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    progress: Callable[[float, str], None] | None = None,
+    force: bool = False,
 ) -> list[Path]:
     """Writes safetensors beside the pickled weights of `folder` and returns the new files; nothing is deleted.
 
-    `dtype` converts the floating-point tensors. Raises ModelUnusable when there is nothing to convert, or when a file
-    holds more than tensors.
+    `dtype` converts the floating-point tensors. The new files appear together when all are written. Raises
+    ModelUnusable when there is nothing to convert, or when a file holds more than tensors, and BadRequest when there
+    are safetensors already, which only `force` replaces.
     """
-    files = [file for file in pickled_files(folder) if file.name != "training_args.bin"]
-    if not files:
+    pickled = weight_files(folder, PICKLED)
+    if not pickled:
         raise ModelUnusable(f"{folder} has no pickled weights.", "There is nothing to convert.")
-    written: list[Path] = []
+    names = _names(len(pickled))
+    existing = [name for name in (SAFETENSORS.single, SAFETENSORS.index, *names) if (folder / name).exists()]
+    if existing and not force:
+        raise BadRequest(
+            f"{folder} has converted weights already ({existing[0]}).", "Add --force to write them once more."
+        )
     weight_map: dict[str, str] = {}
     total = 0
-    for number, file in enumerate(files, 1):
-        if progress:
-            progress((number - 1) / len(files), f"converting {file.name}")
-        tensors = _owned(_read(file), dtype)
-        name = "model.safetensors" if len(files) == 1 else f"model-{number:05}-of-{len(files):05}.safetensors"
-        save_file(tensors, folder / name, metadata={"format": "pt"})
-        written.append(folder / name)
-        weight_map |= dict.fromkeys(tensors, name)
-        total += sum(tensor.nbytes for tensor in tensors.values())
-    if len(files) > 1:
-        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
-    return written
+    with _all_or_nothing(folder) as unfinished:
+        for number, (file, name) in enumerate(zip(pickled, names, strict=True)):
+            if progress:
+                progress(number / len(pickled), f"converting {file.name}")
+            tensors = _owned(_read(file), dtype)
+            save_file(tensors, unfinished(name), metadata={"format": "pt"})
+            weight_map |= dict.fromkeys(tensors, name)
+            total += sum(tensor.nbytes for tensor in tensors.values())
+        if len(names) > 1:
+            index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+            unfinished(SAFETENSORS.index).write_text(json.dumps(index, indent=1), encoding="utf-8")
+        else:
+            (folder / SAFETENSORS.index).unlink(missing_ok=True)  # it would count, and name other files
+    return [folder / name for name in names]
+
+
+def _names(count: int) -> list[str]:
+    if count == 1:
+        return [SAFETENSORS.single]
+    return [f"model-{number:05}-of-{count:05}.safetensors" for number in range(1, count + 1)]
+
+
+@contextmanager
+def _all_or_nothing(folder: Path) -> Iterator[Callable[[str], Path]]:
+    """Gives the paths to write to; the files get their names when the block ends, and vanish when it fails."""
+    written: dict[Path, Path] = {}
+
+    def unfinished(name: str) -> Path:
+        path = folder / f"{name}{_UNFINISHED}"
+        written[path] = folder / name
+        return path
+
+    try:
+        yield unfinished
+        for path, final in written.items():
+            path.replace(final)
+    except (OSError, SafetensorError) as error:
+        raise LacunaError(f"{folder} cannot be written to: {error}.", "Check the room on its disk.") from error
+    finally:
+        for path in written:
+            path.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ModelUnusable(
-            f"{file} cannot be read as plain tensors: {(str(error).splitlines() or [''])[0]}",
-            "It is damaged or holds code; fetch it again, or get the model in safetensors.",
-        ) from error
+        with warnings.catch_warnings(action="ignore"):
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file may raise anything
+        raise _refused(file, error) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    if not isinstance(state, dict):
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)} if _table(state) else {}
+    if not tensors:
         raise ModelUnusable(f"{file} holds no table of tensors.", "It is not a checkpoint of a model.")
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    return tensors
+
+
+def _refused(file: Path, error: Exception) -> ModelUnusable:
+    """Our own words: torch's tell how to switch the protection off."""
+    if found := _GLOBAL.search(str(error)):
+        return ModelUnusable(
+            f"{file} holds more than plain tensors ({found[1]}), so reading it could run code.",
+            "Get the model in safetensors.",
+        )
+    return damaged(file, "is cut off or damaged, or holds more than plain tensors")
+
+
+def _table(state: object) -> bool:
+    return isinstance(state, dict) and all(isinstance(name, str) for name in state)
 
 
 def _owned(state: dict[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import LacunaError
 from lacuna_inference.models import loader, memory, own, sources
 from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.models.tokenizer import read_tokenizer
 from lacuna_inference.prompt.tokens import TokenText
 
 
@@ -17,7 +18,8 @@ from lacuna_inference.prompt.tokens import TokenText
 class Description:
     """Sizes in bytes and tokens. `fits` compares the weights with the device's free memory.
 
-    `forward` is what will run it, in words; `not_own` says why not the own forward.
+    `forward` is what will run it, in words; `not_own` says why not the own forward. `doubt` says why `family` may be
+    wrong; empty when nothing speaks against it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Description:
     not_own: str
     languages: tuple[str, ...] = ()
     """Those that it completes; empty for all."""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,15 @@ def _fits(options: ModelOptions) -> bool | None:
 
 def describe(options: ModelOptions) -> Description:
     """Looks at a model without loading it. Raises the LacunaErrors that loading would raise before the weights."""
-    folder = sources.find(options.model, options.revision)
+    from lacuna_inference.models import library  # its import takes seconds
+
+    folder = loader.find(options)
     device = loader.choose_device(options.device)
     dtype = loader.choose_dtype(options.dtype, folder.config, device)
-    tokenizer = loader.read_tokenizer(folder, options)
+    tokenizer = read_tokenizer(folder, options)
     family = loader.choose_family(folder, tokenizer, options.family)
     text = TokenText(tokenizer, family)
-    size = memory.size_of(loader.read_config(folder, options), dtype, options.trust_remote_code)
+    size = memory.size_of(library.read_config(folder, options), dtype, options.trust_remote_code)
     context = loader.context_of(folder.config, family, options.context)
     forward, not_own = loader.choose_forward(folder, options, context)
     free = memory.available_bytes(device)
@@ -93,9 +98,10 @@ def describe(options: ModelOptions) -> Description:
         forward=own.called(options.acceleration, device) if forward == "own" else forward,
         not_own=not_own,
         languages=folder.languages,
+        doubt=loader.doubt(folder, tokenizer, family, options.family) or "",
     )
 
 
 def _architecture(folder: ModelFolder) -> str:
-    names = folder.config.get("architectures") or [folder.config.get("model_type", "unknown")]
-    return str(names[0])
+    names = folder.config.get("architectures")
+    return str(names[0] if isinstance(names, list) and names else folder.config.get("model_type", "unknown"))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lacuna_inference.errors import BadRequest, LacunaError
-from lacuna_inference.models.sources import pickled_files
+from lacuna_inference.models.files import PICKLED, SAFETENSORS, weight_files
 
 _TEXT = ["*.json", "*.txt", "*.model", "LICENSE*", "README*"]
 
@@ -45,4 +45,4 @@ def fetch(hub_id: str, revision: str | None = None) -> Path:
 
 def needs_conversion(folder: Path) -> bool:
     """Whether the fetched folder has pickled weights only."""
-    return bool(pickled_files(folder)) and not list(folder.glob("*.safetensors"))
+    return not weight_files(folder, SAFETENSORS) and bool(weight_files(folder, PICKLED))

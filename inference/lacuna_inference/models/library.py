@@ -8,12 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from lacuna_inference.api import ModelOptions
 from lacuna_inference.decode.store import Step
+from lacuna_inference.errors import ModelUnusable, NotEnoughMemory
+from lacuna_inference.models import files, memory
 from lacuna_inference.models.network import Heads
 from lacuna_inference.models.sketch import Sketch
+from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.models.weights import lacking
 
 _WIDEST_DRAFT = 7
 
@@ -83,6 +88,85 @@ class LibraryForward:
 
     def together(self, asked: Sequence[Step]) -> None:
         """There is no such pass: caches of different lengths have no pass in common."""
+
+
+def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions) -> LibraryForward:
+    """The model in `folder` as transformers runs it. Raises ModelUnusable, and NotEnoughMemory when it does not fit."""
+    spread = bool(options.device_map or options.max_memory)
+    placement: dict[str, Any] = {"device_map": options.device_map or ("auto" if spread else {"": str(device)})}
+    if options.max_memory:
+        placement["max_memory"] = {int(k) if k.isdigit() else k: v for k, v in options.max_memory.items()}
+    config = read_config(folder, options)
+    config.transformers_weights = _weights(folder)
+    if not spread:
+        memory.require_room(memory.size_of(config, dtype, options.trust_remote_code), device)
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder.path,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=options.trust_remote_code,
+            output_loading_info=True,
+            **placement,
+        )
+    except torch.OutOfMemoryError as error:
+        raise NotEnoughMemory(f"The model does not fit {device}.", "Choose a smaller dtype or model.") from error
+    except Exception as error:  # configs, weights and modules fail in many ways
+        raise unusable(folder, error) from error
+    if missing := sorted(found["missing_keys"]):
+        raise lacking(missing[0])  # transformers would go on with random numbers
+    return LibraryForward(model)
+
+
+def read_config(folder: ModelFolder, options: ModelOptions) -> Any:
+    """The config as transformers understands it. Raises ModelUnusable for one that it does not know."""
+    kind = folder.config.get("model_type")
+    try:
+        if files.begins_with_mark(folder.path / "config.json") and kind in CONFIG_MAPPING:
+            return CONFIG_MAPPING[kind].from_dict(dict(folder.config))
+        return AutoConfig.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
+    except Exception as error:  # among others, the library's own kind for a value of a wrong type
+        raise unusable(folder, error) from error
+
+
+def unusable(folder: ModelFolder, error: Exception, what: str = "") -> ModelUnusable:
+    """What to say when the library fails to read `what` in `folder`."""
+    if "trust_remote_code" in str(error):
+        return ModelUnusable(
+            f"{folder.name} brings its own code, which Lacuna does not run unasked.",
+            "If you trust it: --trust-remote-code.",
+        )
+    if marked := [file.name for file in sorted(folder.path.glob("*.json")) if files.begins_with_mark(file)]:
+        return ModelUnusable(
+            f"{', '.join(marked)} in {folder.path} begin with a byte order mark, which transformers cannot read.",
+            "Save them as UTF-8 without one.",
+        )
+    return ModelUnusable(
+        f"{what}{folder.name} cannot be loaded: {_shortly(error)}.", "Run: lacuna doctor, or fetch it again."
+    )
+
+
+def _weights(folder: ModelFolder) -> str:
+    """The name of the file that transformers begins with. It would look for other names in another order."""
+    if (folder.path / files.SAFETENSORS.index).is_file():
+        return files.SAFETENSORS.index
+    found = folder.weight_files
+    if len(found) == 1:
+        return found[0].name
+    raise ModelUnusable(
+        f"{folder.path} has {len(found)} weight files and no {files.SAFETENSORS.index}, which transformers needs.",
+        "Fetch the model again.",
+    )
+
+
+def _shortly(error: Exception) -> str:
+    """The first line that says something; where that only announces the reason, with the next one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    named = isinstance(error, KeyError | TypeError | AttributeError)  # whose texts say little by themselves
+    return f"{type(error).__name__}: {text}" if named else text.rstrip(".")
 
 
 def random_model(config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> PreTrainedModel:

@@ -10,6 +10,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from lacuna_inference.models import rotary
+from lacuna_inference.models.config import wrong_count, wrong_number
 from lacuna_inference.models.layers import rms_norm, swiglu
 from lacuna_inference.models.linear import Linear
 from lacuna_inference.models.network import Attention, Block, Heads, Network, rotation_table
@@ -17,6 +19,7 @@ from lacuna_inference.models.parts import Parting, indivisible
 from lacuna_inference.models.weights import Shapes, Weights, joined
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
+_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 _DIVIDED = frozenset({"q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "c_fc"})
 _SUMMED = frozenset({"o_proj", "down_proj", "c_proj"})
 """The last of each as StarCoder2 calls them."""
@@ -28,15 +31,13 @@ def obstacle(config: dict[str, Any]) -> str | None:
         return f"the activation {config['hidden_act']}"
     if config.get("mlp_bias"):
         return "biases of the feed-forward"
-    return rotary_obstacle(config)
+    return odd_heads(config) or rotary.obstacle(config)
 
 
-def rotary_obstacle(config: dict[str, Any]) -> str | None:
-    rotary = rotary_of(config)
-    kind = rotary.get("rope_type", rotary.get("type", "default"))
-    if kind not in ("default", "linear") or rotary.get("partial_rotary_factor", 1.0) != 1.0:
-        return f"rotary positions of the kind {kind}"
-    return None
+def flaw(config: dict[str, Any]) -> str | None:
+    """What of `config` is wrong, whoever runs it, or None."""
+    reason = wrong_count(config, _SIZES, ("num_key_value_heads", "head_dim", "sliding_window"))
+    return reason or wrong_number(config, ("rms_norm_eps", "norm_epsilon")) or rotary.flaw(config)
 
 
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
@@ -98,23 +99,23 @@ def attention_tensors(at: str, config: dict[str, Any], biases: bool, out_bias: b
     return shapes
 
 
+def odd_heads(config: dict[str, Any]) -> str | None:
+    """What of the heads this forward does not do: pairs of numbers are rotated, and heads share keys evenly."""
+    heads = heads_of(config)
+    if heads.size % 2 or heads.queries % heads.keys:
+        return f"{heads.queries} heads of {heads.size} numbers over {heads.keys} of keys"
+    return None
+
+
 def heads_of(config: dict[str, Any]) -> Heads:
     queries = config["num_attention_heads"]
     size = config.get("head_dim") or config["hidden_size"] // queries
     return Heads(queries, config.get("num_key_value_heads") or queries, size, rotary=size)
 
 
-def rotary_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What the config says of rotary positions: under its new name, or under the old ones."""
-    new: dict[str, Any] | None = config.get("rope_parameters")
-    return new or {**(config.get("rope_scaling") or {}), "rope_theta": config.get("rope_theta", 10_000.0)}
-
-
 def rotation_of(config: dict[str, Any], heads: Heads, context: int) -> Tensor:
-    rotary = rotary_of(config)
-    linear = rotary.get("rope_type", rotary.get("type")) == "linear"
-    base = rotary.get("rope_theta") or config.get("rope_theta") or 10_000.0
-    return rotation_table(context, heads.rotary, base, rotary["factor"] if linear else 1.0)
+    base, scale = rotary.base_and_scale(config)
+    return rotation_table(context, heads.rotary, base, scale)
 
 
 def projections(at: str, heads: Heads, weights: Weights) -> Linear:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from lacuna_inference.api import ModelOptions
+from lacuna_inference.api import ModelFacts, ModelOptions
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.decode.store import Forward, Stores
-from lacuna_inference.errors import BadRequest, ModelUnusable, NotEnoughMemory
-from lacuna_inference.models import memory, own, sources, workers
+from lacuna_inference.errors import BadRequest, ModelUnusable
+from lacuna_inference.models import facts, memory, own, sources, workers
+from lacuna_inference.models.config import another_task, end_ids, positions
 from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.models.tokenizer import read_tokenizer
 from lacuna_inference.models.worker import Plan
 from lacuna_inference.models.workers import ParallelForward, Workers
+from lacuna_inference.prompt import families
 from lacuna_inference.prompt.families import Family, Layout, Traits, by_name, recognise
 from lacuna_inference.prompt.tokens import TokenText
 
@@ -49,8 +52,7 @@ class LoadedModel:
     kind: str = "own"
     workers: Workers | None = None
     """The processes that run it, where it is in parts."""
-    languages: tuple[str, ...] = ()
-    """Those that it completes; empty for all."""
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
     @property
     def lost(self) -> str:
@@ -70,7 +72,7 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     memory, and the next call takes them from there.
     """
     progress(0.0, "looking for the model")
-    folder = sources.find(options.model, options.revision)
+    folder = find(options)
     devices = choose_devices(options)
     device = devices[0]
     options = _over_layers(options, devices)
@@ -78,7 +80,9 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     progress(0.05, "reading the tokenizer")
     tokenizer = read_tokenizer(folder, options)
     family = choose_family(folder, tokenizer, options.family)
-    text = TokenText(tokenizer, family, _end_ids(folder.config))
+    if (unsure := doubt(folder, tokenizer, family, options.family)) is not None:
+        logger.warning("%s is prompted as %s, but %s. Name another with --family.", folder.name, family.name, unsure)
+    text = TokenText(tokenizer, family, end_ids(folder.config))
     context = context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
     parts: Workers | None = None
@@ -95,14 +99,25 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
     shown = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
     places = ", ".join(map(str, devices))
-    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts, folder.languages)
+    told = facts.of(folder, text, context, shown)
+    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts, told)
 
 
 def examine(options: ModelOptions) -> None:
     """All that `load` can refuse before it looks at a device or reads a weight. Raises what it raises."""
-    folder = sources.find(options.model, options.revision)
+    folder = find(options)
     family = choose_family(folder, read_tokenizer(folder, options), options.family)
     choose_forward(folder, options, context_of(folder.config, family, options.context))
+
+
+def find(options: ModelOptions) -> ModelFolder:
+    """The model's folder, with a config that makes sense. Raises what `sources.find` does, and ModelUnusable."""
+    folder = sources.find(options.model, options.revision)
+    if (kind := another_task(folder.config)) is not None:
+        raise ModelUnusable(f"{folder.name} is a {kind}, which writes no text.", "Choose a causal language model.")
+    if (flaw := own.flaw(folder.config)) is not None:
+        raise ModelUnusable(f"{folder.path / 'config.json'} is wrong: {flaw}.", "Correct it, or fetch the model again.")
+    return folder
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
@@ -138,9 +153,9 @@ def _forward(
         made = own.read(folder, dtype, device, context, options.quantization, tuned, kept)
         return own.accelerate(made, options.acceleration)
     logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
-    from lacuna_inference.models.library import LibraryForward
+    from lacuna_inference.models import library
 
-    return LibraryForward(_model(folder, dtype, device, options)), kind
+    return library.read(folder, dtype, device, options), kind
 
 
 def choose_devices(options: ModelOptions) -> tuple[torch.device, ...]:
@@ -227,101 +242,29 @@ def choose_family(folder: ModelFolder, tokenizer: Tokenizer, wanted: str | None)
     """The family that the user named, or the one that tokenizer and config show; else left to right."""
     if wanted and wanted != "auto":
         return by_name(wanted)
-    # not the whole path: a folder above the model says nothing of it
-    own_name = "/".join(folder.name.replace("\\", "/").split("/")[-2:])
-    name = f"{own_name} {folder.config.get('_name_or_path', '')} {folder.path.name}".lower()
-    traits = Traits(str(folder.config.get("model_type", "")), name)
-    family = recognise(tokenizer.get_vocab(with_added_tokens=True), traits)
+    family = recognise(tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
     return by_name("plain") if family is None else family
+
+
+def doubt(folder: ModelFolder, tokenizer: Tokenizer, family: Family, wanted: str | None) -> str | None:
+    """Why the family that `choose_family` chose may be wrong, in words; None when nothing speaks against it."""
+    if wanted and wanted != "auto":
+        return None
+    return families.doubt(family, tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
+
+
+def _traits(folder: ModelFolder) -> Traits:
+    """What the model says of itself. Of paths only the end counts: a folder above the model says nothing of it."""
+    paths = (folder.name, str(folder.config.get("_name_or_path", "")), str(folder.path), _hub_name(folder.path))
+    names = [path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] for path in paths]
+    return Traits(str(folder.config.get("model_type", "")), " ".join(names).lower())
+
+
+def _hub_name(path: Path) -> str:
+    """The name of a snapshot in the hub's cache, whose own folder is called by a hash."""
+    return path.parent.parent.name if path.parent.name == "snapshots" else ""
 
 
 def context_of(config: dict[str, Any], family: Family, wanted: int) -> int:
     """Tokens of a prompt and its answer together: as wanted, but no more than the model can hold."""
     return min(wanted, positions(config) or family.context)
-
-
-def read_config(folder: ModelFolder, options: ModelOptions) -> Any:
-    """The config as transformers understands it. Raises ModelUnusable for one it does not know."""
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise _unusable(folder, error) from error
-
-
-def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
-    file = folder.path / "tokenizer.json"
-    if file.is_file():
-        try:
-            return Tokenizer.from_file(str(file))
-        except Exception as error:  # the Rust library raises plain Exception
-            raise ModelUnusable(f"{file} cannot be read: {error}.", "Fetch the model again.") from error
-    from transformers import AutoTokenizer
-
-    try:
-        loaded = AutoTokenizer.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelUnusable(
-            f"The tokenizer in {folder.path} cannot be read: {_first_line(error)}.", "Fetch the model again."
-        ) from error
-    backend = getattr(loaded, "backend_tokenizer", None)
-    if not isinstance(backend, Tokenizer):
-        raise ModelUnusable(f"The tokenizer in {folder.path} has no fast form.", "Add a tokenizer.json to the folder.")
-    return backend
-
-
-def _model(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    spread = bool(options.device_map or options.max_memory)
-    placement: dict[str, Any] = {"device_map": options.device_map or ("auto" if spread else {"": str(device)})}
-    if options.max_memory:
-        placement["max_memory"] = {int(k) if k.isdigit() else k: v for k, v in options.max_memory.items()}
-    config = read_config(folder, options)
-    if not spread:
-        memory.require_room(memory.size_of(config, dtype, options.trust_remote_code), device)
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder.path,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=options.trust_remote_code,
-            **placement,
-        )
-    except torch.OutOfMemoryError as error:
-        raise NotEnoughMemory(f"The model does not fit {device}.", "Choose a smaller dtype or model.") from error
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unusable(folder, error) from error
-
-
-def positions(config: dict[str, Any]) -> int | None:
-    """Length of the model's context in tokens, as its config says; None when it says nothing."""
-    if config.get("model_type") == "xglm":
-        return 2048  # InCoder-6B's config says 2049, but it was trained on 2048
-    for key in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length"):
-        if isinstance(value := config.get(key), int):
-            return value
-    return None
-
-
-def _end_ids(config: dict[str, Any]) -> list[int]:
-    ends = config.get("eos_token_id")
-    return [end for end in (ends if isinstance(ends, list) else [ends]) if isinstance(end, int)]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _unusable(folder: ModelFolder, error: Exception) -> ModelUnusable:
-    if "trust_remote_code" in str(error):
-        return ModelUnusable(
-            f"{folder.name} brings its own code, which Lacuna does not run unasked.",
-            "If you trust it: --trust-remote-code.",
-        )
-    return ModelUnusable(
-        f"{folder.name} cannot be loaded: {_first_line(error)}.", "Run: lacuna doctor, or fetch it again."
-    )

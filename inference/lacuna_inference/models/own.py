@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +40,13 @@ def obstacle(folder: ModelFolder, context: int) -> str | None:
     return None if found is None else f"it has {found}"
 
 
+def flaw(config: dict[str, Any]) -> str | None:
+    """What is wrong with a config of an architecture that is known here, or None; no forward could mend it."""
+    architecture = None if config.get("auto_map") else _architecture(config)
+    found: str | None = None if architecture is None else architecture.flaw(config)
+    return found
+
+
 def read(
     folder: ModelFolder,
     dtype: torch.dtype,
@@ -59,6 +67,7 @@ def read(
         return build(folder.config, kept, dtype, device, context, quantization, tuned)
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
+        files.require(tensors(folder.config))
         _require_room(files.parameters(), dtype, device)
         copies = Copies(files, dtype)
         forward = build(folder.config, files if kept is None else copies, dtype, device, context, quantization, tuned)
@@ -102,6 +111,7 @@ def read_part(
     assert isinstance(parting, Parting)
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
+        files.require(tensors(folder.config))
         _require_room(files.parameters() // part.ways, dtype, device)
         held = PartOfTensors(files, parting, part)
         network, tuning = _made(parting.config, held, dtype, device, context, quantization, tuned=True)
@@ -163,10 +173,9 @@ def accelerate(forward: OwnForward, wanted: str) -> tuple[Forward, str]:
 
 def called(wanted: str, device: torch.device) -> str:
     """What the own forward is called when its steps can be recorded as `wanted`."""
-    capture = _captures(wanted, device)
-    if capture is None:
+    if _captures(wanted, device) is None:
         return "own"
-    return "own, CUDA graphs" if capture is static.cuda_graph else "own, compiled"
+    return "own, compiled" if wanted == "compile" else "own, CUDA graphs"
 
 
 def _made(
@@ -201,8 +210,9 @@ def _require_room(parameters: int, dtype: torch.dtype, device: torch.device) -> 
 def _captures(wanted: str, device: torch.device) -> static.Capture | None:
     on_cuda = device.type == "cuda"
     if wanted == "compile":
-        return static.compiled_graph if on_cuda else static.compiled
-    return static.cuda_graph if wanted == "graphs" or (wanted == "auto" and on_cuda) else None
+        return partial(static.compiled_graph, device=device) if on_cuda else static.compiled
+    graphs = wanted == "graphs" or (wanted == "auto" and on_cuda)
+    return partial(static.cuda_graph, device=device) if graphs else None
 
 
 def _narrow_window(config: dict[str, Any], context: int) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from importlib import resources
@@ -11,10 +10,11 @@ from typing import Any
 
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import ModelNotFound, ModelUnusable
+from lacuna_inference.models import files
 
 LANGUAGES = "lacuna_languages"
 """In a model's config.json: the languages that it completes, by the names that editors have for them."""
-_PICKLED = ("pytorch_model*.bin", "*.pt", "*.pth")
+_ADAPTER = "adapter_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 
 
@@ -28,7 +28,8 @@ class ModelFolder:
 
     @property
     def weight_files(self) -> list[Path]:
-        return sorted(self.path.glob("*.safetensors"))
+        """The files that hold its weights; see `files.weight_files`."""
+        return files.weight_files(self.path)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -70,10 +71,14 @@ def folder_of(name: str, revision: str | None = None) -> Path:
     hub_shaped = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if hub_shaped and (cached := _cached(name, revision)):
         return cached  # first, so that a folder that happens to be called so cannot take a model's place
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, RuntimeError) as error:  # too long a name, no such user
+        raise ModelNotFound(f"{name[:100]} cannot be looked for: {error}.", "Name a model folder.") from error
+    if is_folder:
         return path
-    if path.exists():
+    if exists:
         raise ModelNotFound(f"{name} is a file; a model is a folder with config.json.", "Name its folder.")
     if not hub_shaped:
         raise ModelNotFound(f"There is no folder {name}.", f"Name a model folder, a hub id, or {BUNDLED!r}.")
@@ -85,28 +90,25 @@ def folder_of(name: str, revision: str | None = None) -> Path:
 
 
 def inspect(name: str, path: Path) -> ModelFolder:
-    """Checks that `path` holds a config, a tokenizer and complete safetensors. Raises ModelUnusable otherwise."""
+    """Checks that `path` holds a config, a tokenizer and whole safetensors. Raises ModelUnusable otherwise."""
     config_file = path / "config.json"
     if not config_file.is_file():
+        if (path / _ADAPTER).is_file():
+            raise ModelUnusable(
+                f"{path} holds an adapter, not a model.",
+                "Merge it into its base model, and name the folder of the result.",
+            )
         raise ModelUnusable(
             f"{path} is no model folder: it has no config.json.", "Name the folder that holds config.json."
         )
-    try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelUnusable(f"{config_file} cannot be read: {error}.", "Fetch the model again.") from error
-    if not isinstance(config, dict):
-        raise ModelUnusable(f"{config_file} holds no JSON object.", "Fetch the model again.")
+    config = files.read_json(config_file)
+    if not isinstance(config.get("model_type", ""), str):
+        raise ModelUnusable(f"model_type in {config_file} is not a text.", "Fetch the model again.")
     folder = ModelFolder(name, path, config)
     _require_weights(folder)
     if not any((path / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelUnusable(f"{path} has no tokenizer (tokenizer.json).", "Copy the tokenizer's files into the folder.")
     return folder
-
-
-def pickled_files(path: Path) -> list[Path]:
-    """Checkpoints in the old format, which can run code when they are read."""
-    return sorted(file for pattern in _PICKLED for file in path.glob(pattern))
 
 
 def cached_models() -> list[tuple[str, Path, int]]:
@@ -136,22 +138,12 @@ def _cached(hub_id: str, revision: str | None) -> Path | None:
 
 
 def _require_weights(folder: ModelFolder) -> None:
-    index = folder.path / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelUnusable(f"{index} cannot be read.", "Fetch the model again.") from error
-        missing = sorted(shard for shard in shards if not (folder.path / shard).is_file())
-        if missing:
-            raise ModelUnusable(
-                f"{folder.path} lacks {len(missing)} of {len(shards)} weight files ({missing[0]}).",
-                "Fetch the model again.",
-            )
-    elif not folder.weight_files:
-        if pickled_files(folder.path):
-            raise ModelUnusable(
-                f"{folder.path} has only pickled weights, which can run code when they are read.",
-                f"Convert them once: lacuna models convert {folder.path}",
-            )
-        raise ModelUnusable(f"{folder.path} has no weights (*.safetensors).", "Fetch the model again.")
+    if found := folder.weight_files:
+        files.require_whole(found)
+        return
+    if files.weight_files(folder.path, files.PICKLED):
+        raise ModelUnusable(
+            f"{folder.path} has only pickled weights, which can run code when they are read.",
+            f"Convert them once: lacuna models convert {folder.path}",
+        )
+    raise ModelUnusable(f"{folder.path} has no weights (*.safetensors).", "Fetch the model again.")

@@ -6,20 +6,21 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from lacuna_inference.models import llama
+from lacuna_inference.models import llama, rotary
 from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
 from lacuna_inference.models.network import Attention, Block, Network
 from lacuna_inference.models.weights import Shapes, Weights
 
 MODEL_TYPES = frozenset({"starcoder2"})
 parting = llama.parting
+flaw = llama.flaw
 
 
 def obstacle(config: dict[str, Any]) -> str | None:
     """What of `config` this forward does not do, or None when it does everything."""
     if (activation := config.get("hidden_act", "gelu_pytorch_tanh")) not in ACTIVATIONS:
         return f"the activation {activation}"
-    return llama.rotary_obstacle(config)
+    return llama.odd_heads(config) or rotary.obstacle(config)
 
 
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:

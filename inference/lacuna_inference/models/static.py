@@ -7,7 +7,7 @@ places, of which a mask hides those that hold nothing yet.
 
 from __future__ import annotations
 
-import logging
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,16 @@ from torch import Tensor
 from lacuna_inference.decode.store import Step
 from lacuna_inference.models.network import Attention, Network, OwnForward, Slot, rotate, through
 
-logger = logging.getLogger(__name__)
-
 Run = Callable[[], None]
 Capture = Callable[[Run], Run]
 """Makes of a step one that does the same faster; the tensors that it reads and writes stay where they are."""
 SHORTEST_KEYS = 256
 """Places that are looked at, at least; from there on in powers of two."""
+_EXACT, _NEAR = 1e-3, 5e-2
+"""How far the logits of a recorded step may be from the step's own, in fp32 and in narrower dtypes: the norm of the
+difference over the norm of the logits. Compilers order sums differently; a wrong recording is off by about 1."""
+_RECORDING = threading.Lock()
+"""CUDA allows one recording in a process at a time, and replicas load side by side."""
 
 
 class StaticStep:
@@ -33,7 +36,7 @@ class StaticStep:
 
     def __init__(self, network: Network, slot: Slot, width: int, keys: int) -> None:
         head = network.head
-        self._network, self._slot, self._width, self._keys = network, slot, width, keys
+        self._network, self._slot, self.width, self._keys = network, slot, width, keys
         self._given = torch.zeros(2, width, dtype=torch.int64, device=head.device)
         self._places = torch.arange(keys, device=head.device)
         self.logits = torch.zeros(width, head.outputs, dtype=head.dtype, device=head.device)
@@ -41,8 +44,8 @@ class StaticStep:
 
     def give(self, ids: Sequence[int], start: int) -> None:
         """What the next run reads, and the place of its first token. Fewer ids than `width` are filled up."""
-        filled = [*ids, *[0] * (self._width - len(ids))]
-        self._given.copy_(torch.tensor([filled, list(range(start, start + self._width))]))
+        filled = [*ids, *[0] * (self.width - len(ids))]
+        self._given.copy_(torch.tensor([filled, list(range(start, start + self.width))]))
 
     def run(self) -> None:
         """The step; it depends on nothing but the memory that it was made with."""
@@ -66,7 +69,7 @@ class StaticStep:
         mask: Tensor,
     ) -> Tensor:
         """As `OwnForward._attend`. Queries that share keys are rows of one head: no kernel has to expand the keys."""
-        heads, width = self._network.heads, self._width
+        heads, width = self._network.heads, self.width
         qkv = attention.qkv(x).contiguous().view(width, heads.queries + 2 * heads.keys, heads.size)
         if rotation is not None:
             rotate(qkv[:, : heads.queries + heads.keys, : heads.rotary], rotation)
@@ -107,11 +110,16 @@ class StaticForward:
     """`Forward` that reads up to `widths` tokens by recorded steps, and more of them as `OwnForward` does."""
 
     def __init__(self, network: Network, widest_draft: int, capture: Capture) -> None:
-        """Records every step that may be needed. Whatever `capture` raises passes through."""
+        """Records every step that may be needed. Whatever `capture` raises passes through.
+
+        Raises RuntimeError when a recorded step computes other logits than the step itself.
+        """
         self.widest_draft = widest_draft
         self._network, self._capture = network, capture
         self._general = OwnForward(network)
         self._stage = Slot(network)
+        self._written = 0
+        """The places of the stage that something was written to; all behind them are zero."""
         self._on_stage: weakref.ref[StagedSlot] | None = None
         self._widths = sorted({1, 1 + widest_draft})
         self._ready = {(w, k): self._recorded(w, k) for w in self._widths for k in _lengths(network.context)}
@@ -127,10 +135,12 @@ class StaticForward:
         context = self._network.context
         width = next((w for w in self._widths if len(ids) <= w and start + w <= context), None)
         if width is None:
+            self._written = max(self._written, end)
             self._stage.held = start
             logits = self._general.step(ids, self._stage, rows)
         else:
             ready = self._ready[width, next(keys for keys in _lengths(context) if start + width <= keys)]
+            self._clean(start + width)
             ready.step.give(ids, start)
             ready.run()
             logits = ready.step.logits[len(ids) - rows : len(ids)].clone()
@@ -150,27 +160,60 @@ class StaticForward:
             before.kept = stage[:, :, : before.held].clone()
         if slot.kept is not None:
             stage[:, :, : slot.held] = slot.kept[:, :, : slot.held]
+            self._written = max(self._written, slot.held)
             slot.kept = None
         self._on_stage = weakref.ref(slot)
+
+    def _clean(self, end: int) -> None:
+        """Zeroes what other tokens have left behind the first `end` places.
+
+        A mask hides those places, but they are multiplied all the same: NaN times nought is NaN.
+        """
+        if end < self._written:
+            self._stage.keys_values[:, :, end : self._written] = 0
+        self._written = end
 
     @torch.inference_mode()
     def _recorded(self, width: int, keys: int) -> _Ready:
         step = StaticStep(self._network, self._stage, width, keys)
         step.give([], 0)
-        return _Ready(step, self._capture(step.run))
+        run = self._capture(step.run)
+        _require_same(step, run, max(0, keys - width))
+        self._stage.keys_values.zero_()
+        return _Ready(step, run)
 
 
-def cuda_graph(run: Run) -> Run:
-    """`run` as a CUDA graph: one launch instead of hundreds. Raises RuntimeError without a CUDA device."""
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(2):  # what the libraries prepare on first use cannot be recorded
+def _require_same(step: StaticStep, run: Run, start: int) -> None:
+    """Raises RuntimeError unless `run` does what `step` does with tokens and places that it was not recorded with.
+
+    A graph that was recorded on another device's stream is empty: it leaves whatever logits are there.
+    """
+    step.give(range(1, 1 + step.width), start)
+    step.run()
+    expected = step.logits.to(torch.float32, copy=True)
+    step.logits.fill_(torch.nan)
+    run()
+    error = torch.linalg.vector_norm(step.logits.float() - expected) / torch.linalg.vector_norm(expected)
+    allowed = _EXACT if step.logits.dtype is torch.float32 else _NEAR
+    if not bool(error <= allowed):  # so NaN is refused, too
+        raise RuntimeError(f"a recorded step of {step.width} tokens does not compute what it computes unrecorded")
+
+
+def cuda_graph(run: Run, device: torch.device) -> Run:
+    """`run`, which works on the CUDA `device`, as a CUDA graph: one launch instead of hundreds.
+
+    Other threads may use any device meanwhile.
+    """
+    with _RECORDING, torch.cuda.device(device):
+        stream, present = torch.cuda.Stream(device), torch.cuda.current_stream(device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(present)
+        with torch.cuda.stream(stream):
+            for _ in range(2):  # what the libraries prepare on first use cannot be recorded
+                run()
+        present.wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             run()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
     return graph.replay
 
 
@@ -181,9 +224,9 @@ def compiled(run: Run) -> Run:
     return made
 
 
-def compiled_graph(run: Run) -> Run:
+def compiled_graph(run: Run, device: torch.device) -> Run:
     """Compiled, and as a CUDA graph."""
-    return cuda_graph(compiled(run))
+    return cuda_graph(compiled(run), device)
 
 
 def _lengths(context: int) -> Iterable[int]:

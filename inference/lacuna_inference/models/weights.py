@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +15,8 @@ from torch import Tensor
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.models.linear import Linear
+
+logger = logging.getLogger(__name__)
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 """Tensors by their names."""
@@ -40,8 +44,26 @@ class TensorFiles(Mapping[str, Tensor]):
 
     def parameters(self) -> int:
         """How many numbers the files hold."""
-        shapes = (file.get_slice(name).get_shape() for name, file in self._files.items())
-        return sum(int(torch.Size(shape).numel()) for shape in shapes)
+        return sum(int(torch.Size(self._shape(name)).numel()) for name in self._files)
+
+    def require(self, shapes: Shapes) -> None:
+        """Raises ModelUnusable when a tensor is missing or has another shape; logs that there are more layers."""
+        for name in shapes:
+            if name not in self._files:
+                raise lacking(name)
+            if self._shape(name) != shapes[name]:
+                raise ModelUnusable(
+                    f"The tensor {name} is {_by(self._shape(name))}, and config.json asks for {_by(shapes[name])}.",
+                    "Config and weights do not belong together: fetch the model again.",
+                )
+        kinds = {_kind(name) for name in shapes}
+        if beyond := sorted(name for name in self._files.keys() - shapes.keys() if _kind(name) in kinds):
+            logger.warning(
+                "The weights have more layers than config.json says, and they are left out: %s ...", beyond[0]
+            )
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._files[name].get_slice(name).get_shape())
 
 
 class Copies(Mapping[str, Tensor]):
@@ -117,10 +139,24 @@ class Weights:
     def _read(self, name: str) -> tuple[Tensor, bool]:
         """The tensor, and whether it may still lie where it was read from."""
         if name not in self._tensors:
-            raise ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
+            raise lacking(name)
         stored = self._tensors[name]
         tensor = stored.to(device=self._device, dtype=self._dtype)
         return tensor, tensor is stored
+
+
+def _kind(name: str) -> str:
+    """The name of a tensor without the number of its layer."""
+    return re.sub(r"\.\d+\.", ".N.", name)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def lacking(name: str) -> ModelUnusable:
+    """What to say when the weights lack a tensor that config.json asks for."""
+    return ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:

@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lacuna_inference.models.config import wrong_count
 from lacuna_inference.models.layers import ACTIVATIONS, feed_forward, layer_norm
 from lacuna_inference.models.network import Attention, Block, Heads, Network
 from lacuna_inference.models.parts import Parting, indivisible
 from lacuna_inference.models.weights import Shapes, Weights
 
 MODEL_TYPES = frozenset({"xglm"})
+_SIZES = ("d_model", "num_layers", "attention_heads", "ffn_dim", "vocab_size")
 _OFFSET = 2
 """The first position; fairseq's habit."""
 _EPSILON = 1e-5
@@ -24,6 +26,11 @@ def obstacle(config: dict[str, Any]) -> str | None:
     """What of `config` this forward does not do, or None when it does everything."""
     activation = config.get("activation_function", "gelu")
     return None if activation in ACTIVATIONS else f"the activation {activation}"
+
+
+def flaw(config: dict[str, Any]) -> str | None:
+    """What of `config` is wrong, whoever runs it, or None."""
+    return wrong_count(config, _SIZES)
 
 
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:

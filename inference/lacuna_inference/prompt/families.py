@@ -7,7 +7,8 @@ a golden row in tests/unit/test_families.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
@@ -52,9 +53,10 @@ class Family:
 
     `infill` is the layout for one hole, None for models that only write from left to right. `begin` is the one
     sentinel at the start of a left-to-right prompt. `ends` close a hole or the text; those a tokenizer lacks are
-    passed over, except the first; a family without any ends at the model's own end-of-text token. `models` are the
-    `model_type`s it is found under, `names` parts of model names; with `named_only` a name is needed, because another
-    family has the same tokens.
+    passed over, except the first; a family without any ends at the model's own end-of-text token.
+
+    A model belongs to a family whose sentinels it has. Where several have the same ones, a word of the model's name
+    among `names` decides, then its `model_type` among `models`. A family that is not `shown_by_tokens` needs either.
     """
 
     name: str
@@ -65,7 +67,7 @@ class Family:
     context: int = 2048
     models: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    named_only: bool = False
+    shown_by_tokens: bool = True
     header: Callable[[str | None], str] | None = None
     mask: Callable[[int], str] | None = None
     """Sentinel of the n-th hole, for families that fill several holes in one text."""
@@ -136,7 +138,7 @@ FAMILIES: tuple[Family, ...] = (
         "lacuna", "the bundled model",
         ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", HEADER, PREFIX, "<|mask:2|>", LINE),
         ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        models=("llama",), header=_lacuna_header, local=True,
+        models=("llama",), shown_by_tokens=False, header=_lacuna_header, local=True,
     ),
     Family(
         "incoder", "InCoder 1B, 6B", _CAUSAL_MASKING, ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
@@ -145,78 +147,93 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "codegen2", "CodeGen2, CodeGen2.5",
         (PREFIX, "<mask_1>", SUFFIX, "<|endoftext|>", "<sep>", "<mask_1>"), ("<eom>", "<|endoftext|>"),
-        models=("codegen", "llama"),
     ),
     Family(
         "santacoder", "SantaCoder 1.1B",
         ("<fim-prefix>", PREFIX, "<fim-suffix>", SUFFIX, "<fim-middle>"), ("<|endoftext|>",),
-        models=("gpt_bigcode", "gpt2"),
     ),
     Family(
         "refact", "Refact 1.6B", _SPM, ("<|endoftext|>",), context=4096,
-        models=("gpt_refact", "gpt_bigcode"), names=("refact",), named_only=True,
+        models=("gpt_refact",), names=("refact",), shown_by_tokens=False,
     ),
     Family(
-        "mellum", "Mellum 4B", _SPM, ("<|endoftext|>", "<filename>"), context=8192,
-        models=("llama",), names=("mellum",), named_only=True,
+        "mellum", "Mellum 4B, Mellum2", _SPM, ("<|endoftext|>", "<filename>"), context=8192,
+        models=("mellum",), names=("mellum",), shown_by_tokens=False,
     ),
     Family(
         "granite", "Granite code 3B to 34B", _PSM, ("<|endoftext|>",), context=8192,
-        models=("llama", "gpt_bigcode"), names=("granite",), named_only=True,
+        names=("granite",), shown_by_tokens=False,
     ),
+    Family("granite3", "Granite 3", _PSM, ("<|end_of_text|>",), context=131_072),
     Family(
         "granite4", "Granite 4", _PSM_BARS, ("<|end_of_text|>",), context=131_072,
         models=("granite", "granitemoe", "granitemoehybrid"),
     ),
     Family(
         "starcoder2", "StarCoder2 3B, 7B, 15B", _PSM, ("<|endoftext|>", "<file_sep>"), context=16_384,
-        models=("starcoder2",),
-    ),
-    Family("stablecode", "Stable Code 3B", _PSM, ("<|endoftext|>",), context=16_384, models=("stablelm",)),
-    Family(
-        "starcoder", "StarCoder, StarCoderBase 1B to 15B", _PSM, ("<|endoftext|>",), context=8192,
-        models=("gpt_bigcode",),
+        models=("starcoder2",), shown_by_tokens=False,
     ),
     Family(
-        "codeqwen", "CodeQwen1.5 7B", _PSM, ("<|endoftext|>",), context=65_536, models=("qwen2",), names=("codeqwen",),
+        "stablecode", "Stable Code 3B", _PSM, ("<|endoftext|>",), context=16_384,
+        models=("stablelm",), shown_by_tokens=False,
+    ),
+    Family(
+        "codeqwen", "CodeQwen1.5 7B", _PSM, ("<|endoftext|>",), context=65_536,
+        models=("qwen2",), names=("codeqwen",), shown_by_tokens=False,
+    ),
+    Family(
+        "starcoder", "StarCoder, StarCoderBase 1B to 15B, others with their tokens", _PSM, ("<|endoftext|>",),
+        context=8192, models=("gpt_bigcode",),
     ),
     Family(
         "codellama", "CodeLlama 7B, 13B, 70B base",
         ("<s>", "▁<PRE>", PREFIX, "▁<SUF>", SUFFIX, "▁<MID>"), ("▁<EOT>", "</s>"), "<s>", context=16_384,
-        models=("llama",), text_begins_bare=True,
+        text_begins_bare=True,
     ),
     Family(
-        "deepseek", "DeepSeek-Coder 1.3B to 33B, V2-Lite",
+        "deepseek", "DeepSeek-Coder 1.3B to 33B, DeepSeek V2 to V4",
         ("<｜begin▁of▁sentence｜>", "<｜fim▁begin｜>", PREFIX, "<｜fim▁hole｜>", SUFFIX, "<｜fim▁end｜>"),
         ("<｜end▁of▁sentence｜>",), "<｜begin▁of▁sentence｜>", context=16_384,
-        models=("llama", "deepseek_v2"),
     ),
     Family(
-        "qwen2.5-coder", "Qwen2.5-Coder 0.5B to 32B", _PSM_BARS,
+        "qwen2.5-coder", "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, others with their tokens", _PSM_BARS,
         ("<|endoftext|>", "<|im_end|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
-        context=32_768, models=("qwen2",),
+        context=32_768,
     ),
     Family(
         "codegemma", "CodeGemma 2B, 7B", ("<bos>", *_PSM_BARS), ("<|file_separator|>", "<eos>"), "<bos>", context=8192,
-        models=("gemma",),
     ),
     Family(
         "codestral", "Codestral 22B", ("<s>", "[SUFFIX]", SUFFIX, "[PREFIX]", PREFIX), ("</s>",), "<s>", context=32_768,
-        models=("mistral",), text_begins_bare=True,
+        models=("mistral",), names=("codestral",), shown_by_tokens=False, text_begins_bare=True,
     ),
     Family(
         "seed-coder", "Seed-Coder 8B base",
         ("<[begin▁of▁sentence]>", "<[fim-suffix]>", SUFFIX, "<[fim-prefix]>", PREFIX, "<[fim-middle]>"),
-        ("<[end▁of▁sentence]>",), "<[begin▁of▁sentence]>", context=32_768, models=("llama",),
+        ("<[end▁of▁sentence]>",), "<[begin▁of▁sentence]>", context=32_768,
     ),
     Family(
         "aixcoder", "aiXcoder 7B",
         ("<s>", "▁<AIX-SPAN-PRE>", PREFIX, "▁<AIX-SPAN-POST>", SUFFIX, "▁<AIX-SPAN-MIDDLE>"), ("</s>",), "<s>",
-        context=32_768, models=("llama",), text_begins_bare=True,
+        context=32_768, text_begins_bare=True,
     ),
-    Family("codegen", "CodeGen 350M to 16B (left to right only)", None, ("<|endoftext|>",), models=("codegen",)),
-    Family("plain", "any other model (left to right only)", None, ()),
+    Family(
+        "codegen", "CodeGen 350M to 16B (left to right only)", None, ("<|endoftext|>",),
+        models=("codegen",), shown_by_tokens=False,
+    ),
+    Family("plain", "any other model (left to right only)", None, (), shown_by_tokens=False),
 )  # fmt: skip
+
+_UNTRAINED = ("opencoder", "replit-code", "mamba-codestral")
+_UNTRAINED_TYPES = ("mamba", "mamba2")
+"""Models whose tokenizers have another family's sentinels, and which were not trained to fill holes."""
+_INFILL_TOKEN = re.compile(
+    r"<[|｜\[]?(fim|code)[-_▁](prefix|suffix|middle|begin|hole|end)[|｜\]]?>"
+    r"|▁?<(AIX-SPAN-)?(PRE|POST|SUF|MID|MIDDLE)>|\[(PREFIX|SUFFIX|MIDDLE)\]|<\|(prefix|suffix|middle)\|>|<\|mask:0\|>|<mask_1>"
+)
+
+_BY_TOKENS = 2
+"""The rank of a family that only tokens speak for."""
 
 
 def by_name(name: str) -> Family:
@@ -227,13 +244,54 @@ def by_name(name: str) -> Family:
     raise BadRequest(f"There is no prompt family called {name!r}.", f"Known: {', '.join(f.name for f in FAMILIES)}.")
 
 
-def recognise(vocabulary: Container[str], traits: Traits) -> Family | None:
-    """The family whose sentinels all stand in `vocabulary` and whose model type fits, or None.
+def recognise(vocabulary: Collection[str], traits: Traits) -> Family | None:
+    """The family that a model with these tokens belongs to, or None.
 
-    Rows are tried in the order of the table, those that carry the model's name first: several families share their
-    tokens and differ only in the order.
+    One that can infill is preferred to one that cannot; then the order is: by name, by type, by tokens alone, and the
+    order of the table.
     """
-    fitting = [f for f in FAMILIES if traits.model_type in f.models and all(s in vocabulary for s in f.sentinels)]
-    named = [f for f in fitting if any(part in traits.name for part in f.names)]
-    unnamed = [f for f in fitting if not f.named_only]
-    return next(iter(named + unnamed), None)
+    if _untrained(traits):
+        return None
+    fitting = [family for family in FAMILIES if all(sentinel in vocabulary for sentinel in family.sentinels)]
+    ranked = [(family.infill is None, _rank(family, traits), family) for family in fitting]
+    known = [(left_to_right, rank, family) for left_to_right, rank, family in ranked if rank is not None]
+    return min(known, key=lambda one: (one[0], one[1]))[2] if known else None
+
+
+def infill_tokens(vocabulary: Collection[str]) -> list[str]:
+    """The tokens that look as if they opened or closed a hole, sorted: a model of no known family may have some."""
+    return sorted(token for token in vocabulary if _INFILL_TOKEN.fullmatch(token))
+
+
+def doubt(family: Family | None, vocabulary: Collection[str], traits: Traits) -> str | None:
+    """Why `family`, as `recognise` found it, may not be the right one, in words; None when it is certain enough."""
+    if family is None or family.infill is None:
+        found = infill_tokens(vocabulary)
+        if not found or _untrained(traits):
+            return None
+        return (
+            f"its tokens for infilling ({', '.join(found[:3])}) are those of no known family, so the suffix is ignored"
+        )
+    if _rank(family, traits) != _BY_TOKENS:
+        return None
+    same, layout = set(family.sentinels), family.infill
+    others = [other.name for other in FAMILIES if set(other.sentinels) == same and other.infill != layout]
+    return f"{' and '.join(others)} share its tokens and lay them out otherwise" if others else None
+
+
+def _rank(family: Family, traits: Traits) -> int | None:
+    """How well the traits fit a family whose tokens do, the best first; None when they do not."""
+    if any(_says(traits.name, word) for word in family.names):
+        return 0
+    if traits.model_type in family.models:
+        return 1
+    return _BY_TOKENS if family.shown_by_tokens else None
+
+
+def _untrained(traits: Traits) -> bool:
+    return traits.model_type in _UNTRAINED_TYPES or any(_says(traits.name, word) for word in _UNTRAINED)
+
+
+def _says(name: str, word: str) -> bool:
+    """Whether `word` stands in `name` by itself: `refact-1_6b` says refact, and `refactoring` does not."""
+    return re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", name) is not None

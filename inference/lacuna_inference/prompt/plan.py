@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lacuna_inference.errors import BadRequest
+from lacuna_inference.prompt import room as share
 from lacuna_inference.prompt.families import Family, Layout, Part
 from lacuna_inference.prompt.tokens import TokenText
 from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
@@ -12,6 +13,8 @@ from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
 LINE_STEPS = 8
 """The cursor's line has this part of the room at least, and grows in steps of it."""
 MINIMUM_ROOM = 16
+UNNAMED = "untitled.py"
+"""The file of an empty text without a name: a model that learned headers would else begin its answer with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,10 @@ def plan(
     anchor: int | None = None,
     window: Window | None = None,
 ) -> Plan:
-    """The prompt for the text `parts` around the holes, at most `context - max_tokens` a hole tokens long.
+    """The prompt for the text `parts` around the holes. It leaves room for `max_tokens` a hole, as far as that is no
+    more than half of the `context`.
+
+    Between two fills there is room for the end of one and the mask of the next.
 
     In an anchored layout the hole begins at `anchor`, in code points of the first part, or at the cursor's line.
     `window` is what the document's last prompt showed: one hole's prompt shows the same while it fits.
@@ -54,7 +60,7 @@ def plan(
     if not parts:
         raise BadRequest("The request holds no text.", "Send the text before the cursor.")
     holes = max(1, len(parts) - 1)
-    room = context - holes * (max_tokens + 1)
+    room = share.for_prompt(context, max_tokens, holes)
     if len(parts) == 1 or text.family.infill is None:
         return _left_to_right(parts[0], path, text, room)
     if len(parts) == 2:
@@ -68,6 +74,8 @@ def fills_together(family: Family) -> bool:
 
 
 def _left_to_right(prefix: str, path: str | None, text: TokenText, room: int) -> Plan:
+    if not prefix and text.family.header and not text.family.header(path):
+        path = UNNAMED
     prefix, begun = _healed(prefix, text)
     header, room = _header(path, text, room - len(text.begin) - 1 - len(text.encode(begun)))
     start, shown = last_tokens(prefix, room, text.encode)

@@ -10,10 +10,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 
 from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.prompt.detokenizer import REPLACEMENT, Detokenizer
 from lacuna_inference.prompt.families import Family
 from lacuna_inference.prompt.incremental import IncrementalEncoder
+from lacuna_inference.prompt.lines import LineEncoder
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
 LONGEST_BEGUN = 8
@@ -21,13 +24,11 @@ LONGEST_BEGUN = 8
 _SEARCHED = 200
 """Characters before the cursor in which that word is looked for."""
 _LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
-_SAMPLE = "def naïve(x):\n    if x != '漢字':\n\t# é\n"
-_REPLACEMENT = "\ufffd"
-_LINE_AND_ENDS = re.compile(r"[^\n]*\n+|[^\n]+")
-_LINES, _LONGEST_LINE = 20_000, 1000
-"""Lines whose tokens are kept (some large files), and the characters of one."""
-_FILES, _LONGEST_FILE = 16, 50_000
-"""Files whose tokens are kept whole, and the characters of one."""
+_SAMPLE = "def naïve(X):\n    if X != '漢字':\n\t# é\n"
+_TEXTS = 16
+"""Texts in lines that are remembered whole: most keys change neither what is above their line nor what is below it."""
+_LONGEST_FILE = 50_000
+"""Characters of another file that are looked at."""
 
 
 class TokenText:
@@ -50,13 +51,13 @@ class TokenText:
         self.begin = self._begin()
         special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         masks = {i for name in self._mask_names() if (i := tokenizer.token_to_id(name)) is not None}
-        self.banned = frozenset((special | masks | set(self._ids.values())) - self.ends)
+        self.banned = frozenset((special | masks | set(self._ids.values()) | _gaps(tokenizer)) - self.ends)
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
-        self.size = tokenizer.get_vocab_size(with_added_tokens=True)
+        self.size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        """All ids lie below it. There may be fewer tokens: some vocabularies have gaps."""
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
-        self._line = lru_cache(_LINES)(lambda line: np.array(self.encode_bare(line), np.int64))
-        self._file = lru_cache(_FILES)(lambda text: self.encode_lines(text[-_LONGEST_FILE:]))
+        self._in_lines = lru_cache(_TEXTS)(LineEncoder(self._encode_all).encode)
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
 
@@ -64,6 +65,13 @@ class TokenText:
     def begin_of_nothing(self) -> int:
         """What stands before an empty text: a model cannot be asked without a token."""
         return min(self.ends, default=self._anchor)
+
+    @cached_property
+    def specials(self) -> Mapping[str, int]:
+        """The ids of the special tokens and of the family's sentinels, by their spelling."""
+        added = {token.content: i for i, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
+        names = {*self.family.sentinels, *self.family.ends} | self._mask_names()
+        return added | {name: i for name in names if (i := self._tokenizer.token_to_id(name)) is not None}
 
     def sentinel(self, text: str) -> int:
         """The id of a sentinel of the family. Raises ModelUnusable when it is not one token."""
@@ -129,7 +137,9 @@ class TokenText:
     def _in_pieces(self) -> bool:
         """Whether a text can be tokenised in parts: no blank is put before it, and every byte is kept."""
         prepends = self._raw(" a") == self._raw("a")
-        return self._byte_level and self._tokenizer.pre_tokenizer is not None and self.spells and not prepends
+        looks_back = any(token.single_word for token in self._tokenizer.get_added_tokens_decoder().values())
+        split = self._byte_level and self._tokenizer.pre_tokenizer is not None
+        return split and self.spells and not prepends and not looks_back
 
     @cached_property
     def newlines(self) -> list[int]:
@@ -141,20 +151,28 @@ class TokenText:
 
         Of a very long line only the end counts.
         """
-        lines = _LINE_AND_ENDS.findall(text)
-        return np.concatenate([self._line(line[-_LONGEST_LINE:]) for line in lines]) if lines else np.zeros(0, np.int64)
+        return self._in_lines(text)
 
     def encode_file(self, text: str) -> NDArray[np.int64]:
         """As `encode_lines`, for a text that seldom changes. Of a very long one only the end counts."""
-        return self._file(text)
+        return self._in_lines(text[-_LONGEST_FILE:])
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.
 
         Decoded behind an anchor token, because a sentencepiece decoder drops the blank of the first token.
         """
-        text = self._plain_decode([self._anchor, *ids])
-        return text[len(self._anchor_text) :].rstrip(_REPLACEMENT)
+        return self._decode_behind(ids).rstrip(REPLACEMENT)
+
+    def detokenizer(self) -> Detokenizer:
+        """Decodes tokens one by one."""
+        return Detokenizer(self._decode_behind)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The text of each of `ids`, empty while a character is not whole; special tokens as they are spelt."""
+        stream = DecodeStream(skip_special_tokens=False)
+        stream.step(self._tokenizer, self._anchor)
+        return [stream.step(self._tokenizer, token) or "" for token in ids]
 
     def _raw(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -164,6 +182,18 @@ class TokenText:
         if not self.family.text_begins_bare:
             return list(self._incremental.encode(text))
         return self._raw("\n" + text)[len(self._raw("\n")) :]
+
+    def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `encode_bare` for each of many texts, in one call of the tokenizer, which nothing is remembered of."""
+        pieces = [list(self._without_sentinels(text)) for text in texts]
+        dummy = "\n" if self.family.text_begins_bare else ""
+        batch = [dummy + piece for text in pieces for piece in text]
+        encoded = iter(self._tokenizer.encode_batch_fast(batch, add_special_tokens=False))
+        skipped = len(self._raw(dummy)) if dummy else 0
+        return [[token for _ in text for token in next(encoded).ids[skipped:]] for text in pieces]
+
+    def _decode_behind(self, ids: Sequence[int]) -> str:
+        return self._plain_decode([self._anchor, *ids])[len(self._anchor_text) :]
 
     def _plain_decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
@@ -194,6 +224,12 @@ class TokenText:
             if ids := self._raw(text):
                 return ids[-1]
         return 0
+
+
+def _gaps(tokenizer: Tokenizer) -> set[int]:
+    """Ids below the highest one that no token has: a model has rows for them, and they spell nothing."""
+    taken = set(tokenizer.get_vocab(with_added_tokens=True).values())
+    return set(range(max(taken, default=0))) - taken
 
 
 def _single(tokenizer: Tokenizer, family: Family, sentinel: str) -> int:

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import threading
 import uuid
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,8 +18,9 @@ import httpx
 from lacuna_inference.api import CancelToken, Completions, EngineState, Phase, Request
 from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, RequestCancelled
 from lacuna_inference.jobs import Job, settle
+from lacuna_inference.listeners import Listener, Listeners
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.remote.wires import WIRES, Setting
+from lacuna_inference.remote.wires import WIRES, Setting, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class RemoteEngine:
         self._wire = WIRES[options.kind]
         family = by_name(options.family or "codegen")
         self._setting = Setting(options.model, family, options.context)
-        self._listeners: list[Callable[[EngineState], None]] = []
+        self._listeners = Listeners()
         self._changed = threading.RLock()
         self._jobs: list[Job] = []
         self._closed = False
@@ -100,10 +100,9 @@ class RemoteEngine:
             self._loop.call_soon_threadsafe(self._begin, job)
         return job.future
 
-    def watch(self, listener: Callable[[EngineState], None]) -> None:
+    def watch(self, listener: Listener) -> None:
         with self._changed:
-            self._listeners.append(listener)
-            listener(self._state)
+            self._listeners.add(listener, self._state)
 
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
@@ -189,6 +188,8 @@ class RemoteEngine:
                 self._jobs.remove(job)
 
     async def _asked(self, request: Request) -> Completions:
+        if self._wire is not WIRES["lacuna"] and (what := refusal(request)) is not None:
+            raise BadRequest(f"Servers of this kind are not asked for {what}.", "Ask lacuna serve.")
         await self._ready.wait()
         request = replace(request, caller=self._caller)
         response = await self._http.post(self._wire.path, json=self._wire.body(request, self._setting))
@@ -205,8 +206,7 @@ class RemoteEngine:
     def _enter(self, phase: Phase, message: str) -> None:
         with self._changed:
             self._state = EngineState(phase, float(phase is Phase.WARM), message, self._setting.model or self._url)
-            for listener in self._listeners:
-                listener(self._state)
+            self._listeners.tell(self._state)
             if phase is Phase.FAILED:
                 for job in self._jobs:
                     settle(job, EngineUnavailable("The server is not there.", message))

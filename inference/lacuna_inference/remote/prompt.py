@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from lacuna_inference.api import Request
 from lacuna_inference.prompt.families import Family, Part
+from lacuna_inference.prompt.room import for_answer, for_prompt
 
 CHARACTERS_PER_TOKEN = 3
 """Fewer than code has, so that what is sent fits."""
 
 
+def most_tokens(request: Request, context: int) -> int:
+    """Tokens that the answer may have, so that it fits into the context with what `around` shows."""
+    wanted = request.stop.max_tokens
+    return for_answer(context, for_prompt(context, wanted), wanted)
+
+
 def around(request: Request, context: int) -> tuple[str, str]:
     """The text before and behind the hole, cut to what a context of so many tokens holds, at line ends."""
-    room = max(64, context - request.stop.max_tokens) * CHARACTERS_PER_TOKEN
+    room = max(64, for_prompt(context, request.stop.max_tokens)) * CHARACTERS_PER_TOKEN
     before, after = request.parts[0], "".join(request.parts[1:])
     suffix = after if len(after) <= room // 4 else after[: after.rfind("\n", 0, room // 4) + 1]
     left = room - len(suffix)

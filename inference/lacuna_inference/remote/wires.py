@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lacuna_inference.api import Completion, Completions, Counters, Fill, Request, StopReason
+from lacuna_inference.api import Completion, Completions, Counters, Fill, Raw, Request, StopReason
 from lacuna_inference.decode import stopping
 from lacuna_inference.prompt.families import Family
-from lacuna_inference.remote.prompt import around, as_text
+from lacuna_inference.remote.prompt import around, as_text, most_tokens
 
 Json = dict[str, Any]
 LACUNA_PATH = "/lacuna/answer"
@@ -42,7 +42,18 @@ class Wire:
 def request_json(request: Request) -> Json:
     """A request as JSON, all but who listens to its pieces."""
     told = {field.name: getattr(request, field.name) for field in fields(request) if field.name != "tell"}
-    return {**told, "stop": asdict(request.stop), "sampling": asdict(request.sampling)}
+    tokens = None if request.tokens is None else asdict(request.tokens)
+    return {**told, "stop": asdict(request.stop), "sampling": asdict(request.sampling), "tokens": tokens}
+
+
+def refusal(request: Request) -> str | None:
+    """What of a request only a server of ours can do, or None."""
+    wanted = {
+        "prompts that are taken as they are": request.raw is not Raw.NO,
+        "the tokens of a prompt": request.prompt_alternatives is not None or request.tokens is not None,
+        "biases and penalties": request.sampling.shifted,
+    }
+    return next((what for what, is_wanted in wanted.items() if is_wanted), None)
 
 
 def completions_json(completions: Completions) -> Json:
@@ -81,7 +92,7 @@ def _openai(request: Request, setting: Setting) -> Json:
     return {
         "model": setting.model,
         "prompt": list(request.ids) if request.ids is not None else as_text(request, setting.family, setting.context),
-        "max_tokens": request.stop.max_tokens,
+        "max_tokens": most_tokens(request, setting.context),
         "n": request.candidates,
         "stop": _stops(request, setting)[:4],
         **_sampling(request),
@@ -95,7 +106,7 @@ def _llama_cpp(request: Request, setting: Setting) -> Json:
         "input_prefix": before[:start],
         "prompt": before[start:],
         "input_suffix": after,
-        "n_predict": request.stop.max_tokens,
+        "n_predict": most_tokens(request, setting.context),
         "n_indent": request.stop.dedent_below or 0,
         "t_max_predict_ms": 0 if request.deadline_s is None else max(1, round(1000 * request.deadline_s)),
         "stop": _stops(request, setting),
@@ -106,14 +117,21 @@ def _llama_cpp(request: Request, setting: Setting) -> Json:
 
 def _ollama(request: Request, setting: Setting) -> Json:
     before, after = around(request, setting.context)
-    options = {"num_predict": request.stop.max_tokens, "stop": _stops(request, setting), **_sampling(request)}
-    return {"model": setting.model, "prompt": before, "suffix": after, "stream": False, "options": options}
+    options = {"num_predict": most_tokens(request, setting.context), "stop": _stops(request, setting)}
+    options |= _sampling(request)
+    return {
+        "model": setting.model,
+        "prompt": before,
+        "suffix": after,
+        "stream": False,
+        "options": options,
+    }
 
 
 def _tgi(request: Request, setting: Setting) -> Json:
     sampling = request.sampling
     parameters: Json = {
-        "max_new_tokens": max(1, request.stop.max_tokens),
+        "max_new_tokens": max(1, most_tokens(request, setting.context)),
         "stop": _stops(request, setting),
         "return_full_text": False,
     }

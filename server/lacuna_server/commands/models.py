@@ -63,8 +63,8 @@ def fetch(hub_id: str, revision: str | None) -> None:
         stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {hub_id}{at}")
 
 
-def convert(name: str, dtype_name: str | None, revision: str | None) -> None:
-    """Converts pickled weights and prints the new files."""
+def convert(name: str, dtype_name: str | None, revision: str | None, force: bool) -> None:
+    """Converts pickled weights and prints the new files; with `force` they replace those that are there."""
     from lacuna_inference.models import convert as converting
     from lacuna_inference.models import loader, sources
 
@@ -73,7 +73,7 @@ def convert(name: str, dtype_name: str | None, revision: str | None) -> None:
     with progress(f"converting {name}") as bar:
         task = bar.task_ids[0]
         written = converting.convert(
-            folder, dtype, lambda share, text: bar.update(task, completed=share, description=text)
+            folder, dtype, lambda share, text: bar.update(task, completed=share, description=text), force
         )
     for file in written:
         stdout.print(str(Path(file)))

@@ -36,6 +36,7 @@ class Place:
     origins: tuple[str, ...] = ()
     certificate: Path | None = None
     key: Path | None = None
+    alias: str = ""
 
 
 def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> Engine:
@@ -78,7 +79,7 @@ def run(engine: Engine, place: Place, limits: Limits, most_bytes: int) -> int:
     for file in (place.certificate, place.key):
         if file is not None and not file.is_file():
             raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
-    application = app.build(engine, limits, token, place.origins, most_bytes, _is_loopback(place.host))
+    application = app.build(engine, limits, token, place.origins, most_bytes, _is_loopback(place.host), place.alias)
     server = _Server(
         uvicorn.Config(
             application,

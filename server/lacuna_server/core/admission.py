@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from lacuna_server.core.languages import is_among, names_of
+from lacuna_server.core.lexing import lexer_for
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 
@@ -103,18 +104,9 @@ def _unwanted_place(snapshot: Snapshot, rules: Rules) -> Withheld | None:
 
 def _token_at(snapshot: Snapshot) -> Any:
     """Pygments' kind of the token that a letter typed at the cursor would belong to."""
-    from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
     from pygments.token import Token
-    from pygments.util import ClassNotFound
 
-    options: dict[str, Any] = {"stripnl": False, "ensurenl": False}
-    try:
-        lexer = get_lexer_by_name(snapshot.language, **options)
-    except ClassNotFound:  # editors and Pygments name some languages differently
-        try:
-            lexer = get_lexer_for_filename(snapshot.place, **options)
-        except ClassNotFound:
-            return Token
+    lexer = lexer_for(snapshot.language, snapshot.place)
     for start, kind, value in lexer.get_tokens_unprocessed(f"{snapshot.prefix}x{snapshot.suffix}"):
         if start + len(value) > snapshot.offset:
             return kind

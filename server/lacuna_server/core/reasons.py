@@ -1,4 +1,4 @@
-"""Why nothing is shown: one code for each reason, and a sentence for people. The docs' table is made of them."""
+"""Why nothing is shown: one code for each reason, and a sentence for people."""
 
 from __future__ import annotations
 
@@ -33,8 +33,3 @@ class Withheld(StrEnum):
         made._value_ = code
         made.sentence = sentence
         return made
-
-
-def table() -> str:
-    """The reasons as a Markdown table."""
-    return "\n".join(["| reason | meaning |", "| --- | --- |", *(f"| `{w}` | {w.sentence} |" for w in Withheld)])

@@ -25,6 +25,9 @@ from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.core.trigger import stop_for
 from lacuna_server.core.trimming import once, trim
 
+_LIMITS = frozenset({StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CONTEXT_FULL, StopReason.DEADLINE})
+"""Why an answer ends that would have gone on, perhaps in a circle."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -125,7 +128,7 @@ def answer_from(completions: Completions, snapshot: Snapshot) -> Answer:
 
 
 def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
-    text = once(fill.text) if fill.reason is StopReason.MAX_TOKENS else fill.text
+    text = once(fill.text) if fill.reason in _LIMITS else fill.text
     return text if isinstance(text, Withheld) else trim(text, snapshot)
 
 

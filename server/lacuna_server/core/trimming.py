@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
+from itertools import islice, pairwise
 
+from lacuna_inference.text import indentation
+from lacuna_server.core.lexing import Surroundings
 from lacuna_server.core.reasons import Withheld
+from lacuna_server.core.seam import PAIRS, depth, without_overlap
 from lacuna_server.core.snapshot import Snapshot
 
-_PAIRS = {")": "(", "]": "[", "}": "{"}
 _LOOP = re.compile(r"(?=.{0,60}\w)(.{2,60}?)\1{3,}.{0,60}$", re.DOTALL)
 _LETTER = re.compile(r"[^\W\d_]")
 _END, _INSIDE = re.compile(r"[\w)\]}\"']$"), re.compile(r"\w[\w\"']")
 _QUOTES = "\"'"
+_SHORT = 4
+"""Characters of lines below that are too few to tell that the answer repeats them: a bracket, `end`."""
 _FILLED_LINE = re.compile(r"(?<=[\r\n])[^\S\r\n]*+\S[^\r\n]*")
 """A line that is not the first, with more than blanks in it."""
 
@@ -25,7 +29,7 @@ def trim(text: str, snapshot: Snapshot) -> str | Withheld:
     after = snapshot.line_after.rstrip()
     text = _without_following_lines(text, snapshot)
     if after:
-        text = _without_overlap(_without_stray_closer(text, after), after)
+        text = without_overlap(text, after, snapshot)
     # a blank before text that goes on in the line is part of the code
     text = text.rstrip("\n") if after else text.rstrip()
     return text if text.strip() else Withheld.REPEATS
@@ -53,55 +57,38 @@ def _ended(text: str, cut: int) -> bool:
 def _without_following_lines(text: str, snapshot: Snapshot) -> str:
     """Cuts where the answer goes on with the lines that stand below the cursor anyway.
 
-    Two lines must agree, or one when the answer ends with it. The answer's first line counts on an empty line only.
+    Two lines must agree, or one when the answer ends with it. The answer's first line counts on an empty line only. A
+    short line below, such as a bracket, counts where the answer has nothing that it could close.
     """
     lines_below = _FILLED_LINE.finditer(snapshot.suffix, len(snapshot.line_after))
     below = [found.group().rstrip() for found in islice(lines_below, 2)]
-    if len("".join(below)) < 4:
+    if not below:
         return text
     lines = text.split("\n")
     compared = [snapshot.line_before + lines[0], *lines[1:]]
+    is_short = len("".join(below)) < _SHORT
     for number in range(1 if snapshot.line_before.strip() else 0, len(lines)):
         following = [line.rstrip() for line in compared[number:] if line.strip()]
-        if following and following[:2] == below[: len(following)]:
-            return "\n".join(lines[:number])
+        kept = "\n".join(lines[:number])
+        if is_short or below[0].strip() in PAIRS:
+            if following and following[0] == below[0] and not _opens(kept, below[0].strip(), snapshot):
+                return kept
+        elif following and following[:2] == below[: len(following)]:
+            return kept
     return text
 
 
-def _without_stray_closer(text: str, after: str) -> str:
-    """Cuts before the first closing bracket that the answer did not open and that the line brings itself."""
-    closer = after.lstrip()[0]
-    if closer not in _PAIRS:
-        return text
-    depth, quote = 0, ""
-    for place, sign in enumerate(text):
-        if quote:
-            quote = "" if sign == quote else quote
-        elif sign in _QUOTES:
-            quote = sign
-        elif sign in _PAIRS.values():
-            depth += 1
-        elif sign in _PAIRS:
-            if depth == 0 and sign == closer:
-                return text[:place]
-            depth -= 1
-    return text
-
-
-def _without_overlap(text: str, after: str) -> str:
-    """Cuts the longest end of the answer that the rest of the cursor's line repeats, if what is kept is balanced.
-
-    One letter of several signs is no overlap: `value` before `end=` does not end with `e` by repetition.
-    """
-    for length in range(min(len(text), len(after)), 0, -1):
-        word = length == 1 < len(after) and (after[0].isalnum() or after[0] == "_")
-        if text.endswith(after[:length]) and not word and _balanced(text[: len(text) - length]):
-            return text[: len(text) - length]
-    return text
+def _opens(kept: str, closing: str, snapshot: Snapshot) -> bool:
+    """Whether `kept` has an open bracket for the line `closing`; a block, where that is a word."""
+    if closing[0] in PAIRS:
+        line = Surroundings(snapshot)
+        return depth(kept, line.kinds(kept)[len(line.before) :])[closing[0]] > 0
+    widths = [indentation(line) for line in f"{snapshot.line_before}{kept}".split("\n") if line.strip()]
+    return any(next_ > width for width, next_ in pairwise(widths))
 
 
 def _balanced(text: str) -> bool:
     """Whether `text` leaves no bracket and no quote open."""
-    return all(text.count(opener) <= text.count(closer) for closer, opener in _PAIRS.items()) and all(
+    return all(text.count(opener) <= text.count(closer) for closer, opener in PAIRS.items()) and all(
         text.count(quote) % 2 == 0 for quote in _QUOTES
     )

@@ -44,10 +44,14 @@ def build(
     origins: Sequence[str] = (),
     most_bytes: int = MOST_BYTES,
     local: bool = True,
+    alias: str = "",
 ) -> FastAPI:
-    """The application. It starts `engine`, and closes it at the end. `local`: only this machine can reach it."""
+    """The application. It starts `engine`, and closes it at the end. `local`: only this machine can reach it.
+
+    `alias` is what callers know the model by.
+    """
     metrics = Metrics(engine)
-    gateway = Gateway(engine, limits or Limits(), metrics)
+    gateway = Gateway(engine, limits or Limits(), metrics, alias)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

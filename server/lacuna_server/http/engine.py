@@ -17,6 +17,7 @@ from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import caller_of
 
 MOST_CANDIDATES, MOST_PARTS, MOST_TOKENS, MOST_ALTERNATIVES, MOST_TEMPERATURE = 16, 17, 100_000, 20, 10
+MOST_PENALTY, MOST_BIAS = 10, 1000
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -49,11 +50,16 @@ def _out_of_bounds(request: Request) -> str | None:
     sound = {
         "number of candidates": 1 <= request.candidates <= MOST_CANDIDATES,
         "number of parts": 1 <= len(request.parts) <= MOST_PARTS,
+        "number of lines": stop.max_lines is None or stop.max_lines >= 1,
         "number of tokens": 0 <= stop.max_tokens <= MOST_TOKENS,
         "temperature": 0 <= sampling.temperature <= MOST_TEMPERATURE,
-        "top_p": 0 < sampling.top_p <= 1,
+        "top_p": 0 <= sampling.top_p <= 1,
+        "min_p": 0 <= sampling.min_p <= 1,
+        "penalties": max(map(abs, (sampling.presence_penalty, sampling.frequency_penalty))) <= MOST_PENALTY,
+        "biases": all(token >= 0 and abs(bias) <= MOST_BIAS for token, bias in sampling.logit_bias),
         "seed": sampling.seed is None or sampling.seed >= 0,
         "deadline": deadline is None or 0 < deadline < float("inf"),
-        "number of alternatives": 0 <= (request.alternatives or 0) <= MOST_ALTERNATIVES,
+        "number of alternatives": 0 <= (request.alternatives or 0) <= MOST_ALTERNATIVES
+        and 0 <= (request.prompt_alternatives or 0) <= MOST_ALTERNATIVES,
     }
     return next((what for what, fits in sound.items() if not fits), None)

@@ -14,6 +14,7 @@ from lacuna_server.http.gateway import Busy, CallerLeft, NotServed, TooLate
 
 CLIENT_CLOSED = 499
 RETRY_S = "1"
+_LLAMA_CPP = frozenset({"/infill", "/completion", "/completions", "/props", "/slots", "/tokenize", "/detokenize"})
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NotServed, 404),
     (BadRequest, 400),
@@ -66,4 +67,4 @@ def _llama_cpp(message: str, status: int) -> dict[str, Any]:
 def _dialect(path: str) -> Callable[[str, int], dict[str, Any]]:
     if path.startswith("/v1/"):
         return _openai
-    return _llama_cpp if path == "/infill" else _native
+    return _llama_cpp if path in _LLAMA_CPP else _native

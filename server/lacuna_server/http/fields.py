@@ -41,10 +41,20 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _not_below_0(number: float) -> float:
+    return max(number, 0)
+
+
 Text = Annotated[str, Field(max_length=MOST_TEXT)]
 Tokens = Annotated[int, Field(ge=0, le=100_000)]
 Temperature = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
-TopP = Annotated[float, Field(gt=0, le=1)]
+ColdTemperature = Annotated[
+    float, Field(ge=-100, le=10, allow_inf_nan=False, description="0 and less is greedy"), AfterValidator(_not_below_0)
+]
+TopP = Annotated[float, Field(ge=0, le=1, description="0 is greedy")]
+TopK = Annotated[int, Field(ge=-1, le=2**31 - 1, description="0 and -1: no limit"), AfterValidator(_not_below_0)]
+MinP = Annotated[float, Field(ge=0, le=1)]
+Penalty = Annotated[float, Field(ge=-10, le=10)]
 Count = Annotated[int, Field(ge=1, le=16)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 StopText = Annotated[str, Field(max_length=1000)]

@@ -15,6 +15,7 @@ from starlette.requests import Request as HttpRequest
 from lacuna_inference.api import CancelToken, Completions, Engine, Phase, Piece, Request
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_server.core.admission import Rules, language_refusal
+from lacuna_server.http import line_ends
 from lacuna_server.http.metrics import Metrics
 
 _GRACE_S = 5.0
@@ -57,10 +58,22 @@ class Limits:
 class Gateway:
     """Asks the engine. Every request that is let in ends with an answer or an error."""
 
-    def __init__(self, engine: Engine, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, limits: Limits, metrics: Metrics, alias: str = "") -> None:
+        """`alias` is what callers know the model by."""
+        self._alias = alias
         self.engine, self.limits, self._metrics = engine, limits, metrics
         self._inside = 0
         metrics.inside.set_function(lambda: self._inside)
+
+    @property
+    def model(self) -> str:
+        """What the served model is called here."""
+        return self._alias or self.engine.state.model
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self._inside > 0
 
     @property
     def ready(self) -> bool:
@@ -69,29 +82,32 @@ class Gateway:
 
     def require_language(self, language: str, path: str) -> None:
         """Raises BadRequest where a caller names a language, itself or by a file's name, that is not completed here."""
-        rules = Rules(languages=self.limits.languages, model_languages=self.engine.state.languages)
+        rules = Rules(languages=self.limits.languages, model_languages=self.engine.state.facts.languages)
         if (refused := language_refusal(language.strip().lower(), path, rules)) is not None:
             raise BadRequest(refused.sentence, "Send neither 'language' nor 'path' to complete the text anyway.")
 
     async def answer(self, request: Request, http: HttpRequest) -> Completions:
         """The answer. Raises Busy, TooLate, CallerLeft, and what the engine fails with."""
-        with self._let_in(request) as (future, _):
+        crlf = line_ends.uses_crlf(request)
+        with self._let_in(line_ends.with_lf(request)) as (future, _):
             answered = asyncio.wrap_future(future)
             try:
                 await unless_left(answered, http, self.limits.longest_s)
-                return self._counted(answered.result())
+                completions = self._counted(answered.result())
+                return line_ends.with_crlf(completions) if crlf else completions
             finally:
                 _forget(answered)
 
     async def pieces(self, request: Request) -> AsyncGenerator[Piece | Completions]:
         """The pieces of the answer as they come, and at last all of it. Closing it cancels the request."""
         loop = asyncio.get_running_loop()
+        crlf = line_ends.uses_crlf(request)
         told: asyncio.Queue[Piece | None] = asyncio.Queue()
 
         def tell(piece: Piece) -> None:
             loop.call_soon_threadsafe(told.put_nowait, piece)
 
-        with self._let_in(replace(request, tell=tell)) as (future, started):
+        with self._let_in(replace(line_ends.with_lf(request), tell=tell)) as (future, started):
             answered = asyncio.wrap_future(future)
             answered.add_done_callback(lambda _: told.put_nowait(None))
             try:
@@ -103,8 +119,9 @@ class Gateway:
                         raise _too_late() from None
                     if piece is None:
                         break
-                    yield piece
-                yield self._counted(answered.result())
+                    yield line_ends.piece_with_crlf(piece) if crlf else piece
+                completions = self._counted(answered.result())
+                yield line_ends.with_crlf(completions) if crlf else completions
             finally:
                 _forget(answered)
 
@@ -124,7 +141,7 @@ class Gateway:
 
     def _counted(self, completions: Completions) -> Completions:
         self._metrics.count(completions.counters)
-        return completions
+        return replace(completions, model=self._alias or completions.model)
 
 
 def _too_late() -> TooLate:

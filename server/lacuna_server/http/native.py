@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from lacuna_inference.api import Completions, Piece, Request, Sampling, Stop
+from lacuna_inference.api import Completions, Counters, Piece, Request, Sampling, Stop
 from lacuna_server.core.languages import path_for
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
@@ -19,6 +19,7 @@ from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import caller_of, parts_of, responses, session_key, strings_of
 
 TRUNCATED = "The text is longer than the model's context: only what is nearest to the hole was shown to it."
+LIMITED = "The model's context has room for an answer of {} tokens, fewer than were asked for."
 
 
 class Ask(Body):
@@ -145,7 +146,13 @@ def answer_of(completions: Completions, request: Request) -> dict[str, Any]:
             "total_s": counters.total_s,
         },
     }
-    return answer if counters.whole else {**answer, "note": TRUNCATED}
+    return {**answer, "note": note} if (note := _note(counters)) else answer
+
+
+def _note(counters: Counters) -> str:
+    """What the caller should know of the model's context; empty where all fitted into it."""
+    limited = "" if counters.limit is None else LIMITED.format(counters.limit)
+    return " ".join(filter(None, (limited, "" if counters.whole else TRUNCATED)))
 
 
 def _woven(parts: tuple[str, ...], fills: list[str]) -> str:

@@ -11,40 +11,79 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from lacuna_inference import __version__
-from lacuna_inference.api import Completions, Piece, Request, Sampling, Stop
-from lacuna_server.http import fields, streams
+from lacuna_inference.api import Completions, Piece, Raw, Request, Sampling, Stop, Tokens
+from lacuna_inference.errors import BadRequest
+from lacuna_server.http import fields, ollama_models, streams
 from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import caller_of, parts_of, responses, session_key, strings_of, was_cut
 
+USUAL_TOKENS = 128
+_NOTHING = frozenset({0, "0", "0s", "0m", "0h", "0ms"})
+"""How long a model is kept that is to be unloaded."""
+
 
 class Options(Body):
-    num_predict: Annotated[int, Field(ge=-2, le=100_000, description="-1 and -2: 128")] = 128
-    temperature: fields.Temperature = 0.0
+    num_predict: Annotated[int, Field(ge=-2, le=100_000, description=f"-1 and -2: {USUAL_TOKENS}")] = USUAL_TOKENS
+    temperature: fields.ColdTemperature = 0.0
     top_p: fields.TopP = 1.0
+    top_k: fields.TopK = 0
+    min_p: fields.MinP = 0.0
+    presence_penalty: fields.Penalty = 0.0
+    frequency_penalty: fields.Penalty = 0.0
     seed: fields.Seed | None = None
     stop: fields.StopText | fields.StopTexts | None = None
 
+    def sampling(self) -> Sampling:
+        return Sampling(
+            self.temperature,
+            self.top_p,
+            fields.seed(self.seed),
+            top_k=self.top_k,
+            min_p=self.min_p,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+        )
+
 
 class GenerateRequest(Body):
-    """As Ollama's. The temperature is 0 unless it is given."""
+    """As Ollama's. With `raw` the prompt is taken as it is; so is one with the model's sentinels and no `suffix`.
+
+    The temperature is 0 unless it is given. Without any text the model is loaded, and nothing is written.
+    """
 
     model: Annotated[str, Field(max_length=500)] = ""
     prompt: fields.Text = ""
     suffix: fields.Text = ""
+    raw: bool = False
     stream: bool = True
     options: Options | None = None
+    keep_alive: Annotated[int | float | str | None, Field(description="0 without text: unload the model")] = None
+    images: Annotated[list[Any], Field(max_length=100)] = []  # noqa: RUF012
     session: fields.Session | None = None
 
+    @property
+    def idle(self) -> str | None:
+        """What is to be done with the model where no text is wanted: `load` or `unload`."""
+        if self.prompt or self.suffix:
+            return None
+        return "unload" if self.keep_alive in _NOTHING else "load"
+
     def request(self, caller: str) -> Request:
+        """Raises BadRequest for what is not done here."""
+        if self.images:
+            raise BadRequest("This model looks at no images.", "Leave out 'images'.")
+        if self.raw and self.suffix:
+            raise BadRequest("A raw prompt has no suffix.", "Put the suffix into the prompt, or leave out 'raw'.")
         options = self.options or Options()
+        most = USUAL_TOKENS if options.num_predict < 0 else options.num_predict
         return Request(
             parts_of(self.prompt, self.suffix or None),
-            stop=Stop(128 if options.num_predict < 0 else options.num_predict, strings=strings_of(options.stop)),
-            sampling=Sampling(options.temperature, options.top_p, fields.seed(options.seed)),
+            stop=Stop(most, strings=strings_of(options.stop)),
+            sampling=options.sampling(),
             key=session_key(self.session),
             caller=self.session or caller,
+            raw=Raw.NO if self.suffix else Raw.YES if self.raw else Raw.SENTINELS,
         )
 
 
@@ -52,49 +91,44 @@ _REFUSALS = responses(400, 409, 413, 422, 503)
 
 
 def router(gateway: Gateway) -> APIRouter:
-    routes = APIRouter(prefix="/api", tags=["Ollama"])
+    routes = APIRouter(tags=["Ollama"])
 
-    @routes.post("/generate", openapi_extra=fields.schema(GenerateRequest), responses=_REFUSALS)
+    @routes.post("/api/generate", openapi_extra=fields.schema(GenerateRequest), responses=_REFUSALS)
     async def generate(http: HttpRequest) -> Response:
         """A completion of `prompt`, or what belongs before `suffix`; a line for each piece unless told not to."""
         asked = await fields.body(http, GenerateRequest)
-        request = asked.request(caller_of(http))
+        request, name = asked.request(caller_of(http)), asked.model or gateway.model
+        if asked.idle == "load":  # tokenising nothing waits for the model, and wakes it
+            await gateway.answer(Request(("",), caller=caller_of(http), tokens=Tokens()), http)
+        if asked.idle is not None:
+            return JSONResponse({**_head(name), "response": "", "done": True, "done_reason": asked.idle})
         if asked.stream:
-            return await streams.lines(gateway, request, http, _chunks(gateway))
+            return await streams.lines(gateway, request, http, _chunks(name))
         completions = await gateway.answer(request, http)
-        return JSONResponse({**_end(completions), "response": completions.candidates[0].text})
+        return JSONResponse({**_end(completions, name), "response": completions.candidates[0].text})
 
-    @routes.get("/tags")
-    async def tags() -> dict[str, Any]:
-        """The model that is served."""
-        name = gateway.engine.state.model
-        return {
-            "models": [{"name": name, "model": name, "modified_at": _now(), "size": 0, "digest": "", "details": {}}]
-        }
-
-    @routes.get("/version")
-    async def version() -> dict[str, str]:
-        return {"version": __version__}
-
+    routes.include_router(ollama_models.router(gateway))
     return routes
 
 
-def _chunks(gateway: Gateway) -> Callable[[Piece | Completions], Iterator[dict[str, Any]]]:
+def _chunks(name: str) -> Callable[[Piece | Completions], Iterator[dict[str, Any]]]:
     def chunks(piece: Piece | Completions) -> Iterator[dict[str, Any]]:
         if isinstance(piece, Piece):
-            model = gateway.engine.state.model
-            yield {"model": model, "created_at": _now(), "response": piece.token.text, "done": False}
+            yield {**_head(name), "response": piece.token.text, "done": False}
         else:
-            yield _end(piece)
+            yield _end(piece, name)
 
     return chunks
 
 
-def _end(completions: Completions) -> dict[str, Any]:
+def _head(name: str) -> dict[str, Any]:
+    return {"model": name, "created_at": datetime.now(UTC).isoformat()}
+
+
+def _end(completions: Completions, name: str) -> dict[str, Any]:
     counters, fill = completions.counters, completions.candidates[0].fills[0]
     return {
-        "model": completions.model,
-        "created_at": _now(),
+        **_head(name),
         "response": "",
         "done": True,
         "done_reason": "length" if was_cut(fill) else "stop",
@@ -109,7 +143,3 @@ def _end(completions: Completions) -> dict[str, Any]:
 
 def _nanoseconds(seconds: float) -> int:
     return max(0, round(seconds * 1e9))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

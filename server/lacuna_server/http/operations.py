@@ -26,7 +26,7 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
             "model": state.model,
             "message": state.message,
             "progress": state.progress,
-            "languages": list(state.languages),
+            "languages": list(state.facts.languages),
         }
         return JSONResponse(told, 200 if gateway.ready else 503)
 

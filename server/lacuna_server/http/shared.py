@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
-from lacuna_inference.api import Fill, StopReason
+from lacuna_inference.api import Completions, Fill, Request, StopReason
+from lacuna_server.http.gateway import Gateway
 
 
 def caller_of(http: HttpRequest) -> str:
@@ -22,8 +25,8 @@ def session_key(session: str | None, user: str | None = None, path: str | None =
 
 
 def parts_of(*texts: str | None) -> tuple[str, ...]:
-    """The texts around the holes, with the line ends that models have learned; None is no text."""
-    return tuple(text.replace("\r\n", "\n") for text in texts if text is not None)
+    """The texts around the holes; None is no text."""
+    return tuple(text for text in texts if text is not None)
 
 
 def strings_of(stop: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -34,6 +37,16 @@ def strings_of(stop: str | tuple[str, ...] | None) -> tuple[str, ...]:
 def was_cut(fill: Fill) -> bool:
     """Whether a limit ended the answer, not the model or a rule."""
     return fill.reason in (StopReason.MAX_TOKENS, StopReason.CONTEXT_FULL, StopReason.DEADLINE)
+
+
+async def all_answers(gateway: Gateway, requests: Sequence[Request], http: HttpRequest) -> list[Completions]:
+    """The answers to several requests of one caller, asked side by side. When one fails the others are given up."""
+    asked = [asyncio.ensure_future(gateway.answer(request, http)) for request in requests]
+    try:
+        return await asyncio.gather(*asked)
+    finally:
+        for one in asked:
+            one.cancel()
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from importlib import metadata
 
 from lacuna_inference import __version__
+from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import LacunaError
 from lacuna_server.settings import Settings
 
@@ -92,20 +93,42 @@ def _memory() -> Iterator[Finding]:
 def _model(settings: Settings) -> Iterator[Finding]:
     from lacuna_inference.models import describe
 
+    options = settings.model_options()
     try:
-        info = describe.describe(settings.model_options())
+        info = describe.describe(options)
     except LacunaError as error:
         yield Finding("model", Verdict.BAD, error.message, error.remedy)
         return
     yield Finding("model", Verdict.GOOD, f"{info.name}: {info.parameters / 1e6:.1f} M parameters in {info.path}")
-    plain = info.family == "plain"
-    remedy = "It can only write from left to right; name its family with --family if it has one." if plain else ""
-    yield Finding("prompt family", Verdict.NOTE if plain else Verdict.GOOD, info.family, remedy)
+    yield _weights(options)
+    yield _family(info.family, info.doubt)
     because = f", because {info.not_own}" if info.not_own else ""
     yield Finding("forward", Verdict.GOOD, f"{info.forward}{because}")
     remedy = "" if info.fits else "Choose a smaller model or dtype, or --device-map auto."
     found = f"{info.weight_bytes / 2**20:.0f} MiB of weights in {info.dtype} on {info.device}"
     yield Finding("fits", Verdict.GOOD if info.fits else Verdict.BAD, found, remedy)
+
+
+def _weights(options: ModelOptions) -> Finding:
+    from lacuna_inference.models import soundness, sources
+
+    try:
+        broken = soundness.not_finite(sources.find(options.model, options.revision))
+    except LacunaError as error:
+        return Finding("weights", Verdict.BAD, error.message, error.remedy)
+    if not broken:
+        return Finding("weights", Verdict.GOOD, "all of them are finite numbers")
+    others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+    return Finding("weights", Verdict.BAD, f"NaN or infinity in {broken[0]}{others}", "Fetch the model again.")
+
+
+def _family(name: str, doubt: str) -> Finding:
+    if doubt:
+        return Finding("prompt family", Verdict.NOTE, f"{name}, but {doubt}", "Name the right one with --family.")
+    if name == "plain":
+        remedy = "It can only write from left to right; name its family with --family if it has one."
+        return Finding("prompt family", Verdict.NOTE, name, remedy)
+    return Finding("prompt family", Verdict.GOOD, name)
 
 
 def _cache() -> Finding:

@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -17,10 +16,10 @@ from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissi
 
 from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Piece, Request
 from lacuna_inference.errors import EngineUnavailable, LacunaError, RequestCancelled
+from lacuna_inference.listeners import Listener, Listeners
 from lacuna_server.scale.replica import APPLICATION, Scale, deploy, nodes
 
 logger = logging.getLogger(__name__)
-Listener = Callable[[EngineState], None]
 _WAITING = 128
 """Requests that may wait for answers at a time."""
 _LOOK_S = 0.02
@@ -38,7 +37,7 @@ class RayEngine:
         it sets handlers of signals, because Ray sets its own. Raises EngineUnavailable when there is no cluster."""
         self._options, self._scale, self._address = options, scale, address
         self._state = EngineState(Phase.UNLOADED, model=options.model)
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._changed = threading.RLock()
         self._handle: Any = None
         self._asking = ThreadPoolExecutor(_WAITING, thread_name_prefix="lacuna-ray")
@@ -68,8 +67,7 @@ class RayEngine:
 
     def watch(self, listener: Listener) -> None:
         with self._changed:
-            self._listeners.append(listener)
-            listener(self._state)
+            self._listeners.add(listener, self._state)
 
     def close(self, timeout: float = 2.0) -> bool:
         """The application goes on in a cluster that others started; one of our own ends."""
@@ -153,8 +151,7 @@ class RayEngine:
     def _enter(self, phase: Phase, message: str) -> None:
         with self._changed:
             self._state = EngineState(phase, 1.0 if phase is Phase.WARM else 0.0, message, self._options.model)
-            for listener in self._listeners:
-                listener(self._state)
+            self._listeners.tell(self._state)
 
 
 def _join(address: str | None) -> None:

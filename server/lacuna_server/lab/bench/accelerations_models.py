@@ -22,6 +22,7 @@ from lacuna_inference.errors import LacunaError
 from lacuna_inference.models import loader, own, sources
 from lacuna_inference.models.loader import LoadedModel
 from lacuna_inference.models.network import OwnForward
+from lacuna_inference.models.tokenizer import read_tokenizer
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.tokens import TokenText
 from lacuna_server.lab.bench.accelerations_steps import BASES, Acceleration, Runner, Setup
@@ -72,7 +73,7 @@ class Models:
         self._load_bases()
         base = self._loaded[Runner.LIBRARY if Runner.OWN in self.why_not else Runner.OWN]
         self._load_others(base, compiles)
-        self._tokenizer = loader.read_tokenizer(self._folder, self._options)
+        self._tokenizer = read_tokenizer(self._folder, self._options)
         self._ends = base.decoder.text.ends
         self.base = base
         self._refuse_accelerations(base)

@@ -45,11 +45,13 @@ def _ways(kind: str, device: torch.device) -> tuple[str, ...]:
 
 
 def _bundled(kind: str, acceleration: str, dtype: str, device: torch.device) -> Subject:
+    from lacuna_inference.models import library
+
     options = ModelOptions(BUNDLED, device=str(device), forward=kind, acceleration=acceleration)
     options = replace(options, quantization=INT8) if dtype == INT8 else replace(options, dtype=dtype)
     loaded = loader.load(options, lambda *_: None)
     assert loaded.forward is not None
-    size = memory.size_of(loader.read_config(sources.find(BUNDLED), options), _stored(dtype))
+    size = memory.size_of(library.read_config(sources.find(BUNDLED), options), _stored(dtype))
     return Subject(BUNDLED, loaded.kind, loaded.dtype, loaded.forward, size.weight_bytes, random_weights=False)
 
 

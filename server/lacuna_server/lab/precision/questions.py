@@ -10,6 +10,7 @@ from lacuna_inference.api import ModelOptions, Request, Stop
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models import loader, sources
 from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.models.tokenizer import read_tokenizer
 from lacuna_inference.prompt.plan import plan
 from lacuna_inference.prompt.tokens import TokenText
 from lacuna_server.lab.evaluation import files, run
@@ -48,7 +49,7 @@ def questions(options: ModelOptions, paths: Sequence[Path], tokens: int, hole_co
     Raises the LacunaErrors that loading would raise before the weights, and BadRequest when there is no text.
     """
     folder = sources.find(options.model, options.revision)
-    tokenizer = loader.read_tokenizer(folder, options)
+    tokenizer = read_tokenizer(folder, options)
     family = loader.choose_family(folder, tokenizer, options.family)
     text = TokenText(tokenizer, family)
     context = loader.context_of(folder.config, family, options.context)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lacuna_inference.errors import LacunaError, ModelUnusable
 from lacuna_inference.models import own, sources
+from lacuna_inference.models.config import positions
+from lacuna_inference.models.files import read_json, weight_files
 from lacuna_inference.models.linear import QUANTISED
-from lacuna_inference.models.loader import positions
 from lacuna_inference.models.sketch import ITEM_BYTES, Sketch
 from lacuna_server.lab import random_models
 
@@ -35,7 +35,7 @@ class Subject:
     @property
     def disk_bytes(self) -> int | None:
         """Bytes of the weight files; None when there are none here."""
-        files = list(self.folder.glob("*.safetensors")) if self.folder else []
+        files = weight_files(self.folder) if self.folder else []
         return sum(file.stat().st_size for file in files) or None
 
 
@@ -71,7 +71,7 @@ def find(name: str) -> Subject:
     """
     path = Path(name).expanduser()
     if path.is_file():
-        return Subject(name, _read(path), None)
+        return Subject(name, read_json(path), None)
     try:
         folder = sources.folder_of(name)
     except LacunaError:
@@ -79,18 +79,17 @@ def find(name: str) -> Subject:
         if shape is None:
             raise
         return Subject(shape, random_models.config_of(shape), None)
-    return Subject(name, _read(folder / "config.json"), folder)
+    return Subject(name, read_json(folder / "config.json"), folder)
 
 
 def sketch(subject: Subject, context: int) -> Sketch:
     """The model's numbers. Raises ModelUnusable for a config that lacks something, or that nobody here can run."""
+    if flaw := own.flaw(subject.config):
+        raise _incomplete(subject, flaw)
     try:
         return own.sketch(subject.config, context) or _by_the_library(subject.config)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError, RuntimeError) as error:
-        raise ModelUnusable(
-            f"The config of {subject.name} does not describe a whole model ({type(error).__name__}: {error}).",
-            "Name a config.json as it was published.",
-        ) from error
+        raise _incomplete(subject, f"{type(error).__name__}: {error}") from error
 
 
 def needs(subject: Subject, context: int) -> list[Need]:
@@ -112,18 +111,13 @@ def needs(subject: Subject, context: int) -> list[Need]:
     ]
 
 
+def _incomplete(subject: Subject, why: str) -> ModelUnusable:
+    message = f"The config of {subject.name} does not describe a whole model ({why})."
+    return ModelUnusable(message, "Name a config.json as it was published.")
+
+
 def _by_the_library(config: dict[str, Any]) -> Sketch:
     """For architectures that the own forward does not run; its import takes seconds."""
     from lacuna_inference.models import library
 
     return library.sketch(config)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelUnusable(f"{path} cannot be read: {error}.", "Name a model folder or its config.json.") from error
-    if not isinstance(config, dict):
-        raise ModelUnusable(f"{path} holds no JSON object.", "Name a model folder or its config.json.")
-    return config

@@ -1,0 +1,38 @@
+"""Tells those who watch an engine of its states, and keeps their failures away from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from lacuna_inference.api import EngineState
+
+logger = logging.getLogger(__name__)
+
+Listener = Callable[[EngineState], None]
+
+
+class Listeners:
+    """Listeners in the order of their coming. One that raises is logged; the others and the caller do not notice.
+
+    Not thread-safe: the engine calls it under the lock that guards its state, so that states arrive in order.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def add(self, listener: Listener, state: EngineState) -> None:
+        """Adds `listener` and tells it the present state."""
+        self._listeners.append(listener)
+        _tell(listener, state)
+
+    def tell(self, state: EngineState) -> None:
+        for listener in tuple(self._listeners):  # a listener may add another
+            _tell(listener, state)
+
+
+def _tell(listener: Listener, state: EngineState) -> None:
+    try:
+        listener(state)
+    except Exception:
+        logger.exception("A listener failed when it was told that the engine is %s.", state.phase.value)

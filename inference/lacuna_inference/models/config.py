@@ -1,0 +1,80 @@
+"""What a config.json says of a model's sizes, and what is wrong with them: edited ones hold anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lacuna_inference.errors import ModelUnusable
+
+_CORRECT = "Correct it, or fetch the model again."
+_OTHER_TASKS = (
+    "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice", "ForMaskedLM",
+)  # fmt: skip
+_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
+
+
+def positions(config: dict[str, Any]) -> int | None:
+    """Length of the model's context in tokens, None when the config says nothing. Raises ModelUnusable."""
+    if config.get("model_type") == "xglm":
+        return 2048  # InCoder-6B's config says 2049, but it was trained on 2048
+    for key in _POSITIONS:
+        if (value := config.get(key)) is not None:
+            if not is_positive(value) or value != int(value):
+                raise ModelUnusable(f"{key} in config.json is {value!r}, not a number of tokens.", _CORRECT)
+            return int(value)
+    return None
+
+
+def rows(config: dict[str, Any]) -> int | None:
+    """Tokens that the model has embeddings for, None when the config does not say."""
+    inner = config.get("text_config")
+    found = config.get("vocab_size") or (inner.get("vocab_size") if isinstance(inner, dict) else None)
+    return found if _is_count(found) else None
+
+
+def end_ids(config: dict[str, Any]) -> list[int]:
+    """Tokens that end a text; what is no token of the model is passed over."""
+    ends, most = config.get("eos_token_id"), rows(config)
+    listed = ends if isinstance(ends, list) else [ends]
+    return [end for end in listed if _is_whole(end) and end >= 0 and (most is None or end < most)]
+
+
+def another_task(config: dict[str, Any]) -> str | None:
+    """The architecture of a model that was made for something else than to write text, such as a classifier."""
+    named = config.get("architectures")
+    names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+    return names[0] if names and all(name.endswith(_OTHER_TASKS) for name in names) else None
+
+
+def wrong_count(config: dict[str, Any], needed: Iterable[str], optional: Iterable[str] = ()) -> str | None:
+    """Which key is missing, or holds no whole number above zero, in words; None when all is well."""
+    if (missing := next((key for key in needed if config.get(key) is None), None)) is not None:
+        return f"it lacks {missing}"
+    keys = [key for key in (*needed, *optional) if config.get(key) is not None]
+    return next(
+        (f"{key} is {config[key]!r}, not a whole number above zero" for key in keys if not _is_count(config[key])), None
+    )
+
+
+def wrong_number(config: dict[str, Any], keys: Iterable[str]) -> str | None:
+    """Which of `keys`, where it is given, holds no number above zero, in words; None when none does."""
+    wrong = (key for key in keys if config.get(key) is not None and not is_positive(config[key]))
+    return next((f"{key} is {config[key]!r}, not a number above zero" for key in wrong), None)
+
+
+def is_positive(value: Any) -> bool:
+    """Whether `value` is a number above zero."""
+    return _is_number(value) and value > 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value > 0

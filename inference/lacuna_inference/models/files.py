@@ -1,0 +1,152 @@
+"""Files of a model folder: its JSON, and which files are its weights. Reads headers, never tensors."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lacuna_inference.errors import ModelUnusable
+
+_AGAIN = "Fetch the model again."
+_POINTER = b"version https://git-lfs.github.com/"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How the weights of a model are stored: the file for all of them, and the index where there are several.
+
+    Files that match `patterns` may be weights, but for those that match `others`.
+    """
+
+    single: str
+    index: str
+    patterns: tuple[str, ...]
+    others: re.Pattern[str]
+
+
+SAFETENSORS = Format(
+    "model.safetensors", "model.safetensors.index.json", ("*.safetensors",), re.compile(r"adapter_model\.safetensors")
+)
+PICKLED = Format(
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    ("pytorch_model*.bin", "*.pt", "*.pth"),
+    re.compile(r"(optimizer|scheduler|scaler|rng_state|training_args|trainer_state|random_states|adapter_model).*"),
+)
+"""What a trainer leaves beside a checkpoint (optimizer.pt, rng_state.pth) is no part of the model."""
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in `path`, in any Unicode encoding and with or without a byte order mark. Raises ModelUnusable."""
+    try:
+        content = json.loads(path.read_bytes())  # of bytes, json finds the encoding itself
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, f"cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelUnusable(f"{path} holds no JSON object.", _AGAIN)
+    return content
+
+
+def begins_with_mark(path: Path) -> bool:
+    """Whether `path` begins with a byte order mark, which most readers of JSON refuse."""
+    return (_head(path) or b"").startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
+def damaged(path: Path, how: str) -> ModelUnusable:
+    """What to say of a file that cannot be read. `how` is told where the file does not show the reason itself."""
+    head = _head(path)
+    if head == b"":
+        return ModelUnusable(f"{path} is empty.", _AGAIN)
+    if head is not None and head.startswith(_POINTER):
+        return ModelUnusable(
+            f"{path} is a Git LFS pointer, not the file itself.",
+            f"Run git lfs pull in {path.parent}, or fetch it again.",
+        )
+    remedy = "Check that it is there and readable." if head is None else _AGAIN
+    return ModelUnusable(f"{path} {how.splitlines()[0].rstrip('.')}.", remedy)
+
+
+def weight_files(folder: Path, kind: Format = SAFETENSORS) -> list[Path]:
+    """The files of this kind that hold the model's weights, sorted; empty when the folder has none.
+
+    The index decides; without one it is the file for all, or a complete set of numbered files, or the only file. What
+    else is there (an adapter, weights in another layout, shards left over) does not count. Raises ModelUnusable when
+    files are missing, or when it cannot be told which are meant.
+    """
+    if (folder / kind.index).is_file():
+        return _indexed(folder / kind.index)
+    if (folder / kind.single).is_file():
+        return [folder / kind.single]
+    candidates = {file for pattern in kind.patterns for file in folder.glob(pattern)}
+    found = sorted(file for file in candidates if not kind.others.fullmatch(file.name))
+    sets = {_set_of(file) for file in found}
+    if len(found) == 1 and sets == {None}:
+        return found
+    if len(sets) == 1 and (called := sets.pop()) is not None:
+        return _complete(folder, *called)
+    if not found:
+        return []
+    raise ModelUnusable(
+        f"{folder} has {len(found)} files that may be its weights ({_listed(found)}), and no {kind.index} that tells.",
+        "Leave only the model's own weights there, or fetch the model again.",
+    )
+
+
+def require_whole(paths: Iterable[Path]) -> None:
+    """Raises ModelUnusable, naming the file, when one of these safetensors files is empty, cut off or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in paths:
+        try:
+            with safe_open(path, framework="np"):  # compares the header with the file's length
+                pass
+        except SafetensorError as error:
+            raise damaged(path, f"is cut off or damaged ({error})") from error
+        except OSError as error:
+            raise damaged(path, f"cannot be read: {error}") from error
+
+
+def _indexed(index: Path) -> list[Path]:
+    content = read_json(index).get("weight_map")
+    if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content.values()):
+        raise ModelUnusable(f"{index} has no weight_map that names the file of each tensor.", _AGAIN)
+    names = sorted(set(content.values()))
+    if elsewhere := next((name for name in names if Path(name).name != name), None):
+        raise ModelUnusable(f"{index} names a file that is not in its folder ({elsewhere}).", _AGAIN)
+    return _all_there(index.parent, names)
+
+
+def _set_of(file: Path) -> tuple[str, int, str] | None:
+    """Stem, size and suffix of the set of numbered files that `file` belongs to; None when it has no number."""
+    match = _SHARD.fullmatch(file.name)
+    return (match["stem"], int(match["count"]), match["suffix"]) if match else None
+
+
+def _complete(folder: Path, stem: str, count: int, suffix: str) -> list[Path]:
+    return _all_there(folder, [f"{stem}-{number:05}-of-{count:05}{suffix}" for number in range(1, count + 1)])
+
+
+def _all_there(folder: Path, names: list[str]) -> list[Path]:
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise ModelUnusable(f"{folder} lacks {len(missing)} of {len(names)} weight files ({missing[0]}).", _AGAIN)
+    return [folder / name for name in names]
+
+
+def _listed(files: list[Path]) -> str:
+    names = [file.name for file in files[:3]]
+    return ", ".join(names) + (", ..." if len(files) > len(names) else "")
+
+
+def _head(path: Path) -> bytes | None:
+    """The first bytes of `path`, None when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_POINTER))
+    except OSError:
+        return None

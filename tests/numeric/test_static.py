@@ -1,0 +1,183 @@
+"""Recorded steps: that they are recorded where the model is, compute what they must, and keep documents apart."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+from helpers import tiny_model
+
+from lacuna_inference.models import own, static
+from lacuna_inference.models.network import OwnForward
+from lacuna_inference.models.static import Run, StaticForward
+
+IDS = list(range(10, 60))
+DEVICE = torch.device("cuda:1")
+
+
+@pytest.fixture(scope="module")
+def forward() -> OwnForward:
+    model = tiny_model("llama")
+    weights = dict(model.state_dict())
+    return own.build(model.config.to_dict(), weights, torch.float32, torch.device("cpu"), 300, tuned=False)
+
+
+def empty(run: Run) -> Run:
+    """What torch makes of a graph that is captured on another device's stream: it runs once, and replays nothing."""
+    run()
+    return lambda: None
+
+
+def baked(run: Run) -> Run:
+    """A recording that goes on computing what it was recorded with."""
+    step: Any = run.__self__  # type: ignore[attr-defined]
+    run()
+    logits = step.logits.clone()
+    return lambda: step.logits.copy_(logits)
+
+
+@pytest.mark.parametrize("capture", [empty, baked])
+def test_a_step_that_was_recorded_wrongly_is_refused(forward: OwnForward, capture: static.Capture) -> None:
+    with pytest.raises(RuntimeError, match="does not compute what it computes unrecorded"):
+        StaticForward(forward.network, 3, capture)
+
+
+def test_a_model_whose_steps_are_recorded_wrongly_runs_unrecorded(
+    forward: OwnForward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(static, "cuda_graph", lambda run, device: empty(run))
+    assert own.accelerate(forward, "graphs") == (forward, "own")
+    assert "runs unrecorded: a recorded step of 1 tokens does not compute" in caplog.text
+
+
+def test_a_recorded_step_may_differ_by_the_order_of_its_sums(forward: OwnForward) -> None:
+    def nearly(run: Run) -> Run:
+        step: Any = run.__self__  # type: ignore[attr-defined]
+
+        def rounded() -> None:
+            run()
+            step.logits.mul_(1 + 1e-5)
+
+        return rounded
+
+    StaticForward(forward.network, 3, nearly)
+
+
+@pytest.mark.parametrize("widest_draft", [0, 3])
+def test_numbers_that_are_none_stay_with_their_document(forward: OwnForward, widest_draft: int) -> None:
+    plain, recorded = forward, StaticForward(forward.network, widest_draft, lambda run: run)
+    broken = recorded.slot()
+    recorded.step(IDS * 3, broken)
+    recorded._stage.keys_values[:, :, : 3 * len(IDS)] = torch.nan
+    for _ in range(2):  # once with the broken document on stage, once with it put aside
+        slots: Any = plain.slot(), recorded.slot()
+        for ids in (IDS, [7], [8], IDS[:2], [9]):
+            expected, found = (one.step(ids, slot) for one, slot in zip((plain, recorded), slots, strict=True))
+            assert (expected - found).abs().max() <= 1e-5
+        assert recorded.step([7], broken).isnan().all()
+
+
+def test_numbers_that_are_none_leave_with_the_tokens_that_are_taken_back(forward: OwnForward) -> None:
+    """A draft that overflows and is not what comes next must not spoil what does."""
+    recorded = StaticForward(forward.network, 3, lambda run: run)
+    slot: Any = recorded.slot()
+    recorded.step(IDS, slot)
+    expected = recorded.step([7], slot)
+    recorded.step([1, 2, 3, 4], slot)
+    recorded._stage.keys_values[:, :, len(IDS) + 1 : len(IDS) + 5] = torch.nan
+    slot.rollback(len(IDS))
+    assert (recorded.step([7], slot) - expected).abs().max() <= 1e-5
+
+
+class FakeCuda:
+    """Stands in for torch.cuda: notes what is asked of it, and for which device."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        self.inside = 0
+        self.most_inside = 0
+        self.streams: list[Any] = []
+        for name in ("Stream", "current_stream", "stream", "CUDAGraph", "graph", "device"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, "_" + name.lower()))
+
+    def _stream_of(self, device: Any) -> Any:
+        stream = type("Stream", (), {"device": device, "wait_stream": lambda *_: None})()
+        self.streams.append(stream)
+        return stream
+
+    def _stream(self, given: Any = None) -> Any:
+        """Both `torch.cuda.Stream(device)` and `torch.cuda.stream(stream)`."""
+        if given in self.streams:
+            self.calls.append(("on", given.device))
+            return nullcontext()
+        self.calls.append(("Stream", given))
+        return self._stream_of(given)
+
+    def _current_stream(self, device: Any = None) -> Any:
+        self.calls.append(("current_stream", device))
+        return self._stream_of(device)
+
+    def _cudagraph(self) -> Any:
+        return type("Graph", (), {"replay": lambda *_: None})()
+
+    @contextmanager
+    def _graph(self, graph: Any, stream: Any = None, capture_error_mode: str = "global") -> Iterator[None]:
+        self.calls += [("graph", stream.device if stream else None), ("mode", capture_error_mode)]
+        yield
+
+    @contextmanager
+    def _device(self, device: Any) -> Iterator[None]:
+        self.calls.append(("device", device))
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        yield
+        self.inside -= 1
+
+
+def test_a_graph_is_recorded_on_the_device_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, runs = FakeCuda(monkeypatch), list[int]()
+    static.cuda_graph(lambda: runs.append(1), DEVICE)
+    places = [place for what, place in cuda.calls if what != "mode"]
+    assert {"device", "Stream", "current_stream", "on", "graph"} <= {what for what, _ in cuda.calls}
+    assert set(places) == {DEVICE}
+    assert ("mode", "thread_local") in cuda.calls
+    assert len(runs) == 3  # twice for what the libraries prepare, once recorded
+
+
+def test_the_model_s_device_reaches_the_recording(forward: OwnForward, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device] = []
+
+    def cuda_graph(run: Run, device: torch.device) -> Run:
+        asked.append(device)
+        return run
+
+    monkeypatch.setattr(static, "cuda_graph", cuda_graph)
+    for wanted in ("auto", "graphs"):
+        capture = own._captures(wanted, DEVICE)
+        assert capture is not None
+        capture(lambda: None)
+    assert asked == [DEVICE] * 2
+    assert own.called("auto", DEVICE) == "own, CUDA graphs"
+    assert own.called("compile", DEVICE) == "own, compiled"
+
+
+def test_one_graph_is_recorded_at_a_time_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, begun, go_on = FakeCuda(monkeypatch), threading.Semaphore(0), threading.Event()
+
+    def run() -> None:
+        begun.release()
+        go_on.wait(10)
+
+    threads = [threading.Thread(target=static.cuda_graph, args=(run, torch.device(f"cuda:{n}"))) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    assert begun.acquire(timeout=10)
+    assert not begun.acquire(timeout=0.05)  # the other waits
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert cuda.most_inside == 1

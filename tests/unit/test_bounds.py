@@ -1,0 +1,154 @@
+"""Requests at and beyond their limits, and failures that must stay with the request that they are of."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import ScriptedForward, ScriptedSlot, by_name, byte_tokenizer, scripted_decoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lacuna_inference.api import CancelToken, Piece, Request, Sampling, Stop, StopReason
+from lacuna_inference.batch import Batch
+from lacuna_inference.decode.answer import answer
+from lacuna_inference.decode.loop import Asked, Decoder
+from lacuna_inference.decode.store import Stores, driven
+from lacuna_inference.errors import BadRequest, LacunaError
+from lacuna_inference.jobs import Job
+from lacuna_inference.prompt.plan import Plan
+from lacuna_inference.prompt.tokens import TokenText
+
+CONTEXT = 128
+INCODER = by_name("incoder")
+MASKS = [f"<|mask:{n}|>" for n in range(20)]
+TEXT = TokenText(byte_tokenizer(list(dict.fromkeys([*INCODER.sentinels, *MASKS, *INCODER.ends]))), INCODER)
+NAN, INFINITY = float("nan"), float("inf")
+
+
+class Narrow(ScriptedForward):
+    """Fails as a KV store does when more is written to it than it holds."""
+
+    def step(self, ids: list[int], slot: ScriptedSlot, rows: int = 1) -> torch.Tensor:  # type: ignore[override]
+        if len(slot.tokens) + len(ids) > CONTEXT:
+            raise IndexError(f"place {len(slot.tokens) + len(ids)} of {CONTEXT}")
+        return super().step(ids, slot, rows)
+
+
+def narrow_decoder() -> Decoder:
+    letter = TEXT.encode("a")[0]
+    return Decoder(Stores(Narrow(TEXT.size, lambda _: letter)), TEXT, CONTEXT)
+
+
+def filled(holes: int, max_tokens: int) -> list[int]:
+    """How many tokens each of `holes` holes gets, in a text that fills the context."""
+    parts = ("x = 1\n" * 60, *["\nq"] * (holes - 1), "\nz\n")
+    request = Request(parts, stop=Stop(max_tokens))
+    answered = answer(narrow_decoder(), "m", request, CancelToken(), 0.0)
+    return [fill.tokens for fill in answered.candidates[0].fills]
+
+
+@pytest.mark.parametrize(("holes", "max_tokens"), [(3, 16), (4, 1), (8, 1), (12, 4), (16, 2), (5, 0)])
+def test_many_holes_with_short_fills_stay_inside_the_context(holes: int, max_tokens: int) -> None:
+    assert filled(holes, max_tokens) == [max_tokens] * holes
+
+
+@given(st.integers(1, 19), st.integers(0, 20))
+def test_any_number_of_holes_is_filled_or_refused(holes: int, max_tokens: int) -> None:
+    try:
+        tokens = filled(holes, max_tokens)
+    except BadRequest:  # the fills and the text between the holes are too long
+        assert holes * (max_tokens + 4) > CONTEXT // 2
+    else:
+        assert tokens == [max_tokens] * holes
+
+
+def test_a_hole_that_those_before_it_left_no_room_for_stays_empty() -> None:
+    """A fill that is cut inside a token may take more tokens than were written."""
+    decoder, request = narrow_decoder(), Request(("x\n", "\nq", "\n"), stop=Stop(4))
+    ids = tuple(TEXT.encode("x" * (CONTEXT + 1)))
+    steps = decoder.fill(Plan(ids), request, request.parts, Sampling(), Asked(CancelToken()))
+    (fill,) = driven(steps, decoder.stores.forward)
+    assert (fill.text, fill.reason) == ("", StopReason.CONTEXT_FULL)
+
+
+@pytest.mark.parametrize(
+    ("request_", "rule"),
+    [
+        (Request(("a\n", "\n"), stop=Stop(max_lines=0)), "max_lines must be 1 or more"),
+        (Request(("a\n", "\n"), stop=Stop(max_lines=-1)), "max_lines must be 1 or more"),
+        (Request(("a\n", "\n"), stop=Stop(max_tokens=-1)), "max_tokens must be 0 or more"),
+        (Request(("a\n", "\n"), sampling=Sampling(0.5, seed=-1)), "the seed must be 0 or more"),
+        (Request(("a\n", "\n"), sampling=Sampling(NAN)), "the temperature must be a finite number"),
+        (Request(("a\n", "\n"), sampling=Sampling(INFINITY)), "the temperature must be a finite number"),
+        (Request(("a\n", "\n"), sampling=Sampling(-1.0)), "the temperature must be a finite number"),
+        (Request(("a\n", "\n"), sampling=Sampling(0.5, NAN)), "top_p must be between 0 and 1"),
+        (Request(("a\n", "\n"), alternatives=-1), "the number of alternatives must be 0 or more"),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(request_: Request, rule: str) -> None:
+    decoder = scripted_decoder("x = 1\ny = 2")
+    with pytest.raises(BadRequest, match=rule):
+        answer(decoder, "m", request_, CancelToken(), 0.0)
+    assert decoder.stores.work.passes == 0
+
+
+def test_the_fewest_lines_and_tokens_are_one_and_none() -> None:
+    decoder = scripted_decoder("x = 1\ny = 2")
+
+    def ask(stop: Stop) -> tuple[str, StopReason]:
+        (fill,) = answer(decoder, "m", Request(("a\n", "\n"), stop=stop), CancelToken(), 0.0).candidates[0].fills
+        return fill.text, fill.reason
+
+    assert ask(Stop(max_lines=1)) == ("x = 1", StopReason.MAX_LINES)
+    assert ask(Stop(max_tokens=0)) == ("", StopReason.MAX_TOKENS)
+
+
+def outcome(batch: Batch, request: Request) -> object:
+    over = batch.start(Job(request, CancelToken()))
+    while batch:
+        over += batch.advance()
+    ((_, found),) = over
+    return found
+
+
+def raises(_: Piece) -> None:
+    raise RuntimeError("Event loop is closed")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Request(("b\n", "\n"), key="b", tell=raises),
+        Request(("b\n", "\n"), key="b", sampling=Sampling(0.5, seed=-1)),
+        Request(("b\n", "\n"), key="b", stop=Stop(truncate_before=("(",))),
+        Request(("b\n", "\n"), key="b", ids=(10**9,)),
+    ],
+)
+def test_a_request_that_fails_costs_no_other_document_its_cache(bad: Request) -> None:
+    decoder = scripted_decoder("abc")
+    batch, document = Batch(decoder, "m", 8), ("a\n" * 20, "\n")
+    outcome(batch, Request(document, key="a"))
+    held = decoder.stores.of("a", ()).tokens
+    assert held
+    assert isinstance(outcome(batch, bad), LacunaError)
+    assert decoder.stores.of("a", ()).tokens == held
+
+
+def test_a_pass_that_fails_costs_the_document_its_cache_that_it_was_for() -> None:
+    decoder = scripted_decoder("abc")
+    batch, forward = Batch(decoder, "m", 8), decoder.stores.forward
+    for key in "ab":
+        outcome(batch, Request((f"{key}\n", "\n"), key=key))
+    step = forward.step
+
+    def half_done(ids: list[int], slot: ScriptedSlot, rows: int = 1) -> torch.Tensor:
+        step(ids[:1], slot, rows)
+        raise ZeroDivisionError
+
+    forward.step = half_done  # type: ignore[method-assign, assignment]
+    assert isinstance(outcome(batch, Request(("b\nx\n", "\n"), key="b")), LacunaError)
+    forward.step = step  # type: ignore[method-assign]
+    assert decoder.stores.of("a", ()).tokens
+    assert decoder.stores.of("b", ()).tokens == ()
+    found = outcome(batch, Request(("b\nx\n", "\n"), key="b"))
+    assert found.candidates[0].text == "abc"  # type: ignore[attr-defined]

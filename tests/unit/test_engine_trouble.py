@@ -1,0 +1,352 @@
+"""What an engine does when something beside a request fails: the device, a library, or who listens to it."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from helpers import loaded, scripted_decoder
+
+from lacuna_inference import batch as batch_module
+from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Piece, Request
+from lacuna_inference.batch import Batch
+from lacuna_inference.decode.store import Step
+from lacuna_inference.engine import ModelEngine, Progress
+from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
+from lacuna_inference.fake import FakeEngine
+from lacuna_inference.jobs import Job, Jobs
+from lacuna_inference.models.loader import LoadedModel
+from lacuna_inference.replicas import ReplicatedEngine
+
+DEVICE_ERROR = "CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronously reported"
+
+
+class Model:
+    """A scripted model, made anew by each load; the first `broken` of them fail after their warm-up."""
+
+    def __init__(self, fill: str = "1", broken: int = 0, error: BaseException | None = None) -> None:
+        self.loads = 0
+        self.fails = threading.Event()
+        self._fill, self._broken, self._error = fill, broken, error or RuntimeError(DEVICE_ERROR)
+
+    def load(self, _: Progress) -> LoadedModel:
+        self.loads += 1
+        number = self.loads
+
+        def on_step(_: int) -> None:
+            if number <= self._broken and self.fails.is_set():
+                raise self._error
+
+        return loaded(scripted_decoder(self._fill, on_step=on_step))
+
+
+@pytest.fixture
+def engines() -> Iterator[list[ModelEngine]]:
+    made: list[ModelEngine] = []
+    yield made
+    for engine in made:
+        assert engine.close(10)
+
+
+def start(engines: list[ModelEngine], load: Callable[[Progress], LoadedModel], **options: object) -> ModelEngine:
+    engines.append(ModelEngine(ModelOptions("scripted", **options), load))  # type: ignore[arg-type]
+    return engines[-1]
+
+
+def ask(engine: ModelEngine, text: str = "a\n") -> Completions:
+    return engine.submit(Request((text, "\n"))).result(10)
+
+
+def phases(engine: ModelEngine) -> list[Phase]:
+    """The phases that `engine` is in from now on, as they come."""
+    seen: list[Phase] = []
+    engine.watch(lambda state: seen.append(state.phase))
+    return seen
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, torch.AcceleratorError])
+def test_a_device_that_fails_has_its_model_loaded_again(engines: list[ModelEngine], kind: type[Exception]) -> None:
+    error = kind.__new__(kind, DEVICE_ERROR)
+    model = Model(broken=1, error=error)
+    engine = start(engines, model.load)
+    ask(engine)
+    seen = phases(engine)
+    model.fails.set()
+    with pytest.raises(EngineUnavailable):
+        ask(engine, "b\n")
+    assert ask(engine, "c\n").candidates[0].text == "1"
+    assert seen == [Phase.WARM, Phase.LOADING, Phase.WARM]
+    assert model.loads == 2
+
+
+def test_a_device_that_fails_again_and_again_is_a_failed_engine(engines: list[ModelEngine]) -> None:
+    model = Model(broken=9)
+    engine = start(engines, model.load)
+    engine.watch(lambda state: model.fails.set() if state.phase is Phase.WARM else model.fails.clear())
+    failed = threading.Event()
+    engine.watch(lambda state: failed.set() if state.phase is Phase.FAILED else None)
+    for number in range(3):
+        with pytest.raises(EngineUnavailable):
+            ask(engine, f"{number}\n")
+    assert failed.wait(10)
+    assert "CUDA error: device-side assert triggered. It happened 3 times in a row." in engine.state.message
+    assert "reported" not in engine.state.message
+    assert model.loads == 3
+    with pytest.raises(EngineUnavailable, match="3 times"):
+        ask(engine)
+
+
+def test_a_device_that_is_gone_when_its_model_is_loaded_again_is_a_sentence(engines: list[ModelEngine]) -> None:
+    model = Model(broken=9)
+    engine = start(engines, model.load)
+    ask(engine)
+    failed = threading.Event()
+    engine.watch(lambda state: failed.set() if state.phase is Phase.FAILED else None)
+    model.fails.set()
+    with pytest.raises(EngineUnavailable):
+        ask(engine, "b\n")
+    assert failed.wait(10)
+    assert engine.state.message == (
+        "The device failed: CUDA error: device-side assert triggered."
+        " Start Lacuna again: this process cannot use it any more."
+    )
+
+
+def test_a_model_that_fails_every_request_is_loaded_again(engines: list[ModelEngine]) -> None:
+    model = Model(broken=1, error=ZeroDivisionError("oops"))
+    engine = start(engines, model.load)
+    ask(engine)
+    model.fails.set()
+    for number in range(3):
+        with pytest.raises(EngineUnavailable):
+            ask(engine, f"{number}\n")
+    assert ask(engine, "b\n").candidates[0].text == "1"
+    assert model.loads == 2
+
+
+def test_requests_that_fail_by_their_own_fault_do_not_unload_the_model(engines: list[ModelEngine]) -> None:
+    model = Model()
+    engine = start(engines, model.load)
+    ask(engine)
+
+    def tell(_: Piece) -> None:
+        raise RuntimeError("CUDA error: says who?")
+
+    for number in range(7):
+        with pytest.raises(EngineUnavailable, match="unexpected"):
+            engine.submit(Request((f"{number}\n", "\n"), tell=tell)).result(10)
+    assert ask(engine, "b\n").candidates[0].text == "1"
+    assert model.loads == 1
+
+
+def test_those_that_run_beside_the_one_that_met_it_hear_that_the_model_is_loaded_again(
+    engines: list[ModelEngine],
+) -> None:
+    model = Model("x" * 40, broken=1)
+    engine = start(engines, model.load)
+    ask(engine)
+    with engine._jobs._changed:
+        futures = [engine.submit(Request((f"{n}\n", "\n"))) for n in range(3)]
+        model.fails.set()
+    errors = [future.exception(10) for future in futures]
+    assert all(isinstance(error, EngineUnavailable) for error in errors)
+    assert sum("loaded again; ask again" in str(error) for error in errors) == 2
+    assert ask(engine, "b\n").candidates[0].text == "x" * 40
+    assert engine.close(10)
+    assert not engine._jobs._running
+
+
+class Panic(BaseException):
+    """As a native library raises it: no Exception."""
+
+
+def test_a_request_that_panics_before_its_first_step_is_answered(
+    engines: list[ModelEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start(engines, Model().load)
+    ask(engine)
+
+    def panics(*_: object) -> None:
+        raise Panic
+
+    monkeypatch.setattr(batch_module, "answering", panics)
+    with pytest.raises(EngineUnavailable):
+        ask(engine, "b\n")
+    engine._thread.join(10)
+    assert engine.state.phase is Phase.FAILED
+
+
+def ends_or_panics(*, panics: str) -> Callable[..., Iterator[Step]]:
+    """In place of `answering`: each request takes one step; that of the path `panics` panics, the others end."""
+
+    def answering(decoder: object, _: str, request: Request, *__: object) -> Iterator[Step]:
+        yield Step([1], decoder.stores.forward.slot())  # type: ignore[attr-defined]
+        if request.path == panics:
+            raise Panic
+        return request.path  # type: ignore[return-value]
+
+    return answering
+
+
+def test_what_ended_beside_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_module, "answering", ends_or_panics(panics="b"))
+    batch = Batch(scripted_decoder("1"), "m", 8)
+    jobs = {path: Job(Request(("x",), path=path), CancelToken()) for path in "abc"}
+    for job in jobs.values():
+        assert batch.start(job) == []
+    with pytest.raises(Panic):
+        batch.advance()
+    given_up = EngineUnavailable("Given up.")
+    assert dict(batch.give_up(given_up)) == {jobs["a"]: "a", jobs["b"]: given_up, jobs["c"]: given_up}
+    assert not batch
+
+
+def test_a_panic_of_a_pass_leaves_the_answers_of_the_cancelled() -> None:
+    decoder = scripted_decoder("abc")
+    batch = Batch(decoder, "m", 8)
+    left, stays = (Job(Request((text, "\n")), CancelToken()) for text in ("a\n", "b\n"))
+    batch.start(left)
+    batch.start(stays)
+    left.cancel.cancel()
+
+    def panics(*_: object) -> torch.Tensor:
+        raise Panic
+
+    decoder.stores.forward.step = panics  # type: ignore[method-assign]
+    with pytest.raises(Panic):
+        batch.advance()
+    given_up = EngineUnavailable("Given up.")
+    outcomes = dict(batch.give_up(given_up))
+    assert isinstance(outcomes[left], RequestCancelled)
+    assert outcomes[stays] is given_up
+
+
+def test_whatever_ends_the_thread_nobody_is_left_waiting(engines: list[ModelEngine]) -> None:
+    class Unclosable(LoadedModel):
+        def close(self) -> None:
+            raise Panic
+
+    made = loaded(scripted_decoder("1"))
+    fields = {name: getattr(made, name) for name in LoadedModel.__dataclass_fields__}
+    engine = start(engines, lambda _: Unclosable(**fields), idle_unload_s=0.01)
+    ask(engine)
+    engine._thread.join(10)
+    with pytest.raises(EngineUnavailable, match="Panic"):
+        ask(engine)
+
+
+class Listener:
+    """Fails whenever it hears of `phase`."""
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase = phase
+        self.heard: list[Phase] = []
+
+    def __call__(self, state: EngineState) -> None:
+        self.heard.append(state.phase)
+        if state.phase is self._phase:
+            raise ValueError("no window any more")
+
+
+@pytest.mark.parametrize("phase", [Phase.UNLOADED, Phase.LOADING, Phase.WARM, Phase.ASLEEP])
+def test_a_listener_that_raises_changes_nothing(
+    engines: list[ModelEngine], phase: Phase, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = start(engines, Model().load, idle_unload_s=0.01)
+    asleep = threading.Event()
+    listener = Listener(phase)
+    engine.watch(listener)
+    engine.watch(lambda state: asleep.set() if state.phase is Phase.ASLEEP else None)
+    assert ask(engine).candidates[0].text == "1"
+    assert asleep.wait(10)
+    assert ask(engine, "b\n").candidates[0].text == "1"
+    assert {Phase.UNLOADED, Phase.LOADING, Phase.WARM, Phase.ASLEEP} == set(listener.heard)
+    assert "no window any more" in caplog.text
+
+
+def test_a_listener_that_raises_when_loading_fails_leaves_nobody_waiting(engines: list[ModelEngine]) -> None:
+    def load(_: Progress) -> LoadedModel:
+        raise BadRequest("It is no model.")
+
+    engine = start(engines, load)
+    engine.watch(Listener(Phase.FAILED))
+    with pytest.raises(EngineUnavailable, match="no model"):
+        ask(engine)
+    assert engine.state.phase is Phase.FAILED
+
+
+@pytest.mark.parametrize("replicated", [False, True])
+def test_the_other_engines_survive_their_listeners_too(replicated: bool) -> None:
+    fake = FakeEngine(phase=Phase.UNLOADED)
+    engine = ReplicatedEngine([fake]) if replicated else fake
+    heard: list[Phase] = []
+    engine.watch(Listener(Phase.WARM))
+    engine.watch(lambda state: heard.append(state.phase))
+    engine.start()
+    assert heard == [Phase.UNLOADED, Phase.WARM]
+    assert engine.state.phase is Phase.WARM
+
+
+def test_a_request_that_is_cancelled_while_it_waits_leaves_at_once() -> None:
+    jobs, cancel = Jobs(), CancelToken()
+    stays, leaves = Job(Request(("a",)), CancelToken()), Job(Request(("b",)), cancel)
+    jobs.add(stays)
+    jobs.add(leaves)
+    future, held = leaves.future, weakref.ref(leaves)
+    del leaves
+    cancel.cancel()
+    with pytest.raises(RequestCancelled):
+        future.result(0)
+    assert list(jobs._waiting) == [stays]
+    gc.collect()
+    assert held() is None  # although its token and its future are still here
+
+
+def test_a_request_whose_future_is_cancelled_while_it_waits_leaves_at_once() -> None:
+    jobs, job = Jobs(), Job(Request(("text",)), CancelToken())
+    jobs.add(job)
+    assert job.future.cancel()
+    assert not jobs._waiting
+
+
+def test_a_request_that_was_cancelled_before_it_came_does_not_wait() -> None:
+    jobs, job = Jobs(), Job(Request(("text",)), CancelToken())
+    job.cancel.cancel()
+    jobs.add(job)
+    assert job.future.done()
+    assert not jobs._waiting
+
+
+def test_a_cancel_while_the_model_loads_is_answered_at_once(engines: list[ModelEngine]) -> None:
+    may_load = threading.Event()
+
+    def load(_: Progress) -> LoadedModel:
+        assert may_load.wait(10)
+        return loaded(scripted_decoder("1"))
+
+    engine = start(engines, load)
+    cancel = CancelToken()
+    future = engine.submit(Request(("a\n", "\n")), cancel)
+    cancel.cancel()
+    with pytest.raises(RequestCancelled):
+        future.result(0)
+    may_load.set()
+    assert ask(engine).candidates[0].text == "1"
+
+
+def test_work_that_follows_an_answer_tells_nobody(engines: list[ModelEngine]) -> None:
+    model = Model("x = 1")
+    engine = start(engines, model.load)
+    ask(engine)
+    told: list[Piece] = []
+    request = Request(("a\n", "\nb"), key="document", looks_ahead=True, tell=told.append)
+    queued: list[Request] = []
+    engine._jobs.later = queued.append  # type: ignore[method-assign]
+    engine.submit(request).result(10)
+    ask(engine, "b\n")  # by now the work that follows was named
+    assert told
+    assert [(one.ahead, one.tell) for one in queued] == [(True, None)]

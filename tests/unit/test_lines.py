@@ -1,0 +1,104 @@
+"""Texts in lines: the ids are those of every line by itself, and only what is new is tokenised."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from helpers import CountingTokenizer, byte_tokenizer, family_text, scripted_decoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lacuna_inference.api import CancelToken, Request
+from lacuna_inference.decode.answer import answer
+from lacuna_inference.decode.history import MOST_BEFORE, History
+from lacuna_inference.prompt import lines
+from lacuna_inference.prompt.families import by_name
+from lacuna_inference.prompt.lines import LONGEST_LINE, LineEncoder
+from lacuna_inference.prompt.tokens import TokenText
+
+LINE = st.one_of(st.text("ab 漢<|mask:0|>", max_size=12), st.integers(990, 1010).map(lambda n: "漢x" * (n // 2)))
+TEXTS = st.lists(st.tuples(LINE, st.sampled_from(["\n", "\n\n", "\r\n", ""])), max_size=80).map(
+    lambda pairs: "".join(line + end for line, end in pairs)
+)
+
+FAMILIES = {name: family_text(name) for name in ("lacuna", "codestral")}
+
+
+def counted(family: str = "lacuna") -> tuple[CountingTokenizer, TokenText]:
+    """A text of `family`, and what counts the characters that it has tokenised."""
+    sentinels = [*by_name(family).sentinels, *by_name(family).ends]
+    counting = CountingTokenizer(byte_tokenizer(list(dict.fromkeys(sentinels))))
+    return counting, TokenText(counting.as_tokenizer(), by_name(family))
+
+
+def read(history: History) -> None:
+    """Has both sides of the hole tokenised."""
+    assert len(history.before) + len(history.after) > 0
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@given(TEXTS, TEXTS)
+def test_the_ids_are_those_of_every_line_by_itself(family: str, one: str, other: str) -> None:
+    text = FAMILIES[family]
+    for edited in (one, other + one, one[3:]):
+        lines_of_it = re.findall(r"[^\n]*\n+|[^\n]+", edited)
+        expected = [token for line in lines_of_it for token in text.encode_bare(line[-LONGEST_LINE:])]
+        assert text.encode_lines(edited).tolist() == expected
+
+
+def test_a_key_in_a_file_of_many_lines_costs_no_more_than_its_line() -> None:
+    counting, text = counted()
+    numbers = random.Random(0)
+    above = "".join(f"{numbers.randrange(10**6)},\n" for _ in range(25_000))
+    read(History((above + "x", above), "", text))
+    before = counting.characters
+    for typed in ("xy", "xyz", "xyz\n"):
+        read(History((above + typed, above), "", text))
+    assert counting.characters - before < 1000
+
+
+def test_a_window_that_moves_over_a_long_file_costs_its_edges() -> None:
+    counting, text = counted()
+    file = "".join(f"value_{n} = {n}\n" for n in range(20_000))
+    assert len(file) > MOST_BEFORE + 40_000
+    read(History((file[: MOST_BEFORE + 1000],), "", text))
+    before = counting.characters
+    for end in range(MOST_BEFORE + 1001, MOST_BEFORE + 1101, 10):
+        read(History((file[:end],), "", text))
+    assert counting.characters - before < 5000
+
+
+def test_the_first_key_in_a_large_file_is_one_call_and_forgets_no_prompt() -> None:
+    counting, text = counted()
+    prompt = "def f(x):\n    return x\n" * 20
+    text.encode(prompt)
+    before = counting.calls
+    text.encode_lines("".join(f"value_{n} = {n}\n" for n in range(5000)))
+    assert counting.calls - before == 1
+    text.encode(prompt)
+    assert counting.calls - before == 1
+
+
+def test_a_file_is_not_tokenised_where_nothing_looks_at_it() -> None:
+    decoder = scripted_decoder("x", "starcoder")
+    counting, text = counted("starcoder")
+    object.__setattr__(decoder, "text", text)
+    file = "".join(f"value_{n} = {n}\n" for n in range(5000))
+    answer(decoder, "scripted", Request((file, "\n")), CancelToken(), 0.0)
+    assert counting.characters < 30_000  # what the prompt shows, looked for in steps
+
+
+def test_what_was_used_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MOST_BYTES", 30)
+    seen: list[str] = []
+
+    def encode_all(texts: list[str]) -> list[list[int]]:
+        seen.extend(texts)
+        return [[len(text)] for text in texts]
+
+    encoder = LineEncoder(encode_all)  # type: ignore[arg-type]
+    for text in ("first line\n", "second line\n", "first line\n", "third line\n", "first line\n", "second line\n"):
+        assert encoder.encode(text).tolist() == [len(text)]
+    assert seen == ["first line\n", "second line\n", "third line\n", "second line\n"]
