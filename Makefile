@@ -67,9 +67,10 @@ fix: $(READY)  ## format, and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## write the generated tables into the READMEs
+docs: $(READY)  ## write the generated tables into the READMEs, and docs/cli.md
 	$(BIN)/python -m lacuna_server.readme README.md README.zh-CN.md
 	$(BIN)/python -m lacuna_server.manifest vscode-extension
+	$(BIN)/python -m lacuna_server.reference docs/cli.md
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

@@ -323,7 +323,8 @@ class Phase(StrEnum):
 class ModelFacts:
     """What a loaded model is, for those who are asked. Sizes in tokens and bytes; 0 and "" for what is not known.
 
-    `begin` and `end` are how the first and the last token of a text are spelt.
+    `begin` and `end` are how the first and the last token of a text are spelt. `languages` are those that the model
+    completes, by their editors' ids; empty for all.
     """
 
     family: str = ""
@@ -335,6 +336,7 @@ class ModelFacts:
     vocabulary: int = 0
     begin: str = ""
     end: str = ""
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Pending:
 class FakeEngine:
     """Answers with what `script` says: a text, several candidates, or a failure.
 
-    A request for tokens gets a token for each letter. With `held` requests wait in `pending` until `release` is called, so that a test can cancel or overtake them.
+    A request for tokens gets a token for each letter. With `held` requests wait in `pending` until `release` is called,
+    so that a test can cancel or overtake them.
     """
 
     def __init__(

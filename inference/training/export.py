@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from lacuna_inference.models.sources import LANGUAGES
 from training.model import Block, Model, Shape
 from training.paths import Paths
 from training.tokenizer import END_OF_TEXT, token_id
@@ -19,6 +20,9 @@ from training.train import Progress, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+TRAINED_ON = ("python",)
+"""The languages of the corpus."""
 
 
 def export(paths: Paths, source: Path, target: Path, context: int, dtype: torch.dtype = torch.float16) -> Progress:
@@ -69,6 +73,7 @@ def config(shape: Shape, begin: int, context: int, dtype: torch.dtype) -> dict[s
         "bos_token_id": begin,
         "eos_token_id": begin,
         "dtype": str(dtype).removeprefix("torch."),
+        LANGUAGES: list(TRAINED_ON),
     }
 
 

@@ -20,9 +20,12 @@ def create(
     model: Annotated[str, typer.Option(help="bundled, a model folder, or a hub id on this disk.")] = "bundled",
     revision: Revision = None,
     platform: Annotated[
-        str, typer.Option(help="linux-x86_64, linux-arm64, macos-arm64 or windows-x86_64.")
+        str,
+        typer.Option(show_default="this machine's", help="linux-x86_64, linux-arm64, macos-arm64 or windows-x86_64."),
     ] = installer.here(),
-    python: Annotated[str, typer.Option(help="Version of Python over there.")] = installer.python_here(),
+    python: Annotated[
+        str, typer.Option(show_default="the one that runs this", help="Version of Python over there.")
+    ] = installer.python_here(),
     wheel: Annotated[Path | None, typer.Option(help="Lacuna's own wheel; this installation's by default.")] = None,
     vsix: Annotated[Path | None, typer.Option(help="The extension for VS Code, to go along.")] = None,
     constraint: Annotated[Path | None, typer.Option(help="Versions of packages, as pip takes them.")] = None,

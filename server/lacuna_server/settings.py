@@ -155,7 +155,10 @@ class Settings(BaseSettings):
     )
     languages: Annotated[
         dict[str, bool],
-        Field(description='languages by their editor\'s id, `*` for all others, as `{"*": true, "markdown": false}`'),
+        Field(
+            description='languages by their editor\'s id, `*` for all others, as `{"markdown": false}`; '
+            "the bundled model completes Python, and what is `true` here"
+        ),
     ] = {}
     exclude: Annotated[
         tuple[str, ...],

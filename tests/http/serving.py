@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 from helpers import loaded, scripted_decoder
 
-from lacuna_inference.api import ModelOptions
+from lacuna_inference.api import ModelFacts, ModelOptions
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.engine import ModelEngine
 from lacuna_server.http import app, listening
@@ -46,9 +47,10 @@ def listener(
 ) -> Iterator[listening.Server]:
     """That server itself."""
     model = decoder or scripted_decoder(fill, on_step=on_step)
-    batch = settings.pop("batch", 8)
+    batch, languages = settings.pop("batch", 8), settings.pop("languages", ())
     connections = {name: settings.pop(name) for name in ("patience", "most", "secure") if name in settings}
-    engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: loaded(model))
+    scripted = replace(loaded(model), facts=ModelFacts("incoder", languages=languages))
+    engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: scripted)
     running = listening.Server(app.build(engine, **settings), **connections)
     thread = threading.Thread(target=running.run)
     thread.start()

@@ -11,6 +11,8 @@ import pytest
 from helpers import echoing_decoder
 from serving import sent_events, server
 
+from lacuna_server.http.gateway import Limits
+
 CODE = "def f():\n"
 
 
@@ -218,6 +220,21 @@ def test_a_body_that_is_too_large(client: httpx.Client) -> None:
     response = client.post("/", json={"data": "x" * 9_000_000})
     assert response.status_code == 413
     assert "bytes" in response.json()["error"]
+
+
+def test_the_languages_of_a_model_bind_our_own_dialect_only() -> None:
+    body = {"data": "func main() {\n", "suffix": "\n"}
+    with server("return 1", languages=("python",)) as client:
+        assert client.get("/health/ready").json()["languages"] == ["python"]
+        for named in ({"language": "go"}, {"path": "main.go"}, {"language": "Go", "path": "x.py"}):
+            refused = client.post("/", json={**body, **named})
+            assert (refused.status_code, "Python only" in refused.json()["error"]) == (400, True), named
+        assert client.put("/", data={**body, "language": "go"}).status_code == 400
+        for named in ({}, {"language": "Python"}, {"path": "a.py"}, {"language": "plaintext", "path": "a.py"}):
+            assert client.post("/", json={**body, **named}).json()["completion"] == "return 1", named
+        assert post(client, "/v1/completions", prompt="package main\n", suffix="\n")["choices"][0]["text"] == "return 1"
+    with server("return 1", languages=("python",), limits=Limits(languages={"go": True})) as client:
+        assert post(client, "/", **body, language="go")["completion"] == "return 1"
 
 
 @pytest.mark.parametrize("wanted", [495, 512, 1024, 100_000])

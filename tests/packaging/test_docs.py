@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lacuna_inference import __version__
-from lacuna_server import readme
+from lacuna_server import readme, reference
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.settings import Settings
 
@@ -21,6 +21,15 @@ def test_the_generated_tables_are_up_to_date(name: str) -> None:
     assert readme.filled(ROOT / name) == text, "run: make docs"
     for table in readme.TABLES:
         assert f"<!-- {table} -->" in text
+
+
+def test_the_reference_of_the_command_line_is_up_to_date() -> None:
+    page = reference.page()
+    assert (ROOT / "docs/cli.md").read_text(encoding="utf-8") == page, "run: make docs"
+    for words in ("lacuna complete", "lacuna models fetch", "lacuna bench typing", "lacuna bundle check"):
+        assert f"\n## {words}\n" in page
+    assert "| `--candidates` | 1 to 8 | `1` |" in page
+    assert "| `--json` |  |  |" in page
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])

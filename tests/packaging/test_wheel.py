@@ -5,16 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from lacuna_inference.errors import LacunaError
+from lacuna_server.bundle import wheel
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    """Names and sizes of the files in a freshly built wheel."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A freshly built wheel."""
     target = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target)],
@@ -22,9 +26,57 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         check=True,
         capture_output=True,
     )
-    (wheel,) = target.glob("lacuna_lsp-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    return next(target.glob("lacuna_lsp-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def names(built: Path) -> dict[str, int]:
+    """Names and sizes of the files in it."""
+    with zipfile.ZipFile(built) as archive:
         return {entry.filename: entry.file_size for entry in archive.infolist()}
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> metadata.Distribution:
+    """What pip makes of it."""
+    place = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--ignore-installed"]
+    subprocess.run([*pip, "--prefix", str(place), str(built)], check=True, capture_output=True)
+    (information,) = place.rglob("*.dist-info")
+    return metadata.Distribution.at(information)
+
+
+def test_a_wheel_made_of_the_installed_files_is_the_one_that_was_installed(
+    built: Path, installed: metadata.Distribution, tmp_path: Path
+) -> None:
+    again = wheel.of_installation(tmp_path, installed)
+    assert (again.name, wheel.is_ours(again)) == (built.name, True)
+    with zipfile.ZipFile(built) as one, zipfile.ZipFile(again) as two:
+        record = next(name for name in one.namelist() if name.endswith("/RECORD"))
+        assert sorted(one.namelist()) == sorted(two.namelist())
+        for name in set(one.namelist()) - {record}:
+            assert one.read(name) == two.read(name), name
+        assert sorted(one.read(record).splitlines()) == sorted(two.read(record).splitlines())
+
+
+def test_no_wheel_is_made_of_files_that_were_changed(installed: metadata.Distribution, tmp_path: Path) -> None:
+    changed = Path(str(installed.locate_file("lacuna_server/py.typed")))
+    changed.write_text("changed")
+    try:
+        with pytest.raises(LacunaError, match=r"py.typed is not as it was installed. .*--wheel"):
+            wheel.of_installation(tmp_path, installed)
+    finally:
+        changed.write_text("")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_editable_installation_is_no_wheel(tmp_path: Path) -> None:
+    information = tmp_path / "lacuna_lsp-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: lacuna-lsp\nVersion: 1\n")
+    (information / "RECORD").write_text("_editable_impl_lacuna_lsp.pth,,\nlacuna_lsp-1.dist-info/METADATA,,\n")
+    with pytest.raises(LacunaError, match="not installed from a wheel"):
+        wheel.of_installation(tmp_path, metadata.Distribution.at(information))
 
 
 def test_packages_model_and_typing_marks_are_inside(names: dict[str, int]) -> None:

@@ -12,6 +12,9 @@ from helpers import ScriptedForward, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lacuna_inference.api import ModelOptions
+from lacuna_server.commands import bench as bench_command
+from lacuna_server.commands.bench import TRANSFORMERS, WITHOUT
 from lacuna_server.lab.bench import answers, steadiness
 from lacuna_server.lab.bench.bandwidth import seconds
 from lacuna_server.lab.bench.decode import HELD, Subject, measure, table
@@ -19,6 +22,7 @@ from lacuna_server.lab.bench.typing import Answer, Run, rows
 from lacuna_server.lab.bench.typing import table as typing_table
 from lacuna_server.lab.bench.typist import gap, session
 from lacuna_server.lab.evaluation.files import SourceFile
+from lacuna_server.settings import Settings
 
 CPU = torch.device("cpu")
 
@@ -119,3 +123,14 @@ def test_figures_of_a_server_are_shown_with_their_units() -> None:
     shown = "\n".join(steadiness.table(steadiness.Figures(900, 0.001, 0.0042, 100, 0.05, 1, 10_000, 3 * 2**20)))
     for figure in ("1.0 ms", "4.2 ms", "50.0 ms", "| 1 |", "+3.0 MiB"):
         assert figure in shown
+
+
+def test_transformers_is_left_out_where_weights_have_few_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = bench_command._contestants(Settings(quantization="int8"), bench_command.Others())
+    assert list(asked) == ["lacuna", *(f"lacuna, {name}" for name in WITHOUT if name != TRANSFORMERS)]
+    assert "transformers is left out: it does not run int8 weights" in capsys.readouterr().err
+
+
+def test_answers_can_be_measured_without_transformers() -> None:
+    options = ModelOptions(quantization="int8")
+    assert list(answers.contestants(options, (), by_transformers=False)) == ["own", "own, drafts"]

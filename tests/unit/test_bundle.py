@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import tarfile
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,13 @@ def folder_of(place: Path, **changed: Any) -> Path:
     return folder
 
 
+def elsewhere(path: Path) -> None:
+    """Moves what is at `path` out of the bundle, and leaves a link to it."""
+    target = path.parents[len(path.parts) - path.parts.index(TOP) - 1] / "elsewhere"
+    path.rename(target)
+    path.symlink_to(target)
+
+
 def tar_of(folder: Path) -> Path:
     target = folder.parent / "bundle.tar"
     with tarfile.open(target, "w:") as archive:
@@ -66,6 +76,13 @@ def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
         (lambda f: (f / MANIFEST).write_text("{"), "no bundle of Lacuna"),
         (lambda f: (f / MANIFEST).unlink(), "no bundle of Lacuna"),
         (lambda f: (f / MANIFEST).write_text('{"files": []}'), "no bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).write_text("[" * 100_000), "no bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).write_bytes(b"\xff"), "no bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).write_text("null"), "no bundle of Lacuna"),
+        (lambda f: elsewhere(f / "models"), "holds models, which is no plain file or folder"),
+        (lambda f: elsewhere(f / "models" / "m"), "holds models/m, which is no plain file or folder"),
+        (lambda f: elsewhere(f / "models" / "m" / "config.json"), "config.json, which is no plain file or folder"),
+        (lambda f: os.mkfifo(f / "pipe"), "holds pipe, which is no plain file or folder"),
     ],
 )
 def test_a_file_that_is_not_what_it_was_stops_everything(
@@ -86,6 +103,18 @@ def test_a_file_that_is_not_what_it_was_stops_everything(
         ({"format": 2}, "another version of Lacuna"),
         ({"files": {"../x": {"bytes": 0, "sha256": ""}}}, "names a file outside itself"),
         ({"files": {"/etc/passwd": {"bytes": 0, "sha256": ""}}}, "names a file outside itself"),
+        ({"files": {"C:\\x": {"bytes": 0, "sha256": ""}}}, "names a file outside itself"),
+        ({"lacuna": "../../../x"}, "something impossible as 'lacuna'"),
+        ({"lacuna": None}, "something impossible as 'lacuna'"),
+        ({"model": "../m"}, "something impossible as 'model'"),
+        ({"model": ["m"]}, "something impossible as 'model'"),
+        ({"model": 'm"; touch x; "'}, "something impossible as 'model'"),
+        ({"model": "other"}, "lacks models/other/config.json"),
+        ({"vsix": "/etc/passwd"}, "something impossible as 'vsix'"),
+        ({"vsix": "lacuna.vsix"}, "lacks lacuna.vsix"),
+        ({"platform": 7}, "something impossible as 'platform'"),
+        ({"files": {"x": 7}}, "something impossible as 'files'"),
+        ({"files": {"x": {"bytes": "1", "sha256": ""}}}, "something impossible as 'files'"),
     ],
 )
 def test_a_bundle_for_something_else_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
@@ -152,13 +181,13 @@ def test_an_installation_that_fails_leaves_the_older_one_as_it_was(tmp_path: Pat
 
 def test_the_launcher_leads_to_the_new_version_at_once(tmp_path: Path) -> None:
     manifest = installer.checked(folder_of(tmp_path))
-    program = tmp_path / "place" / "venv" / "bin" / "lacuna"
+    program = tmp_path / "$place `x`" / "venv" / "bin" / "lacuna"
     program.parent.mkdir(parents=True)
     program.write_text('#!/bin/sh\necho "$LACUNA_MODEL" "$@"\n')
     program.chmod(0o755)
-    launcher = installer._lead_to(tmp_path / "place", tmp_path / "into", manifest)
+    launcher = installer._lead_to(tmp_path / "$place `x`", tmp_path / "into", manifest)
     said = subprocess.run([launcher, "doctor"], capture_output=True, text=True, check=True).stdout
-    assert said == f"{tmp_path}/place/models/m doctor\n"
+    assert said == f"{tmp_path}/$place `x`/models/m doctor\n"
 
 
 def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
@@ -170,17 +199,28 @@ def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadRequest, match=message):
             create.create(wanted, SILENT)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "lacuna_lsp-9-py3-none-any.whl").write_bytes(b"no wheel")
+    for changed, message in (
+        ({"output": tmp_path / "folder"}, "is a folder"),
+        ({"wheel": tmp_path / "lacuna_lsp-9-py3-none-any.whl"}, "is no wheel of lacuna-lsp"),
+    ):
+        with pytest.raises(BadRequest, match=message):
+            create.create(replace(good, **changed), SILENT)
+    (tmp_path / "folder").rmdir()
+    (tmp_path / "lacuna_lsp-9-py3-none-any.whl").unlink()
     with pytest.raises(LacunaError, match="missing-model"):
         create.create(Wanted(good.output, good.platform, good.python, model="missing-model"), SILENT)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_pip_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "lacuna_lsp-9-py3-none-any.whl").write_bytes(b"no wheel")
+    wheel = tmp_path / "lacuna_lsp-9-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("lacuna_lsp-9.dist-info/METADATA", "")
     wanted = Wanted(
-        tmp_path / "lacuna.tar", installer.here(), installer.python_here(),
-        wheel=tmp_path / "lacuna_lsp-9-py3-none-any.whl", options=("--no-index",),
-    )  # fmt: skip
+        tmp_path / "lacuna.tar", installer.here(), installer.python_here(), wheel=wheel, options=("--no-index",)
+    )
     with pytest.raises(LacunaError, match="pip could not get the packages"):
         create.create(wanted, SILENT)
     assert [file.name for file in tmp_path.iterdir()] == ["lacuna_lsp-9-py3-none-any.whl"]
@@ -193,3 +233,32 @@ def test_wheels_of_another_machine_are_asked_for_by_its_tags(tmp_path: Path) -> 
     assert create._target(Wanted(tmp_path / "x", installer.here(), installer.python_here())) == [
         "--only-binary", ":all:"
     ]  # fmt: skip
+
+
+FIELDS = ("format", "lacuna", "platform", "python", "model", "vsix", "files", "bytes", "sha256", "..")
+WILD = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(FIELDS), inner),
+)
+
+
+@settings(max_examples=60)
+@given(WILD)
+def test_no_manifest_is_more_than_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+    folder = tmp_path_factory.mktemp("wild")
+    for manifest in (
+        content,
+        {"format": 1, "files": {}, **content} if isinstance(content, dict) else {"files": content},
+    ):
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+        with pytest.raises(BundleError):
+            installer.checked(folder)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("team/tiny", "tiny"), ("tiny", "tiny"), ("./a b", "a-b"), ("./x$(y)", "x--y-"), ("./.m", "model")],
+)
+def test_a_model_s_name_in_a_bundle_is_a_plain_one(tmp_path: Path, model: str, name: str) -> None:
+    path = tmp_path / "snapshots" / "0" if model == "team/tiny" else tmp_path / model
+    assert create._name_of(model, path) == name

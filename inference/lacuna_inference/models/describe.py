@@ -36,6 +36,8 @@ class Description:
     fits: bool
     forward: str
     not_own: str
+    languages: tuple[str, ...] = ()
+    """Those that it completes; empty for all."""
     doubt: str = ""
 
 
@@ -95,6 +97,7 @@ def describe(options: ModelOptions) -> Description:
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
         forward=own.called(options.acceleration, device) if forward == "own" else forward,
         not_own=not_own,
+        languages=folder.languages,
         doubt=loader.doubt(folder, tokenizer, family, options.family) or "",
     )
 

@@ -24,6 +24,7 @@ def of(folder: ModelFolder, text: TokenText, context: int, dtype: str) -> ModelF
         vocabulary=text.size,
         begin="".join(text.pieces(text.begin)),
         end="".join(text.pieces(sorted(text.ends)[:1])),
+        languages=folder.languages,
     )
 
 

@@ -12,6 +12,8 @@ from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import ModelNotFound, ModelUnusable
 from lacuna_inference.models import files
 
+LANGUAGES = "lacuna_languages"
+"""In a model's config.json: the languages that it completes, by the names that editors have for them."""
 _ADAPTER = "adapter_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 
@@ -28,6 +30,12 @@ class ModelFolder:
     def weight_files(self) -> list[Path]:
         """The files that hold its weights; see `files.weight_files`."""
         return files.weight_files(self.path)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that the model completes; empty where its config does not limit them."""
+        named = self.config.get(LANGUAGES)
+        return tuple(name for name in named if isinstance(name, str)) if isinstance(named, list) else ()
 
 
 def go_offline() -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacuna_inference import DISTRIBUTION, __version__
+from lacuna_inference import DISTRIBUTION
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.models import sources
-from lacuna_server.bundle import installer
+from lacuna_server.bundle import installer, wheel
 
 Tell = Callable[[str], None]
 PLATFORMS = {
@@ -50,6 +52,8 @@ def create(wanted: Wanted, tell: Tell) -> Path:
     """Writes the bundle; its path. Raises a LacunaError that says what is missing, and leaves nothing half done."""
     if wanted.platform not in PLATFORMS:
         raise BadRequest(f"There is no platform called {wanted.platform}.", f"Known: {', '.join(PLATFORMS)}.")
+    if wanted.output.is_dir():
+        raise BadRequest(f"{wanted.output} is a folder.", "Name a file with -o.")
     if not wanted.output.parent.is_dir():
         raise BadRequest(f"There is no folder {wanted.output.parent}.", "Make it, or name another file with -o.")
     for file in (wanted.wheel, wanted.vsix, wanted.constraints):
@@ -78,7 +82,7 @@ def _put_model(wanted: Wanted, folder: Path, tell: Tell) -> str | None:
     if wanted.model == BUNDLED:
         return None
     found = sources.find(wanted.model, wanted.revision)
-    name = wanted.model.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+    name = _name_of(wanted.model, found.path)
     target = folder / "models" / name
     target.mkdir(parents=True)
     for file in sorted({file for pattern in _PARTS_OF_A_MODEL for file in found.path.glob(pattern)}):
@@ -91,26 +95,44 @@ def _put_model(wanted: Wanted, folder: Path, tell: Tell) -> str | None:
     return name
 
 
+def _name_of(model: str, path: Path) -> str:
+    """A model's name as a folder's: the last part of a hub id, or of its folder's path."""
+    name = model.rsplit("/", 1)[-1] if path.parent.name == "snapshots" else path.resolve().name
+    return "model" if installer.NAME.fullmatch(plain := re.sub(r"[^\w.+@-]", "-", name)) is None else plain
+
+
 def _put_wheels(wanted: Wanted, folder: Path) -> str:
-    """All packages; the version of Lacuna among them."""
+    """All packages; the version of Lacuna among them. Its own wheel comes from no index, whatever is there."""
     folder.mkdir()
-    root = Path(__file__).parents[3]
+    own = _own_wheel(wanted, folder)
     constraints = wanted.constraints
-    if wanted.wheel is not None:
-        own = [str(shutil.copy2(wanted.wheel, folder))]
-    elif (root / "pyproject.toml").is_file():  # a checkout: what runs here is on no index
-        _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(root))
-        own = [str(file) for file in folder.glob("lacuna_lsp-*.whl")]
-        if constraints is None and (root / "constraints.txt").is_file():
-            constraints = root / "constraints.txt"
-    else:
-        own = [f"{DISTRIBUTION}=={__version__}"]
+    if constraints is None and wanted.wheel is None and (known := _checkout()) is not None:
+        constraints = known / "constraints.txt" if (known / "constraints.txt").is_file() else None
     limits = ["--constraint", str(constraints)] if constraints is not None else []
-    _pip("download", "--dest", str(folder), *limits, *_target(wanted), *wanted.options, "torch", *own)
-    found = sorted(folder.glob("lacuna_lsp-*.whl"))
-    if not found:
-        raise LacunaError("pip brought no wheel of Lacuna.", "Name one with --wheel.")
-    return found[-1].name.split("-")[1]
+    _pip("download", "--dest", str(folder), *limits, *_target(wanted), *wanted.options, "torch", str(own))
+    return own.name.split("-")[1]
+
+
+def _own_wheel(wanted: Wanted, folder: Path) -> Path:
+    """Lacuna's wheel in `folder`: the one that was named, or one of what runs here."""
+    if wanted.wheel is not None:
+        if not wheel.is_ours(wanted.wheel):
+            raise BadRequest(f"{wanted.wheel} is no wheel of {DISTRIBUTION}.", "Name another with --wheel.")
+        return Path(shutil.copy2(wanted.wheel, folder))
+    if (root := _checkout()) is None:
+        return wheel.of_installation(folder)
+    _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(root))
+    return next(folder.glob(f"{wheel.STEM}-*.whl"))
+
+
+def _checkout() -> Path | None:
+    """The working tree that this runs from, if it does."""
+    root = Path(__file__).parents[3]
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return root if project.get("name") == DISTRIBUTION else None
 
 
 def _target(wanted: Wanted) -> list[str]:

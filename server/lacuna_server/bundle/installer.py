@@ -13,6 +13,8 @@ import hashlib
 import json
 import os
 import platform
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,13 +23,16 @@ import tempfile
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 FORMAT = 1
 TOP = "lacuna-bundle"
 """The folder that a bundle unpacks to."""
 MANIFEST = "manifest.json"
+NAME = re.compile(r"\w[\w .+@-]*")
+"""Of a model, a platform, a file: one part of a path, and nothing that a shell or `..` could make something of."""
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]*")
 _CHUNK = 2**20
 _SPACE = 4
 """A bundle needs so many times its size: unpacked, and installed."""
@@ -96,14 +101,9 @@ def install(bundle: Path, into: Path, tell: Tell) -> Path:
 
 def checked(folder: Path, platform_matters: bool = True) -> dict[str, Any]:
     """The manifest of an unpacked bundle that is whole and meant for this machine. Raises BundleError for another."""
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files: dict[str, dict[str, Any]] = manifest["files"]
-        wanted = (manifest["platform"], manifest["python"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise BundleError(f"{folder} is no bundle of Lacuna. Make one: lacuna bundle create.") from None
-    if manifest.get("format") != FORMAT:
-        raise BundleError("The bundle was made by another version of Lacuna. Use the install.py that is in it.")
+    manifest = _manifest(folder)
+    _refuse_links(folder)
+    files, wanted = manifest["files"], (manifest["platform"], manifest["python"])
     if platform_matters and wanted != (here(), python_here()):
         raise BundleError(
             f"The bundle is for Python {wanted[1]} on {wanted[0]}, and this is Python {python_here()} on {here()}."
@@ -111,6 +111,9 @@ def checked(folder: Path, platform_matters: bool = True) -> dict[str, Any]:
         )
     for name, known in files.items():
         _check(folder, name, known)
+    for part, name in (("model", f"models/{manifest.get('model')}/config.json"), ("vsix", manifest.get("vsix"))):
+        if manifest.get(part) and name not in files:
+            raise BundleError(f"The bundle lacks {name}. Copy it again.")
     extra = sorted(set(_files(folder)) - set(files) - {MANIFEST, "install.py"})
     if extra:
         raise BundleError(f"The bundle holds {extra[0]}, which its manifest does not know. Copy the bundle again.")
@@ -159,9 +162,51 @@ def _harmless(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield member
 
 
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What the bundle says of itself, with every field as it must be: the names in it become paths and versions."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise BundleError(f"{folder} is no bundle of Lacuna. Make one: lacuna bundle create.")
+    if manifest.get("format") != FORMAT:
+        raise BundleError("The bundle was made by another version of Lacuna. Use the install.py that is in it.")
+    model, vsix = manifest.get("model"), manifest.get("vsix")
+    sound = {
+        "lacuna": _is_text(manifest.get("lacuna"), _VERSION),
+        "platform": _is_text(manifest.get("platform"), NAME),
+        "python": _is_text(manifest.get("python"), _VERSION),
+        "model": model is None or _is_text(model, NAME),
+        "vsix": vsix is None or _is_text(vsix, NAME),
+        "files": all(map(_is_entry, manifest["files"].values())),
+    }
+    if wrong := next((name for name, fits in sound.items() if not fits), None):
+        raise BundleError(f"The bundle's manifest says something impossible as {wrong!r}. Do not use the bundle.")
+    return manifest
+
+
+def _is_text(value: object, pattern: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_entry(value: object) -> bool:
+    return isinstance(value, dict) and type(value.get("bytes")) is int and isinstance(value.get("sha256"), str)
+
+
+def _refuse_links(folder: Path) -> None:
+    """A link in an unpacked bundle would have files from elsewhere copied into the installation."""
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(place, name)
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                inside = path.relative_to(folder).as_posix()
+                raise BundleError(f"The bundle holds {inside}, which is no plain file or folder. Do not use it.")
+
+
 def _check(folder: Path, name: str, known: dict[str, Any]) -> None:
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
+    if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive:
         raise BundleError(f"The bundle names a file outside itself: {name}. Do not use it.")
     file = folder / path
     if not file.is_file():
@@ -230,22 +275,17 @@ def _lead_to(place: Path, into: Path, manifest: dict[str, Any]) -> Path:
     folder = into / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     if os.name == "nt":
-        launcher, text = (
-            folder / "lacuna.cmd",
-            f'@echo off\r\n{_default("set LACUNA_MODEL={}", model)}"{program}" %*\r\n',
-        )
+        chosen = f"set LACUNA_MODEL={model[1]}\r\n" if model else ""
+        launcher, text = folder / "lacuna.cmd", f'@echo off\r\n{chosen}"{program}" %*\r\n'
     else:
-        line = 'export LACUNA_MODEL="${{LACUNA_MODEL:-{}}}"'
-        launcher, text = folder / "lacuna", f'#!/bin/sh\n{_default(line, model)}exec "{program}" "$@"\n'
+        default = 'export LACUNA_MODEL="${LACUNA_MODEL:-$model}"'
+        chosen = f"model={shlex.quote(model[1])}\n{default}\n" if model else ""
+        launcher, text = folder / "lacuna", f'#!/bin/sh\n{chosen}exec {shlex.quote(str(program))} "$@"\n'
     unfinished = launcher.with_suffix(".new")
     unfinished.write_text(text, encoding="utf-8", newline="")
     unfinished.chmod(0o755)
     unfinished.replace(launcher)
     return launcher
-
-
-def _default(line: str, model: list[str]) -> str:
-    return line.format(model[1]) + ("\r\n" if os.name == "nt" else "\n") if model else ""
 
 
 if __name__ == "__main__":

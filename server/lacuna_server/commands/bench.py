@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from lacuna_server.lab.bench.typist import Session
 
 WIDTHS = (1, 2, 4, 8)
+TRANSFORMERS = "transformers' forward"
 WITHOUT = {
     "without drafts": {"LACUNA_DRAFT_TOKENS": "0"},
     "without looking ahead": {"LACUNA_LOOK_AHEAD": "false"},
     "canonical prompts": {"LACUNA_PROMPT_LAYOUT": "canonical"},
-    "transformers' forward": {"LACUNA_FORWARD": "transformers"},
+    TRANSFORMERS: {"LACUNA_FORWARD": "transformers"},
 }
 """Lacuna with one acceleration switched off."""
 
@@ -100,7 +101,8 @@ def answers(settings: Settings, files: int, per_file: int, seed: int, llama_cpp:
     from lacuna_server.lab.evaluation.files import held_out
 
     asked = bench.requests(held_out(files, seed), per_file, settings.max_tokens, seed)
-    rows = bench.measure(bench.contestants(settings.model_options(), llama_cpp), asked)
+    decoders = bench.contestants(settings.model_options(), llama_cpp, _transformers_takes_part(settings))
+    rows = bench.measure(decoders, asked)
     _print([asdict(row) for row in rows], bench.table(rows), as_json)
 
 
@@ -145,6 +147,14 @@ def _sessions(plan: TypingPlan) -> list[Session]:
     return [replace(session, keys=session.keys[: plan.keys]) for session in typed]
 
 
+def _transformers_takes_part(settings: Settings) -> bool:
+    """Whether transformers can run the same weights; says on stderr when it cannot."""
+    if settings.quantization == "none":
+        return True
+    stderr.print(f"transformers is left out: it does not run {settings.quantization} weights as Lacuna makes them")
+    return False
+
+
 def _contestants(settings: Settings, others: Others) -> dict[str, Callable[[Session], Run]]:
     from lacuna_server.lab.bench import editor, peers
 
@@ -153,9 +163,12 @@ def _contestants(settings: Settings, others: Others) -> dict[str, Callable[[Sess
     def server(changed: dict[str, str]) -> Callable[[Session], Run]:
         return lambda session: asyncio.run(editor.drive(session, {**environment, **changed}))
 
-    found = {"lacuna": server({}), **{f"lacuna, {name}": server(changed) for name, changed in WITHOUT.items()}}
+    by_transformers = _transformers_takes_part(settings)
+    found = {"lacuna": server({})}
+    found |= {f"lacuna, {n}": server(v) for n, v in WITHOUT.items() if by_transformers or n != TRANSFORMERS}
     options = settings.model_options()
-    for whole, name in ((True, "generate(max_length)"), (False, "generate() to the line's end")):
+    generated = ((True, "generate(max_length)"), (False, "generate() to the line's end"))
+    for whole, name in generated if by_transformers else ():
         found[name] = peers.by_generate(options, settings.max_tokens, whole).drive
     for folder in others.ctranslate2:
         found[f"CTranslate2, {folder.name}"] = peers.by_ctranslate2(options, folder, settings.max_tokens).drive

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from lacuna_inference.api import Completions, Counters, Request, Sampling, Stop
+from lacuna_inference.api import Counters, Request, Sampling, Stop
 from lacuna_inference.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
+from lacuna_inference.models import sources
+from lacuna_server.commands import source as reading
 from lacuna_server.commands.show import stderr, stdout, wait_until_warm
+from lacuna_server.commands.source import Source
 from lacuna_server.core import service
-from lacuna_server.core.admission import is_secret
+from lacuna_server.core.admission import Rules, is_secret, refusal
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.settings import Settings
 
-HOLE = "<FILL>"
+if TYPE_CHECKING:
+    from lacuna_inference.api import Completions
+
 _SHOWN_LINES = 14
 _SUGGESTION = "bold green"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The texts around the holes, the candidates (a text for each hole), and what they cost."""
+    """The candidates, a text for each hole, and what they cost; or why there are none."""
 
-    parts: list[str]
-    candidates: tuple[tuple[str, ...], ...]
-    counters: Counters
     model: str
+    candidates: tuple[tuple[str, ...], ...] = ()
+    counters: Counters = field(default_factory=Counters)
     withheld: Withheld | None = None
 
 
@@ -45,94 +48,69 @@ def run(settings: Settings, file: str, at: str | None, as_json: bool, allow_secr
         raise BadRequest(
             f"{file} may hold passwords or keys, which are never shown to a model.", "If it may be: --allow-secrets."
         )
-    parts = _parts(read(file), at)
+    source = reading.read(file, at)
+    refused = refusal(source.snapshot, _rules(settings, allow_secrets), invoked=True)
+    outcome = Outcome(settings.model, withheld=refused) if refused else _completed(settings, source)
+    _print_json(outcome) if as_json else _print(source, outcome)
+
+
+def _rules(settings: Settings, allow_secrets: bool) -> Rules:
+    """What of the user's rules counts where he asks for one file."""
+    model = sources.find(settings.model, settings.revision)
+    return Rules(
+        languages=settings.languages,
+        exclude=settings.exclude,
+        max_characters=1024 * settings.max_file_kib,
+        secrets=allow_secrets,
+        model_languages=model.languages,
+    )
+
+
+def _completed(settings: Settings, source: Source) -> Outcome:
     engine = ModelEngine(settings.model_options())
     try:
         wait_until_warm(engine)
-        outcome = _complete(engine, settings, parts, None if file == "-" else file)
+        return _several(engine, settings, source) if len(source.parts) > 2 else _one(engine, settings, source)
     finally:
         engine.close()
-    _print_json(outcome) if as_json else _print(outcome)
 
 
-def read(file: str) -> str:
-    """The text of `file`, or of standard input for `-`. Raises BadRequest for what is no UTF-8 text file."""
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise BadRequest(f"{file} cannot be read: {error.strerror or error}.", "Check the path.") from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"{file} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
-    if "\0" in text:
-        raise BadRequest(f"{file} is a binary file.", "Name a source file.")
-    return text
-
-
-def offset_at(text: str, at: str) -> int:
-    """Offset of LINE:COLUMN, both from 1; columns count characters. Raises BadRequest for a place outside the text."""
-    line_text, _, column_text = at.partition(":")
-    if not line_text.isdigit() or not column_text.isdigit():
-        raise BadRequest(f"{at!r} is no position.", "Write LINE:COLUMN, both from 1, for example --at 12:5.")
-    line, column = int(line_text), int(column_text)
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if not 1 <= line <= len(lines):
-        raise BadRequest(f"Line {line} is outside the text, which has {len(lines)} lines.", "Check --at LINE:COLUMN.")
-    if not 1 <= column <= len(lines[line - 1]) + 1:
-        known = len(lines[line - 1])
-        raise BadRequest(
-            f"Column {column} is outside line {line}, which has {known} characters.", "Check --at LINE:COLUMN."
-        )
-    return sum(len(other) + 1 for other in lines[: line - 1]) + column - 1
-
-
-def _parts(text: str, at: str | None) -> list[str]:
-    """The texts around the holes, with LF line ends."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if at is not None:
-        offset = offset_at(text, at)
-        return [text[:offset], text[offset:]]
-    parts = text.split(HOLE)
-    if len(parts) == 1:
-        raise BadRequest("There is no place to complete.", f"Give --at LINE:COLUMN, or write {HOLE} into the text.")
-    return parts
-
-
-def _complete(engine: ModelEngine, settings: Settings, parts: list[str], path: str | None) -> Outcome:
+def _one(engine: ModelEngine, settings: Settings, source: Source) -> Outcome:
     policy = service.Policy(
         settings.max_tokens, settings.max_lines, settings.candidates, settings.temperature, settings.top_p
     )
-    if len(parts) > 2:
-        return _several(engine, policy, parts, path)
-    snapshot = Snapshot("".join(parts), len(parts[0]), path)
-    request = service.request_for(snapshot, policy, invoked=policy.candidates > 1)
+    request = service.request_for(source.snapshot, policy, invoked=policy.candidates > 1)
     if request is None:
-        return Outcome(parts, (), Counters(), settings.model, Withheld.INSIDE_WORD)
-    answer = service.answer_from(engine.submit(request).result(), snapshot)
-    return Outcome(parts, tuple((s,) for s in answer.suggestions), answer.counters, answer.model, answer.withheld)
+        return Outcome(settings.model, withheld=Withheld.INSIDE_WORD)
+    answer = service.answer_from(engine.submit(request).result(), source.snapshot)
+    return Outcome(answer.model, tuple((s,) for s in answer.suggestions), answer.counters, answer.withheld)
 
 
-def _several(engine: ModelEngine, policy: service.Policy, parts: list[str], path: str | None) -> Outcome:
-    several = policy.candidates > 1
-    sampling = Sampling(policy.temperature, policy.top_p, seed=0) if several else Sampling()
-    stop = Stop(policy.max_tokens, max_lines=policy.max_lines)
-    request = Request(tuple(parts), path, stop, sampling, policy.candidates if several else 1)
+def _several(engine: ModelEngine, settings: Settings, source: Source) -> Outcome:
+    several = settings.candidates > 1
+    request = Request(
+        parts=tuple(service.with_lf(part) for part in source.parts),
+        path=source.path,
+        stop=Stop(settings.max_tokens, max_lines=settings.max_lines),
+        sampling=Sampling(settings.temperature, settings.top_p, seed=0) if several else Sampling(),
+        candidates=settings.candidates,
+    )
     completions: Completions = engine.submit(request).result()
     texts = tuple(tuple(fill.text for fill in candidate.fills) for candidate in completions.candidates)
-    return Outcome(parts, texts, completions.counters, completions.model)
+    return Outcome(completions.model, texts, completions.counters)
 
 
-def _print(outcome: Outcome) -> None:
+def _print(source: Source, outcome: Outcome) -> None:
     """The code with the suggestion in place: all of it into a pipe, its surroundings on a terminal."""
     if not outcome.candidates:
-        _write(outcome, ())
-        stderr.print(f"nothing to suggest here ({outcome.withheld or 'empty'})")
+        _write(source, ())
+        why = f"{outcome.withheld}: {outcome.withheld.sentence}" if outcome.withheld else "empty"
+        stderr.print(f"nothing to suggest here ({why})")
         return
     for number, fills in enumerate(outcome.candidates):
         if number:
             stderr.print(f"--- candidate {number + 1}")
-        _write(outcome, fills)
+        _write(source, fills)
     counters = outcome.counters
     speed = counters.generated_tokens / counters.total_s if counters.total_s else 0.0
     stderr.print(
@@ -140,13 +118,12 @@ def _print(outcome: Outcome) -> None:
     )
 
 
-def _write(outcome: Outcome, fills: tuple[str, ...]) -> None:
+def _write(source: Source, fills: tuple[str, ...]) -> None:
     """Coloured and shortened on a terminal; else byte by byte, because rich changes tabs and control characters."""
     if stdout.is_terminal:
-        stdout.print(_coloured(outcome.parts, fills), end="")
+        stdout.print(_coloured([service.with_lf(part) for part in source.parts], fills), end="")
         return
-    texts = [text for pair in zip_longest(outcome.parts, fills, fillvalue="") for text in pair]
-    sys.stdout.buffer.write(_ended("".join(texts)).encode())
+    sys.stdout.buffer.write(source.written(fills))
     sys.stdout.buffer.flush()
 
 

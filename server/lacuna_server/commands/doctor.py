@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
-from lacuna_server.commands.show import progress, stdout
+from lacuna_server.commands.show import print_table, progress
 from lacuna_server.lab.doctor import Verdict, examine
 from lacuna_server.settings import Settings
 
@@ -17,7 +18,7 @@ def run(settings: Settings) -> int:
         findings = list(examine(settings))
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     for finding in findings:
-        style = _STYLES[finding.verdict]
-        table.add_row(f"[{style}]{finding.verdict}[/{style}]", finding.subject, finding.found, finding.remedy)
-    stdout.print(table)
+        verdict = Text(finding.verdict, style=_STYLES[finding.verdict])
+        table.add_row(verdict, finding.subject, finding.found, finding.remedy)
+    print_table(table)
     return int(any(finding.verdict is Verdict.BAD for finding in findings))

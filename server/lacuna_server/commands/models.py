@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from lacuna_inference.api import BUNDLED
-from lacuna_server.commands.show import progress, stderr, stdout
+from lacuna_server.commands.show import print_table, progress, stderr, stdout
 from lacuna_server.settings import Settings
 
 
@@ -23,7 +23,7 @@ def list_models() -> None:
     table.add_row(BUNDLED, _mib(size), str(folder))
     for name, path, on_disk in sources.cached_models():
         table.add_row(name, _mib(on_disk), str(path))
-    stdout.print(table)
+    print_table(table)
 
 
 def info(settings: Settings, as_json: bool) -> None:
@@ -40,6 +40,8 @@ def info(settings: Settings, as_json: bool) -> None:
     table.add_row("folder", str(description.path))
     table.add_row("architecture", description.architecture)
     table.add_row("prompt family", description.family)
+    if description.languages:
+        table.add_row("languages", ", ".join(description.languages))
     table.add_row("parameters", f"{description.parameters / 1e6:.1f} M")
     table.add_row(
         "weights", f"{_mib(description.weight_bytes)} in {description.dtype}, {_mib(description.disk_bytes)} on disk"
@@ -47,7 +49,7 @@ def info(settings: Settings, as_json: bool) -> None:
     table.add_row("context", f"{description.context} tokens")
     table.add_row("vocabulary", f"{description.vocabulary} tokens")
     table.add_row("device", f"{description.device}: {'it fits' if description.fits else 'it does not fit'}")
-    stdout.print(table)
+    print_table(table)
 
 
 def fetch(hub_id: str, revision: str | None) -> None:

@@ -11,13 +11,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-
 from lacuna_inference import DISTRIBUTION
 from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_inference.errors import BadRequest
 from lacuna_server import engines
-from lacuna_server.commands.show import stderr
+from lacuna_server.commands.show import fault, stderr, warning
 from lacuna_server.http import app, listening, quiet, tls
 from lacuna_server.http.gateway import Limits
 from lacuna_server.http.origins import is_loopback
@@ -78,7 +76,7 @@ def run(engine: Engine, place: Place, limits: Limits, most_bytes: int) -> int:
         raise BadRequest("TLS needs a certificate and its key.", "Give --tls-cert and --tls-key.")
     secure = tls.context(place.certificate, place.key) if place.certificate and place.key else None
     if token is not None and secure is None and not is_loopback(place.host):
-        _warn(f"the token and the code travel unencrypted to {place.host}: give --tls-cert and --tls-key.")
+        warning(f"The token and the code travel unencrypted to {place.host}: give --tls-cert and --tls-key.")
     application = app.build(engine, limits, token, place.origins, most_bytes, is_loopback(place.host), place.alias)
     quiet.limit()
     server = _Server(application, place.host, place.port, secure, limits.longest_s)
@@ -94,7 +92,7 @@ def _tell(state: EngineState, server: _Server) -> None:
     if state.phase is Phase.WARM:
         stderr.print(f"Lacuna is ready: {state.message}", highlight=False, soft_wrap=True)
     elif state.phase is Phase.FAILED:
-        stderr.print(f"[bold red]lacuna:[/] {escape(state.message)}", highlight=False, soft_wrap=True)
+        fault(state.message)
         server.should_exit = True
 
 
@@ -106,9 +104,7 @@ class _Server(listening.Server):
             await super().startup(sockets)
         except SystemExit:
             host, port = self.config.host, self.config.port
-            stderr.print(
-                f"[bold red]lacuna:[/] {host}:{port} cannot be listened on: is it in use? Choose another --port."
-            )
+            fault(f"{host}:{port} cannot be listened on: is it in use? Choose another --port.")
             os._exit(1)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
@@ -128,7 +124,7 @@ def _token(place: Place) -> str | None:
         return _read_token(place.token_file)
     if place.no_auth or is_loopback(place.host):
         if place.no_auth and not is_loopback(place.host):
-            _warn(f"whoever reaches {place.host} may use this server: --no-auth.")
+            warning(f"Whoever reaches {place.host} may use this server: --no-auth.")
         return None
     raise BadRequest(
         f"Whoever reaches {place.host} could use this server.",
@@ -139,9 +135,5 @@ def _token(place: Place) -> str | None:
 def _read_token(file: Path) -> str:
     token = read_token(file)
     if os.name == "posix" and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        _warn(f"others on this machine can read {file}: chmod 600 it.")
+        warning(f"Others on this machine can read {file}: chmod 600 it.")
     return token
-
-
-def _warn(what: str) -> None:
-    stderr.print(f"[bold yellow]Warning:[/] {escape(what)}", highlight=False, soft_wrap=True)

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
 
 from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_inference.errors import EngineUnavailable
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+"""A path or a name is printed as it is: `[/x]` in it is no markup and `:x:` no picture."""
+_WIDEST = 10_000
+
+
+def fault(message: str) -> None:
+    """Says on stderr what went wrong."""
+    stderr.print(Text.assemble(("lacuna: ", "bold red"), message))
+
+
+def warning(message: str) -> None:
+    """Warns on stderr."""
+    stderr.print(Text.assemble(("Warning: ", "bold yellow"), message))
+
+
+def print_table(table: Table) -> None:
+    """Prints `table` to stdout with nothing cut: folded on a terminal, else each row on one line."""
+    for column in table.columns:
+        column.overflow = "fold"
+    if stdout.is_terminal:
+        stdout.print(table)
+        return
+    wide = Console(file=io.StringIO(), width=_WIDEST, highlight=False, markup=False, emoji=False)
+    wide.print(table)
+    rows = wide.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    print("\n".join(row.rstrip() for row in rows))  # noqa: T201
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Progress]:
     """A progress bar on stderr; nothing when stderr is no terminal."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         bar.add_task(title, total=1.0)
         yield bar

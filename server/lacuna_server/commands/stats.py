@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from lacuna_server.commands.show import stdout
+from lacuna_server.commands.show import print_table, stdout
 from lacuna_server.core.statistics import Counts, read, statistics_file
 
 _WIDTH = 30
-_FULL, _HALF = "█", "▌"
+_BLOCKS, _ASCII = ("█", "▌"), ("=", "-")
 
 
 def run(days: int, as_json: bool) -> None:
@@ -22,7 +22,7 @@ def run(days: int, as_json: bool) -> None:
     elif not counts:
         stdout.print("No suggestion was counted yet. Lacuna counts while an editor uses it (setting statistics).")
     else:
-        stdout.print(_table(counts))
+        print_table(_table(counts))
 
 
 def _table(counts: dict[str, Counts]) -> Table:
@@ -53,5 +53,6 @@ def _per_cent(part: int, whole: int) -> str:
 
 
 def _bar(value: int, most: int) -> str:
+    full, half = _BLOCKS if stdout.encoding.startswith("utf") else _ASCII
     halves = round(2 * _WIDTH * value / most) if most else 0
-    return _FULL * (halves // 2) + _HALF * (halves % 2)
+    return full * (halves // 2) + half * (halves % 2)

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
+from lacuna_server.core.languages import is_among, names_of
 from lacuna_server.core.lexing import lexer_for
 from lacuna_server.core.paths import normal
 from lacuna_server.core.reasons import Withheld
@@ -61,7 +62,10 @@ _SWAPPED = re.compile(r"\.(.+\.sw[a-p])")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The user's rules. `languages` may hold `*` for all that are not named; `exclude` holds patterns of names."""
+    """The user's rules. `languages` may hold `*` for all that are not named; `exclude` holds patterns of names.
+
+    `model_languages` are those that the model completes, empty for all; `languages` has the last word.
+    """
 
     automatic: bool = True
     off: bool = False
@@ -73,6 +77,7 @@ class Rules:
     in_strings: bool = True
     secrets: bool = False
     """Whether files whose names say that they hold passwords or keys may be completed all the same."""
+    model_languages: tuple[str, ...] = ()
 
 
 def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
@@ -85,8 +90,8 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.OUT_OF_STEP
     if not rules.secrets and is_secret(snapshot.place):
         return Withheld.SECRET
-    if not rules.languages.get(snapshot.language, rules.languages.get("*", True)):
-        return Withheld.LANGUAGE
+    if (unspoken := language_refusal(snapshot.language, snapshot.place, rules)) is not None:
+        return unspoken
     if _matches(snapshot.place, rules.exclude):
         return Withheld.EXCLUDED
     if len(snapshot.text) > rules.max_characters:
@@ -94,6 +99,15 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
     if invoked or (rules.in_comments and rules.in_strings):
         return None
     return _unwanted_place(snapshot, rules)
+
+
+def language_refusal(language: str, place: str, rules: Rules) -> Withheld | None:
+    """Why nothing may be suggested in this language, which the file's name tells where `language` is empty."""
+    names = (language,) if language else sorted(names_of("", place))
+    chosen = next((rules.languages[name] for name in names if name in rules.languages), rules.languages.get("*"))
+    if chosen is not None:
+        return None if chosen else Withheld.LANGUAGE
+    return None if is_among(rules.model_languages, language, place) else Withheld.MODEL_LANGUAGE
 
 
 def may_be_read(place: str, rules: Rules) -> bool:

@@ -26,6 +26,7 @@ class Withheld(StrEnum):
     MANUAL = "manual", "Suggestions come only when you ask for them (setting `mode`)."
     SNOOZED = "snoozed", "Suggestions are snoozed for some minutes."
     LANGUAGE = "language", "Suggestions are switched off for this language (setting `languages`)."
+    MODEL_LANGUAGE = "model-language", "The bundled model completes Python only (setting `languages`)."
     EXCLUDED = "excluded", "The file's name is excluded (setting `exclude`)."
     SECRET = "secret", "Files that hold passwords and keys are never shown to the model."
     TOO_LARGE = "too-large", "The file is too large (setting `max_file_kib`)."

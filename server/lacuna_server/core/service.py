@@ -97,7 +97,7 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
     several = invoked and policy.candidates > 1
     sampling = Sampling(policy.temperature, policy.top_p, seed=0) if several else Sampling()
     return Request(
-        parts=(_lf(snapshot.prefix), _lf(snapshot.suffix)),
+        parts=(with_lf(snapshot.prefix), with_lf(snapshot.suffix)),
         path=snapshot.path,
         stop=stop,
         sampling=sampling,
@@ -122,7 +122,7 @@ def answer_from(completions: Completions, snapshot: Snapshot) -> Answer:
         completions.counters,
         completions.model,
         stop=first.reason,
-        cut=bool(shown) and shown[0] != _lf(first.text),
+        cut=bool(shown) and shown[0] != with_lf(first.text),
         confidence=math.exp(first.mean_logprob) if shown else None,
     )
 
@@ -132,10 +132,10 @@ def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
     return text if isinstance(text, Withheld) else trim(text, snapshot)
 
 
-def _lf(text: str) -> str:
+def with_lf(text: str) -> str:
     """Models have learned LF; clients turn it back."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-_lf_kept = lru_cache(MOST_NEARBY)(_lf)
+_lf_kept = lru_cache(MOST_NEARBY)(with_lf)
 """For texts that stay what they are from key to key."""

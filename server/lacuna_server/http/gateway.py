@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
 from lacuna_inference.api import CancelToken, Completions, Engine, Phase, Piece, Request
-from lacuna_inference.errors import LacunaError
+from lacuna_inference.errors import BadRequest, LacunaError
+from lacuna_server.core.admission import Rules, language_refusal
 from lacuna_server.http import line_ends
 from lacuna_server.http.metrics import Metrics
 
@@ -38,10 +39,14 @@ class CallerLeft(LacunaError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`waiting` requests at a time, running ones among them; `timeout_s` for one, after which it ends where it is."""
+    """`waiting` requests at a time, running ones among them; `timeout_s` for one, after which it ends where it is.
+
+    `languages` are the setting of that name.
+    """
 
     waiting: int = 64
     timeout_s: float = 60.0
+    languages: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def longest_s(self) -> float:
@@ -74,6 +79,12 @@ class Gateway:
     def ready(self) -> bool:
         """Whether requests are answered: an unused model is loaded again by the next."""
         return self.engine.state.phase in (Phase.WARM, Phase.ASLEEP)
+
+    def require_language(self, language: str, path: str) -> None:
+        """Raises BadRequest where a caller names a language, itself or by a file's name, that is not completed here."""
+        rules = Rules(languages=self.limits.languages, model_languages=self.engine.state.facts.languages)
+        if (refused := language_refusal(language.strip().lower(), path, rules)) is not None:
+            raise BadRequest(refused.sentence, "Send neither 'language' nor 'path' to complete the text anyway.")
 
     async def answer(self, request: Request, http: HttpRequest) -> Completions:
         """The answer. Raises Busy, TooLate, CallerLeft, and what the engine fails with."""

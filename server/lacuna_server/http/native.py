@@ -97,7 +97,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.post("/", response_model=Answer, openapi_extra=fields.schema(Ask), responses=_REFUSALS)
     async def complete(http: HttpRequest) -> Response:
         """Completes code. With `Accept: text/plain` the answer is the bare text, code and completion together."""
-        ask = await fields.body(http, Ask)
+        ask = await _asked(http)
         request = ask.request(caller_of(http))
         if ask.stream:
             return await streams.events(gateway, request, http, lambda piece: _chunks(piece, request))
@@ -106,12 +106,17 @@ def router(gateway: Gateway) -> APIRouter:
             return PlainTextResponse(answer["text"])
         return JSONResponse(answer)
 
+    async def _asked(http: HttpRequest) -> Ask:
+        ask = await fields.body(http, Ask)
+        gateway.require_language(ask.language or "", ask.path or "")
+        return ask
+
     form = fields.schema(Ask, "application/x-www-form-urlencoded")
 
     @routes.put("/", response_model=str, openapi_extra=form, responses=_REFUSALS)
     async def complete_form(http: HttpRequest) -> Response:
         """The same for a form; the answer is the text as a JSON string."""
-        request = (await fields.body(http, Ask)).request(caller_of(http))
+        request = (await _asked(http)).request(caller_of(http))
         return JSONResponse(answer_of(await gateway.answer(request, http), request)["text"])
 
     return routes

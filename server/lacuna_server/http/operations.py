@@ -21,7 +21,13 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
     async def ready() -> Response:
         """The model answers, or would: an unused one is loaded again by the next request."""
         state = gateway.engine.state
-        told = {"status": state.phase.value, "model": state.model, "message": state.message, "progress": state.progress}
+        told = {
+            "status": state.phase.value,
+            "model": state.model,
+            "message": state.message,
+            "progress": state.progress,
+            "languages": list(state.facts.languages),
+        }
         return JSONResponse(told, 200 if gateway.ready else 503)
 
     @routes.get("/metrics", response_class=Response)

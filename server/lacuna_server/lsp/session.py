@@ -93,6 +93,7 @@ class Session:
             max_characters=1024 * s.max_file_kib,
             in_comments=s.in_comments,
             in_strings=s.in_strings,
+            model_languages=self.engine.state.facts.languages,
         )
 
     def snapshot(self, uri: str, position: types.Position) -> Snapshot | None:

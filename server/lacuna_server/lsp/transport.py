@@ -56,7 +56,7 @@ def parse_loopback(address: str) -> tuple[str, int]:
         loopback = ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if not separator or not port.isdigit() or int(port) > 65535:
+    if not separator or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
         raise BadRequest(f"{address!r} is no address.", "Write HOST:PORT, for example 127.0.0.1:2087.")
     if not loopback:
         raise BadRequest(f"{host} is not on loopback.", "The protocol has no password; use 127.0.0.1 or [::1].")

@@ -46,10 +46,9 @@ def requests(files: Sequence[SourceFile], per_file: int, max_tokens: int, seed: 
     return [Request((hole.prefix, hole.suffix), hole.file.name, stop) for hole in holes if hole is not None]
 
 
-def contestants(options: ModelOptions, llama_files: Sequence[Path]) -> dict[str, Decoder]:
+def contestants(options: ModelOptions, llama_files: Sequence[Path], by_transformers: bool = True) -> dict[str, Decoder]:
     """Decoders of one model that differ in what runs it, and whether it drafts."""
     loaded = loader.load(replace(options, forward="own"), lambda *_: None)
-    library = loader.load(replace(options, forward="transformers"), lambda *_: None)
     own = loaded.decoder
 
     def around(forward: Forward | None, widest_draft: int = 0) -> Decoder:
@@ -59,7 +58,10 @@ def contestants(options: ModelOptions, llama_files: Sequence[Path]) -> dict[str,
     found = {"own": around(loaded.forward), "own, drafts": around(loaded.forward, own.widest_draft)}
     for file in llama_files:
         found[f"llama.cpp {file.stem}"] = around(llama_cpp.LlamaForward(llama_cpp.load(file, own.context)))
-    return {**found, "transformers": around(library.forward)}
+    if by_transformers:
+        library = loader.load(replace(options, forward="transformers"), lambda *_: None)
+        found["transformers"] = around(library.forward)
+    return found
 
 
 def measure(decoders: Mapping[str, Decoder], asked: Sequence[Request]) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -44,7 +45,13 @@ def crew(options: ModelOptions, processes: int) -> Iterator[Crew]:
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch's threads may hang
     with ProcessPoolExecutor(processes, context, _begin, (options, threads)) as pool:
-        yield Crew(pool)
+        try:
+            yield Crew(pool)
+        except BaseException:  # Ctrl-C, say: without this, leaving the pool waits for everything that was asked
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _begin(options: ModelOptions, threads: int) -> None:
@@ -53,6 +60,7 @@ def _begin(options: ModelOptions, threads: int) -> None:
 
     from lacuna_inference.models.sources import go_offline
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the first one ends them
     go_offline()
     torch.set_num_threads(threads)
     _options = options

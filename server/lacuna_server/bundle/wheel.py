@@ -1,0 +1,98 @@
+"""Lacuna's own wheel, made again from the files that pip installed.
+
+A bundle carries what runs here. The package index is not asked for it: whatever is there may be another version, or by
+somebody else.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+import lacuna_inference
+from lacuna_inference import DISTRIBUTION
+from lacuna_inference.errors import LacunaError
+
+STEM = DISTRIBUTION.replace("-", "_")
+"""How the name of a wheel of Lacuna begins."""
+_OF_THE_INSTALLER = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"})
+"""Files beside the metadata that an installer writes, and that are in no wheel."""
+_DATE = (2020, 2, 2, 0, 0, 0)
+_REMEDY = "Name a wheel with --wheel, or install Lacuna anew."
+
+
+def is_ours(file: Path) -> bool:
+    """Whether `file` is a wheel of Lacuna: by its name, and by the metadata in it."""
+    if not file.name.startswith(f"{STEM}-") or file.suffix != ".whl":
+        return False
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return any(name.endswith(".dist-info/METADATA") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def of_installation(folder: Path, distribution: metadata.Distribution | None = None) -> Path:
+    """Writes the wheel of what is installed into `folder`; its path.
+
+    Raises LacunaError where Lacuna was not installed from a wheel, or files of it were changed since.
+    """
+    found = distribution or _installed()
+    content = dict(_content(found))
+    if f"{lacuna_inference.__name__}/__init__.py" not in content:
+        raise LacunaError("What runs here was not installed from a wheel, so none can be made of it.", _REMEDY)
+    target = folder / f"{STEM}-{found.version}-{_tag(found)}.whl"
+    information = next(name for name in content if name.endswith(".dist-info/METADATA")).rpartition("/")[0]
+    content[f"{information}/RECORD"] = _record(content, f"{information}/RECORD")
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            entry = zipfile.ZipInfo(name, _DATE)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+    return target
+
+
+def _installed() -> metadata.Distribution:
+    try:
+        return metadata.distribution(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        raise LacunaError(f"{DISTRIBUTION} is not installed here, so no wheel can be made of it.", _REMEDY) from None
+
+
+def _content(distribution: metadata.Distribution) -> Iterator[tuple[str, bytes]]:
+    """The files that came out of the wheel, as its RECORD says: not the scripts, nor what the installer added."""
+    for file in sorted(distribution.files or (), key=str):
+        path = PurePosixPath(file.as_posix())
+        made_here = path.suffix in (".pyc", ".pth") or ".." in path.parts or path.is_absolute()
+        if made_here or (path.parts[0].endswith(".dist-info") and path.name in _OF_THE_INSTALLER):
+            continue
+        try:
+            data = file.read_binary()
+        except OSError as error:
+            raise LacunaError(f"{path} of the installation cannot be read: {error.strerror}.", _REMEDY) from error
+        if file.hash is not None and file.hash.value != _digest(data, file.hash.mode):
+            raise LacunaError(f"{path} is not as it was installed.", _REMEDY)
+        yield str(path), data
+
+
+def _tag(distribution: metadata.Distribution) -> str:
+    lines = (distribution.read_text("WHEEL") or "").splitlines()
+    return next((line.removeprefix("Tag: ") for line in lines if line.startswith("Tag: ")), "py3-none-any")
+
+
+def _record(content: dict[str, bytes], own_name: str) -> bytes:
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerows((name, f"sha256={_digest(data)}", len(data)) for name, data in content.items())
+    writer.writerow((own_name, "", ""))
+    return lines.getvalue().encode()
+
+
+def _digest(data: bytes, kind: str = "sha256") -> str:
+    return base64.urlsafe_b64encode(hashlib.new(kind, data).digest()).rstrip(b"=").decode()

@@ -1,0 +1,53 @@
+"""`lacuna models`: look at, fetch and convert models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lacuna_inference.models.sources import go_offline
+from lacuna_server import settings as settings_module
+from lacuna_server.cli_options import Family, Revision
+from lacuna_server.commands import models as models_command
+
+models_app = typer.Typer(no_args_is_help=True, help="Look at, fetch and convert models.")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the models on this disk."""
+    go_offline()
+    models_command.list_models()
+
+
+@models_app.command("info")
+def models_info(
+    model: Annotated[str, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = "bundled",
+    family: Family = None,
+    revision: Revision = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a model's size, prompt family and context, and whether it fits."""
+    go_offline()
+    models_command.info(settings_module.load(model=model, family=family, revision=revision), json)
+
+
+@models_app.command("fetch")
+def models_fetch(
+    hub_id: Annotated[str, typer.Argument(help="For example facebook/incoder-1B.")], revision: Revision = None
+) -> None:
+    """Download a model from the hub. It and `lacuna bundle create` are all that use the network."""
+    models_command.fetch(hub_id, revision)
+
+
+@models_app.command("convert")
+def models_convert(
+    folder: Annotated[str, typer.Argument(help="A model folder, or a hub id on this disk, with pickled weights.")],
+    dtype: Annotated[str | None, typer.Option(help="Convert the weights to float16, bfloat16 or float32.")] = None,
+    revision: Revision = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace safetensors that are there already.")] = False,
+) -> None:
+    """Convert pickled weights to safetensors, once."""
+    go_offline()
+    models_command.convert(folder, dtype, revision, force)

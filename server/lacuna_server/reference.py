@@ -1,0 +1,176 @@
+"""Writes docs/cli.md, the reference of the command line, from the signatures of the commands themselves."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+from lacuna_server import cli_options, ending
+from lacuna_server.cli import app
+from lacuna_server.settings import Settings
+
+HEAD = """\
+# Command line
+
+<!-- Written by `make docs` from the commands themselves. -->
+
+Options that are not given are taken from `LACUNA_*` environment variables and from `lacuna.toml`, where they are
+settings: see the table of settings in the [README](../README.md). `--help` behind any command prints its options,
+`--debug` anywhere shows the traceback of an error. Results go to stdout, everything about them to stderr.
+"""
+
+
+_SHARED = [get_args(hint)[1] for hint in vars(cli_options).values() if get_origin(hint) is Annotated]
+"""What options of several commands, settings most of them, are declared with."""
+_KINDS = {Path: "path", int: "whole number", float: "number", str: "text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An argument or an option as the signature of its command has it: `kind` is the type of one value."""
+
+    name: str
+    info: ArgumentInfo | OptionInfo
+    kind: Any
+    repeats: bool
+    default: Any
+
+    @property
+    def is_flag(self) -> bool:
+        return self.kind is bool
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: the words that call it, and the function behind it."""
+
+    words: str
+    callback: Callable[..., Any]
+
+    @property
+    def help(self) -> str:
+        return " ".join((self.callback.__doc__ or "").split())
+
+    def parameters(self, kind: type[ArgumentInfo] | type[OptionInfo]) -> list[Parameter]:
+        """Its arguments, or its options."""
+        hints = typing.get_type_hints(self.callback, include_extras=True)
+        signature = inspect.signature(self.callback).parameters
+        found = [_parameter(name, hints[name], one.default) for name, one in signature.items()]
+        return [one for one in found if one is not None and isinstance(one.info, kind)]
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    commands = list(_commands(app, "lacuna"))
+    return "\n".join([HEAD, *_overview(commands), "", *_exit_codes(), *_sections(commands)]) + "\n"
+
+
+def _commands(group: typer.Typer, words: str) -> Iterator[Command]:
+    for info in group.registered_commands:
+        assert info.callback is not None
+        yield Command(f"{words} {info.name or info.callback.__name__}", info.callback)
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from _commands(inner.typer_instance, f"{words} {inner.name}" if isinstance(inner.name, str) else words)
+
+
+def _parameter(name: str, hint: Any, default: Any) -> Parameter | None:
+    """None for what typer fills in by itself."""
+    if get_origin(hint) is not Annotated:
+        return None
+    kind, info = get_args(hint)[:2]
+    if get_origin(kind) in (Union, types.UnionType):
+        (kind,) = (one for one in get_args(kind) if one is not type(None))
+    repeats = get_origin(kind) is list
+    return Parameter(name, info, get_args(kind)[0] if repeats else kind, repeats, default)
+
+
+def _overview(commands: Sequence[Command]) -> Iterator[str]:
+    yield from _table("command", "what it does")
+    for command in commands:
+        yield _row(f"[`{command.words}`](#{command.words.replace(' ', '-')})", command.help.split(". ")[0].rstrip("."))
+
+
+def _exit_codes() -> Iterator[str]:
+    yield from ("## Exit codes", "")
+    yield from _table("code", "meaning")
+    yield from (_row(f"{code}", meaning) for code, meaning in ending.MEANINGS.items())
+
+
+def _sections(commands: Sequence[Command]) -> Iterator[str]:
+    for command in commands:
+        arguments, options = command.parameters(ArgumentInfo), command.parameters(OptionInfo)
+        usage = [command.words, *(["[OPTIONS]"] if options else []), *map(_written, arguments)]
+        yield from ("", f"## {command.words}", "", f"    {' '.join(usage)}", "", command.help)
+        if arguments:
+            yield from ("", *_table("argument", "default", "meaning"))
+            yield from (_row(f"`{_written(one)}`", _default(one), one.info.help or "") for one in arguments)
+        if options:
+            yield from ("", *_table("option", "value", "default", "meaning"))
+            yield from (_row(_names(one), _value(one), _default(one), one.info.help or "") for one in options)
+
+
+def _table(*heads: str) -> list[str]:
+    return [_row(*heads), "| " + " | ".join("---" for _ in heads) + " |"]
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|").replace("<", r"\<") for cell in cells) + " |"
+
+
+def _written(argument: Parameter) -> str:
+    """An argument as the usage line has it."""
+    word = argument.name.upper() + ("..." if argument.repeats else "")
+    return word if argument.default is inspect.Parameter.empty else f"[{word}]"
+
+
+def _names(option: Parameter) -> str:
+    plain = option.name.replace("_", "-")
+    given = _declared(option) or [f"--{plain}", *([f"--no-{plain}"] if option.is_flag else [])]
+    return ", ".join(f"`{name}`" for name in given)
+
+
+def _declared(parameter: Parameter) -> list[str]:
+    """The names that are written out; in Annotated, typer keeps the first of them as a default."""
+    info = parameter.info
+    return [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
+
+
+def _value(option: Parameter) -> str:
+    """What to write behind an option's name: a choice, a range, or a kind of value."""
+    if option.is_flag:
+        return ""
+    if get_origin(option.kind) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(option.kind))
+    least, most = option.info.min, option.info.max
+    if least is None:
+        return _KINDS[option.kind]
+    return f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+
+
+def _default(parameter: Parameter) -> str:
+    """What counts where it is not given: for an option that overrides a setting, the setting's default."""
+    default, shown = parameter.default, parameter.info.show_default
+    field = Settings.model_fields.get(parameter.name)
+    if default is inspect.Parameter.empty:
+        return "required"
+    if isinstance(shown, str):
+        return shown
+    if default is None and field is not None and any(parameter.info is info for info in _SHARED):
+        default = field.default
+    if default in (None, False, ""):
+        return ""
+    return "on" if default is True else f"`{default}`"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
