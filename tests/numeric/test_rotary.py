@@ -136,6 +136,7 @@ def broken(**said: Any) -> Callable[[Said], Said]:
         (broken(sliding_window="8"), "sliding_window is '8'"),
         (broken(rms_norm_eps="1e-6", norm_epsilon="1e-6"), "'1e-6', not a number above zero"),
         (broken(max_position_embeddings=-1), "max_position_embeddings in config.json is -1"),
+        (broken(max_position_embeddings=float("inf")), "max_position_embeddings in config.json is inf"),
         (broken(max_position_embeddings="128"), "max_position_embeddings in config.json is '128'"),
         (broken(hidden_size=128), "config.json asks for"),
         (broken(num_hidden_layers=3), "lack the tensor model.layers.2"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from lacuna_inference.errors import ModelUnusable
 
@@ -64,15 +65,15 @@ def wrong_number(config: dict[str, Any], keys: Iterable[str]) -> str | None:
 
 
 def is_positive(value: Any) -> bool:
-    """Whether `value` is a number above zero."""
-    return _is_number(value) and value > 0
+    """Whether `value` is a finite number above zero."""
+    return _is_number(value) and 0 < value < math.inf
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -122,7 +122,7 @@ def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options:
 
 def read_config(folder: ModelFolder, options: ModelOptions) -> Any:
     """The config as transformers understands it. Raises ModelUnusable for one that it does not know."""
-    kind = folder.config.get("model_type")
+    kind = str(folder.config.get("model_type"))
     try:
         if files.begins_with_mark(folder.path / "config.json") and kind in CONFIG_MAPPING:
             return CONFIG_MAPPING[kind].from_dict(dict(folder.config))
