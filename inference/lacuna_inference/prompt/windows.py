@@ -72,6 +72,7 @@ def last_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> tup
 
     The beginning is chosen on a grid over the text, so that it stays while the user types, and with it the KV cache.
     """
+    whole = True
     start, ids = 0, encode(text[-room * _CHARACTERS_PER_TOKEN :])
     if len(text) > room * _CHARACTERS_PER_TOKEN:
         start, ids = _grown(text, room, encode, ids)
@@ -80,13 +81,14 @@ def last_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> tup
     while len(ids) > room:
         window = len(text) - start
         surplus = max(1, window * (len(ids) - room) // len(ids))
-        start = min(-(-(start + surplus) // grid) * grid, len(text) - 1)
-        line_start = text.find("\n", max(0, start - 1)) + 1
-        if line_start == 0 or line_start >= len(text):
+        start = -(-(start + surplus) // grid) * grid
+        line_start = text.find("\n", max(0, min(start, len(text) - 1) - 1)) + 1
+        whole = 0 < line_start < len(text)
+        if not whole and start >= len(text):
             return None, ids[len(ids) - room :]
-        start = line_start
+        start = line_start if whole else start
         ids = encode(text[start:])
-    return start, ids
+    return start if whole else None, ids
 
 
 def _grown(text: str, room: int, encode: Callable[[str], list[int]], ids: list[int]) -> tuple[int, list[int]]:
