@@ -199,9 +199,10 @@ class ModelEngine:
 
     def _fail(self, message: str) -> None:
         with self._changed:
-            self._state = EngineState(Phase.FAILED, message=message, model=self._name)
-            self._jobs.fail(EngineUnavailable(f"The model is not loaded: {message}"))
-            self._listeners.tell(self._state)
+            try:
+                self._enter(EngineState(Phase.FAILED, message=message, model=self._name))
+            finally:
+                self._jobs.fail(EngineUnavailable(f"The model is not loaded: {message}"))
 
     def _enter(self, state: EngineState) -> None:
         with self._changed:
