@@ -101,7 +101,7 @@ def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options:
     if not spread:
         memory.require_room(memory.size_of(config, dtype, options.trust_remote_code), device)
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder.path,
             config=config,
             dtype=dtype,
@@ -115,6 +115,7 @@ def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options:
         raise NotEnoughMemory(f"The model does not fit {device}.", "Choose a smaller dtype or model.") from error
     except Exception as error:  # configs, weights and modules fail in many ways
         raise unusable(folder, error) from error
+    model, found = loaded
     if missing := sorted(found["missing_keys"]):
         raise lacking(missing[0])  # transformers would go on with random numbers
     return LibraryForward(model)
