@@ -22,7 +22,7 @@ _LANGUAGES = {ending: language for language, ending in _ENDINGS.items()} | {
 """The protocol's identifiers by the ending. Of several languages with one ending the last of the table counts."""
 
 _NOTEBOOK = ".ipynb"
-_RELATIVES = dict.fromkeys(("cython", "ipython", "pyrex", "snakemake", "xonsh"), "python")
+_RELATIVES: dict[str, str] = dict.fromkeys(("cython", "ipython", "pyrex", "snakemake", "xonsh"), "python")
 """Languages that are Python and something more, which Pygments knows by no name or as others."""
 _SHEBANG = re.compile(r"#!\s*\S*?(?:/env(?:\s+-\S+)*\s+)?([A-Za-z]+)[\d.]*(?=\s|$)", re.MULTILINE)
 
