@@ -189,6 +189,18 @@ async def test_a_file_is_read_again_when_it_was_written(tmp_path: Path, method: 
             await asyncio.sleep(0)
 
 
+async def test_no_file_is_read_from_folders_that_the_user_does_not_trust(tmp_path: Path) -> None:
+    uri = folder_with(tmp_path / "a", "max_lines = 3\n")
+    connection = workspace(uri, experimental={"lacuna": {"trustsFolders": False}})
+    assert connection.server.session.settings.max_lines == 12
+    folders = {"event": {"added": [{"uri": uri, "name": "a"}], "removed": []}}
+    connection.notify("workspace/didChangeWorkspaceFolders", folders)
+    connection.notify("textDocument/didSave", {"textDocument": {"uri": f"{uri}/lacuna.toml"}})
+    await asyncio.sleep(0)
+    await connection.call("workspace/executeCommand", {"command": "lacuna.status"})
+    assert connection.server.session.settings.max_lines == 12
+
+
 async def test_a_client_that_can_is_asked_to_watch_the_file() -> None:
     connection = Connection(FakeEngine(), workspace={"didChangeWatchedFiles": {"dynamicRegistration": True}})
     connection.notify("initialized", {})

@@ -96,6 +96,8 @@ class Editor:
         units = self.units.of(text)
         most = len(units) + 1
         start, end = (self.units.offset(units, min(int(l), most), min(int(c), most)) for l, c in places)  # noqa: E741
+        if self.units.text(units[:start]) is None or self.units.text(units[end:]) is None:
+            return None
         return self.units.text(units[:start] + self.units.of(change["text"]) + units[end:])
 
 

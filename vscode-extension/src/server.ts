@@ -202,7 +202,9 @@ export class Server implements vscode.Disposable {
 
 const TELLS_STATUS: StaticFeature = {
   fillClientCapabilities: (capabilities) => {
-    capabilities.experimental = { ...(capabilities.experimental as object), lacuna: { status: true } };
+    // a folder's lacuna.toml is not read where the folder is not trusted
+    const lacuna = { status: true, trustsFolders: vscode.workspace.isTrusted };
+    capabilities.experimental = { ...(capabilities.experimental as object), lacuna };
   },
   initialize: () => undefined,
   getState: () => ({ kind: "static" }),

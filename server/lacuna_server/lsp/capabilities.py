@@ -41,6 +41,8 @@ class Client:
     watches_files: bool = False
     status: bool = False
     """Wants `lacuna/status`."""
+    trusts_folders: bool = True
+    """Whether the user trusts the workspace's folders, so that their settings files are read."""
 
     def shows_inline(self, channel: Channel) -> bool:
         """Whether suggestions go out through textDocument/inlineCompletion."""
@@ -67,6 +69,7 @@ def resolve(params: Any) -> Client:
         watches_configuration=at(workspace, "didChangeConfiguration", "dynamicRegistration") is True,
         watches_files=at(workspace, "didChangeWatchedFiles", "dynamicRegistration") is True,
         status=at(raw, "experimental", "lacuna", "status") is True,
+        trusts_folders=at(raw, "experimental", "lacuna", "trustsFolders") is not False,
     )
 
 

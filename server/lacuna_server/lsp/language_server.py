@@ -199,7 +199,8 @@ class LacunaProtocol(LanguageServerProtocol):
 
     @lsp_method(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def lsp_workspace__did_change_workspace_folders(self, params: Any) -> Generator[Any, Any, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self._server.session.folders.change(params)
+        if self._server.session.client.trusts_folders:
+            self._server.session.folders.change(params)
         yield self.fm.features[types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS], (params,), None
 
     @lsp_method(types.EXIT)

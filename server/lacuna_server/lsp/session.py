@@ -9,7 +9,7 @@ from typing import Any
 
 from lsprotocol import types
 
-from lacuna_inference.api import Engine
+from lacuna_inference.api import Engine, Phase
 from lacuna_inference.errors import LacunaError
 from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.completer import Completer
@@ -113,8 +113,9 @@ class Session:
         """Takes over what the client says of itself, its folders and its initializationOptions, from raw parameters."""
         self.client = capabilities.resolve(params)
         self.lifecycle.watch_parent(number(at(params, "processId")))
-        self.folders.begin(params)
-        self.folders.changed()
+        if self.client.trusts_folders:
+            self.folders.begin(params)
+            self.folders.changed()
         if self.folders.settings_files():
             self.complaints.clear()  # they were about the file in the process's folder
         self._initial = _named(at(params, "initializationOptions")) or {}
@@ -177,7 +178,8 @@ class Session:
 
     async def _obstacle(self, wanted: Settings) -> str | None:
         """Why no engine of the `wanted` settings would load, where one that runs would be given up for it."""
-        if _engine_of(wanted) == _engine_of(self.settings) or self.announced is not self.engine:
+        runs = self.announced is self.engine and self.engine.state.phase is not Phase.FAILED
+        if _engine_of(wanted) == _engine_of(self.settings) or not runs:
             return None
         try:
             await asyncio.to_thread(self._examine, wanted)
