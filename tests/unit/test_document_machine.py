@@ -34,21 +34,20 @@ class Editor(RuleBasedStateMachine):
     @rule(data=st.data(), edits=st.lists(st.tuples(PLACES, st.integers(0, 12), WILD), min_size=1, max_size=3))
     def edit(self, data: st.DataObject, edits: list[tuple[int, int, str]]) -> None:
         uri = data.draw(st.sampled_from(sorted(self.texts)))
-        identifier = types.VersionedTextDocumentIdentifier(1, uri)
         changes = self._changes(uri, edits)
         if self.cells is not None and uri in self.cells:
+            identifier = types.VersionedTextDocumentIdentifier(1, uri)
             content = types.NotebookDocumentCellContentChanges(identifier, changes)
             assert self._changed(types.NotebookDocumentCellChanges(text_content=[content]))
         else:
-            assert self.server.change(types.DidChangeTextDocumentParams(identifier, changes))
+            assert self.server.edit(uri, changes)
 
     @precondition(lambda self: self.texts)
     @rule(data=st.data(), text=WILD)
     def replace_everything(self, data: st.DataObject, text: str) -> None:
         uri = data.draw(st.sampled_from(sorted(self.texts)))
         whole = types.TextDocumentContentChangeWholeDocument(text)
-        identifier = types.VersionedTextDocumentIdentifier(1, uri)
-        assert self.server.change(types.DidChangeTextDocumentParams(identifier, [whole]))
+        assert self.server.edit(uri, [whole])
         self.texts[uri] = text
 
     @rule(data=st.data())
@@ -101,8 +100,7 @@ class Editor(RuleBasedStateMachine):
     @rule(text=WILD)
     def touch_what_is_not_open(self, text: str) -> None:
         whole = types.TextDocumentContentChangeWholeDocument(text)
-        identifier = types.VersionedTextDocumentIdentifier(1, "file:///nowhere.py")
-        assert not self.server.change(types.DidChangeTextDocumentParams(identifier, [whole]))
+        assert not self.server.edit("file:///nowhere.py", [whole])
 
     @invariant()
     def both_hold_the_same(self) -> None:

@@ -61,8 +61,7 @@ def test_random_edits_never_diverge(
             continue
         place = types.Range(position_of(text, start, encoding), position_of(text, end, encoding))
         change = types.TextDocumentContentChangePartial(place, inserted)
-        identifier = types.VersionedTextDocumentIdentifier(version, "file:///x.py")
-        assert documents.change(types.DidChangeTextDocumentParams(identifier, [change]))
+        assert documents.edit("file:///x.py", [change], version)
         text = text[:start] + inserted + text[end:]
         document = documents.get("file:///x.py")
         assert document is not None
@@ -104,11 +103,10 @@ def test_a_position_is_not_changed_by_looking_it_up() -> None:
 
 def test_whole_changes_and_documents_that_are_not_open() -> None:
     documents = Documents()
-    identifier = types.VersionedTextDocumentIdentifier(2, "untitled:Untitled-1")
-    whole = types.DidChangeTextDocumentParams(identifier, [types.TextDocumentContentChangeWholeDocument("new")])
-    assert not documents.change(whole)
+    whole = types.TextDocumentContentChangeWholeDocument("new")
+    assert not documents.edit("untitled:Untitled-1", [whole])
     documents.open(types.TextDocumentItem("untitled:Untitled-1", "python", 1, "old"))
-    assert documents.change(whole)
+    assert documents.edit("untitled:Untitled-1", [whole])
     snapshot = documents.snapshot("untitled:Untitled-1", types.Position(0, 1))
     assert snapshot is not None
     assert (snapshot.prefix, snapshot.suffix, snapshot.path) == ("n", "ew", "untitled.py")
@@ -158,7 +156,7 @@ def test_a_snapshot_shows_other_documents_of_its_language_the_last_edited_last()
     for name, language in (("a", "python"), ("b", "python"), ("c", "toml"), ("d", "python")):
         documents.open(types.TextDocumentItem(f"file:///{name}", language, 0, name))
     whole = types.TextDocumentContentChangeWholeDocument("a, edited")
-    documents.change(types.DidChangeTextDocumentParams(types.VersionedTextDocumentIdentifier(1, "file:///a"), [whole]))
+    documents.edit("file:///a", [whole])
     snapshot = documents.snapshot("file:///d", types.Position(0, 0))
     assert snapshot is not None
     assert snapshot.nearby == ("b", "a, edited")
@@ -188,8 +186,7 @@ def test_a_key_in_a_very_long_line_costs_less_than_to_look_at_each_character_a_f
 
     def key() -> None:
         change = types.TextDocumentContentChangePartial(types.Range(place, place), "é")
-        identifier = types.VersionedTextDocumentIdentifier(2, "file:///x.py")
-        documents.change(types.DidChangeTextDocumentParams(identifier, [change]))
+        documents.edit("file:///x.py", [change])
         snapshot = documents.snapshot("file:///x.py", place)
         assert snapshot is not None
         word_before(snapshot)

@@ -33,10 +33,6 @@ class Documents:
     def open(self, item: types.TextDocumentItem) -> None:
         self._open[item.uri] = Document(item.uri, positions.joined(item.text), item.version, item.language_id)
 
-    def change(self, params: types.DidChangeTextDocumentParams) -> bool:
-        """Applies the changes in order; whether the document was open."""
-        return self.edit(params.text_document.uri, params.content_changes, params.text_document.version)
-
     def edit(self, uri: str, changes: Sequence[Change], version: int | None = None) -> bool:
         """Applies `changes` in order; whether the document was open. Without a version the old one stays."""
         document = self._open.get(uri)

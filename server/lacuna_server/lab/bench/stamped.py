@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
-from lsprotocol import types
-
 from lacuna_server.lsp import app, transport
+from lacuna_server.lsp.document import Change
 from lacuna_server.lsp.documents import Documents
 from lacuna_server.settings import load
 from lacuna_server.stdio import guard
@@ -27,9 +27,9 @@ def main() -> NoReturn:
     delays: list[float] = []
 
     class Stamped(Documents):
-        def change(self, params: types.DidChangeTextDocumentParams) -> bool:
-            applied = super().change(params)
-            delays.append(time.monotonic() - float(params.content_changes[0].text[1:]))
+        def edit(self, uri: str, changes: Sequence[Change], version: int | None = None) -> bool:
+            applied = super().edit(uri, changes, version)
+            delays.extend(time.monotonic() - float(change.text[1:]) for change in changes[:1] if change is not None)
             return applied
 
     server = app.build(load())
