@@ -68,6 +68,20 @@ def engine_with(handler: Handler, kind: str = "openai", **options: Any) -> Remot
     return RemoteEngine(made, httpx.MockTransport(handler))
 
 
+@pytest.mark.parametrize(
+    ("told", "languages"),
+    [({"languages": ["python"]}, ("python",)), ({}, ()), ({"languages": None}, ()), ({"languages": "go"}, ())],
+)
+def test_the_languages_of_our_server_s_model_are_known(told: dict[str, Any], languages: tuple[str, ...]) -> None:
+    engine = engine_with(lambda _: httpx.Response(200, json={"model": "served", **told}), "lacuna")
+    warm = threading.Event()
+    engine.watch(lambda state: warm.set() if state.phase is Phase.WARM else None)
+    engine.start()
+    assert warm.wait(10)
+    assert engine.state.facts.languages == languages
+    engine.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_server(kind: str) -> None:
     told, answer, sent = KINDS[kind]

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from lacuna_inference.api import CancelToken, Completions, EngineState, Phase, Request
+from lacuna_inference.api import CancelToken, Completions, EngineState, ModelFacts, Phase, Request
 from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, RequestCancelled
 from lacuna_inference.jobs import Job, settle
 from lacuna_inference.listeners import Listener, Listeners
@@ -62,6 +62,7 @@ class RemoteEngine:
         self._wire = WIRES[options.kind]
         family = None if options.family is None else by_name(options.family)
         self._setting = Setting(options.model, family, options.context)
+        self._facts = ModelFacts()
         self._listeners = Listeners()
         self._changed = threading.RLock()
         self._jobs: list[Job] = []
@@ -148,7 +149,9 @@ class RemoteEngine:
                     self._enter(Phase.LOADING, f"{self._url} answers {response.status_code}: is it loading?")
                     await asyncio.sleep(LOADING_S)
                     continue
-                self._setting = replace(self._setting, model=await self._model(answers.fields(response)))
+                told = answers.fields(response)
+                self._setting = replace(self._setting, model=await self._model(told))
+                self._facts = ModelFacts(languages=self._wire.languages(told))
                 self._ready.set()
                 model = self._setting.model
                 self._enter(Phase.WARM, f"{model} at {self._url}" if model else self._url)
@@ -211,7 +214,8 @@ class RemoteEngine:
 
     def _enter(self, phase: Phase, message: str) -> None:
         with self._changed:
-            self._state = EngineState(phase, float(phase is Phase.WARM), message, self._setting.model or self._url)
+            model = self._setting.model or self._url
+            self._state = EngineState(phase, float(phase is Phase.WARM), message, model, self._facts)
             self._listeners.tell(self._state)
             if phase is Phase.FAILED:
                 for job in self._jobs:

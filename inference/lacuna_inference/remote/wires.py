@@ -54,9 +54,9 @@ class Wire:
     """How to ask a server.
 
     `ask` makes a question about one hole, with so many candidates; None for a server that takes our requests whole.
-    `read` finds the texts in its answer, `models` the name of its model in what `ready` answers, or `listed`. With
-    `several`, a question may be for more than one candidate. `endpoints` may stand in an address that was copied from
-    elsewhere.
+    `read` finds the texts in its answer, `models` the name of its model in what `ready` answers, or `listed`, and
+    `languages` those that the model completes in what `ready` answers. With `several`, a question may be for more than
+    one candidate. `endpoints` may stand in an address that was copied from elsewhere.
     """
 
     ready: str
@@ -66,6 +66,7 @@ class Wire:
     listed: str | None = None
     several: bool = False
     endpoints: tuple[str, ...] = ()
+    languages: Callable[[Json], tuple[str, ...]] = lambda _: ()
 
 
 def request_json(request: Request) -> Json:
@@ -234,9 +235,16 @@ def _loaded(model: Json) -> bool:
     return isinstance(status, dict) and status.get("value") == "loaded"
 
 
+def _languages(told: Json) -> tuple[str, ...]:
+    """Those that our server's model completes; none where it says nothing of them."""
+    found = told.get("languages")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
 WIRES: dict[str, Wire] = {
     "lacuna": Wire(
-        "/health/ready", None, models=lambda answer: str(answer.get("model", "")), endpoints=("/health", LACUNA_PATH),
+        "/health/ready", None, models=lambda answer: str(answer.get("model", "")), languages=_languages,
+        endpoints=("/health", LACUNA_PATH),
     ),
     "openai": Wire("/v1/models", _openai, answers.choices, _first_model, several=True, endpoints=("/v1/completions",)),
     "llama.cpp": Wire(
