@@ -100,7 +100,8 @@ def test_every_described_request_is_answered_as_described(served: Process, tmp_p
     checks = "not_a_server_error,response_schema_conformance,status_code_conformance,content_type_conformance"
     told = subprocess.run(
         [Path(sys.executable).parent / "schemathesis", "run", f"{served.url}/openapi.json", "--checks", checks,
-         "--max-examples", "20", "--seed", "1", "--phases", "fuzzing", "--exclude-path", "/metrics"],
+         "--max-examples", "20", "--seed", "1", "--request-timeout", "60",
+         "--phases", "fuzzing", "--exclude-path", "/metrics"],
         capture_output=True, text=True, cwd=tmp_path, timeout=170, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout[-6000:]
