@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 from helpers import loaded, scripted_decoder
 
-from lacuna_inference.api import ModelFacts, ModelOptions
+from lacuna_inference.api import ModelOptions
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.engine import ModelEngine
 from lacuna_server.http import app, listening
@@ -49,7 +49,8 @@ def listener(
     model = decoder or scripted_decoder(fill, on_step=on_step)
     batch, languages = settings.pop("batch", 8), settings.pop("languages", ())
     connections = {name: settings.pop(name) for name in ("patience", "most", "secure") if name in settings}
-    scripted = replace(loaded(model), facts=ModelFacts("incoder", languages=languages))
+    whole = loaded(model)
+    scripted = replace(whole, facts=replace(whole.facts, languages=languages))
     engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: scripted)
     running = listening.Server(app.build(engine, **settings), **connections)
     thread = threading.Thread(target=running.run)

@@ -111,7 +111,7 @@ def test_told_to_stop_it_finishes_what_it_has(tmp_path: Path) -> None:
     with Process(tmp_path / "log") as process, ThreadPoolExecutor(8) as callers:
         until(lambda: httpx.get(f"{process.url}/health/ready").status_code == 200)
         bodies = [{"data": f"def f{n}(x):\n    return ", "max_tokens": 300, "temperature": 3} for n in range(8)]
-        asked = [callers.submit(httpx.post, process.url, json=body, timeout=60) for body in bodies]
+        asked = [callers.submit(httpx.post, process.url, json=body, timeout=150) for body in bodies]
         until(
             lambda: (
                 "lacuna_requests_inside 8.0" in httpx.get(f"{process.url}/metrics").text or all(a.done() for a in asked)
