@@ -27,6 +27,14 @@ def editor(name: str) -> str:
     return found
 
 
+def program(name: str) -> Path:
+    """The program `name` of the tests' own environment; the test is skipped without it."""
+    found = Path(sys.executable).with_name(name)
+    if not found.exists():
+        pytest.skip(f"{name} is not installed: make editors")
+    return found
+
+
 def versions() -> str:
     """The editors that are here, with their versions."""
     found = [path for name in NAMES if (path := shutil.which(name, path=PATH))]
@@ -36,27 +44,34 @@ def versions() -> str:
     return ", ".join(shown) or "none"
 
 
-def set_up_kate(home: Path, server: Path) -> None:
-    """Our set-up, its plugin switched on, and the answer to whether the server may be started."""
+def set_up_kate(home: Path, programs: Path) -> None:
+    """Our set-up, its plugin switched on, and the answer to whether the server in `programs` may be started."""
     settings = home / ".config/kate/lspclient/settings.json"
     settings.parent.mkdir(parents=True)
     settings.write_bytes((DOCS / "kate-settings.json").read_bytes())
-    (home / ".config/katerc").write_text(f"[lspclient]\nAllowedServerCommandLines={server} lsp\n")
+    command = json.loads(settings.read_bytes())["servers"]["python"]["command"]
+    (home / ".config/katerc").write_text(f"[lspclient]\nAllowedServerCommandLines={programs}/{' '.join(command)}\n")
     session = home / ".local/share/kate/anonymous.katesession"
     session.parent.mkdir(parents=True)
     session.write_text("[Kate Plugins]\nlspclientplugin=true\n")
 
 
 def scripted(home: Path) -> dict[str, str]:
-    """An environment with a home of its own, whose `lacuna` is the scripted server."""
-    shim = home / "bin/lacuna"
-    shim.parent.mkdir(parents=True)
-    server = Path(__file__).with_name("scripted_server.py")
-    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -P {server} "$@" 2>>{home}/server.log\n')
-    shim.chmod(0o755)
+    """An environment with a home of its own, whose `lacuna` is the scripted server; pylsp and rass are real."""
+    folder = home / "bin"
+    folder.mkdir(parents=True)
+    server, here = Path(__file__).with_name("scripted_server.py"), Path(sys.executable).parent
+    commands = {
+        "lacuna": f'{sys.executable} -P {server} "$@" 2>>{home}/server.log',
+        "pylsp": f'{here}/pylsp -vv --log-file {home}/pylsp.log "$@"',
+        "rass": f'{here}/rass "$@"',
+    }
+    for name, command in commands.items():
+        (folder / name).write_text(f"#!/bin/sh\nexec {command}\n")
+        (folder / name).chmod(0o755)
     return {
         "HOME": str(home),
-        "PATH": f"{shim.parent}:{os.environ['PATH']}",
+        "PATH": f"{folder}:{os.environ['PATH']}",
         "LACUNA_TEST_CLIENT": str(home / "client.json"),
         "XDG_STATE_HOME": str(home / "state"),
     }

@@ -70,7 +70,7 @@ def photograph_kate(home: Path) -> None:
     """Kate types the last letter itself: then its menu opens with our suggestion."""
     (home / FILE).write_text(BEFORE + TYPED[:-1])
     environment = surroundings_of(home)
-    set_up_kate(home, Path(sys.executable).parent / "lacuna")
+    set_up_kate(home, Path(sys.executable).parent)
     with Display(["kate", "--new", "--block", str(home / FILE)], environment, home) as display:
         display.until_steady()
         display.idle(12)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from display import Display
-from installed import DOCS, editor, set_up_kate
+from installed import DOCS, editor, program, set_up_kate
 from scripted_server import SUGGESTIONS
 from terminal import Terminal
 
@@ -18,6 +19,8 @@ CASES = {
     "crlf": ("s = '😀'\n", "def add(a, b):", "\r\n"),
 }
 """What the file holds before, what is typed behind it, and the line ends."""
+BESIDE = "class Local:\n    isabsolute = True\n\n", "Local.isab", "isabsolute"
+"""What the file holds, what is typed behind it, and what pylsp alone makes of the last word; no other file is read."""
 
 
 @pytest.fixture(params=CASES)
@@ -33,6 +36,17 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str, str
 
 def connected(surroundings: dict[str, str]) -> bool:
     return Path(surroundings["LACUNA_TEST_CLIENT"]).exists()
+
+
+def both_connected(surroundings: dict[str, str]) -> bool:
+    """Whether pylsp has the file, too; it loads libraries before that."""
+    log = Path(surroundings["HOME"]) / "pylsp.log"
+    return connected(surroundings) and log.exists() and "pylsp_document_did_open" in log.read_text(errors="replace")
+
+
+def answers_of_pylsp(surroundings: dict[str, str]) -> int:
+    """How many completions pylsp has answered."""
+    return (Path(surroundings["HOME"]) / "pylsp.log").read_text(errors="replace").count("finish pylsp_completions")
 
 
 def client(surroundings: dict[str, str]) -> dict[str, str]:
@@ -77,13 +91,21 @@ def test_neovim_s_menu(name: str, case: tuple[Path, str, str, bytes], surroundin
     assert file.read_bytes() == wanted
 
 
-@pytest.mark.parametrize("name", ["emacs", "emacs30"])
-def test_emacs_with_eglot(name: str, case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
+EGLOT = {
+    "28": ("emacs", []),
+    "30": ("emacs30", []),
+    "30-tree-sitter": (
+        "emacs30",  # no grammar is here: the mode warns, and goes on
+        ["--eval", "(setq warning-minimum-level :emergency major-mode-remap-alist '((python-mode . python-ts-mode)))"],
+    ),
+}
+"""The program, and its options, for each Emacs and mode."""
+
+
+@pytest.mark.parametrize("kind", EGLOT)
+def test_emacs_with_eglot(kind: str, case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
     file, typed, seen, wanted = case
-    with emacs(name, "emacs-eglot.el", file, surroundings) as terminal:
-        terminal.until(lambda: connected(surroundings), "the client")
-        terminal.until_shown("eglot")
-        terminal.keys("\x1b>")
+    with eglot(kind, file, surroundings) as terminal:
         terminal.keys(typed)
         terminal.keys("\x1b\t")
         terminal.until_shown(seen)
@@ -92,14 +114,47 @@ def test_emacs_with_eglot(name: str, case: tuple[Path, str, str, bytes], surroun
     assert file.read_bytes().rstrip() == wanted.rstrip()
 
 
+@pytest.mark.parametrize("kind", EGLOT)
+def test_emacs_with_eglot_keeps_pylsp(kind: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    before, typed, whole = BESIDE
+    (file := tmp_path / "work.py").write_text(before)
+    with eglot(kind, file, surroundings) as terminal:
+        terminal.keys(typed)
+        terminal.until_shown(typed)
+        until_completed(terminal, whole)
+
+
+def eglot(kind: str, file: Path, surroundings: dict[str, str]) -> Terminal:
+    """Emacs at the end of `file`, with both servers behind rass."""
+    program("pylsp"), program("rass")
+    name, options = EGLOT[kind]
+    terminal = emacs(name, "emacs-eglot.el", file, surroundings, options)
+    terminal.until(lambda: both_connected(surroundings), "both servers")
+    terminal.until_shown("eglot")
+    terminal.keys("\x1b>")
+    return terminal
+
+
+def until_completed(terminal: Terminal, whole: str) -> None:
+    """Completes until `whole` is there: pylsp's first answer may take longer than others wait for it."""
+
+    def there() -> bool:
+        return terminal.text.count(whole) > 1
+
+    def completed() -> bool:
+        terminal.keys("\x1b\t")  # a key that is typed before the answer calls the request off
+        terminal.until(lambda: "No match" in terminal.text or there(), "an answer")
+        if not there():
+            terminal.keys("\x07")
+            terminal.until(lambda: "No match" not in terminal.text, "an empty echo area")
+        return there()
+
+    terminal.until(completed, whole)
+
+
 def test_emacs_with_lsp_mode(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
     file, typed, seen, wanted = case
-    with emacs("emacs30", "emacs-lsp-mode.el", file, surroundings) as terminal:
-        terminal.until_shown("Select action")
-        terminal.keys("i")  # the file's folder is the project
-        terminal.until(lambda: connected(surroundings), "the client")
-        terminal.until_shown("LSP")
-        terminal.keys("\x1b>")
+    with lsp_mode(file, surroundings) as terminal:
         terminal.keys(typed)
         terminal.keys("\x1b\t")
         terminal.until(lambda: any(sign in terminal.text for sign in ("possible completion", seen)), "an answer")
@@ -112,18 +167,34 @@ def test_emacs_with_lsp_mode(case: tuple[Path, str, str, bytes], surroundings: d
     assert file.read_bytes().rstrip() == wanted.rstrip()
 
 
-def emacs(name: str, setup: str, file: Path, surroundings: dict[str, str]) -> Terminal:
-    return Terminal([editor(name), "-nw", "-q", "-l", str(DOCS / setup), str(file)], surroundings)
+def test_emacs_with_lsp_mode_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None:
+    before, typed, whole = BESIDE
+    (file := tmp_path / "work.py").write_text(before)
+    with lsp_mode(file, surroundings) as terminal:
+        terminal.keys(typed)
+        terminal.until_shown(typed)
+        until_completed(terminal, whole)
+
+
+def lsp_mode(file: Path, surroundings: dict[str, str]) -> Terminal:
+    """Emacs at the end of `file`, with both servers."""
+    program("pylsp")
+    terminal = emacs("emacs30", "emacs-lsp-mode.el", file, surroundings)
+    terminal.until_shown("Select action")
+    terminal.keys("i")  # the file's folder is the project
+    terminal.until(lambda: both_connected(surroundings), "both servers")
+    terminal.until_shown("LSP")
+    terminal.keys("\x1b>")
+    return terminal
+
+
+def emacs(name: str, setup: str, file: Path, surroundings: dict[str, str], options: Sequence[str] = ()) -> Terminal:
+    return Terminal([editor(name), "-nw", "-q", *options, "-l", str(DOCS / setup), str(file)], surroundings)
 
 
 def test_helix(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
     file, typed, _, wanted = case
-    program = editor("hx")
-    settings = Path(surroundings["HOME"]) / ".config/helix/languages.toml"
-    settings.parent.mkdir(parents=True)
-    settings.write_bytes((DOCS / "helix-languages.toml").read_bytes())
-    with Terminal([program, str(file)], surroundings) as terminal:
-        terminal.until(lambda: connected(surroundings), "the client")
+    with helix(file, surroundings) as terminal:
         terminal.keys("geo" if file.stat().st_size else "i")
         terminal.keys(typed)
         terminal.keys("\x18")
@@ -135,25 +206,51 @@ def test_helix(case: tuple[Path, str, str, bytes], surroundings: dict[str, str])
     assert file.read_bytes() == wanted
 
 
+def helix(file: Path, surroundings: dict[str, str]) -> Terminal:
+    """Helix, when both servers have the file."""
+    program("pylsp")
+    settings = Path(surroundings["HOME"]) / ".config/helix/languages.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_bytes((DOCS / "helix-languages.toml").read_bytes())
+    terminal = Terminal([editor("hx"), str(file)], surroundings)
+    terminal.until(lambda: both_connected(surroundings), "both servers")
+    return terminal
+
+
 def test_kate(case: tuple[Path, str, str, bytes], surroundings: dict[str, str], tmp_path: Path) -> None:
     """The keyboard of the virtual screen has no emoji: all but the last character typed is in the file already."""
     file, typed, _, wanted = case
-    program = editor("kate")
-    end = b"\r\n" if b"\r\n" in wanted else b"\n"
     file.write_bytes(file.read_bytes() + typed[:-1].encode())
+    kate_completes(file, typed[-1], ["ctrl+space"], surroundings, tmp_path)
+    assert file.read_bytes() == wanted
+
+
+def test_kate_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None:
+    before, typed, whole = BESIDE
+    (file := tmp_path / "work.py").write_text(before + typed[:-1])
+    kate_completes(file, typed[-1], ["ctrl+space"], surroundings, tmp_path)
+    assert file.read_text().startswith(f"{before}Local.{whole}")
+
+
+def kate_completes(file: Path, last: str, asking: Sequence[str], surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Types `last` at the end of `file` and then `asking`, accepts what the menu shows first, and saves.
+
+    Kate's own words are in the menu at once; the answer of both servers comes when pylsp has answered.
+    """
+    program("pylsp"), program("rass")
     home = Path(surroundings["HOME"])
-    set_up_kate(home, home / "bin/lacuna")
+    set_up_kate(home, home / "bin")
     (tmp_path / "display").mkdir()
-    with Display([program, "--new", "--block", str(file)], surroundings, tmp_path / "display") as display:
-        display.until(lambda: connected(surroundings), "the client")
+    with Display([editor("kate"), "--new", "--block", str(file)], surroundings, tmp_path / "display") as display:
+        display.until(lambda: both_connected(surroundings), "both servers")
         display.until_steady()
         display.press("ctrl+End")
-        display.type(typed[-1])
-        before = display.until_steady()
-        display.press("ctrl+space")
-        display.until_changed(before)
+        display.type(last)
+        for key in asking:
+            display.press(key)
+        display.until(lambda: answers_of_pylsp(surroundings) > 0, "the answer of pylsp")
+        display.until_steady()
         display.press("Return")
         display.until_steady()
         display.press("ctrl+s")
-        display.until(lambda: file.read_bytes().endswith(end), "the saved file")
-    assert file.read_bytes() == wanted
+        display.until(lambda: file.read_bytes().endswith(b"\n"), "the saved file")
