@@ -217,6 +217,11 @@ def test_a_token_that_travels_unencrypted_is_warned_of(secure: bool, tmp_path: P
         assert httpx.get(f"{url}/metrics", headers=sent, verify=False).status_code == 200
 
 
+def test_code_that_travels_unencrypted_is_warned_of_without_a_token_too(tmp_path: Path) -> None:
+    with Process(tmp_path / "log", "--host", "0.0.0.0", "--no-auth") as process:
+        assert "The code travels unencrypted" in process.said
+
+
 def test_another_loopback_address_than_the_first(tmp_path: Path) -> None:
     with Process(tmp_path / "log", "--host", "127.0.0.2") as process:
         assert httpx.get(f"{process.url}/health/live").status_code == 200

@@ -217,7 +217,7 @@ def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
 def test_pip_that_fails_leaves_nothing(tmp_path: Path) -> None:
     wheel = tmp_path / "lacuna_lsp-9-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("lacuna_lsp-9.dist-info/METADATA", "")
+        archive.writestr("lacuna_lsp-9.dist-info/METADATA", "Metadata-Version: 2.4\nName: lacuna-lsp\nVersion: 9\n")
     wanted = Wanted(
         tmp_path / "lacuna.tar", installer.here(), installer.python_here(), wheel=wheel, options=("--no-index",)
     )

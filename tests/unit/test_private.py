@@ -46,6 +46,7 @@ def test_only_the_owner_reads_the_statistics_also_of_an_older_version(tmp_path: 
 def test_only_the_owner_reads_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     file = tmp_path / "lacuna.log"
+    file.touch(0o644)  # of an earlier version
     cli._start_logging("warning", file)
     logging.captureWarnings(False)
     assert rights(file) == 0o600

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 from helpers import at_cursor
+from pygments.lexers import get_all_lexers
 from seams import sweep
 
+from lacuna_server.core import lexing
 from lacuna_server.core.reasons import Withheld
+from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.core.trimming import trim
 
 
@@ -67,10 +70,27 @@ def test_short_lines_below_do_not_stand_there_twice(marked: str, answer: str, sh
     assert trim(answer, at_cursor(marked)) == shown
 
 
-@pytest.mark.parametrize("text", ["(" * 2000 + "|)", "'" * 2000 + "|'", "x" * 20_000 + "(|)"])
-def test_long_lines_do_not_hold_up_the_editor(text: str) -> None:
-    """The whole of it is one call; pytest's own limit of time is the only clock."""
-    trim("')" * 500, at_cursor(text))
+@pytest.mark.parametrize("before", ["f(", "x = '" + "a" * 150 + "' + g(", "(" * 1900, "'" * 1900, "x" * 20_000 + "("])
+def test_no_more_is_lexed_than_an_editor_can_wait_for(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lexed = []
+    kinds = lexing._kinds
+    monkeypatch.setattr(lexing, "_kinds", lambda lexer, text: lexed.append(len(text)) or kinds(lexer, text))  # type: ignore[func-returns-value]
+    trim("')" * 100, at_cursor(before + "|)"))
+    assert sum(lexed) < 25_000
+
+
+def test_lexers_that_leave_characters_out_do_no_harm() -> None:
+    for _, names, _, _ in get_all_lexers():
+        text = "> main = print ()\n>>> x = f([\n"
+        trim('a)]"', Snapshot(text + "y = g(')", len(text) + 7, None, language=names[0] if names else ""))
+        trim("1,\n]", Snapshot(text + "\n]\n", len(text), None, language=names[0] if names else ""))
+
+
+def test_plain_text_stays_plain_however_many_files_are_open() -> None:
+    for number in range(100):
+        lexing.lexer_for("", f"{number}.py")
+    assert not lexing.Surroundings(replace(at_cursor("a (|)"), language="brainfog", place="")).is_known
+    assert not lexing.Surroundings(replace(at_cursor("a (|)"), language="", place="a.txt")).is_known
 
 
 @pytest.mark.parametrize(("language", "most"), [("python", 1500), ("cpp", 800)])

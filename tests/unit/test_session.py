@@ -155,6 +155,13 @@ async def test_the_workspace_s_file_counts_and_not_the_one_of_the_process_s_fold
     assert (session.settings.max_lines, len(session.complaints)) == (3, 1)
 
 
+async def test_what_is_wrong_in_the_file_is_told_where_the_server_was_started_in_the_folder() -> None:
+    uri = folder_with(Path.cwd(), "max_lintes = 1\n")
+    session = Connection(FakeEngine(), params={"rootUri": uri}).server.session
+    (complaint,) = session.complaints
+    assert "max_lintes" in complaint
+
+
 async def test_each_folder_has_its_own_file_for_its_documents(tmp_path: Path) -> None:
     first = folder_with(tmp_path / "a", 'exclude = ["*_pb2.py"]\n')
     second = folder_with(tmp_path / "a/b", 'mode = "off"\nmodel = "./evil"\n')
@@ -219,6 +226,7 @@ SHARES = [
     "/\\evil/share",
     " //evil/share",
     "\\\\?\\UNC\\evil\\share",
+    "\\??\\UNC\\evil\\share",
 ]
 
 

@@ -12,6 +12,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
+from email import message_from_bytes
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
@@ -33,9 +34,11 @@ def is_ours(file: Path) -> bool:
         return False
     try:
         with zipfile.ZipFile(file) as archive:
-            return any(name.endswith(".dist-info/METADATA") for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+            (described,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            name = message_from_bytes(archive.read(described))["Name"] or ""
+    except (OSError, ValueError, zipfile.BadZipFile):
         return False
+    return name.lower().replace("_", "-") == DISTRIBUTION
 
 
 def of_installation(folder: Path, distribution: metadata.Distribution | None = None) -> Path:

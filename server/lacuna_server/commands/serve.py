@@ -75,8 +75,9 @@ def run(engine: Engine, place: Place, limits: Limits, most_bytes: int) -> int:
     if (place.certificate is None) != (place.key is None):
         raise BadRequest("TLS needs a certificate and its key.", "Give --tls-cert and --tls-key.")
     secure = tls.context(place.certificate, place.key) if place.certificate and place.key else None
-    if token is not None and secure is None and not is_loopback(place.host):
-        warning(f"The token and the code travel unencrypted to {place.host}: give --tls-cert and --tls-key.")
+    if secure is None and not is_loopback(place.host):
+        what = "The code travels" if token is None else "The token and the code travel"
+        warning(f"{what} unencrypted to {place.host}: give --tls-cert and --tls-key.")
     application = app.build(engine, limits, token, place.origins, most_bytes, is_loopback(place.host), place.alias)
     quiet.limit()
     server = _Server(application, place.host, place.port, secure, limits.longest_s)

@@ -16,8 +16,10 @@ CODE, STRING, COMMENT, ERROR = "c", "s", "#", "!"
 
 _WINDOW = 4000
 """Characters before the cursor's line in which its beginning is looked for: about 3 ms of lexing, once a line."""
-_LONGEST = 8000
-"""Characters that are lexed for one answer; past that (minified code) the text counts as plain."""
+_LONGEST = 2000
+"""Characters before the cursor that are lexed for one answer; past that (minified code) the text counts as plain."""
+_PLAIN = 500
+"""Characters of a plain text that are looked at."""
 
 
 class Surroundings:
@@ -29,12 +31,12 @@ class Surroundings:
         window = _window(above)
         self.before = window[_outermost(self._lexer, window) :] + line_before
         if len(self.before) > _LONGEST:
-            self._lexer, self.before = lexer_for("", ""), line_before[-_LONGEST:]
+            self._lexer, self.before = lexer_for("", ""), line_before[-_PLAIN:]
 
     @property
     def is_known(self) -> bool:
         """Whether there is a lexer for the document's language."""
-        return self._lexer is not lexer_for("", "")
+        return not _is_plain(self._lexer)
 
     def kinds(self, text: str) -> str:
         """The kinds of the line's characters with `text` at the cursor; those of `text` from `len(self.before)` on."""
@@ -56,6 +58,12 @@ def lexer_for(language: str, place: str) -> Lexer:
             continue
         return found
     return lexer_for("", "") if language or place else TextLexer(**options)
+
+
+def _is_plain(lexer: Lexer) -> bool:
+    from pygments.lexers.special import TextLexer
+
+    return isinstance(lexer, TextLexer)
 
 
 @lru_cache(64)
@@ -102,4 +110,6 @@ def _kinds(lexer: Lexer, text: str) -> str:
         else:
             letter = ERROR if kind in Error else CODE
         kinds.append(letter * len(value))
-    return "".join(kinds)
+    found = "".join(kinds)
+    # lexers of transcripts leave characters out, or add some: what they say fits no place
+    return found if len(found) == len(text) else CODE * len(text)

@@ -10,4 +10,4 @@ def normal(path: str) -> str:
 
 def is_on_a_share(path: str) -> bool:
     """Whether `path` names another machine on Windows, or a device: only to look there sends the user's name to it."""
-    return normal(path).startswith("//")
+    return normal(path).startswith(("//", "/??/"))

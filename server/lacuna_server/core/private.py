@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,4 +34,10 @@ class LogFile(logging.FileHandler):
         super().__init__(file, encoding="utf-8", errors="backslashreplace")
 
     def _open(self) -> IO[Any]:  # type: ignore[override]
-        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=opener)
+        stream = open(  # noqa: SIM115
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=opener
+        )
+        with suppress(OSError):  # a file that was there before, perhaps of somebody else
+            if os.name == "posix" and stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                os.fchmod(stream.fileno(), _OWNER_ONLY)
+        return stream

@@ -21,8 +21,9 @@ _NEUTRAL = "", "x"
 C's `'x'`."""
 _PROBE = " x"
 """Put behind the line to see whether a string is still open there."""
-_MOST_TRIED = 32
-"""Places for which the line is lexed again, at some 0.3 ms each."""
+_MOST_LEXED, _MOST_TRIED, _LEAST_TRIED = 6000, 32, 4
+"""Characters that are lexed anew to try places, at some 2 ms a thousand, and how many places that are: this runs on the
+event loop."""
 
 
 def without_overlap(text: str, after: str, snapshot: Snapshot) -> str:
@@ -35,7 +36,7 @@ def without_overlap(text: str, after: str, snapshot: Snapshot) -> str:
     closers = [place for place in range(len(text)) if seam.closes(place)]
     balanced = (place for place in (*overlaps, len(text), *closers) if seam.balances(place, exactly=True))
     loose = (place for place in (*overlaps, *closers) if seam.balances(place, exactly=False))
-    tried = islice(chain(balanced, loose), _MOST_TRIED)
+    tried = islice(chain(balanced, loose), seam.affordable)
     return text[: next((place for place in tried if seam.fits(place)), len(text))]
 
 
@@ -60,6 +61,12 @@ class _Seam:
         in_text = self._kind in _OPEN and self._first[0] not in _QUOTES
         self._is_broken = in_text or any(rest[-1] in _OPEN for rest in self._rests)
         self._is_prose = self._first[0] in _QUOTES and self._quote_means_nothing(lead + len(self._first))
+
+    @property
+    def affordable(self) -> int:
+        """How many places may be tried."""
+        line = len(self._line.before) + len(self._text) + len(self._after)
+        return max(_LEAST_TRIED, min(_MOST_TRIED, _MOST_LEXED // line))
 
     def overlaps(self, place: int) -> bool:
         """Whether the answer ends, from `place` on, as the line goes on. A letter of a longer word is no overlap."""

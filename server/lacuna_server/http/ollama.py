@@ -58,7 +58,9 @@ class GenerateRequest(Body):
     raw: bool = False
     stream: bool = True
     options: Options | None = None
-    keep_alive: Annotated[int | float | str | None, Field(description="0 without text: unload the model")] = None
+    keep_alive: Annotated[
+        int | float | str | None, Field(description="0 without text is answered as Ollama does; the model stays")
+    ] = None
     images: Annotated[list[Any], Field(max_length=100)] = []  # noqa: RUF012
     session: fields.Session | None = None
 

@@ -31,11 +31,6 @@ class ShowRequest(Body):
 def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter()
 
-    @routes.head("/", include_in_schema=False)
-    async def alive() -> Response:
-        """How Ollama's client looks whether there is a server."""
-        return Response()
-
     @routes.get("/api/version")
     async def version() -> dict[str, str]:
         return {"version": __version__}

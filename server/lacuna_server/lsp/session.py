@@ -117,7 +117,8 @@ class Session:
             self.folders.begin(params)
             self.folders.changed()
         if self.folders.settings_files():
-            self.complaints.clear()  # they were about the file in the process's folder
+            self.complaints.clear()  # they were about the file in the process's folder, which may be one of these
+            self._told.clear()
         self._initial = _named(at(params, "initializationOptions")) or {}
         self.configure({})
 
