@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -126,7 +126,8 @@ def test_emacs_with_eglot_keeps_pylsp(kind: str, surroundings: dict[str, str], t
 
 def eglot(kind: str, file: Path, surroundings: dict[str, str]) -> Terminal:
     """Emacs at the end of `file`, with both servers behind rass."""
-    program("pylsp"), program("rass")
+    program("pylsp")
+    program("rass")
     name, options = EGLOT[kind]
     terminal = emacs(name, "emacs-eglot.el", file, surroundings, options)
     terminal.until(lambda: both_connected(surroundings), "both servers")
@@ -153,8 +154,10 @@ def until_completed(terminal: Terminal, whole: str) -> None:
 
 
 def test_emacs_with_lsp_mode(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
+    """Without pylsp, which lists every name behind a blank: Emacs shows them in the order of the alphabet."""
     file, typed, seen, wanted = case
-    with lsp_mode(file, surroundings) as terminal:
+    alone = ["--eval", "(setq lsp-disabled-clients '(pylsp))"]
+    with lsp_mode(file, surroundings, connected, alone) as terminal:
         terminal.keys(typed)
         terminal.keys("\x1b\t")
         terminal.until(lambda: any(sign in terminal.text for sign in ("possible completion", seen)), "an answer")
@@ -170,19 +173,21 @@ def test_emacs_with_lsp_mode(case: tuple[Path, str, str, bytes], surroundings: d
 def test_emacs_with_lsp_mode_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None:
     before, typed, whole = BESIDE
     (file := tmp_path / "work.py").write_text(before)
-    with lsp_mode(file, surroundings) as terminal:
+    with lsp_mode(file, surroundings, both_connected) as terminal:
         terminal.keys(typed)
         terminal.until_shown(typed)
         until_completed(terminal, whole)
 
 
-def lsp_mode(file: Path, surroundings: dict[str, str]) -> Terminal:
-    """Emacs at the end of `file`, with both servers."""
+def lsp_mode(
+    file: Path, surroundings: dict[str, str], ready: Callable[[dict[str, str]], bool], options: Sequence[str] = ()
+) -> Terminal:
+    """Emacs at the end of `file`, when the servers are `ready`."""
     program("pylsp")
-    terminal = emacs("emacs30", "emacs-lsp-mode.el", file, surroundings)
+    terminal = emacs("emacs30", "emacs-lsp-mode.el", file, surroundings, options)
     terminal.until_shown("Select action")
     terminal.keys("i")  # the file's folder is the project
-    terminal.until(lambda: both_connected(surroundings), "both servers")
+    terminal.until(lambda: ready(surroundings), "the servers")
     terminal.until_shown("LSP")
     terminal.keys("\x1b>")
     return terminal
@@ -237,7 +242,8 @@ def kate_completes(file: Path, last: str, asking: Sequence[str], surroundings: d
 
     Kate's own words are in the menu at once; the answer of both servers comes when pylsp has answered.
     """
-    program("pylsp"), program("rass")
+    program("pylsp")
+    program("rass")
     home = Path(surroundings["HOME"])
     set_up_kate(home, home / "bin")
     (tmp_path / "display").mkdir()
