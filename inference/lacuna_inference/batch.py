@@ -132,7 +132,8 @@ class Batch:
             return resume()
         except StopIteration as end:
             completions: Completions = end.value
-            self._health.answered()
+            if completions.counters.forward_passes:  # others say nothing of the model
+                self._health.answered()
             return completions
         except NotFinite as error:
             self._health.failed(error)

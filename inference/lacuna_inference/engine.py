@@ -46,7 +46,7 @@ _NICENESS = 5
 command behind it took 9 ms in the slowest hundredth of cases without it, and 6 ms with it."""
 
 _MOST_LOSSES, _LOSSES_S = 3, 300.0
-"""A model whose processes end so often in so many seconds is not loaded again."""
+"""A model that is lost so often in so many seconds is not loaded again."""
 
 Progress = Callable[[float, str], None]
 Load = Callable[[Progress], "LoadedModel"]
@@ -177,9 +177,16 @@ class ModelEngine:
             settle(job, outcome)
         for job, outcome in over:
             if isinstance(outcome, Completions):
-                for request in following(model.decoder, job.request, outcome):
-                    self._jobs.later(request)
+                self._look_ahead(model, job.request, outcome)
             self._jobs.done(job)
+
+    def _look_ahead(self, model: LoadedModel, request: Request, completions: Completions) -> None:
+        """Notes what may be asked next. The answer was given: what goes wrong here concerns nobody."""
+        try:
+            for later in following(model.decoder, request, completions):
+                self._jobs.later(later)
+        except Exception:
+            logger.exception("What follows an answer cannot be prepared.")
 
     def _load_again(self, lost: str) -> bool:
         """Whether a model that was lost is to be loaded again: not when that happens too often."""

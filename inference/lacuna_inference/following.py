@@ -19,6 +19,8 @@ def following(decoder: Decoder, request: Request, completions: Completions) -> I
     That has a store of its own, where there is memory for one, so that typing along or away still finds what was read.
     Nobody waits for any of it, so nobody is told pieces of it.
     """
+    if not completions.candidates:
+        return
     if request.key is None or request.ahead or request.settles or not request.looks_ahead:
         return
     unheard = replace(request, tell=None, deadline_s=None)

@@ -61,6 +61,7 @@ def configured(tiny: Path, to: Path, said: Said) -> ModelOptions:
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}, "rope_theta": 5e5}, "own"),
         ({"rope_scaling": None, "rope_theta": 5e5}, "own"),
         ({"rope_scaling": {"type": "linear", "factor": 4.0}, "rope_theta": 5e5}, "own"),
+        ({"rope_scaling": {"type": "default", "factor": 1.0}}, "own"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 4}, "rope_parameters": {"rope_type": "default"}}, "own"),
         ({"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}}, "own"),
         ({"rope_scaling": YARN, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, "transformers"),

@@ -8,7 +8,7 @@ from helpers import ScriptedForward, ScriptedSlot, by_name, byte_tokenizer, scri
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import CancelToken, Piece, Request, Sampling, Stop, StopReason
+from lacuna_inference.api import CancelToken, Piece, Raw, Request, Sampling, Stop, StopReason
 from lacuna_inference.batch import Batch
 from lacuna_inference.decode.answer import answer
 from lacuna_inference.decode.loop import Asked, Decoder
@@ -84,6 +84,12 @@ def test_a_hole_that_those_before_it_left_no_room_for_stays_empty() -> None:
         (Request(("a\n", "\n"), sampling=Sampling(-1.0)), "the temperature must be a finite number"),
         (Request(("a\n", "\n"), sampling=Sampling(0.5, NAN)), "top_p must be between 0 and 1"),
         (Request(("a\n", "\n"), alternatives=-1), "the number of alternatives must be 0 or more"),
+        (Request(("a\n",), prompt_alternatives=-1, raw=Raw.YES), "the number of alternatives must be 0 or more"),
+        (Request(("a\n", "\n"), sampling=Sampling(top_k=-1)), "top_k must be 0 or more"),
+        (Request(("a\n", "\n"), sampling=Sampling(min_p=2)), "min_p must be between 0 and 1"),
+        (Request(("a\n", "\n"), sampling=Sampling(frequency_penalty=NAN)), "penalties must be finite"),
+        (Request(("a\n", "\n"), sampling=Sampling(logit_bias=((-1, 1.0),))), "a bias must be a finite number"),
+        (Request(("a\n", "\n"), sampling=Sampling(logit_bias=((1, INFINITY),))), "a bias must be a finite number"),
     ],
 )
 def test_limits_that_mean_nothing_are_refused(request_: Request, rule: str) -> None:

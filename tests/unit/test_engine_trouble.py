@@ -5,14 +5,24 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 import torch
 from helpers import loaded, scripted_decoder
 
 from lacuna_inference import batch as batch_module
-from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Piece, Request
+from lacuna_inference.api import (
+    CancelToken,
+    Completions,
+    Counters,
+    EngineState,
+    ModelOptions,
+    Phase,
+    Piece,
+    Request,
+    Tokens,
+)
 from lacuna_inference.batch import Batch
 from lacuna_inference.decode.store import Step
 from lacuna_inference.engine import ModelEngine, Progress
@@ -183,11 +193,11 @@ def test_a_request_that_panics_before_its_first_step_is_answered(
 def ends_or_panics(*, panics: str) -> Callable[..., Iterator[Step]]:
     """In place of `answering`: each request takes one step; that of the path `panics` panics, the others end."""
 
-    def answering(decoder: object, _: str, request: Request, *__: object) -> Iterator[Step]:
+    def answering(decoder: object, _: str, request: Request, *__: object) -> Generator[Step, None, Completions]:
         yield Step([1], decoder.stores.forward.slot())  # type: ignore[attr-defined]
         if request.path == panics:
             raise Panic
-        return request.path  # type: ignore[return-value]
+        return Completions((), Counters(), str(request.path))
 
     return answering
 
@@ -201,7 +211,8 @@ def test_what_ended_beside_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPa
     with pytest.raises(Panic):
         batch.advance()
     given_up = EngineUnavailable("Given up.")
-    assert dict(batch.give_up(given_up)) == {jobs["a"]: "a", jobs["b"]: given_up, jobs["c"]: given_up}
+    outcomes = dict(batch.give_up(given_up))
+    assert outcomes == {jobs["a"]: Completions((), Counters(), "a"), jobs["b"]: given_up, jobs["c"]: given_up}
     assert not batch
 
 
@@ -336,6 +347,15 @@ def test_a_cancel_while_the_model_loads_is_answered_at_once(engines: list[ModelE
         future.result(0)
     may_load.set()
     assert ask(engine).candidates[0].text == "1"
+
+
+def test_a_request_for_tokens_ends_no_engine(engines: list[ModelEngine]) -> None:
+    """It is answered without candidates, so nothing follows from it."""
+    engine = start(engines, Model("x = 1").load)
+    asked = Request(("a",), key="document", looks_ahead=True, tokens=Tokens())
+    assert engine.submit(asked).result(10).candidates == ()
+    ask(engine)
+    assert engine.state.phase is Phase.WARM
 
 
 def test_work_that_follows_an_answer_tells_nobody(engines: list[ModelEngine]) -> None:

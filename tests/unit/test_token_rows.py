@@ -71,7 +71,8 @@ def test_a_token_behind_the_last_row_is_text(tmp_path: Path, add: Callable[[Toke
 def test_sentinels_without_rows_are_no_sentinels(tmp_path: Path) -> None:
     loaded = load(folder_with(tmp_path, byte_tokenizer(SENTINELS), rows=257))
     assert loaded.family.name == "plain"
-    assert written(loaded, Request(("<fim_prefix>x = ",), stop=Stop(max_tokens=3))) is not None
+    assert len(loaded.decoder.text.encode("<fim_prefix>")) > 1
+    assert isinstance(written(loaded, Request(("<fim_prefix>x = ",), stop=Stop(max_tokens=3))), str)
 
 
 def test_ends_without_rows_are_none(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_tokenizer_is_shortened_with_all_that_leads_to_the_lost_tokens() -> No
     for known, tokens in [(259, ["abc"]), (258, ["abc"]), (257, ["ab", "c"]), (256, ["a", "b", "c"])]:
         short = within(whole, known)
         assert max(short.get_vocab().values()) < known
-        assert short.encode("abc").tokens == tokens or known > 257
+        assert short.encode("abc").tokens == tokens
         assert short.encode("<a>", add_special_tokens=False).ids != [whole.token_to_id("<a>")] or known > 258
         assert max(short.encode("abc").ids) < known
 

@@ -71,7 +71,14 @@ def _require_sound(request: Request) -> None:
         "the temperature must be a finite number, 0 or more": 0 <= sampling.temperature < math.inf,
         "top_p must be between 0 and 1": 0 <= sampling.top_p <= 1,
         "the seed must be 0 or more": sampling.seed is None or sampling.seed >= 0,
-        "the number of alternatives must be 0 or more": (request.alternatives or 0) >= 0,
+        "top_k must be 0 or more": sampling.top_k >= 0,
+        "min_p must be between 0 and 1": 0 <= sampling.min_p <= 1,
+        "penalties must be finite numbers": math.isfinite(sampling.presence_penalty + sampling.frequency_penalty),
+        "a bias must be a finite number, for the id of a token": all(
+            token >= 0 and math.isfinite(bias) for token, bias in sampling.logit_bias
+        ),
+        "the number of alternatives must be 0 or more": min(request.alternatives or 0, request.prompt_alternatives or 0)
+        >= 0,
     }
     if wrong := [rule for rule, holds in sound.items() if not holds]:
         raise BadRequest(f"The request cannot be answered: {wrong[0]}.")

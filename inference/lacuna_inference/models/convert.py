@@ -56,8 +56,8 @@ def convert(
         if len(names) > 1:
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             unfinished(SAFETENSORS.index).write_text(json.dumps(index, indent=1), encoding="utf-8")
-        else:
-            (folder / SAFETENSORS.index).unlink(missing_ok=True)  # it would count, and name other files
+    if len(names) == 1:
+        (folder / SAFETENSORS.index).unlink(missing_ok=True)  # of an earlier conversion: it would count
     return [folder / name for name in names]
 
 

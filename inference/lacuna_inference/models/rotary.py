@@ -47,7 +47,8 @@ def flaw(config: dict[str, Any]) -> str | None:
 def _unknown(key: str, said: dict[str, Any]) -> str | None:
     kind = _kind(said)
     if kind == "default":
-        return f"{key} has a factor and no rope_type" if "factor" in said and "rope_type" not in said else None
+        has_type = said.get("rope_type") or said.get("type")
+        return f"{key} has a factor and no rope_type" if "factor" in said and not has_type else None
     if kind in _WITH_FACTOR:
         factor = said.get("factor")
         return None if is_positive(factor) else f"{key} of the type {kind!r} needs a factor above zero, not {factor!r}"

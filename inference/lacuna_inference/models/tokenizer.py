@@ -40,7 +40,7 @@ def within(tokenizer: Tokenizer, known: int) -> Tokenizer:
     shown = ", ".join(sorted(beyond)[:3]) + (", ..." if len(beyond) > 3 else "")
     logger.info("%d tokens that the model has no embeddings for are left out: %s.", len(beyond), shown)
     content = json.loads(tokenizer.to_str())
-    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < known]
+    content["added_tokens"] = [token for token in content.get("added_tokens") or [] if token["id"] < known]
     _shorten(content["model"], known)
     if any(token >= known for token in _template_ids(content.get("post_processor"))):
         content["post_processor"] = None
@@ -84,7 +84,7 @@ def _as_numbered(tokenizer: Tokenizer, data: bytes) -> Tokenizer:
     The library numbers those that are not in the vocabulary by itself, without the gaps that a file may have.
     """
     content = json.loads(data)
-    added = {token["content"]: token["id"] for token in content["added_tokens"]}
+    added = {token["content"]: token["id"] for token in content.get("added_tokens") or []}
     moved = {name: token for name, token in added.items() if tokenizer.token_to_id(name) != token}
     if not moved or not isinstance(content["model"].get("vocab"), dict):
         return tokenizer

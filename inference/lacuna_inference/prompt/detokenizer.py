@@ -13,36 +13,40 @@ _UNFINISHED = 3
 
 
 class Detokenizer:
-    """What `TokenText.decode` says of all tokens so far, in `text`, which only grows."""
+    """What `TokenText.decode` says of the tokens of valid text so far, in `text`, which only grows."""
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         """`decode` gives the text of ids behind others, with REPLACEMENT for what is unfinished."""
         self.text = ""
+        self.rest = ""
+        """The text that is not settled yet: a character may go on in the next token."""
         self._decode = decode
         self._settled = ""
         self._open: list[int] = []
-        """The ids behind the text that is settled: a character may go on in the next one."""
+        """The ids of `rest`."""
 
     def add(self, token: int) -> str:
         """The text of all tokens with `token` behind them; an unfinished character at its end is left out."""
-        self._open.append(token)
-        shown = self._decode(self._open)
-        self.text = (self._settled + shown).rstrip(REPLACEMENT)
-        if not shown.endswith(REPLACEMENT):
-            self._settle(shown, len(self._open))
-        elif len(self._open) > _MOST_OPEN:
-            self._settle_most(shown)
+        self._settled += self.settle(token)
+        self.text = (self._settled + self.rest).rstrip(REPLACEMENT)
         return self.text
 
-    def _settle_most(self, shown: str) -> None:
-        """Settles all but the last few tokens, at a place where no character is cut in two."""
+    def settle(self, token: int) -> str:
+        """The text that is settled with `token`. Costs the same for every token, however many came before."""
+        self._open.append(token)
+        shown = self._decode(self._open)
+        count = len(self._open) if not shown.endswith(REPLACEMENT) else self._whole(shown)
+        settled = shown if count == len(self._open) else self._decode(self._open[:count]) if count else ""
+        del self._open[:count]
+        self.rest = shown[len(settled) :]
+        return settled
+
+    def _whole(self, shown: str) -> int:
+        """How many of too many open tokens end where no character is cut in two: all but the last few."""
+        if len(self._open) <= _MOST_OPEN:
+            return 0
         for left in range(_UNFINISHED, 2 * _UNFINISHED + 1):
             count = len(self._open) - left
-            settled = self._decode(self._open[:count])
-            if settled + self._decode(self._open[count:]) == shown:
-                self._settle(settled, count)
-                return
-
-    def _settle(self, shown: str, count: int) -> None:
-        self._settled += shown
-        del self._open[:count]
+            if self._decode(self._open[:count]) + self._decode(self._open[count:]) == shown:
+                return count
+        return 0

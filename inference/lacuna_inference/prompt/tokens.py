@@ -10,7 +10,6 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.prompt.detokenizer import REPLACEMENT, Detokenizer
@@ -170,9 +169,9 @@ class TokenText:
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each of `ids`, empty while a character is not whole; special tokens as they are spelt."""
-        stream = DecodeStream(skip_special_tokens=False)
-        stream.step(self._tokenizer, self._anchor)
-        return [stream.step(self._tokenizer, token) or "" for token in ids]
+        text = self.detokenizer()
+        pieces = [text.settle(token) for token in ids]
+        return [*pieces[:-1], pieces[-1] + text.rest] if pieces else []
 
     def _raw(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids

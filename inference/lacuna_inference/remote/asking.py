@@ -26,6 +26,7 @@ async def completions(request: Request, wire: Wire, setting: Setting, post: Post
     Candidates are fewer than asked for where the server gave fewer, or the same text more than once and `distinct` ones
     were asked for.
     """
+    request = replace(request, candidates=max(1, request.candidates))
     if wire.ask is None:
         return answers.whole(await post(LACUNA_PATH, request_json(request)), request)
     if (what := refusal(request)) is not None:
