@@ -194,7 +194,7 @@ def test_ollama_fills_by_a_template_only_where_the_family_is_not_known() -> None
 
 
 def test_a_model_without_a_place_for_the_suffix_is_told_what_to_do() -> None:
-    refusal = httpx.Response(400, json={"error": '"registry.ollama.ai/library/m" does not support insert'})
+    refusal = httpx.Response(400, json={"error": '"library/m" does not support insert'})
     with pytest.raises(BadRequest, match=r"does not support insert.*--family"):
         asked("ollama", Request(("a", "b")), lambda _, __: refusal)
 
