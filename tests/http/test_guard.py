@@ -98,7 +98,7 @@ def test_its_own_page_may_ask_by_every_name(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "localhost:3000", "a.example", "https://", "https://a.example/path", "https://a.example?x", "https://u@a.example",
-     "https://*.a.example", "http://a.example:x", "http://a.example:70000", "http://[::1"],
+     "https://*.a.example", "http://a.example:x", "http://a.example:70000", "http://[::1", "http:// :", "http://a b"],
 )  # fmt: skip
 def test_what_is_no_origin_is_a_sentence(text: str) -> None:
     with pytest.raises(BadRequest, match="is not the origin of a web page"):

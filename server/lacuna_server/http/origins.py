@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from lacuna_inference.errors import BadRequest
 
 ANY = "*"
+_HOST = re.compile(r"[a-z0-9_.:-]+")
+"""A name or an address in ASCII, as browsers write it."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -59,7 +61,7 @@ def _normal(origin: str) -> str | None:
     except ValueError:
         return None
     more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
-    if more or not parts.scheme or not host or "*" in host:
+    if more or not parts.scheme or not _HOST.fullmatch(host):
         return None
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
