@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import median
 
-from lacuna_inference.api import CancelToken, StopReason
+from lacuna_inference.api import CancelToken, Request, StopReason
 from lacuna_inference.decode.anchors import Anchors
 from lacuna_inference.decode.answer import answer
 from lacuna_inference.decode.ghosts import Ghosts
 from lacuna_inference.decode.loop import Decoder
 from lacuna_inference.decode.store import Stores
+from lacuna_inference.errors import NotFinite
 from lacuna_server.lab.evaluation import run
 from lacuna_server.lab.evaluation.holes import Hole
 from lacuna_server.lab.precision import questions, statistics
@@ -49,12 +50,20 @@ def ask(
     for number, hole in enumerate(holes[len(found) :], len(found) + 1):
         fresh = replace(decoder, stores=Stores(decoder.stores.forward), anchors=Anchors(), ghosts=Ghosts())
         request = questions.request(hole, max_tokens)
-        fill = answer(fresh, "", request, CancelToken(), time.perf_counter()).candidates[0].fills[0]
-        found.append(run.Answer(fill.text, fill.reason is StopReason.END_OF_HOLE))
+        found.append(_answered(fresh, request))
         if number % _SAVED_EVERY == 0 or number == len(holes):
             place.put_data(name, [{"text": one.text, "ended": one.ended} for one in found])
         tell(number)
     return found
+
+
+def _answered(decoder: Decoder, request: Request) -> run.Answer:
+    """The answer, empty where the model computes numbers that are not finite: a narrow dtype overflows in some models."""
+    try:
+        fill = answer(decoder, "", request, CancelToken(), time.perf_counter()).candidates[0].fills[0]
+    except NotFinite:
+        return run.Answer("", False)
+    return run.Answer(fill.text, fill.reason is StopReason.END_OF_HOLE)
 
 
 def compare(holes: Sequence[Hole], reference: Sequence[run.Answer], test: Sequence[run.Answer]) -> Suggestions:
