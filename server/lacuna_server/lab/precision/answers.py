@@ -58,7 +58,7 @@ def ask(
 
 
 def _answered(decoder: Decoder, request: Request) -> run.Answer:
-    """The answer, empty where the model computes numbers that are not finite: a narrow dtype overflows in some models."""
+    """The answer; an empty one where the model computes numbers that are not finite, as some do in a narrow dtype."""
     try:
         fill = answer(decoder, "", request, CancelToken(), time.perf_counter()).candidates[0].fills[0]
     except NotFinite:
