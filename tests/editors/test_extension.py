@@ -185,7 +185,7 @@ def test_a_server_that_is_missing_is_an_error_with_a_remedy(driver: Playwright, 
     (tmp_path / "workspace/a.py").touch()
     with workbench(driver, tmp_path, surroundings(tmp_path), {"lacuna.path": "/no/such/lacuna"}) as found:
         found.open("a.py")
-        found.until_status("The server of Lacuna was not found.")
+        found.until_status("there is no such program")
         buttons = found.page.locator(".notification-toast .monaco-button")
         buttons.first.wait_for()
         assert [button.strip() for button in buttons.all_inner_texts()] == ["Install", "Set its path", "Log"]
