@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from lacuna_inference.models.sources import go_offline
+from lacuna_inference.models.loading.sources import go_offline
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="lacuna-state-")

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from lacuna_inference.fake import FakeEngine
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.lsp import app
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.settings import load_leniently

@@ -11,11 +11,12 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from lacuna_inference.api import ModelFacts
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Step, Stores
-from lacuna_inference.models.loader import LoadedModel
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.engine.assemble import LoadedModel
+from lacuna_inference.forward import Step
 from lacuna_inference.prompt.families import Family, by_name
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.tokenizer import TokenText
 from lacuna_server.core.snapshot import Snapshot
 
 MARK = "|"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from lacuna_inference.surrogates import without_surrogates
+from lacuna_inference.text import without_surrogates
 
 BUNDLED = "bundled"
 """Name of the model that is part of the package."""

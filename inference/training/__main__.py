@@ -69,7 +69,7 @@ def evaluate(
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Judge a checkpoint as `lacuna eval` does, beside the model that is bundled now."""
-    from lacuna_inference.models.sources import go_offline
+    from lacuna_inference.models.loading.sources import go_offline
     from lacuna_server.commands.evaluate import evaluate
     from lacuna_server.settings import load
     from training.export import export
@@ -87,7 +87,7 @@ def bridges(
     per_file: Annotated[int, typer.Option(help="Holes in a file.")] = 8,
     root: Root = DEFAULT_ROOT,
 ) -> None:
-    """Fit how texts from the open file are weighed: `bridges.safetensors` of `lacuna_inference.decode`."""
+    """Fit how texts from the open file are weighed: `bridges.safetensors` of `lacuna_inference.decoding`."""
     from training.bridges import fit
 
     paths = Paths(root)
@@ -117,7 +117,7 @@ def gguf(
     half: Annotated[bool, typer.Option(help="fp16 matrices instead of fp32.")] = True,
 ) -> None:
     """Write an exported model as a GGUF file, for llama.cpp."""
-    from lacuna_inference.models.sources import bundled_folder
+    from lacuna_inference.models.loading.sources import bundled_folder
     from training.gguf_file import write_gguf
 
     write_gguf(source or bundled_folder(), target, half)
@@ -131,7 +131,7 @@ def resume(
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Make a checkpoint of an exported model, to train on from it."""
-    from lacuna_inference.models.sources import bundled_folder
+    from lacuna_inference.models.loading.sources import bundled_folder
     from training.resume import resume
 
     paths = Paths(root)

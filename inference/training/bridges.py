@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from lacuna_inference.decode.bridges import bridges, features
+from lacuna_inference.in_file.candidates.ranker import bridges, features
 from training.holes import hole
 from training.paths import Paths
 
@@ -31,7 +31,7 @@ Example = tuple[Tensor, Tensor]
 
 
 class Judge(nn.Module):
-    """The network of `lacuna_inference.decode.bridges.score`."""
+    """The network of `lacuna_inference.in_file.candidates.ranker.score`."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

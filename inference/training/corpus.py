@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 
 from rich.progress import track
 
-from lacuna_inference.models.sources import bundled_folder
+from lacuna_inference.models.loading.sources import bundled_folder
 from training import clean
 from training.paths import Paths
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from lacuna_inference.models.sources import LANGUAGES
+from lacuna_inference.models.loading.sources import LANGUAGES
 from training.model import Block, Model, Shape
 from training.paths import Paths
 from training.tokenizer import END_OF_TEXT, token_id

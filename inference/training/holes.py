@@ -4,7 +4,7 @@ Causal masking as in the InCoder paper (Fried et al., 2022, arXiv 2204.05999), w
 "more text follows". Most samples are anchored and suffix first: the suffix, what stands before the hole's line, a
 mark, and then the line from its start through the end of the hole. Where in that line the cursor stood need not be
 drawn: one such text teaches all its positions at once, and its words are tokenised as the file's other words are,
-because at a prompt the word under the cursor is healed (`lacuna_inference.prompt.plan`). The mark says that an end
+because at a prompt the word under the cursor is healed (`lacuna_inference.prompt.planner`). The mark says that an end
 must come; without one a small model did not learn to end a hole. The other samples put the mark at the cursor and
 tokenise the parts apart, so that the model can also go on from a partial word.
 """

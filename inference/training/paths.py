@@ -44,4 +44,4 @@ class Paths:
 
 
 DEFAULT_ROOT = HERE / "work"
-BRIDGES = HERE.parent / "lacuna_inference" / "decode" / "bridges.safetensors"
+BRIDGES = HERE.parent / "lacuna_inference" / "in_file" / "candidates" / "bridges.safetensors"

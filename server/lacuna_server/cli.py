@@ -11,7 +11,7 @@ import typer
 
 from lacuna_inference import __version__
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.sources import go_offline
+from lacuna_inference.models.loading.sources import go_offline
 from lacuna_server import ending
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_bench import bench_app

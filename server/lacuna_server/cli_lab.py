@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.sources import go_offline
+from lacuna_inference.models.loading.sources import go_offline
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Context, Device, Dtype, Family, MaxTokens, Model
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lacuna_inference.api import BUNDLED, Engine, ModelOptions
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.engine.engine import ModelEngine
+from lacuna_inference.engine.replicas import ReplicatedEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.replicas import ReplicatedEngine
 from lacuna_server.contradictions import named_twice
 from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings

@@ -13,12 +13,12 @@ import pytest
 from helpers import save_tiny_model
 
 from lacuna_inference.api import CancelToken, EngineState, ModelOptions, Phase, Piece, Request, Stop
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.engine import assemble
+from lacuna_inference.engine.assemble import LoadedModel
+from lacuna_inference.engine.engine import ModelEngine
+from lacuna_inference.engine.fake import FakeEngine
+from lacuna_inference.engine.replicas import ReplicatedEngine
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
-from lacuna_inference.fake import FakeEngine
-from lacuna_inference.models import loader
-from lacuna_inference.models.loader import LoadedModel
-from lacuna_inference.replicas import ReplicatedEngine
 from lacuna_server import engines
 from lacuna_server import settings as settings_module
 
@@ -58,7 +58,7 @@ class Watched:
         return self.engine.submit(request, cancel).result(PATIENCE_S).candidates[0].text
 
     def _load(self, progress: Callable[[float, str], None]) -> LoadedModel:
-        self.models.append(loader.load(self._options, progress))
+        self.models.append(assemble.load(self._options, progress))
         return self.models[-1]
 
     def _on_state(self, state: EngineState) -> None:
@@ -142,7 +142,7 @@ def test_what_cannot_be_spread_is_refused_with_a_way_out(tmp_path: Path) -> None
         ({"spread": "layers"}, "Layers are spread over GPUs"),
     ):
         with pytest.raises(BadRequest, match=message):
-            loader.load(options(folder, **changed), lambda *_: None)
+            assemble.load(options(folder, **changed), lambda *_: None)
 
 
 def test_the_settings_name_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,7 @@ def p95(times: list[float]) -> float:
 
 
 def test_an_answer_is_the_one_of_an_engine_alone(engine: Any) -> None:
-    from lacuna_inference.engine import ModelEngine
+    from lacuna_inference.engine.engine import ModelEngine
 
     asked = Request((TEXT, "\n"), "x.py", Stop(max_tokens=12))
     alone = ModelEngine(OPTIONS)

@@ -12,7 +12,7 @@ from pathlib import Path
 from lsprotocol import types
 
 from lacuna_inference.api import Phase, Request
-from lacuna_inference.fake import FakeEngine
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp import app, capabilities, documents, transport
 from lacuna_server.settings import load

@@ -19,8 +19,8 @@ import httpx
 from helpers import loaded, scripted_decoder
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_server.http import app, listening
 
 PATIENCE_S = 60.0

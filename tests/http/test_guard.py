@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from serving import server, until
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.remote.wires import LACUNA_PATH
+from lacuna_inference.remote.server_kinds import LACUNA_PATH
 from lacuna_server.http import guard, origins, page
 from lacuna_server.secret import read_token
 

@@ -11,7 +11,7 @@ from raw_client import RawClient
 from serving import Process, until
 
 from lacuna_inference.api import CancelToken, ModelOptions, Request, Sampling, Stop
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
 

@@ -11,7 +11,7 @@ import torch
 from helpers import save_tiny_model
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decoding.loop import Decoder
 from lacuna_server.lab.bench import accelerations, accelerations_crowd
 from lacuna_server.lab.bench.accelerations import Row, Work
 from lacuna_server.lab.bench.accelerations_models import Models, tensor_bytes

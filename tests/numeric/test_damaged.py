@@ -11,9 +11,9 @@ from helpers import save_tiny_model, scripted_decoder
 from safetensors.torch import load_file, save_file
 
 from lacuna_inference.api import CancelToken, ModelOptions, Phase, Request, Sampling
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.sampling import Chooser
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.sampler import Chooser
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import LacunaError
 from lacuna_server.lab import doctor
 from lacuna_server.lab.doctor import Finding, Verdict

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request, Stop
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.ghosts import Ghosts
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Forward, Stores
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.ghosts import Ghosts
+from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.errors import RequestCancelled
-from lacuna_inference.models import own
-from lacuna_inference.models.static import StaticForward
+from lacuna_inference.forward import Forward
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.forward.static import StaticForward
 
 CONTEXT = 96
 STOPS = (Stop(6), Stop(12, single_line=True), Stop(9, max_lines=2))
@@ -82,7 +83,7 @@ def forward(family: str, recorded: bool) -> tuple[Any, Forward]:
     with torch.no_grad():
         model.lm_head.weight[broken] = 0
         model.lm_head.weight[likely] *= 3  # answers that end, and that somebody may type
-    made = own.build(model.config.to_dict(), model.state_dict(), torch.float32, torch.device("cpu"), CONTEXT)
+    made = registry.build(model.config.to_dict(), model.state_dict(), torch.float32, torch.device("cpu"), CONTEXT)
     return text, StaticForward(made.network, 5, lambda run: run) if recorded else made
 
 

@@ -11,12 +11,16 @@ import torch.nn.functional as F
 from helpers import save_tiny_model, tiny_model
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.decode.store import Step
+from lacuna_inference.engine import assemble
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.models import linear, loader, own, single, sources, static
-from lacuna_inference.models.network import OwnForward
-from lacuna_inference.models.scoring import logprobs
-from lacuna_inference.models.static import StaticForward
+from lacuna_inference.forward import Step
+from lacuna_inference.models import loader
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.forward import linear, single, static
+from lacuna_inference.models.forward.network import OwnForward
+from lacuna_inference.models.forward.static import StaticForward
+from lacuna_inference.models.loading import sources
+from lacuna_server.lab.evaluation.scoring import logprobs
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
@@ -46,8 +50,8 @@ def same(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> tuple[A
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text("{}")
     found = sources.find(str(folder))
-    assert own.obstacle(found, CONTEXT) is None
-    return model, own.read(found, dtype, torch.device("cpu"), CONTEXT)
+    assert registry.obstacle(found, CONTEXT) is None
+    return model, registry.read(found, dtype, torch.device("cpu"), CONTEXT)
 
 
 def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
@@ -130,11 +134,11 @@ def test_a_compiled_step_gives_the_same_logits(tmp_path: Path) -> None:
 
 def test_what_cannot_be_recorded_is_logged_and_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, forward = same("llama", tmp_path)
-    assert own.accelerate(forward, "auto") == (forward, "own")
-    assert own.accelerate(forward, "none") == (forward, "own")
+    assert registry.accelerate(forward, "auto") == (forward, "own")
+    assert registry.accelerate(forward, "none") == (forward, "own")
     assert not caplog.records
     if not torch.cuda.is_available():
-        assert own.accelerate(forward, "graphs") == (forward, "own")
+        assert registry.accelerate(forward, "graphs") == (forward, "own")
         assert "unrecorded" in caplog.text
 
 
@@ -210,7 +214,7 @@ def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "most", "same_top"), [("int8", 5e-3, 0.95), ("int4", 0.2, 0.75)])
 def test_few_bits_stay_near_and_say_so(kind: str, most: float, same_top: float) -> None:
     exact, quantised = (
-        loader.load(ModelOptions(device="cpu", quantization=one), lambda *_: None) for one in ("none", kind)
+        assemble.load(ModelOptions(device="cpu", quantization=one), lambda *_: None) for one in ("none", kind)
     )
     assert (exact.dtype, quantised.dtype) == ("float32", kind)
     ids = exact.decoder.text.encode(Path(loader.__file__).read_text())[:500]
@@ -255,7 +259,7 @@ def test_rows_that_are_no_whole_number_of_groups_get_eight_bits() -> None:
 def test_int8_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
     save_tiny_model(tmp_path, "gpt_bigcode")
     with pytest.raises(BadRequest, match="its architecture is gpt_bigcode"):
-        loader.load(ModelOptions(str(tmp_path), device="cpu", quantization="int8"), lambda *_: None)
+        assemble.load(ModelOptions(str(tmp_path), device="cpu", quantization="int8"), lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +282,7 @@ def test_what_the_own_forward_does_not_do_is_left_to_transformers(
     tiny_model(kind, **changed).save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     folder = sources.find(str(tmp_path))
-    assert reason in (own.obstacle(folder, CONTEXT) or "")
+    assert reason in (registry.obstacle(folder, CONTEXT) or "")
     options = ModelOptions(str(tmp_path))
     assert loader.choose_forward(folder, options, CONTEXT)[0] == "transformers"
     with pytest.raises(BadRequest, match=reason):
@@ -299,15 +303,15 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(ModelUnusable, match=r"model.layers.1.mlp.up_proj.weight"):
-        own.read(sources.find(str(tmp_path)), torch.float32, torch.device("cpu"), CONTEXT)
+        registry.read(sources.find(str(tmp_path)), torch.float32, torch.device("cpu"), CONTEXT)
 
 
 def test_kept_weights_need_no_files(tmp_path: Path) -> None:
     save_tiny_model(tmp_path)
     folder, cpu, kept = sources.find(str(tmp_path)), torch.device("cpu"), {}
-    before = own.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
+    before = registry.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
     (tmp_path / "model.safetensors").unlink()
-    after = own.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
+    after = registry.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
     # Each load measures anew how its products are written, so the last bit may differ.
     assert torch.allclose(logprobs(before, [1, 2, 3]), logprobs(after, [1, 2, 3]), rtol=0, atol=1e-5)
 
@@ -316,7 +320,7 @@ def test_the_bundled_model_is_the_same_on_both() -> None:
     ids = list(range(20, 60))
     found = []
     for kind in ("own", "transformers"):
-        loaded = loader.load(ModelOptions(forward=kind, device="cpu"), lambda *_: None)
+        loaded = assemble.load(ModelOptions(forward=kind, device="cpu"), lambda *_: None)
         assert loaded.kind == kind
         assert loaded.forward is not None
         found.append(logprobs(loaded.forward, ids))
@@ -343,13 +347,13 @@ def test_steps_of_several_in_one_pass_are_those_of_each_alone(name: str, tmp_pat
 def test_shapes_are_known_without_a_file(name: str) -> None:
     kind, changed = VARIANTS[name]
     model = tiny_model(kind, **changed)
-    assert own.tensors(model.config.to_dict()) == {n: tuple(p.shape) for n, p in model.named_parameters()}
+    assert registry.tensors(model.config.to_dict()) == {n: tuple(p.shape) for n, p in model.named_parameters()}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_sketch_has_the_sizes_of_the_forward(name: str, tmp_path: Path) -> None:
     model, forward = same(name, tmp_path)
-    sketch = own.sketch(model.config.to_dict(), CONTEXT)
+    sketch = registry.sketch(model.config.to_dict(), CONTEXT)
     assert sketch is not None
     assert sketch.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert sketch.kv_bytes("float32") * CONTEXT == forward.slot().bytes

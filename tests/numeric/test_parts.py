@@ -14,13 +14,15 @@ import pytest
 import torch
 from helpers import tiny_model
 
-from lacuna_inference.decode.store import Step
 from lacuna_inference.errors import EngineUnavailable, ModelUnusable
-from lacuna_inference.models import own, sources, workers
-from lacuna_inference.models.parts import Part, Parting, PartOfTensors, summed
-from lacuna_inference.models.weights import TensorFiles, Weights
-from lacuna_inference.models.worker import Plan
-from lacuna_inference.models.workers import ParallelForward, Workers
+from lacuna_inference.forward import Step
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.loading import sources
+from lacuna_inference.models.loading.shards import Part, Parting, PartOfTensors, summed
+from lacuna_inference.models.loading.weights import TensorFiles, Weights
+from lacuna_inference.models.parallel import workers
+from lacuna_inference.models.parallel.worker import Plan
+from lacuna_inference.models.parallel.workers import ParallelForward, Workers
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
@@ -45,18 +47,18 @@ def started() -> Iterator[list[Workers]]:
         one.close()
 
 
-def whole(folder: sources.ModelFolder) -> own.OwnForward:
-    return own.read(folder, torch.float32, torch.device("cpu"), CONTEXT)
+def whole(folder: sources.ModelFolder) -> registry.OwnForward:
+    return registry.read(folder, torch.float32, torch.device("cpu"), CONTEXT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_part_has_its_share_of_every_weight(kind: str, tmp_path: Path) -> None:
     ways = 2
     folder = folder_of(kind, tmp_path)
-    assert own.indivisible(folder.config, ways) is None
-    parting = own._parting(folder.config, ways)
+    assert registry.indivisible(folder.config, ways) is None
+    parting = registry._parting(folder.config, ways)
     assert isinstance(parting, Parting)
-    architecture = own._architecture(folder.config)
+    architecture = registry._architecture(folder.config)
     assert architecture is not None
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
@@ -66,7 +68,7 @@ def test_each_part_has_its_share_of_every_weight(kind: str, tmp_path: Path) -> N
         assert shared + parts == files.parameters()
         network = architecture.build(parting.config, Weights(held[0], torch.float32, torch.device("cpu")), CONTEXT)
     sums: list[torch.Tensor] = []
-    own.OwnForward(summed(network, sums.append)).step(IDS, own.OwnForward(network).slot())
+    registry.OwnForward(summed(network, sums.append)).step(IDS, registry.OwnForward(network).slot())
     assert len(sums) == 2 * len(network.blocks)
 
 
@@ -110,10 +112,10 @@ def test_four_processes_and_weights_of_eight_bits(tmp_path: Path, started: list[
 
 def test_what_cannot_be_parted_says_why(tmp_path: Path) -> None:
     config = folder_of("llama", tmp_path / "llama").config
-    assert own.indivisible(config, 3) == "4 heads and 2 heads of keys and 128 inner numbers cannot be parted in 3"
-    assert own.indivisible(config, 4) == "2 heads of keys cannot be parted in 4"
+    assert registry.indivisible(config, 3) == "4 heads and 2 heads of keys and 128 inner numbers cannot be parted in 3"
+    assert registry.indivisible(config, 4) == "2 heads of keys cannot be parted in 4"
     codegen = folder_of("codegen", tmp_path / "codegen").config
-    assert own.indivisible({**codegen, "n_head": 8}, 8) == "4 shards cannot be parted in 8"
+    assert registry.indivisible({**codegen, "n_head": 8}, 8) == "4 shards cannot be parted in 8"
 
 
 def test_slots_that_nobody_has_any_more_are_given_back(tmp_path: Path, started: list[Workers]) -> None:

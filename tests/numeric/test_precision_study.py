@@ -13,9 +13,9 @@ import torch
 from helpers import byte_tokenizer, save_tiny_model, tiny_model
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.models import loader, probe
+from lacuna_inference.engine import assemble
 from lacuna_inference.prompt.families import by_name
-from lacuna_server.lab.precision import charts, report, study, variants
+from lacuna_server.lab.precision import charts, probe, report, study, variants
 from lacuna_server.lab.precision.place import Place
 from lacuna_server.lab.precision.questions import questions
 from lacuna_server.lab.precision.study import Found, Result, Study
@@ -113,7 +113,7 @@ def test_the_streams_are_those_of_transformers(kind: str, tmp_path: Path) -> Non
     ids = list(range(3, 60))
     streams = []
     for forward in ("own", "transformers"):
-        loaded = loader.load(ModelOptions(str(folder), device="cpu", context=96, forward=forward), lambda *_: None)
+        loaded = assemble.load(ModelOptions(str(folder), device="cpu", context=96, forward=forward), lambda *_: None)
         assert loaded.forward is not None
         streams.append(probe.layers(loaded.forward, ids))
     assert len(streams[0]) == len(streams[1]) == 2

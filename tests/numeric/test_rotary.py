@@ -12,9 +12,11 @@ import torch
 from helpers import save_tiny_model
 
 from lacuna_inference.api import ModelOptions
+from lacuna_inference.engine import assemble
 from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models import library, loader, own
-from lacuna_inference.models.scoring import logprobs
+from lacuna_inference.models import loader, transformers_forward
+from lacuna_inference.models.architectures import registry
+from lacuna_server.lab.evaluation.scoring import logprobs
 
 CONTEXT = 128
 IDS = list(range(5, 105))
@@ -79,8 +81,8 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said
     folder = loader.find(options)
     assert loader.choose_forward(folder, options, CONTEXT)[0] == runs
     if runs == "own":
-        ours = own.read(folder, torch.float32, CPU, CONTEXT, tuned=False)
-        theirs = library.read(folder, torch.float32, CPU, options)
+        ours = registry.read(folder, torch.float32, CPU, CONTEXT, tuned=False)
+        theirs = transformers_forward.read(folder, torch.float32, CPU, options)
         assert (logprobs(ours, IDS) - logprobs(theirs, IDS)).abs().max() <= 1e-4
 
 
@@ -117,7 +119,7 @@ def test_what_cannot_be_run_as_it_was_meant_names_the_key(
 ) -> None:
     options = configured(llama, tmp_path, said)
     with pytest.raises(ModelUnusable) as caught:
-        loader.load(options, lambda *_: None)
+        assemble.load(options, lambda *_: None)
     assert message in str(caught.value)
     assert "config.json" in str(caught.value)
 
@@ -154,7 +156,7 @@ def test_sizes_that_make_no_sense_are_named(
     file = tmp_path / "config.json"
     file.write_text(json.dumps(edit(json.loads(file.read_text()))))
     with pytest.raises(ModelUnusable) as caught:
-        loader.load(options, lambda *_: None)
+        assemble.load(options, lambda *_: None)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -165,5 +167,5 @@ def test_layers_that_the_config_leaves_out_are_told(
     folder = loader.find(
         configured(llama, tmp_path, {"num_hidden_layers": 1, "max_window_layers": 1, "layer_types": None})
     )
-    own.read(folder, torch.float32, CPU, CONTEXT, tuned=False)
+    registry.read(folder, torch.float32, CPU, CONTEXT, tuned=False)
     assert "more layers than config.json says" in caplog.text

@@ -11,9 +11,10 @@ import pytest
 import torch
 from helpers import tiny_model
 
-from lacuna_inference.models import own, static
-from lacuna_inference.models.network import OwnForward
-from lacuna_inference.models.static import Run, StaticForward
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.forward import static
+from lacuna_inference.models.forward.network import OwnForward
+from lacuna_inference.models.forward.static import Run, StaticForward
 
 IDS = list(range(10, 60))
 DEVICE = torch.device("cuda:1")
@@ -23,7 +24,7 @@ DEVICE = torch.device("cuda:1")
 def forward() -> OwnForward:
     model = tiny_model("llama")
     weights = dict(model.state_dict())
-    return own.build(model.config.to_dict(), weights, torch.float32, torch.device("cpu"), 300, tuned=False)
+    return registry.build(model.config.to_dict(), weights, torch.float32, torch.device("cpu"), 300, tuned=False)
 
 
 def empty(run: Run) -> Run:
@@ -50,7 +51,7 @@ def test_a_model_whose_steps_are_recorded_wrongly_runs_unrecorded(
     forward: OwnForward, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(static, "cuda_graph", lambda run, device: empty(run))
-    assert own.accelerate(forward, "graphs") == (forward, "own")
+    assert registry.accelerate(forward, "graphs") == (forward, "own")
     assert "runs unrecorded: a recorded step of 1 tokens does not compute" in caplog.text
 
 
@@ -157,12 +158,12 @@ def test_the_model_s_device_reaches_the_recording(forward: OwnForward, monkeypat
 
     monkeypatch.setattr(static, "cuda_graph", cuda_graph)
     for wanted in ("auto", "graphs"):
-        capture = own._captures(wanted, DEVICE)
+        capture = registry._captures(wanted, DEVICE)
         assert capture is not None
         capture(lambda: None)
     assert asked == [DEVICE] * 2
-    assert own.called("auto", DEVICE) == "own, CUDA graphs"
-    assert own.called("compile", DEVICE) == "own, compiled"
+    assert registry.called("auto", DEVICE) == "own, CUDA graphs"
+    assert registry.called("compile", DEVICE) == "own, compiled"
 
 
 def test_one_graph_is_recorded_at_a_time_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.models import sources
+from lacuna_inference.models.loading import sources
 from lacuna_server.lab.bench import llama_cpp
 from lacuna_server.lab.precision import logits, statistics, variants
 from lacuna_server.lab.precision.questions import Questions, questions

@@ -19,8 +19,8 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from lacuna_inference.api import ModelOptions, Request, Stop
-from lacuna_inference.decode.bridges import bridges, features, score
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.engine.engine import ModelEngine
+from lacuna_inference.in_file.candidates.ranker import bridges, features, score
 from training import clean, holes
 from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches, visits_of
 from training.bridges import fit
@@ -150,8 +150,8 @@ def test_most_holes_are_anchored_and_some_begin_inside_a_line() -> None:
 @pytest.mark.parametrize(("typed", "begun"), [("    a = ", " "), ("    a = fo", " fo"), ("    ", "    "), ("", "")])
 def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, begun: str) -> None:
     from lacuna_inference.prompt.families import by_name
-    from lacuna_inference.prompt.plan import plan
-    from lacuna_inference.prompt.tokens import TokenText
+    from lacuna_inference.prompt.planner import plan
+    from lacuna_inference.prompt.tokenizer import TokenText
 
     tokenizer = Tokenizer.from_file(str(paths.tokenizer))
     encoder = SampleEncoder(tokenizer, 256)

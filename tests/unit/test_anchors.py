@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lacuna_inference.decode.anchors import LONGEST_TYPED, Anchor, Anchors
-from lacuna_inference.decode.recent import DOCUMENTS
+from lacuna_inference.decoding.anchors import LONGEST_TYPED, Anchor, Anchors
+from lacuna_inference.decoding.recent import DOCUMENTS
 
 KEY = "document"
 

@@ -9,11 +9,11 @@ import pytest
 from helpers import loaded, scripted_decoder
 
 from lacuna_inference.api import CancelToken, Completions, ModelOptions, Piece, Request, Sampling, Stop
-from lacuna_inference.batch import Batch
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.engine.batch import Batch
+from lacuna_inference.engine.engine import ModelEngine
+from lacuna_inference.engine.scheduler import Job, Jobs
 from lacuna_inference.errors import LacunaError, NotEnoughMemory, RequestCancelled
-from lacuna_inference.jobs import Job, Jobs
 
 
 def finished(batch: Batch, jobs: list[Job]) -> dict[Job, Completions | LacunaError]:

@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Piece, Raw, Request, Sampling, Stop, StopReason
-from lacuna_inference.batch import Batch
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.loop import Asked, Decoder
-from lacuna_inference.decode.store import Stores, driven
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.loop import Asked, Decoder
+from lacuna_inference.engine.batch import Batch
+from lacuna_inference.engine.scheduler import Job
 from lacuna_inference.errors import BadRequest, LacunaError
-from lacuna_inference.jobs import Job
-from lacuna_inference.prompt.plan import Plan
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.forward import driven
+from lacuna_inference.prompt.planner import Plan
+from lacuna_inference.prompt.tokenizer import TokenText
 
 CONTEXT = 128
 INCODER = by_name("incoder")

@@ -10,11 +10,11 @@ from helpers import family_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lacuna_inference.decode import bridges
-from lacuna_inference.decode.bridges import weighed
-from lacuna_inference.decode.copied import copied
-from lacuna_inference.decode.mixture import EVIDENCE, Bridged
-from lacuna_inference.decode.sampling import Row
+from lacuna_inference.forward import Row
+from lacuna_inference.in_file.candidates import ranker
+from lacuna_inference.in_file.candidates.copied import copied
+from lacuna_inference.in_file.candidates.ranker import weighed
+from lacuna_inference.in_file.mixer import EVIDENCE, Bridged
 
 TEXT = family_text("lacuna")
 END = TEXT.sentinel("<|endofmask|>")
@@ -83,7 +83,7 @@ def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more(monkeypatch: 
     for (before, after, text), more in holes.items():
         weight = dict(weighed(before, after))[text]
         with monkeypatch.context() as patched:
-            patched.setattr(bridges, "UNAIDED", 1.0)
+            patched.setattr(ranker, "UNAIDED", 1.0)
             chance = dict(weighed(before, after))[text]
         assert (weight > chance) == more
 
@@ -93,7 +93,7 @@ def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more(monkeypatch: 
 def test_copies_stand_in_the_file_and_chances_leave_some(before: str, after: str, more: str) -> None:
     before += more
     found = weighed(before, after)
-    assert len(found) <= bridges.MOST
+    assert len(found) <= ranker.MOST
     assert sum(chance for _, chance in found) < 1
     assert len({text for text, _ in found}) == len(found)
     assert all(chance > 0 for _, chance in found)

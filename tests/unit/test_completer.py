@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import EngineState, Phase, StopReason
-from lacuna_inference.fake import FakeEngine
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.core.admission import Rules, may_be_read, refusal
 from lacuna_server.core.cache import Cache
 from lacuna_server.core.completer import Completer

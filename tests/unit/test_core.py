@@ -8,8 +8,8 @@ import pytest
 from helpers import at_cursor
 
 from lacuna_inference.api import EngineState, Phase, Request, Stop, StopReason
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import NotEnoughMemory
-from lacuna_inference.fake import FakeEngine
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.service import Answer, Policy, complete
 from lacuna_server.core.trigger import stop_for

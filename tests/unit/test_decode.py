@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request, Sampling, Stop, StopReason
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.drafts import Drafts
-from lacuna_inference.decode.history import History
-from lacuna_inference.decode.sampling import Chooser
-from lacuna_inference.decode.store import MOST_ROWS, PrefixStore, Stores
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.cache.prefix_cache import PrefixStore
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.sampler import Chooser
 from lacuna_inference.errors import BadRequest, RequestCancelled
+from lacuna_inference.forward import MOST_ROWS
+from lacuna_inference.in_file.index import History
+from lacuna_inference.in_file.prompt_lookup import Drafts
 from lacuna_inference.prompt.families import Layout
 
 PROMPTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=8)
@@ -153,7 +155,7 @@ def test_what_was_read_ahead_becomes_the_document_s_store_when_it_fits_better() 
 
 def test_an_empty_candidate_comes_last() -> None:
     from lacuna_inference.api import Completion, Fill
-    from lacuna_inference.decode.answer import rank
+    from lacuna_inference.decoding.answer import rank
 
     empty, full = (Completion((Fill(t, StopReason.END_OF_HOLE, len(t), -1.0 if t else 0.0),)) for t in ("", "x"))
     assert max((empty, full), key=rank) is full

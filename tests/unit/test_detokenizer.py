@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 
 from lacuna_inference.api import Scored, Stop
-from lacuna_inference.decode.hole import Hole
-from lacuna_inference.models.sources import bundled_folder
+from lacuna_inference.decoding.hole import Hole
+from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.tokenizer import TokenText
 
 BYTES = family_text("incoder")
 BUNDLED = TokenText(Tokenizer.from_file(str(bundled_folder() / "tokenizer.json")), by_name("lacuna"))

@@ -11,10 +11,10 @@ import pytest
 from helpers import loaded, scripted_decoder
 
 from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Request
-from lacuna_inference.engine import ModelEngine, Progress
+from lacuna_inference.engine.assemble import LoadedModel
+from lacuna_inference.engine.engine import ModelEngine, Progress
+from lacuna_inference.engine.scheduler import Job
 from lacuna_inference.errors import EngineUnavailable, ModelNotFound, NotEnoughMemory, RequestCancelled
-from lacuna_inference.jobs import Job
-from lacuna_inference.models.loader import LoadedModel
 
 REQUEST = Request(("def f():\n", "\n"))
 OTHER = Request(("def g():\n", "\n"))

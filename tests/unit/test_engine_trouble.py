@@ -11,7 +11,6 @@ import pytest
 import torch
 from helpers import loaded, scripted_decoder
 
-from lacuna_inference import batch as batch_module
 from lacuna_inference.api import (
     CancelToken,
     Completions,
@@ -23,14 +22,15 @@ from lacuna_inference.api import (
     Request,
     Tokens,
 )
-from lacuna_inference.batch import Batch
-from lacuna_inference.decode.store import Step
-from lacuna_inference.engine import ModelEngine, Progress
+from lacuna_inference.engine import batch as batch_module
+from lacuna_inference.engine.assemble import LoadedModel
+from lacuna_inference.engine.batch import Batch
+from lacuna_inference.engine.engine import ModelEngine, Progress
+from lacuna_inference.engine.fake import FakeEngine
+from lacuna_inference.engine.replicas import ReplicatedEngine
+from lacuna_inference.engine.scheduler import Job, Jobs
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
-from lacuna_inference.fake import FakeEngine
-from lacuna_inference.jobs import Job, Jobs
-from lacuna_inference.models.loader import LoadedModel
-from lacuna_inference.replicas import ReplicatedEngine
+from lacuna_inference.forward import Step
 
 DEVICE_ERROR = "CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronously reported"
 

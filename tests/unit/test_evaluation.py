@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.fake import FakeEngine
 from lacuna_server.lab.evaluation import files, report, run
 from lacuna_server.lab.evaluation.copier import copy
 from lacuna_server.lab.evaluation.files import SourceFile

@@ -9,8 +9,8 @@ from helpers import byte_tokenizer, family_text
 
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.prompt.families import FAMILIES, Layout, Traits, by_name, doubt, infill_tokens, recognise
-from lacuna_inference.prompt.plan import plan
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.tokenizer import TokenText
 
 A, B, C, D, N = 64, 65, 66, 67, 198  # 'a' to 'd' and the line end in the sorted byte-level alphabet
 # the sentinels of each family follow the 256 bytes in the order in which helpers.family_text adds them

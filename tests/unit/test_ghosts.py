@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Completions, Fill, Request, Sampling, Stop, StopReason
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.ghosts import Ghosts
-from lacuna_inference.decode.recent import DOCUMENTS
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.ghosts import Ghosts
+from lacuna_inference.decoding.recent import DOCUMENTS
 
 SHOWN = Request(("a\nx = ", "\nb"), key="document")
 FILL = Fill("foo(1)", StopReason.END_OF_HOLE, 3, -0.1)

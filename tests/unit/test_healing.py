@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lacuna_inference.api import CancelToken, Request, Stop
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Stores
-from lacuna_inference.models.sources import bundled_folder
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.plan import plan
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.tokenizer import TokenText
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
 BUNDLED = TokenText(Tokenizer.from_file(str(bundled_folder() / "tokenizer.json")), by_name("lacuna"))

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 
-from lacuna_inference.models.sources import bundled_folder
+from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt import incremental
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.incremental import SHORT, IncrementalEncoder
 from lacuna_inference.prompt.incremental import TEXTS as TEXTS_REMEMBERED
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.tokenizer import TokenText
 
 CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"

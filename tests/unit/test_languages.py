@@ -9,9 +9,10 @@ import pytest
 from helpers import loaded, scripted_decoder
 
 from lacuna_inference.api import BUNDLED, EngineState, ModelFacts, ModelOptions, Phase
-from lacuna_inference.engine import ModelEngine
-from lacuna_inference.fake import FakeEngine
-from lacuna_inference.models import describe, sources
+from lacuna_inference.engine.engine import ModelEngine
+from lacuna_inference.engine.fake import FakeEngine
+from lacuna_inference.models import describe
+from lacuna_inference.models.loading import sources
 from lacuna_server.core.admission import Rules, language_refusal
 from lacuna_server.core.languages import is_among, of_first_line
 from lacuna_server.core.reasons import Withheld

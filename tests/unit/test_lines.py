@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.history import MOST_BEFORE, History
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.in_file.index import MOST_BEFORE, History
 from lacuna_inference.prompt import lines
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.lines import LONGEST_LINE, LineEncoder
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.tokenizer import TokenText
 
 LINE = st.one_of(st.text("ab 漢<|mask:0|>", max_size=12), st.integers(990, 1010).map(lambda n: "漢x" * (n // 2)))
 TEXTS = st.lists(st.tuples(LINE, st.sampled_from(["\n", "\n\n", "\r\n", ""])), max_size=80).map(

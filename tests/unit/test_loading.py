@@ -9,7 +9,7 @@ import pytest
 from lsprotocol import types
 
 from lacuna_inference.api import EngineState, Phase
-from lacuna_inference.fake import FakeEngine
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.lsp import app
 from lacuna_server.lsp.features import loading
 from lacuna_server.lsp.language_server import LacunaServer

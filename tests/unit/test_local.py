@@ -8,9 +8,9 @@ from helpers import family_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.decode.history import History
-from lacuna_inference.decode.local import END_ODDS, Local
-from lacuna_inference.decode.sampling import Row
+from lacuna_inference.forward import Row
+from lacuna_inference.in_file.index import History
+from lacuna_inference.in_file.ngrams import END_ODDS, Local
 
 TEXT = family_text("lacuna")
 FLAT: Row = np.full(TEXT.size, 1 / TEXT.size, np.float32)

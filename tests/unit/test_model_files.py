@@ -11,13 +11,16 @@ from helpers import save_tiny_model
 from safetensors.torch import load_file, save_file
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.decode.store import Forward
+from lacuna_inference.engine import assemble
 from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models import library, loader, own, sources
+from lacuna_inference.forward import Forward
+from lacuna_inference.models import loader, transformers_forward
+from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.describe import describe
-from lacuna_inference.models.files import PICKLED, read_json, weight_files
-from lacuna_inference.models.scoring import logprobs
+from lacuna_inference.models.loading import sources
+from lacuna_inference.models.loading.files import PICKLED, read_json, weight_files
 from lacuna_server.lab import doctor
+from lacuna_server.lab.evaluation.scoring import logprobs
 from lacuna_server.settings import Settings
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 269060280\n"
@@ -58,9 +61,9 @@ def scores(folder: Path, forward: str = "own") -> torch.Tensor:
     options, cpu = ModelOptions(str(folder), device="cpu"), torch.device("cpu")
     found = loader.find(options)
     made: Forward = (
-        own.read(found, torch.float32, cpu, 64, tuned=False)
+        registry.read(found, torch.float32, cpu, 64, tuned=False)
         if forward == "own"
-        else library.read(found, torch.float32, cpu, options)
+        else transformers_forward.read(found, torch.float32, cpu, options)
     )
     return logprobs(made, list(range(5, 25)))
 
@@ -98,7 +101,7 @@ def test_the_index_decides_over_a_single_file(folder: Path, tiny: Path, forward:
 def test_room_is_asked_for_the_same_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "consolidated.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     asked: list[int] = []
-    monkeypatch.setattr(own, "_require_room", lambda count, *_: asked.append(count))
+    monkeypatch.setattr(registry, "_require_room", lambda count, *_: asked.append(count))
     scores(folder)
     assert asked == [sum(tensor.numel() for tensor in load_file(folder / "model.safetensors").values())]
     assert describe(ModelOptions(str(folder), device="cpu")).disk_bytes == (folder / "model.safetensors").stat().st_size
@@ -171,7 +174,7 @@ def test_a_weight_file_that_is_not_whole_is_named_by_all(folder: Path, content: 
     message = refusal(folder)
     assert f"{folder / name} {said}" in message
     with pytest.raises(ModelUnusable, match=said):
-        loader.load(ModelOptions(str(folder), device="cpu"), lambda *_: None)
+        assemble.load(ModelOptions(str(folder), device="cpu"), lambda *_: None)
     (found,) = doctor._model(Settings(model=str(folder)))
     assert (found.verdict, f"{found.found} {found.remedy}") == (doctor.Verdict.BAD, message)
 

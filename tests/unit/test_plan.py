@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.plan import plan
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.tokenizer import TokenText
 from lacuna_inference.prompt.windows import Window
 
 STARCODER = family_text("starcoder")

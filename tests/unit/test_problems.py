@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.fake import FakeEngine
 from lacuna_server.lab.evaluation import problems
 from lacuna_server.lab.evaluation.execute import Limits, passes
 from lacuna_server.lab.evaluation.problems import Result

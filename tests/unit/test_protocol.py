@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from connection import Connection
 
-from lacuna_inference.fake import FakeEngine
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.lsp import transport
 
 STATUS = {"jsonrpc": "2.0", "id": 1, "method": "workspace/executeCommand", "params": {"command": "lacuna.status"}}

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Completions, Raw, Request, Stop, StopReason, Tokens
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt import raw
 from lacuna_inference.prompt.families import FAMILIES, Layout, by_name
-from lacuna_inference.prompt.plan import plan
+from lacuna_inference.prompt.planner import plan
 from lacuna_inference.remote.prompt import as_text
 
 STARCODER, LACUNA = family_text("starcoder"), family_text("lacuna", extra=["<|mask:3|>"])

@@ -16,7 +16,7 @@ from lacuna_inference.api import CancelToken, EngineState, Phase, Raw, Request, 
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 from lacuna_inference.remote import engine as remote
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
-from lacuna_inference.remote.wires import REQUEST, request_json
+from lacuna_inference.remote.server_kinds import REQUEST, request_json
 
 REQUEST_HERE = Request(
     ("import os\nx = os.", "\nprint(x)\n"), path="a.py", stop=Stop(max_tokens=9, single_line=True), sampling=Sampling()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.decode import renamed as module
-from lacuna_inference.decode.renamed import MOST_BEFORE, renamed
+from lacuna_inference.in_file.candidates import renamed as module
+from lacuna_inference.in_file.candidates.renamed import MOST_BEFORE, renamed
 
 SIZE = "    @property\n    def size(self):\n        return self._size\n\n"
 PARTS = st.lists(st.sampled_from(["a", "b_c", "A", "1", "(", ")", "\n", "\n    ", " ", "漢", "_"]), max_size=30)

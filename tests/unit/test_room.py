@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Completions, Request, Stop, StopReason
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.loop import Decoder
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.plan import plan
+from lacuna_inference.prompt.planner import plan
 from lacuna_inference.prompt.room import for_answer, for_prompt
-from lacuna_inference.remote.wires import WIRES, Setting
+from lacuna_inference.remote.server_kinds import WIRES, Setting
 
 LINES = "".join(f"line{n:03}\n" for n in range(200))
 STARCODER = family_text("starcoder")

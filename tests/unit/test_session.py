@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import Phase
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest, LacunaError
-from lacuna_inference.fake import FakeEngine
 from lacuna_server import engines
 from lacuna_server import settings as settings_module
 from lacuna_server.core.paths import is_on_a_share

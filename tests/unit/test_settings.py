@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.fake import FakeEngine
 from lacuna_server import settings
 from lacuna_server.lsp.session import Session
 from lacuna_server.settings import Settings

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import Stop, StopReason
-from lacuna_inference.decode.stopping import TextStop, text_stop, truncate_before
+from lacuna_inference.decoding.stopping import TextStop, text_stop, truncate_before
 
 
 @pytest.mark.parametrize(

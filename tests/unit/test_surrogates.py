@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request, Stop
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.surrogates import without_surrogates
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.text import without_surrogates
 
 HIGH, LOW = "\ud83d", "\ude00"
 ANY_TEXT = st.text(st.one_of(st.characters(), st.characters(categories=("Cs",))))

@@ -13,7 +13,7 @@ from lsprotocol import types
 from wild import mutated
 
 from lacuna_inference.api import Request
-from lacuna_inference.fake import FakeEngine
+from lacuna_inference.engine.fake import FakeEngine
 
 MESSAGES = int(os.environ.get("MUTATED_MESSAGES", "10000"))
 """More of them are tried with MUTATED_MESSAGES=1000000."""

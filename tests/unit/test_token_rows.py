@@ -15,12 +15,13 @@ from helpers import byte_tokenizer, tiny_model
 from tokenizers import Tokenizer, models, processors
 
 from lacuna_inference.api import CancelToken, ModelOptions, Request, Sampling, Stop
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.sampling import Chooser
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.sampler import Chooser
+from lacuna_inference.engine import assemble
+from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models import config, loader
-from lacuna_inference.models.loader import LoadedModel
-from lacuna_inference.models.tokenizer import within
+from lacuna_inference.models.loading import config
+from lacuna_inference.models.loading.tokenizer import within
 from lacuna_inference.prompt.families import by_name
 
 SENTINELS = list(dict.fromkeys(by_name("starcoder").sentinels))
@@ -34,7 +35,7 @@ def folder_with(place: Path, tokenizer: Tokenizer, rows: int = ROWS, **changed: 
 
 
 def load(folder: Path, **chosen: Any) -> LoadedModel:
-    return loader.load(ModelOptions(str(folder), context=128, device="cpu", **chosen), lambda *_: None)
+    return assemble.load(ModelOptions(str(folder), context=128, device="cpu", **chosen), lambda *_: None)
 
 
 def written(loaded: LoadedModel, request: Request) -> str:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 
 from lacuna_inference.api import CancelToken, Request, StopReason
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Stores
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.tokenizer import TokenText
 
 INCODER = family_text("incoder")
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=40)

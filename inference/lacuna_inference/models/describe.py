@@ -8,10 +8,12 @@ from pathlib import Path
 
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import LacunaError
-from lacuna_inference.models import loader, memory, own, sources
-from lacuna_inference.models.sources import ModelFolder
-from lacuna_inference.models.tokenizer import read_tokenizer
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.models import loader
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.loading import memory, sources
+from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.tokenizer import read_tokenizer
+from lacuna_inference.prompt.tokenizer import TokenText
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def _fits(options: ModelOptions) -> bool | None:
 
 def describe(options: ModelOptions) -> Description:
     """Looks at a model without loading it. Raises the LacunaErrors that loading would raise before the weights."""
-    from lacuna_inference.models import library  # its import takes seconds
+    from lacuna_inference.models import transformers_forward  # its import takes seconds
 
     folder = loader.find(options)
     device = loader.choose_device(options.device)
@@ -78,7 +80,7 @@ def describe(options: ModelOptions) -> Description:
     tokenizer = read_tokenizer(folder, options)
     family = loader.choose_family(folder, tokenizer, options.family)
     text = TokenText(tokenizer, family)
-    size = memory.size_of(library.read_config(folder, options), dtype, options.trust_remote_code)
+    size = memory.size_of(transformers_forward.read_config(folder, options), dtype, options.trust_remote_code)
     context = loader.context_of(folder.config, family, options.context)
     forward, not_own = loader.choose_forward(folder, options, context)
     free = memory.available_bytes(device)
@@ -95,7 +97,7 @@ def describe(options: ModelOptions) -> Description:
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
-        forward=own.called(options.acceleration, device) if forward == "own" else forward,
+        forward=registry.called(options.acceleration, device) if forward == "own" else forward,
         not_own=not_own,
         languages=folder.languages,
         doubt=loader.doubt(folder, tokenizer, family, options.family) or "",

@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors import safe_open
 
 from lacuna_inference.api import ModelFacts
-from lacuna_inference.models.sources import ModelFolder
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.prompt.tokenizer import TokenText
 
 
 def of(folder: ModelFolder, text: TokenText, context: int, dtype: str) -> ModelFacts:

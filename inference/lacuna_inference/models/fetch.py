@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lacuna_inference.errors import BadRequest, LacunaError
-from lacuna_inference.models.files import PICKLED, SAFETENSORS, weight_files
+from lacuna_inference.models.loading.files import PICKLED, SAFETENSORS, weight_files
 
 _TEXT = ["*.json", "*.txt", "*.model", "LICENSE*", "README*"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,19 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from lacuna_inference.api import ModelFacts, ModelOptions
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Forward, Stores
+from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.models import facts, memory, own, sources, workers
-from lacuna_inference.models.config import another_task, end_ids, positions
-from lacuna_inference.models.sources import ModelFolder
-from lacuna_inference.models.tokenizer import read_tokenizer
-from lacuna_inference.models.worker import Plan
-from lacuna_inference.models.workers import ParallelForward, Workers
+from lacuna_inference.forward import Forward
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.loading import memory, sources
+from lacuna_inference.models.loading.config import another_task, positions
+from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.tokenizer import read_tokenizer
+from lacuna_inference.models.parallel import workers
+from lacuna_inference.models.parallel.worker import Plan
+from lacuna_inference.models.parallel.workers import Workers
 from lacuna_inference.prompt import families
-from lacuna_inference.prompt.families import Family, Layout, Traits, by_name, recognise
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.families import Family, Traits, by_name, recognise
 
 logger = logging.getLogger(__name__)
 
@@ -39,70 +39,6 @@ _DTYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A decoder, the forward under it, and what is to be said of it. `kind` says what runs it, for people to read."""
-
-    decoder: Decoder
-    name: str
-    family: Family
-    device: str
-    dtype: str
-    forward: Forward | None = None
-    kind: str = "own"
-    workers: Workers | None = None
-    """The processes that run it, where it is in parts."""
-    facts: ModelFacts = field(default_factory=ModelFacts)
-
-    @property
-    def lost(self) -> str:
-        """What befell the processes that ran it; empty as long as nothing did."""
-        return "" if self.workers is None else self.workers.lost
-
-    def close(self) -> None:
-        """Ends its processes."""
-        if self.workers is not None:
-            self.workers.close()
-
-
-def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | None = None) -> LoadedModel:
-    """Reads the model from disk. Raises a LacunaError that says what is wrong and what to do.
-
-    `progress` is called with a share from 0 to 1 and what is being done. Weights for a GPU stay in `kept`, in host
-    memory, and the next call takes them from there.
-    """
-    progress(0.0, "looking for the model")
-    folder = find(options)
-    devices = choose_devices(options)
-    device = devices[0]
-    options = _over_layers(options, devices)
-    dtype = choose_dtype(options.dtype, folder.config, device)
-    progress(0.05, "reading the tokenizer")
-    tokenizer = read_tokenizer(folder, options)
-    family = choose_family(folder, tokenizer, options.family)
-    if (unsure := doubt(folder, tokenizer, family, options.family)) is not None:
-        logger.warning("%s is prompted as %s, but %s. Name another with --family.", folder.name, family.name, unsure)
-    text = TokenText(tokenizer, family, end_ids(folder.config))
-    context = context_of(folder.config, family, options.context)
-    progress(0.15, "reading the weights")
-    parts: Workers | None = None
-    if options.spread == "tensor" and len(devices) > 1:
-        parts = _workers(folder, dtype, devices, options, context, progress)
-        forward: Forward = ParallelForward(parts)
-        kind = f"own, in {len(devices)} parts"
-    else:
-        forward, kind = _forward(folder, dtype, device, options, context, kept if device.type == "cuda" else None)
-    widest = forward.widest_draft if options.draft_tokens is None else options.draft_tokens
-    progress(0.9, "warming up")
-    layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
-    settles = options.layout == "auto" and family.anchored_untrained
-    decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
-    shown = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
-    places = ", ".join(map(str, devices))
-    told = facts.of(folder, text, context, shown)
-    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts, told)
-
-
 def examine(options: ModelOptions) -> None:
     """All that `load` can refuse before it looks at a device or reads a weight. Raises what it raises."""
     folder = find(options)
@@ -115,14 +51,14 @@ def find(options: ModelOptions) -> ModelFolder:
     folder = sources.find(options.model, options.revision)
     if (kind := another_task(folder.config)) is not None:
         raise ModelUnusable(f"{folder.name} is a {kind}, which writes no text.", "Choose a causal language model.")
-    if (flaw := own.flaw(folder.config)) is not None:
+    if (flaw := registry.flaw(folder.config)) is not None:
         raise ModelUnusable(f"{folder.path / 'config.json'} is wrong: {flaw}.", "Correct it, or fetch the model again.")
     return folder
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
     """`own` or `transformers`, and why not the own one. Raises BadRequest when the wanted one cannot run it."""
-    reason = own.obstacle(folder, context)
+    reason = registry.obstacle(folder, context)
     if reason is None and (options.device_map or options.max_memory):
         reason = "it is spread over several devices"
     if options.forward == "transformers":
@@ -132,7 +68,7 @@ def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> 
     return ("transformers", reason) if reason else ("own", "")
 
 
-def _forward(
+def read_forward(
     folder: ModelFolder,
     dtype: torch.dtype,
     device: torch.device,
@@ -150,12 +86,12 @@ def _forward(
         )
     if kind == "own":
         tuned = options.acceleration != "compile"
-        made = own.read(folder, dtype, device, context, options.quantization, tuned, kept)
-        return own.accelerate(made, options.acceleration)
+        made = registry.read(folder, dtype, device, context, options.quantization, tuned, kept)
+        return registry.accelerate(made, options.acceleration)
     logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
-    from lacuna_inference.models import library
+    from lacuna_inference.models import transformers_forward
 
-    return library.read(folder, dtype, device, options), kind
+    return transformers_forward.read(folder, dtype, device, options), kind
 
 
 def choose_devices(options: ModelOptions) -> tuple[torch.device, ...]:
@@ -169,7 +105,7 @@ def choose_devices(options: ModelOptions) -> tuple[torch.device, ...]:
     return found[:1] if options.spread == "replicas" else found
 
 
-def _over_layers(options: ModelOptions, devices: Sequence[torch.device]) -> ModelOptions:
+def over_layers(options: ModelOptions, devices: Sequence[torch.device]) -> ModelOptions:
     """Has accelerate put some layers on each of `devices`, where that is wanted: as much as is free there."""
     if options.spread != "layers" or len(devices) < 2:
         return options
@@ -179,7 +115,7 @@ def _over_layers(options: ModelOptions, devices: Sequence[torch.device]) -> Mode
     return replace(options, device_map="auto", max_memory=free)
 
 
-def _workers(
+def start_shards(
     folder: ModelFolder,
     dtype: torch.dtype,
     devices: tuple[torch.device, ...],
@@ -187,7 +123,7 @@ def _workers(
     context: int,
     progress: Progress,
 ) -> Workers:
-    reason = own.obstacle(folder, context) or own.indivisible(folder.config, len(devices))
+    reason = registry.obstacle(folder, context) or registry.indivisible(folder.config, len(devices))
     if reason is None and len({device.type for device in devices}) > 1:
         reason = "its devices are of different kinds"
     if reason is None and options.quantization != "none" and devices[0].type != "cpu":

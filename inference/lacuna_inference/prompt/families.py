@@ -72,7 +72,7 @@ class Family:
     mask: Callable[[int], str] | None = None
     """Sentinel of the n-th hole, for families that fill several holes in one text."""
     local: bool = False
-    """N-grams of the open file are mixed in (`lacuna_inference.decode.local`), with shares fitted to this model."""
+    """N-grams of the open file are mixed in (`lacuna_inference.in_file.ngrams`), with shares fitted to this model."""
     text_begins_bare: bool = False
     """Sentencepiece puts a blank before a text; for the suffix it must be taken away again."""
     begin_added: bool = False

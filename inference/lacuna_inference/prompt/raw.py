@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt import room
-from lacuna_inference.prompt.plan import Plan
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.planner import Plan
+from lacuna_inference.prompt.tokenizer import TokenText
 from lacuna_inference.prompt.windows import last_tokens
 
 _BLANK = "▁"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.tokenizer import TokenText
 
 SUFFIX_SHARE = 4
 """The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""

@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 
 from lacuna_inference.api import CancelToken, Completions, EngineState, ModelFacts, Phase, Request
+from lacuna_inference.engine.listeners import Listener, Listeners
+from lacuna_inference.engine.scheduler import Job, settle
 from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, RequestCancelled
-from lacuna_inference.jobs import Job, settle
-from lacuna_inference.listeners import Listener, Listeners
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.remote import address, answers, asking
-from lacuna_inference.remote.wires import WIRES, Json, Setting
+from lacuna_inference.remote import address, answers, exchange
+from lacuna_inference.remote.server_kinds import WIRES, Json, Setting
 
 logger = logging.getLogger(__name__)
 
@@ -177,14 +177,14 @@ class RemoteEngine:
         return self._wire.models(answers.fields(await self._http.get(self._wire.listed)))
 
     async def _answer(self, job: Job) -> None:
-        asking = asyncio.ensure_future(self._asked(job.request))
+        pending = asyncio.ensure_future(self._asked(job.request))
         try:
-            while not asking.done() and not job.cancel.cancelled:
-                await asyncio.wait({asking}, timeout=CANCEL_S)
-            if not asking.done():
+            while not pending.done() and not job.cancel.cancelled:
+                await asyncio.wait({pending}, timeout=CANCEL_S)
+            if not pending.done():
                 settle(job, RequestCancelled())
             else:
-                settle(job, asking.result())
+                settle(job, pending.result())
         except LacunaError as error:
             settle(job, error)
         except httpx.TransportError as error:
@@ -194,14 +194,14 @@ class RemoteEngine:
             logger.error("The server's answer is not understood (%s).", type(error).__name__)  # its text may hold code
             settle(job, EngineUnavailable(f"{self._url} answers what is not understood: {type(error).__name__}."))
         finally:
-            asking.cancel()
+            pending.cancel()
             with self._changed:
                 self._jobs.remove(job)
 
     async def _asked(self, request: Request) -> Completions:
         await self._ready.wait()
         request = replace(request, caller=self._caller)
-        return await asking.completions(request, self._wire, self._setting, self._post)
+        return await exchange.completions(request, self._wire, self._setting, self._post)
 
     async def _post(self, path: str, body: Json) -> Any:
         return answers.content(await self._http.post(path, json=body))

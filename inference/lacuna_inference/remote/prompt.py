@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lacuna_inference.api import Request
 from lacuna_inference.prompt.families import Family, Part
 from lacuna_inference.prompt.room import for_answer, for_prompt
-from lacuna_inference.remote.ordinary import ordinary, respellings
+from lacuna_inference.remote.escaping import ordinary, respellings
 
 CHARACTERS_PER_TOKEN = 3
 """Fewer than code has, so that what is sent fits."""

@@ -18,7 +18,7 @@ from typing import Any
 from lacuna_inference import DISTRIBUTION
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import BadRequest, LacunaError
-from lacuna_inference.models import sources
+from lacuna_inference.models.loading import sources
 from lacuna_server.bundle import installer, wheel
 
 Tell = Callable[[str], None]

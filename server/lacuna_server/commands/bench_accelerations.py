@@ -98,7 +98,7 @@ def _sessions(count: int, seed: int) -> list[Session]:
 
 
 def _is_random(options: ModelOptions) -> bool:
-    from lacuna_inference.models import sources
+    from lacuna_inference.models.loading import sources
     from lacuna_server.lab import random_models
 
     folder = sources.find(options.model, options.revision)

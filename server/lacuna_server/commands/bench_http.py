@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models import sources
+from lacuna_inference.models.loading import sources
 from lacuna_inference.prompt import families
 from lacuna_inference.prompt.families import Family
 from lacuna_server.commands.show import stderr, stdout

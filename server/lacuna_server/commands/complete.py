@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from lacuna_inference.api import Counters, Request, Sampling, Stop
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models import sources
+from lacuna_inference.models.loading import sources
 from lacuna_server.commands import source as reading
 from lacuna_server.commands.show import stderr, stdout, wait_until_warm
 from lacuna_server.commands.source import Source

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.markdown import Markdown
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.prompt.families import Layout
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.lab.evaluation import chart, files, report, run
@@ -22,7 +22,7 @@ from lacuna_server.lab.evaluation.holes import Hole
 from lacuna_server.settings import Settings
 
 if TYPE_CHECKING:
-    from lacuna_inference.models.loader import LoadedModel
+    from lacuna_inference.engine.assemble import LoadedModel
 
 T = TypeVar("T")
 COPIER = "n-gram copier"
@@ -93,10 +93,10 @@ def _judged(
     processes: int,
 ) -> tuple[dict[str, list[run.Score]], float]:
     """Scores of the holes by name, and bits per byte over all files, read from left to right."""
-    from lacuna_inference.models import loader
+    from lacuna_inference.engine import assemble
 
     options = settings.model_copy(update={"model": model}).model_options()
-    loaded = loader.load(options, lambda *_: None)
+    loaded = assemble.load(options, lambda *_: None)
     layouts = {f"{model}, {layout}": layout for layout in Layout} if both_layouts else {model: loaded.decoder.layout}
     with crew(options, processes) if processes > 1 else nullcontext() as many:
         bits = sum(_shown(f"{model}: reading", len(sources), many.bits(sources) if many else _bits(loaded, sources)))
@@ -125,7 +125,7 @@ def _scores(
 
 
 def _bits(loaded: LoadedModel, sources: Sequence[SourceFile]) -> Iterator[float]:
-    from lacuna_inference.models.scoring import Scorer
+    from lacuna_server.lab.evaluation.scoring import Scorer
 
     scorer = Scorer(loaded)
     for source in sources:

@@ -15,7 +15,7 @@ from lacuna_server.settings import Settings
 
 def list_models() -> None:
     """Prints the bundled model and those in the hub's local cache."""
-    from lacuna_inference.models import sources
+    from lacuna_inference.models.loading import sources
 
     table = Table("model", "size", "folder", box=None, pad_edge=False)
     folder = sources.bundled_folder()
@@ -66,7 +66,8 @@ def fetch(hub_id: str, revision: str | None) -> None:
 def convert(name: str, dtype_name: str | None, revision: str | None, force: bool) -> None:
     """Converts pickled weights and prints the new files; with `force` they replace those that are there."""
     from lacuna_inference.models import convert as converting
-    from lacuna_inference.models import loader, sources
+    from lacuna_inference.models import loader
+    from lacuna_inference.models.loading import sources
 
     folder = sources.folder_of(name, revision)
     dtype = loader.dtype_named(dtype_name) if dtype_name else None

@@ -13,7 +13,7 @@ import torch
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import BadRequest, LacunaError
-from lacuna_inference.models import sources
+from lacuna_inference.models.loading import sources
 from lacuna_server.commands.show import progress, stderr
 from lacuna_server.lab import random_models
 from lacuna_server.lab.precision import charts, report, study, variants

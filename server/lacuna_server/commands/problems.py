@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.markdown import Markdown
 
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_server.commands.evaluate import examined
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.lab.evaluation import problems

@@ -12,7 +12,7 @@ from typing import Any
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models import loader
-from lacuna_inference.models.linear import QUANTISED
+from lacuna_inference.models.forward.linear import QUANTISED
 from lacuna_server.commands.show import progress, stderr
 from lacuna_server.lab import random_models
 from lacuna_server.lab.precision import variants

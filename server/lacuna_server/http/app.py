@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from lacuna_inference import __version__
 from lacuna_inference.api import Engine
 from lacuna_inference.errors import LacunaError
-from lacuna_inference.remote.wires import LACUNA_PATH
+from lacuna_inference.remote.server_kinds import LACUNA_PATH
 from lacuna_server.http import engine as engine_endpoint
 from lacuna_server.http import errors, llama_cpp, native, ollama, openai, operations, page
 from lacuna_server.http.fields import Malformed

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from lacuna_inference.api import Request
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.remote.wires import LACUNA_PATH, REQUEST, completions_json
+from lacuna_inference.remote.server_kinds import LACUNA_PATH, REQUEST, completions_json
 from lacuna_server.http.fields import Malformed
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import caller_of

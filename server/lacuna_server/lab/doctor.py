@@ -80,7 +80,7 @@ def _accelerators() -> Iterator[Finding]:
 def _memory() -> Iterator[Finding]:
     import torch
 
-    from lacuna_inference.models.memory import available_bytes
+    from lacuna_inference.models.loading.memory import available_bytes
 
     free = available_bytes(torch.device("cpu"))
     if free is not None:
@@ -110,7 +110,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
 
 
 def _weights(options: ModelOptions) -> Finding:
-    from lacuna_inference.models import soundness, sources
+    from lacuna_inference.models.loading import soundness, sources
 
     try:
         broken = soundness.not_finite(sources.find(options.model, options.revision))
@@ -134,7 +134,7 @@ def _family(name: str, doubt: str) -> Finding:
 def _cache() -> Finding:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from lacuna_inference.models.sources import cached_models
+    from lacuna_inference.models.loading.sources import cached_models
 
     return Finding("hub cache", Verdict.GOOD, f"{len(cached_models())} model(s) in {HF_HUB_CACHE}")
 

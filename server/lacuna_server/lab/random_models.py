@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models import own, sources
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.loading import sources
 from lacuna_server.lab.bench.shapes import SHAPES, RandomTensors
 
 MARK = "lacuna_random_weights"
@@ -44,7 +45,7 @@ def write(name: str, folder: Path, dtype: torch.dtype, tell: Callable[[float], N
 
     Raises BadRequest when the disk has no room for it.
     """
-    tensors = RandomTensors(own.tensors(SHAPES[name]), dtype, torch.device("cpu"))
+    tensors = RandomTensors(registry.tensors(SHAPES[name]), dtype, torch.device("cpu"))
     free = shutil.disk_usage(folder).free
     if tensors.bytes > 0.95 * free:
         raise BadRequest(

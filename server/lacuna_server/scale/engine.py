@@ -15,8 +15,8 @@ from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Piece, Request
+from lacuna_inference.engine.listeners import Listener, Listeners
 from lacuna_inference.errors import EngineUnavailable, LacunaError, RequestCancelled
-from lacuna_inference.listeners import Listener, Listeners
 from lacuna_server.scale.replica import APPLICATION, Scale, deploy, nodes
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.serve.config import RequestRouterConfig  # pyright: ignore[reportMissingImports]
 
 from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Piece, Request
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import EngineUnavailable
 from lacuna_inference.models.loader import examine
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from lacuna_inference.api import CancelToken, Completions, Request
-from lacuna_inference.batch import Batch, Outcome
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.jobs import Job
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.engine.batch import Batch, Outcome
+from lacuna_inference.engine.scheduler import Job
 from lacuna_server.lab.bench.accelerations import Answer, Measured, Row, Work, figures, largest_gap
 from lacuna_server.lab.bench.accelerations_models import Models
 from lacuna_server.lab.bench.accelerations_steps import Group, Setup

@@ -13,18 +13,22 @@ import torch
 from torch import Tensor
 
 from lacuna_inference.api import CancelToken, ModelOptions, Request
-from lacuna_inference.decode.anchors import Anchors
-from lacuna_inference.decode.answer import answer, planned
-from lacuna_inference.decode.ghosts import Ghosts
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Forward, Stores
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.decoding.anchors import Anchors
+from lacuna_inference.decoding.answer import answer, planned
+from lacuna_inference.decoding.ghosts import Ghosts
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.engine import assemble
+from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import LacunaError
-from lacuna_inference.models import loader, own, sources
-from lacuna_inference.models.loader import LoadedModel
-from lacuna_inference.models.network import OwnForward
-from lacuna_inference.models.tokenizer import read_tokenizer
+from lacuna_inference.forward import Forward
+from lacuna_inference.models import loader
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.forward.network import OwnForward
+from lacuna_inference.models.loading import sources
+from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.tokenizer import TokenText
 from lacuna_server.lab.bench.accelerations_steps import BASES, Acceleration, Runner, Setup
 
 _LIBRARY = (Runner.UNCACHED, Runner.GENERATE, Runner.LIBRARY)
@@ -155,7 +159,7 @@ class Models:
     def _record(self, base: LoadedModel, forward: OwnForward) -> None:
         """The steps of the base as CUDA graphs: over the same weights, which may not fit twice."""
         started = time.perf_counter()
-        recorded, kind = own.accelerate(forward, "graphs")
+        recorded, kind = registry.accelerate(forward, "graphs")
         self.prepared_s[Runner.GRAPHS] = time.perf_counter() - started
         if kind == "own":
             self._refuse((Runner.GRAPHS,), "this device could not record them")
@@ -175,7 +179,7 @@ class Models:
     def _load(self, runner: Runner, options: ModelOptions) -> LoadedModel:
         self._tell(f"loading: {runner}")
         started = time.perf_counter()
-        self._loaded[runner] = loader.load(options, lambda *_: None)
+        self._loaded[runner] = assemble.load(options, lambda *_: None)
         self.prepared_s[runner] = time.perf_counter() - started
         return self._loaded[runner]
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 
 from lacuna_inference.api import CancelToken, Request, Sampling
-from lacuna_inference.decode.answer import planned
-from lacuna_inference.decode.history import History
-from lacuna_inference.decode.hole import Hole
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.sampling import Chooser
-from lacuna_inference.decode.store import PrefixStore
+from lacuna_inference.cache.prefix_cache import PrefixStore
+from lacuna_inference.decoding.answer import planned
+from lacuna_inference.decoding.hole import Hole
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.sampler import Chooser
+from lacuna_inference.in_file.index import History
 
 
 def gap(decoder: Decoder, requests: Sequence[Request], other: str) -> float | None:

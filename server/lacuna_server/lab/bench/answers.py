@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lacuna_inference.api import CancelToken, Completions, ModelOptions, Request, Stop
-from lacuna_inference.decode.anchors import Anchors
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.ghosts import Ghosts
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Forward, Stores
-from lacuna_inference.models import loader
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.decoding.anchors import Anchors
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.ghosts import Ghosts
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.engine import assemble
+from lacuna_inference.forward import Forward
 from lacuna_server.lab.bench import llama_cpp
 from lacuna_server.lab.evaluation.files import SourceFile
 from lacuna_server.lab.evaluation.holes import Kind, cut
@@ -48,7 +49,7 @@ def requests(files: Sequence[SourceFile], per_file: int, max_tokens: int, seed: 
 
 def contestants(options: ModelOptions, llama_files: Sequence[Path], by_transformers: bool = True) -> dict[str, Decoder]:
     """Decoders of one model that differ in what runs it, and whether it drafts."""
-    loaded = loader.load(replace(options, forward="own"), lambda *_: None)
+    loaded = assemble.load(replace(options, forward="own"), lambda *_: None)
     own = loaded.decoder
 
     def around(forward: Forward | None, widest_draft: int = 0) -> Decoder:
@@ -59,7 +60,7 @@ def contestants(options: ModelOptions, llama_files: Sequence[Path], by_transform
     for file in llama_files:
         found[f"llama.cpp {file.stem}"] = around(llama_cpp.LlamaForward(llama_cpp.load(file, own.context)))
     if by_transformers:
-        library = loader.load(replace(options, forward="transformers"), lambda *_: None)
+        library = assemble.load(replace(options, forward="transformers"), lambda *_: None)
         found["transformers"] = around(library.forward)
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lacuna_inference.decode.store import Forward
+from lacuna_inference.forward import Forward
 from lacuna_server.lab.bench.bandwidth import seconds
 
 HELD = 256

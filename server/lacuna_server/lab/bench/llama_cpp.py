@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lacuna_inference.decode.store import Step
 from lacuna_inference.errors import BadRequest
+from lacuna_inference.forward import Step
 
 
 def load(file: Path, context: int) -> Any:

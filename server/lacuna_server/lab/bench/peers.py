@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 
 from lacuna_inference.api import ModelOptions
+from lacuna_inference.engine import assemble
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models import loader
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.plan import plan
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.tokenizer import TokenText
 from lacuna_server.lab.bench import llama_cpp
 from lacuna_server.lab.bench.typing import Answer, Run
 from lacuna_server.lab.bench.typist import Key, Session
@@ -63,9 +63,9 @@ def by_generate(options: ModelOptions, max_tokens: int, whole: bool) -> Peer:
     """
     import torch
 
-    from lacuna_inference.models.library import LibraryForward
+    from lacuna_inference.models.transformers_forward import LibraryForward
 
-    loaded = loader.load(replace(options, forward="transformers"), lambda *_: None)
+    loaded = assemble.load(replace(options, forward="transformers"), lambda *_: None)
     assert isinstance(loaded.forward, LibraryForward)
     text, model = loaded.decoder.text, loaded.forward.model
     ends = [*text.ends] if whole else [*text.ends, *text.newlines]
@@ -96,7 +96,7 @@ def by_ctranslate2(options: ModelOptions, folder: Path, max_tokens: int) -> Peer
         raise BadRequest("CTranslate2 is not installed.", "pip install ctranslate2, or leave it out.") from error
     if not (folder / "model.bin").is_file():
         raise BadRequest(f"{folder} is no model of CTranslate2.", "Write one: ct2-transformers-converter.")
-    loaded = loader.load(options, lambda *_: None)
+    loaded = assemble.load(options, lambda *_: None)
     text = loaded.decoder.text
     names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
     generator = ctranslate2.Generator(str(folder), compute_type=loaded.dtype, intra_threads=os.cpu_count() or 1)
@@ -117,7 +117,7 @@ def by_llama_cpp(options: ModelOptions, file: Path, max_tokens: int, suffix_last
 
     `suffix_last` lays the prompt out as llama.vim has it laid out: what is typed stands before the suffix.
     """
-    loaded = loader.load(options, lambda *_: None)
+    loaded = assemble.load(options, lambda *_: None)
     text, context = loaded.decoder.text, loaded.decoder.context
     llama = llama_cpp.load(file, context)
     stops = {*text.ends, *text.newlines}

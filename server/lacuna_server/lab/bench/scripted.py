@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from lacuna_inference.api import CancelToken, Completions, Phase, Request
-from lacuna_inference.fake import FakeEngine
+from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.core.admission import Rules
 from lacuna_server.core.service import Answer
 from lacuna_server.core.snapshot import Snapshot

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lacuna_inference.models.weights import Shapes
+from lacuna_inference.models.loading.weights import Shapes
 
 SHAPES: dict[str, dict[str, Any]] = {
     "CodeGen-350M": {

@@ -15,10 +15,11 @@ import psutil
 from torch import Tensor
 
 from lacuna_inference.api import CancelToken, Completions, ModelOptions, Request, Stop
-from lacuna_inference.decode.store import Forward, Slot, Step, Stores
-from lacuna_inference.engine import ModelEngine
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.engine import assemble
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import RequestCancelled
-from lacuna_inference.models import loader
+from lacuna_inference.forward import Forward, KVCache, Step
 from lacuna_server.lab.bench import editor
 from lacuna_server.lab.bench.typist import Session
 
@@ -47,7 +48,7 @@ class Figures:
 def measure(options: ModelOptions, environment: dict[str, str], sessions: Sequence[Session], requests: int) -> Figures:
     """All of it, one after the other."""
     edits = sorted(asyncio.run(editor.delays(sessions[0], environment, min(_ANSWERS, requests))))
-    loaded = loader.load(options, lambda *_: None)
+    loaded = assemble.load(options, lambda *_: None)
     assert loaded.forward is not None
     watched = _Watched(loaded.forward)
     decoder = replace(loaded.decoder, stores=Stores(watched))
@@ -92,14 +93,14 @@ class _Watched:
     def widest_draft(self) -> int:
         return self.forward.widest_draft
 
-    def slot(self) -> Slot:
-        found: Slot = self.forward.slot()
+    def slot(self) -> KVCache:
+        found: KVCache = self.forward.slot()
         return found
 
     def together(self, asked: Sequence[Step]) -> None:
         """Not done here: each step is watched."""
 
-    def step(self, ids: Sequence[int], slot: Slot, rows: int = 1) -> Tensor:
+    def step(self, ids: Sequence[int], slot: KVCache, rows: int = 1) -> Tensor:
         self.began.append(time.perf_counter())
         return self.forward.step(ids, slot, rows)
 

@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 
 from lacuna_inference.api import BUNDLED, ModelOptions
-from lacuna_inference.decode.store import Forward
-from lacuna_inference.models import loader, memory, own, sources
+from lacuna_inference.engine import assemble
+from lacuna_inference.forward import Forward
+from lacuna_inference.models import loader
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.loading import memory, sources
 from lacuna_server.lab.bench import llama_cpp
 from lacuna_server.lab.bench.decode import HELD, Subject
 from lacuna_server.lab.bench.shapes import SHAPES, RandomTensors
@@ -45,13 +48,13 @@ def _ways(kind: str, device: torch.device) -> tuple[str, ...]:
 
 
 def _bundled(kind: str, acceleration: str, dtype: str, device: torch.device) -> Subject:
-    from lacuna_inference.models import library
+    from lacuna_inference.models import transformers_forward
 
     options = ModelOptions(BUNDLED, device=str(device), forward=kind, acceleration=acceleration)
     options = replace(options, quantization=INT8) if dtype == INT8 else replace(options, dtype=dtype)
-    loaded = loader.load(options, lambda *_: None)
+    loaded = assemble.load(options, lambda *_: None)
     assert loaded.forward is not None
-    size = memory.size_of(library.read_config(sources.find(BUNDLED), options), _stored(dtype))
+    size = memory.size_of(transformers_forward.read_config(sources.find(BUNDLED), options), _stored(dtype))
     return Subject(BUNDLED, loaded.kind, loaded.dtype, loaded.forward, size.weight_bytes, random_weights=False)
 
 
@@ -61,10 +64,10 @@ def _llama(file: Path) -> Subject:
 
 
 def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
-    from lacuna_inference.models.library import LibraryForward, random_model
+    from lacuna_inference.models.transformers_forward import LibraryForward, random_model
 
     computed = torch.float32 if dtype == INT8 else loader.dtype_named(dtype)
-    tensors = RandomTensors(own.tensors(SHAPES[name]), computed, device)
+    tensors = RandomTensors(registry.tensors(SHAPES[name]), computed, device)
     free, needed = memory.available_bytes(device), tensors.bytes * memory.HEADROOM
     if free is not None and needed > free:
         return []
@@ -73,10 +76,10 @@ def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
     def subject(kind: str, forward: Forward) -> Subject:
         return Subject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
 
-    own_forward = own.build(SHAPES[name], tensors, computed, device, _CONTEXT, dtype)
+    own_forward = registry.build(SHAPES[name], tensors, computed, device, _CONTEXT, dtype)
     subjects = []
     for way in _ways("own", device):
-        forward, kind = own.accelerate(own_forward, way)
+        forward, kind = registry.accelerate(own_forward, way)
         subjects.append(subject(kind, forward))
     if dtype != INT8 and (free is None or 2 * needed <= free):
         subjects.append(subject("transformers", LibraryForward(random_model(SHAPES[name], computed, device))))

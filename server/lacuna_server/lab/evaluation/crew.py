@@ -19,7 +19,7 @@ from lacuna_server.lab.evaluation.files import SourceFile
 from lacuna_server.lab.evaluation.holes import Hole
 
 if TYPE_CHECKING:
-    from lacuna_inference.models.loader import LoadedModel
+    from lacuna_inference.engine.assemble import LoadedModel
 
 _options: ModelOptions
 
@@ -58,7 +58,7 @@ def _begin(options: ModelOptions, threads: int) -> None:
     global _options
     import torch
 
-    from lacuna_inference.models.sources import go_offline
+    from lacuna_inference.models.loading.sources import go_offline
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the first one ends them
     go_offline()
@@ -72,14 +72,14 @@ def _score(asked: tuple[Hole, Layout, int]) -> run.Score:
 
 
 def _bits(source: SourceFile) -> float:
-    from lacuna_inference.models.scoring import Scorer
+    from lacuna_server.lab.evaluation.scoring import Scorer
 
     return Scorer(_loaded()).bits(source.text, source.name)
 
 
 @cache
 def _answerer(layout: Layout, max_tokens: int) -> run.Answerer:
-    from lacuna_inference.engine import ModelEngine
+    from lacuna_inference.engine.engine import ModelEngine
 
     loaded = replace(_loaded(), decoder=replace(_loaded().decoder, layout=layout))
     return run.by_engine(ModelEngine(_options, lambda *_: loaded), max_tokens)
@@ -87,6 +87,6 @@ def _answerer(layout: Layout, max_tokens: int) -> run.Answerer:
 
 @cache
 def _loaded() -> LoadedModel:
-    from lacuna_inference.models import loader
+    from lacuna_inference.engine import assemble
 
-    return loader.load(_options, lambda *_: None)
+    return assemble.load(_options, lambda *_: None)

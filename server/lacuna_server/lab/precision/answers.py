@@ -9,11 +9,11 @@ from math import sqrt
 from statistics import median
 
 from lacuna_inference.api import CancelToken, Request, StopReason
-from lacuna_inference.decode.anchors import Anchors
-from lacuna_inference.decode.answer import answer
-from lacuna_inference.decode.ghosts import Ghosts
-from lacuna_inference.decode.loop import Decoder
-from lacuna_inference.decode.store import Stores
+from lacuna_inference.cache.pool import Stores
+from lacuna_inference.decoding.anchors import Anchors
+from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.ghosts import Ghosts
+from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.errors import NotFinite
 from lacuna_server.lab.evaluation import run
 from lacuna_server.lab.evaluation.holes import Hole

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from lacuna_inference.decode.store import Forward
-from lacuna_inference.models import probe
+from lacuna_inference.forward import Forward
+from lacuna_server.lab.precision import probe
 from lacuna_server.lab.precision.place import Place
 from lacuna_server.lab.precision.questions import Window
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from lacuna_inference.decode.store import Forward
+from lacuna_inference.forward import Forward
 from lacuna_server.lab.precision import statistics
 from lacuna_server.lab.precision.place import Place
 from lacuna_server.lab.precision.questions import Window

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from lacuna_inference.api import ModelOptions, Request, Stop
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models import loader, sources
-from lacuna_inference.models.sources import ModelFolder
-from lacuna_inference.models.tokenizer import read_tokenizer
-from lacuna_inference.prompt.plan import plan
-from lacuna_inference.prompt.tokens import TokenText
+from lacuna_inference.models import loader
+from lacuna_inference.models.loading import sources
+from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.tokenizer import read_tokenizer
+from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.tokenizer import TokenText
 from lacuna_server.lab.evaluation import files, run
 from lacuna_server.lab.evaluation.files import SourceFile
 from lacuna_server.lab.evaluation.holes import Hole, Kind

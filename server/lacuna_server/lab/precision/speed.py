@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.models import memory
 from lacuna_inference.models.loader import choose_device
-from lacuna_inference.models.sources import ModelFolder
+from lacuna_inference.models.loading import memory
+from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_server.lab.bench import bandwidth, decode
 from lacuna_server.lab.precision import variants
 from lacuna_server.lab.resources import estimate

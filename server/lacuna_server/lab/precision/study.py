@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from lacuna_inference.api import ModelOptions
+from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import LacunaError
-from lacuna_inference.models.linear import QUANTISED
-from lacuna_inference.models.loader import LoadedModel
+from lacuna_inference.models.forward.linear import QUANTISED
 from lacuna_server.lab.evaluation.run import Answer
 from lacuna_server.lab.precision import answers, gates, layers, logits, speed, statistics, variants
 from lacuna_server.lab.precision.answers import Suggestions

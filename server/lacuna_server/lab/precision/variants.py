@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lacuna_inference.api import ModelOptions
+from lacuna_inference.engine.assemble import LoadedModel, load
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.linear import QUANTISED
-from lacuna_inference.models.loader import LoadedModel, load
+from lacuna_inference.models.forward.linear import QUANTISED
 
 NAMES = {
     "fp32": "float32", "float32": "float32", "fp16": "float16", "float16": "float16",

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from lacuna_inference.errors import LacunaError, ModelUnusable
-from lacuna_inference.models import own, sources
-from lacuna_inference.models.config import positions
-from lacuna_inference.models.files import read_json, weight_files
-from lacuna_inference.models.linear import QUANTISED
-from lacuna_inference.models.sketch import ITEM_BYTES, Sketch
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.forward.linear import QUANTISED
+from lacuna_inference.models.loading import sources
+from lacuna_inference.models.loading.config import positions
+from lacuna_inference.models.loading.files import read_json, weight_files
+from lacuna_inference.models.loading.sketch import ITEM_BYTES, Sketch
 from lacuna_server.lab import random_models
 
 DTYPES = tuple(ITEM_BYTES)
@@ -84,10 +85,10 @@ def find(name: str) -> Subject:
 
 def sketch(subject: Subject, context: int) -> Sketch:
     """The model's numbers. Raises ModelUnusable for a config that lacks something, or that nobody here can run."""
-    if flaw := own.flaw(subject.config):
+    if flaw := registry.flaw(subject.config):
         raise _incomplete(subject, flaw)
     try:
-        return own.sketch(subject.config, context) or _by_the_library(subject.config)
+        return registry.sketch(subject.config, context) or _by_the_library(subject.config)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError, RuntimeError) as error:
         raise _incomplete(subject, f"{type(error).__name__}: {error}") from error
 
@@ -118,6 +119,6 @@ def _incomplete(subject: Subject, why: str) -> ModelUnusable:
 
 def _by_the_library(config: dict[str, Any]) -> Sketch:
     """For architectures that the own forward does not run; its import takes seconds."""
-    from lacuna_inference.models import library
+    from lacuna_inference.models import transformers_forward
 
-    return library.sketch(config)
+    return transformers_forward.sketch(config)

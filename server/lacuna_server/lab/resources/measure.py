@@ -20,10 +20,12 @@ from pathlib import Path
 
 import torch
 
-from lacuna_inference.decode.store import PREFILL_CHUNK
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.models import loader, own, sources
-from lacuna_inference.models.linear import BOTH_WAYS_BYTES, QUANTISED, Linear, Way, quantise, tune
+from lacuna_inference.forward import PREFILL_CHUNK
+from lacuna_inference.models import loader
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.forward.linear import BOTH_WAYS_BYTES, QUANTISED, Linear, Way, quantise, tune
+from lacuna_inference.models.loading import sources
 
 _EVERY_S = 0.003
 _GENERATED = 16
@@ -68,16 +70,16 @@ def main(arguments: list[str]) -> None:
     """Measures in this process, and prints JSON."""
     name, dtype, device_name, length = arguments
     folder, device, context = sources.find(name), torch.device(device_name), int(length)
-    if reason := own.obstacle(folder, context):
+    if reason := registry.obstacle(folder, context):
         sys.exit(f"only the own forward is measured, and it does not run this model: {reason}")
     computed = torch.float32 if dtype in QUANTISED else loader.dtype_named(dtype)
     _warm_up(device, computed, QUANTISED.get(dtype))
     if sum(file.stat().st_size for file in folder.weight_files) <= BOTH_WAYS_BYTES:
-        own.read(folder, computed, device, context, dtype)  # libraries keep programs for its shapes
+        registry.read(folder, computed, device, context, dtype)  # libraries keep programs for its shapes
     before = _held(device, folder.path)
     with _watched() as peak, torch.inference_mode():
         started = time.perf_counter()
-        forward = own.read(folder, computed, device, context, dtype)
+        forward = registry.read(folder, computed, device, context, dtype)
         load_s = time.perf_counter() - started
     loaded = _held(device, folder.path)
     slot = forward.slot()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from lacuna_inference.models.sketch import Sketch
+from lacuna_inference.models.loading.sketch import Sketch
 from lacuna_server.lab import random_models
 from lacuna_server.lab.resources.estimate import Need, Subject
 from lacuna_server.lab.resources.measure import Measured

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models import memory
-from lacuna_inference.models.linear import QUANTISED
+from lacuna_inference.models.forward.linear import QUANTISED
+from lacuna_inference.models.loading import memory
 from lacuna_server.lab.resources.estimate import Need
 
 _UNITS = {

@@ -1,0 +1,178 @@
+"""Requests that are answered side by side: each pass of the model takes one step of every one of them.
+
+They join and leave between passes. Knows nothing of threads; `engine` drives it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from torch import Tensor
+
+from lacuna_inference.api import Completions
+from lacuna_inference.decoding.answer import answering
+from lacuna_inference.decoding.loop import Asked, Decoder
+from lacuna_inference.engine.health import Health, empty_device_cache
+from lacuna_inference.engine.scheduler import Job
+from lacuna_inference.errors import (
+    EngineUnavailable,
+    LacunaError,
+    NotEnoughMemory,
+    NotFinite,
+    RequestCancelled,
+    out_of_memory,
+)
+from lacuna_inference.forward import Forward, Step, Steps
+
+logger = logging.getLogger(__name__)
+
+Outcome: TypeAlias = "Completions | LacunaError"
+Over: TypeAlias = "list[tuple[Job, Outcome]]"
+_NOT_BEGUN = Step((), None)
+_TEST = "def f():\n"
+"""What a model is tested with that may have failed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    job: Job
+    steps: Steps[Completions]
+    step: Step = _NOT_BEGUN
+
+
+class Batch:
+    """At most `most` requests at a time, fewer where their caches would not fit.
+
+    Whatever `start` and `advance` raise, no job is lost: `give_up` has those that are over, and those that are not.
+    """
+
+    def __init__(self, decoder: Decoder, model: str, most: int) -> None:
+        self._decoder, self._model, self._most = decoder, model, most
+        self._health = Health(decoder.stores.forward, [*decoder.text.begin, *decoder.text.encode(_TEST)])
+        self._running: list[_Running] = []
+        self._over: Over = []
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    @property
+    def lost(self) -> str:
+        """Empty while the model works, else what happened to it: then nothing but loading it again helps."""
+        return self._health.lost
+
+    @property
+    def has_room(self) -> bool:
+        return len(self) < self._most and self._decoder.stores.has_room_beside_busy()
+
+    def start(self, job: Job) -> Over:
+        """Takes `job` in; those that are over by now: older ones that were cancelled, and `job`, if it was easy."""
+        self._leave_cancelled()
+        one = _Running(job, self._answering(job))
+        self._running.append(one)
+        self._resume(one, lambda: next(one.steps))
+        return self._taken()
+
+    def advance(self) -> Over:
+        """One pass for all of them; those that are over."""
+        self._leave_cancelled()
+        running = list(self._running)
+        for one, logits in zip(running, self._passed([one.step for one in running]), strict=True):
+            if self.lost:
+                break
+            self._resume(one, _sent(one.steps, logits))
+        return self._taken()
+
+    def give_up(self, error: LacunaError) -> Over:
+        """Ends all of them with `error`; the jobs that have no answer yet, and those that were over before."""
+        running, self._running = self._running, []
+        for one in running:
+            with suppress(Exception):
+                one.steps.close()
+            self._over.append((one.job, error))
+        return self._taken()
+
+    def _answering(self, job: Job) -> Steps[Completions]:
+        asked = Asked(job.cancel, lambda: max(1, len(self)))
+        return (yield from answering(self._decoder, self._model, job.request, asked, job.queued))
+
+    def _taken(self) -> Over:
+        over, self._over = self._over, []
+        return over
+
+    def _leave_cancelled(self) -> None:
+        for one in [one for one in self._running if one.job.cancel.cancelled]:
+            outcome = self._outcome(_sent(one.steps, RequestCancelled()))
+            self._end(one, RequestCancelled() if isinstance(outcome, Step) else outcome)
+
+    def _passed(self, asked: Sequence[Step]) -> list[Tensor | Exception]:
+        """The logits of each step, or how it failed. What fails together is tried one by one: one may be to blame."""
+        forward = self._decoder.stores.forward
+        if len(asked) > 1:
+            try:
+                if (together := forward.together(asked)) is not None:
+                    return list(together)
+            except Exception as error:
+                kind = type(error).__name__
+                logger.warning("A pass for %d requests failed (%s); each goes on alone.", len(asked), kind)
+                empty_device_cache()
+        return [_alone(forward, step) for step in asked]
+
+    def _resume(self, one: _Running, resume: Callable[[], Step]) -> None:
+        outcome = self._outcome(resume)
+        if isinstance(outcome, Step):
+            one.step = outcome
+        else:
+            self._end(one, outcome)
+
+    def _end(self, one: _Running, outcome: Outcome) -> None:
+        self._over.append((one.job, outcome))
+        self._running.remove(one)
+
+    def _outcome(self, resume: Callable[[], Step]) -> Step | Outcome:
+        """The next step, or how it ended. A failure concerns this request only."""
+        try:
+            return resume()
+        except StopIteration as end:
+            completions: Completions = end.value
+            if completions.counters.forward_passes:  # others say nothing of the model
+                self._health.answered()
+            return completions
+        except NotFinite as error:
+            self._health.failed(error)
+            return error
+        except LacunaError as error:
+            return error
+        except Exception as error:
+            return self._unexpected(error)
+
+    def _unexpected(self, error: Exception) -> LacunaError:
+        if out_of_memory(error):
+            self._decoder.stores.clear()
+            empty_device_cache()
+            remedy = "Shorten the context (--context) or choose a smaller model."
+            return NotEnoughMemory("This request ran out of memory.", remedy)
+        logger.exception("The engine met an unexpected error and goes on.")
+        self._health.failed(error)
+        return unexpected()
+
+
+def unexpected() -> EngineUnavailable:
+    """What the caller hears of an error that is ours."""
+    return EngineUnavailable("The engine met an unexpected error.", "Look into the log.")
+
+
+def _sent(steps: Steps[Completions], logits: Tensor | Exception) -> Callable[[], Step]:
+    if isinstance(logits, Exception):
+        return lambda: steps.throw(logits)
+    return lambda: steps.send(logits)
+
+
+def _alone(forward: Forward, step: Step) -> Tensor | Exception:
+    try:
+        return forward.step(step.ids, step.slot, step.rows)
+    except Exception as error:
+        return error

@@ -1,0 +1,257 @@
+"""One model in one background thread: loads, warms up, and answers requests, several side by side.
+
+Imports no torch: the thread does, so that a server can start the engine before it has answered `initialize`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lacuna_inference.api import (
+    CancelToken,
+    Completions,
+    EngineState,
+    ModelOptions,
+    Phase,
+    Request,
+    Stop,
+)
+from lacuna_inference.engine.listeners import Listener, Listeners
+from lacuna_inference.engine.prefetch import following
+from lacuna_inference.engine.scheduler import Job, Jobs, settle
+from lacuna_inference.errors import EngineUnavailable, LacunaError, device_failed, first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lacuna_inference.engine.assemble import LoadedModel
+    from lacuna_inference.engine.batch import Over
+
+logger = logging.getLogger(__name__)
+
+_SWITCH_S = 0.0005
+"""Seconds after which the decode loop lets other threads of the interpreter in; Python's own 5 ms are an edit's due."""
+_NICENESS = 5
+"""How far the thread steps back where all processors are busy. On two cores, while a model decoded, an edit and a
+command behind it took 9 ms in the slowest hundredth of cases without it, and 6 ms with it."""
+
+_MOST_LOSSES, _LOSSES_S = 3, 300.0
+"""A model that is lost so often in so many seconds is not loaded again."""
+
+Progress = Callable[[float, str], None]
+Load = Callable[[Progress], "LoadedModel"]
+
+_WARM_UP = Request(("def add(a, b):\n    return ", "\n"), path="warm_up.py", stop=Stop(max_tokens=4))
+
+
+class ModelEngine:
+    """The `Engine` that runs a real model. See `api.Engine` for what its methods promise."""
+
+    def __init__(self, options: ModelOptions, load: Load | None = None) -> None:
+        self._name = options.model
+        self._idle_unload_s = options.idle_unload_s
+        self._most = max(1, options.batch)
+        self._load = load or _loader(options)
+        self._state = EngineState(Phase.UNLOADED, model=options.model)
+        self._listeners = Listeners()
+        self._jobs = Jobs()
+        self._closed = False
+        self._losses: list[float] = []
+        self._changed = threading.RLock()
+        self._thread = threading.Thread(target=self._run, name="lacuna-engine", daemon=True)
+
+    @property
+    def state(self) -> EngineState:
+        return self._state
+
+    def start(self) -> None:
+        with self._changed:
+            if self._thread.ident is None and not self._closed:
+                self._enter(EngineState(Phase.LOADING, model=self._name))
+                self._thread.start()
+
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+        job = Job(request, cancel or CancelToken())
+        with self._changed:
+            if (refusal := self._refusal()) is not None:
+                job.future.set_exception(refusal)
+                return job.future
+            self._jobs.add(job)
+        self.start()
+        return job.future
+
+    def watch(self, listener: Listener) -> None:
+        with self._changed:
+            self._listeners.add(listener, self._state)
+
+    def close(self, timeout: float = 2.0) -> bool:
+        with self._changed:
+            self._closed = True
+            self._jobs.close(EngineUnavailable("The engine was closed."))
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _refusal(self) -> LacunaError | None:
+        if self._closed:
+            return EngineUnavailable("The engine was closed.")
+        if self._state.phase is Phase.FAILED:
+            return EngineUnavailable(f"The model is not loaded: {self._state.message}")
+        return None
+
+    def _run(self) -> None:
+        """The thread. Whatever ends it, nobody is left waiting."""
+        try:
+            _give_way()
+            self._load_and_serve()
+        except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
+            logger.critical("The engine ended.", exc_info=True)
+            self._fail(f"The engine ended: {type(error).__name__}. Restart it.")
+
+    def _load_and_serve(self) -> None:
+        """Loads and serves, and again when a request comes after the model was unloaded, or when it was lost."""
+        while not self._closed and (model := self._loaded()) is not None:
+            try:
+                lost = self._serve(model)
+            finally:
+                model.close()
+            del model
+            _give_memory_back()
+            if self._closed or (lost and not self._load_again(lost)):
+                break
+            if not lost:
+                self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
+                self._jobs.wait()
+                self._enter(EngineState(Phase.LOADING, model=self._name))
+
+    def _loaded(self) -> LoadedModel | None:
+        try:
+            model = self._load(self._on_progress)
+            _answer(model, Job(_WARM_UP, CancelToken()))
+        except LacunaError as error:
+            self._fail(str(error))
+        except BaseException as error:  # also a panic of a native library: somebody waits for the outcome
+            logger.exception("The model failed to load.")
+            self._fail(_why_not_loaded(error))
+        else:
+            message = f"{model.name} on {model.device} in {model.dtype}"
+            self._enter(EngineState(Phase.WARM, 1.0, message, model.name, model.facts))
+            return model
+        return None
+
+    def _serve(self, model: LoadedModel) -> str:
+        """Answers jobs, several side by side, until there are none for long; or until the model is lost, and how."""
+        from lacuna_inference.engine.batch import Batch, unexpected
+
+        batch = Batch(model.decoder, model.name, self._most)
+
+        def may_start() -> bool:
+            return batch.has_room and not (model.lost or batch.lost)
+
+        try:
+            while not (model.lost or batch.lost):
+                while may_start() and (job := self._jobs.take(0.0 if batch else self._idle_unload_s)) is not None:
+                    self._settle(model, batch.start(job))
+                if not batch:
+                    break
+                self._settle(model, batch.advance())
+        except BaseException:
+            self._settle(model, batch.give_up(unexpected()))
+            raise
+        lost = model.lost or batch.lost
+        self._settle(model, batch.give_up(EngineUnavailable(lost, "The model is loaded again; ask again.")))
+        return lost
+
+    def _settle(self, model: LoadedModel, over: Over) -> None:
+        for job, outcome in over:
+            settle(job, outcome)
+        for job, outcome in over:
+            if isinstance(outcome, Completions):
+                self._look_ahead(model, job.request, outcome)
+            self._jobs.done(job)
+
+    def _look_ahead(self, model: LoadedModel, request: Request, completions: Completions) -> None:
+        """Notes what may be asked next. The answer was given: what goes wrong here concerns nobody."""
+        try:
+            for later in following(model.decoder, request, completions):
+                self._jobs.later(later)
+        except Exception:
+            logger.exception("What follows an answer cannot be prepared.")
+
+    def _load_again(self, lost: str) -> bool:
+        """Whether a model that was lost is to be loaded again: not when that happens too often."""
+        now = time.monotonic()
+        self._losses = [*(then for then in self._losses if now - then < _LOSSES_S), now]
+        if len(self._losses) >= _MOST_LOSSES:
+            self._fail(f"{lost} It happened {_MOST_LOSSES} times in a row. Look into the log, then restart it.")
+            return False
+        logger.error("%s The model is loaded again.", lost)
+        self._enter(EngineState(Phase.LOADING, message=lost, model=self._name))
+        return True
+
+    def _on_progress(self, share: float, message: str) -> None:
+        if self._closed:
+            raise EngineUnavailable("The engine was closed.")
+        self._enter(EngineState(Phase.LOADING, share, message, self._name))
+
+    def _fail(self, message: str) -> None:
+        with self._changed:
+            try:
+                self._enter(EngineState(Phase.FAILED, message=message, model=self._name))
+            finally:
+                self._jobs.fail(EngineUnavailable(f"The model is not loaded: {message}"))
+
+    def _enter(self, state: EngineState) -> None:
+        with self._changed:
+            self._state = state = replace(state, facts=state.facts if state.facts.family else self._state.facts)
+            self._listeners.tell(state)
+
+
+def _why_not_loaded(error: BaseException) -> str:
+    if device_failed(error):
+        return f"The device failed: {first_line(error)}. Start Lacuna again: this process cannot use it any more."
+    return f"The model failed to load: {type(error).__name__}: {first_line(error)}. Run: lacuna doctor"
+
+
+def _give_memory_back() -> None:
+    from lacuna_inference.engine.health import empty_device_cache
+
+    empty_device_cache()
+
+
+def _give_way() -> None:
+    """Lets the threads that wait for this one go first. Only Linux can tell the threads of a process apart."""
+    sys.setswitchinterval(min(_SWITCH_S, sys.getswitchinterval()))
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def _loader(options: ModelOptions) -> Load:
+    kept: dict[str, Tensor] | None = None if options.idle_unload_s is None else {}
+
+    def load(progress: Progress) -> LoadedModel:
+        progress(0.0, "starting")
+        from lacuna_inference.models.loading.sources import go_offline
+
+        go_offline()
+        from lacuna_inference.engine import assemble
+
+        return assemble.load(options, progress, kept)
+
+    return load
+
+
+def _answer(model: LoadedModel, job: Job) -> Completions:
+    from lacuna_inference.decoding.answer import answer
+
+    return answer(model.decoder, model.name, job.request, job.cancel, job.queued)

@@ -1,0 +1,1 @@
+"""Texts from elsewhere in the file that may fill a hole whole, and how they are ranked."""

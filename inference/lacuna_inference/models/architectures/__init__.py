@@ -1,0 +1,1 @@
+"""Published architectures in terms of the own forward."""

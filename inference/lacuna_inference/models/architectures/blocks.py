@@ -1,0 +1,30 @@
+"""Norms and feed-forwards made of a model's tensors, as the architectures need them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from lacuna_inference.models.forward import layers
+from lacuna_inference.models.forward.layers import ACTIVATIONS, RmsNorm, SwiGlu
+from lacuna_inference.models.forward.network import Layer
+from lacuna_inference.models.loading.weights import Weights
+
+
+def rms_norm(name: str, epsilon: float, weights: Weights) -> RmsNorm:
+    return RmsNorm(weights.take(f"{name}.weight"), epsilon)
+
+
+def layer_norm(name: str, epsilon: float, weights: Weights) -> Layer:
+    """Norm with mean, scale and shift."""
+    weight, bias = weights.take(f"{name}.weight"), weights.take(f"{name}.bias")
+    return partial(layers.layer_norm, weight=weight, bias=bias, epsilon=epsilon)
+
+
+def swiglu(gate: str, up: str, down: str, weights: Weights) -> SwiGlu:
+    return SwiGlu(weights.linear(gate, up), weights.linear(down))
+
+
+def feed_forward(first: str, second: str, activation: str, weights: Weights) -> Layer:
+    """Two products with an activation between them."""
+    one, other = weights.linear(first), weights.linear(second)
+    return partial(layers.feed_forward, first=one, activation=ACTIVATIONS[activation], second=other)

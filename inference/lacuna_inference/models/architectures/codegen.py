@@ -1,0 +1,103 @@
+"""CodeGen in the terms of `network.py`: attention and feed-forward side by side, some dimensions rotated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.architectures.blocks import feed_forward, layer_norm
+from lacuna_inference.models.forward.layers import ACTIVATIONS
+from lacuna_inference.models.forward.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.loading.config import wrong_count, wrong_number
+from lacuna_inference.models.loading.shards import Parting, indivisible
+from lacuna_inference.models.loading.weights import Shapes, Weights, joined
+
+MODEL_TYPES = frozenset({"codegen"})
+_SIZES = ("n_embd", "n_layer", "n_head", "vocab_size")
+_SHARDS = 4
+"""The fused projection is stored in shards, one for each of the four cores that it was trained on."""
+_GROUPS = "qkv_shards"
+"""Key of a part's config: how many of them it has."""
+_BASE = 10_000.0
+
+
+def obstacle(config: dict[str, Any]) -> str | None:
+    """What of `config` this forward does not do, or None when it does everything."""
+    if (activation := config.get("activation_function", "gelu_new")) not in ACTIVATIONS:
+        return f"the activation {activation}"
+    return None if config.get("rotary_dim") else "attention without rotary positions"
+
+
+def flaw(config: dict[str, Any]) -> str | None:
+    """What of `config` is wrong, whoever runs it, or None."""
+    return wrong_count(config, _SIZES, ("rotary_dim", "n_inner")) or wrong_number(config, ("layer_norm_epsilon",))
+
+
+def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
+    """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
+    heads, groups = _heads(config), config.get(_GROUPS, _SHARDS)
+    epsilon = config.get("layer_norm_epsilon", 1e-5)
+    activation = config.get("activation_function", "gelu_new")
+    embedding = weights.take("transformer.wte.weight")
+
+    def block(at: str) -> Block:
+        qkv = weights.layer(in_order(weights.take(f"{at}.attn.qkv_proj.weight"), groups))
+        return Block(
+            norm=layer_norm(f"{at}.ln_1", epsilon, weights),
+            attention=Attention(qkv, weights.linear(f"{at}.attn.out_proj")),
+            feed_forward_norm=None,
+            feed_forward=feed_forward(f"{at}.mlp.fc_in", f"{at}.mlp.fc_out", activation, weights),
+        )
+
+    return Network(
+        embed=lambda ids, _: F.embedding(ids, embedding),
+        blocks=[block(f"transformer.h.{i}") for i in range(config["n_layer"])],
+        norm=layer_norm("transformer.ln_f", epsilon, weights),
+        head=weights.linear("lm_head"),
+        heads=heads,
+        context=context,
+        rotation=rotation_table(context, heads.rotary, _BASE).to(embedding.device),
+    )
+
+
+def parting(config: dict[str, Any], ways: int) -> Parting | str:
+    """How the weights are parted in so many `ways`, or why they cannot be: a part has whole shards."""
+    heads, inner = _heads(config), config.get("n_inner") or 4 * config["n_embd"]
+    if problem := indivisible(ways, heads=heads.queries, shards=_SHARDS, inner_numbers=inner):
+        return problem
+    part = {
+        "n_head": heads.queries // ways,
+        "head_dim": heads.size,
+        "n_inner": inner // ways,
+        _GROUPS: _SHARDS // ways,
+    }
+    return Parting({**config, **part}, frozenset({"qkv_proj", "fc_in"}), frozenset({"out_proj", "fc_out"}))
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors that a checkpoint of `config` holds."""
+    width, vocabulary = config["n_embd"], config["vocab_size"]
+    inner = config.get("n_inner") or 4 * width
+    shapes: Shapes = {"transformer.wte.weight": (vocabulary, width)}
+    biased: Shapes = {"transformer.ln_f": (width,), "lm_head": (vocabulary, width)}
+    for number in range(config["n_layer"]):
+        at = f"transformer.h.{number}"
+        shapes |= {f"{at}.attn.qkv_proj.weight": (3 * width, width), f"{at}.attn.out_proj.weight": (width, width)}
+        biased |= {f"{at}.ln_1": (width,), f"{at}.mlp.fc_in": (inner, width), f"{at}.mlp.fc_out": (width, inner)}
+    for name, shape in biased.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
+
+
+def _heads(config: dict[str, Any]) -> Heads:
+    """Published configs leave the size of a head to be told from the width; that of a part has it."""
+    queries = config["n_head"]
+    return Heads(queries, queries, config.get("head_dim") or config["n_embd"] // queries, rotary=config["rotary_dim"])
+
+
+def in_order(fused: Tensor, shards: int = _SHARDS) -> Tensor:
+    """The rows of the fused projection as all queries, keys, values; stored are queries, values, keys of each shard."""
+    query, value, key = fused.view(shards, 3, -1, fused.shape[1]).unbind(1)
+    return joined([part.reshape(-1, fused.shape[1]) for part in (query, key, value)])

@@ -1,0 +1,154 @@
+"""Llama shapes in the terms of `network.py`: Llama, Mistral, Qwen2 and what carries their names.
+
+RMSNorm, rotary positions kept in halves, grouped-query attention with or without biases, SwiGLU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.architectures.blocks import rms_norm, swiglu
+from lacuna_inference.models.forward.linear import Linear
+from lacuna_inference.models.forward.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.loading import rotary
+from lacuna_inference.models.loading.config import wrong_count, wrong_number
+from lacuna_inference.models.loading.shards import Parting, indivisible
+from lacuna_inference.models.loading.weights import Shapes, Weights, joined
+
+MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
+_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+_DIVIDED = frozenset({"q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "c_fc"})
+_SUMMED = frozenset({"o_proj", "down_proj", "c_proj"})
+"""The last of each as StarCoder2 calls them."""
+
+
+def obstacle(config: dict[str, Any]) -> str | None:
+    """What of `config` this forward does not do, or None when it does everything."""
+    if config.get("hidden_act", "silu") != "silu":
+        return f"the activation {config['hidden_act']}"
+    if config.get("mlp_bias"):
+        return "biases of the feed-forward"
+    return odd_heads(config) or rotary.obstacle(config)
+
+
+def flaw(config: dict[str, Any]) -> str | None:
+    """What of `config` is wrong, whoever runs it, or None."""
+    reason = wrong_count(config, _SIZES, ("num_key_value_heads", "head_dim", "sliding_window"))
+    return reason or wrong_number(config, ("rms_norm_eps", "norm_epsilon")) or rotary.flaw(config)
+
+
+def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
+    """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
+    heads = heads_of(config)
+    epsilon = config.get("rms_norm_eps", 1e-6)
+    embedding = weights.take("model.embed_tokens.weight")
+    return Network(
+        embed=lambda ids, _: F.embedding(ids, embedding),
+        blocks=[_block(f"model.layers.{i}", heads, epsilon, weights) for i in range(config["num_hidden_layers"])],
+        norm=rms_norm("model.norm", epsilon, weights),
+        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        heads=heads,
+        context=context,
+        rotation=rotation_of(config, heads, context).to(embedding.device),
+    )
+
+
+def parting(config: dict[str, Any], ways: int) -> Parting | str:
+    """How the weights are parted in so many `ways`, or why they cannot be."""
+    heads, inner = heads_of(config), config["intermediate_size"]
+    if problem := indivisible(ways, heads=heads.queries, heads_of_keys=heads.keys, inner_numbers=inner):
+        return problem
+    part = {
+        "num_attention_heads": heads.queries // ways,
+        "num_key_value_heads": heads.keys // ways,
+        "head_dim": heads.size,
+        "intermediate_size": inner // ways,
+    }
+    return Parting({**config, **part}, _DIVIDED, _SUMMED)
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors that a checkpoint of `config` holds."""
+    width, vocabulary = config["hidden_size"], config["vocab_size"]
+    inner = config["intermediate_size"]
+    shapes: Shapes = {"model.embed_tokens.weight": (vocabulary, width), "model.norm.weight": (width,)}
+    for number in range(config["num_hidden_layers"]):
+        at = f"model.layers.{number}"
+        shapes |= {f"{at}.{name}.weight": (width,) for name in ("input_layernorm", "post_attention_layernorm")}
+        shapes |= attention_tensors(f"{at}.self_attn", config, _has_biases(config), bool(config.get("attention_bias")))
+        shapes |= {f"{at}.mlp.{name}_proj.weight": (inner, width) for name in ("gate", "up")}
+        shapes[f"{at}.mlp.down_proj.weight"] = (width, inner)
+    if not config.get("tie_word_embeddings", False):
+        shapes["lm_head.weight"] = (vocabulary, width)
+    return shapes
+
+
+def attention_tensors(at: str, config: dict[str, Any], biases: bool, out_bias: bool) -> Shapes:
+    """Those of one block's attention; `biases` of queries, keys and values, `out_bias` behind them."""
+    heads, width = heads_of(config), config["hidden_size"]
+    rows = {"q": heads.queries * heads.size, "k": heads.keys * heads.size, "v": heads.keys * heads.size}
+    shapes: Shapes = {f"{at}.{name}_proj.weight": (count, width) for name, count in rows.items()}
+    shapes[f"{at}.o_proj.weight"] = (width, rows["q"])
+    if biases:
+        shapes |= {f"{at}.{name}_proj.bias": (count,) for name, count in rows.items()}
+    if out_bias:
+        shapes[f"{at}.o_proj.bias"] = (width,)
+    return shapes
+
+
+def odd_heads(config: dict[str, Any]) -> str | None:
+    """What of the heads this forward does not do: pairs of numbers are rotated, and heads share keys evenly."""
+    heads = heads_of(config)
+    if heads.size % 2 or heads.queries % heads.keys:
+        return f"{heads.queries} heads of {heads.size} numbers over {heads.keys} of keys"
+    return None
+
+
+def heads_of(config: dict[str, Any]) -> Heads:
+    queries = config["num_attention_heads"]
+    size = config.get("head_dim") or config["hidden_size"] // queries
+    return Heads(queries, config.get("num_key_value_heads") or queries, size, rotary=size)
+
+
+def rotation_of(config: dict[str, Any], heads: Heads, context: int) -> Tensor:
+    base, scale = rotary.base_and_scale(config)
+    return rotation_table(context, heads.rotary, base, scale)
+
+
+def projections(at: str, heads: Heads, weights: Weights) -> Linear:
+    """Queries, keys and values as one product, the rotated rows in pairs."""
+    names = [f"{at}.{name}_proj" for name in "qkv"]
+    weight = joined([weights.take(f"{name}.weight") for name in names])
+    biases = [weights.take(f"{name}.bias") for name in names if f"{name}.bias" in weights]
+    bias = joined(biases) if len(biases) == len(names) else None
+    rotated = (heads.queries + heads.keys) * heads.size
+    for tensor in (weight, bias):
+        if tensor is not None:
+            tensor[:rotated] = paired(tensor[:rotated], heads)
+    return weights.layer(weight, bias)
+
+
+def paired(rows: Tensor, heads: Heads) -> Tensor:
+    """Reorders the rows of each head so that the two numbers that are rotated together are neighbours.
+
+    Queries and keys are reordered alike, so their products stay what they are.
+    """
+    halves = rows.view(-1, 2, heads.size // 2, *rows.shape[1:])
+    return halves.transpose(1, 2).reshape(rows.shape)
+
+
+def _has_biases(config: dict[str, Any]) -> bool:
+    return config.get("model_type") == "qwen2" or bool(config.get("attention_bias"))
+
+
+def _block(at: str, heads: Heads, epsilon: float, weights: Weights) -> Block:
+    gate, up, down = (f"{at}.mlp.{name}_proj" for name in ("gate", "up", "down"))
+    return Block(
+        norm=rms_norm(f"{at}.input_layernorm", epsilon, weights),
+        attention=Attention(projections(f"{at}.self_attn", heads, weights), weights.linear(f"{at}.self_attn.o_proj")),
+        feed_forward_norm=rms_norm(f"{at}.post_attention_layernorm", epsilon, weights),
+        feed_forward=swiglu(gate, up, down, weights),
+    )

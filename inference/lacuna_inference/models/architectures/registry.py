@@ -1,0 +1,227 @@
+"""Which models the own forward runs, and how it is put together from a model's folder. Needs no transformers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lacuna_inference.forward import Forward
+from lacuna_inference.models.architectures import codegen, llama, starcoder2, xglm
+from lacuna_inference.models.forward import single, static
+from lacuna_inference.models.forward.linear import QUANTISED, Tuning, quantise, tune, untouched
+from lacuna_inference.models.forward.network import Network, OwnForward
+from lacuna_inference.models.loading import memory
+from lacuna_inference.models.loading.shards import Part, Parting, PartOfTensors, summed
+from lacuna_inference.models.loading.sketch import Sketch
+from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.weights import Copies, Described, Shapes, TensorFiles, Weights
+
+logger = logging.getLogger(__name__)
+_ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
+
+
+def obstacle(folder: ModelFolder, context: int) -> str | None:
+    """Why the own forward cannot run the model in `folder`, or None when it can."""
+    config = folder.config
+    if config.get("quantization_config"):
+        return "its weights are quantised"
+    if config.get("auto_map"):
+        return "it brings its own code"
+    architecture = _architecture(config)
+    if architecture is None:
+        return f"its architecture is {config.get('model_type')}"
+    found: str | None = architecture.obstacle(config) or _narrow_window(config, context)
+    return None if found is None else f"it has {found}"
+
+
+def flaw(config: dict[str, Any]) -> str | None:
+    """What is wrong with a config of an architecture that is known here, or None; no forward could mend it."""
+    architecture = None if config.get("auto_map") else _architecture(config)
+    found: str | None = None if architecture is None else architecture.flaw(config)
+    return found
+
+
+def read(
+    folder: ModelFolder,
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+    quantization: str = "none",
+    tuned: bool = True,
+    kept: dict[str, Tensor] | None = None,
+) -> OwnForward:
+    """The forward of a model without `obstacle`; quantised as `quantization` says, which only a CPU can do. See also
+    `build`.
+
+    With `kept`, which is empty at first, copies of the tensors stay there, and the next call reads no files.
+    Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
+    """
+    if kept:
+        _require_room(sum(tensor.numel() for tensor in kept.values()), dtype, device)
+        return build(folder.config, kept, dtype, device, context, quantization, tuned)
+    with ExitStack() as stack:
+        files = TensorFiles(folder.weight_files, stack)
+        files.require(tensors(folder.config))
+        _require_room(files.parameters(), dtype, device)
+        copies = Copies(files, dtype)
+        forward = build(folder.config, files if kept is None else copies, dtype, device, context, quantization, tuned)
+        if kept is not None:
+            kept.update(copies.kept)
+        return forward
+
+
+def build(
+    config: dict[str, Any],
+    held: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+    quantization: str = "none",
+    tuned: bool = True,
+) -> OwnForward:
+    """The forward of the model that `config` describes, made of the tensors `held`, its products tuned to this machine.
+
+    Untuned it has only what a compiler understands.
+    """
+    network, tuning = _made(config, held, dtype, device, context, quantization, tuned)
+    one = None if single.obstacle(network) else single.SingleStep(network)
+    return OwnForward(network, tuning, one)
+
+
+def read_part(
+    folder: ModelFolder,
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+    quantization: str,
+    part: Part,
+    total: Callable[[Tensor], None],
+) -> OwnForward:
+    """One part of the forward of a model that can be parted so; `total` sums a tensor over all parts, in place.
+
+    Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
+    """
+    parting = _parting(folder.config, part.ways)
+    assert isinstance(parting, Parting)
+    with ExitStack() as stack:
+        files = TensorFiles(folder.weight_files, stack)
+        files.require(tensors(folder.config))
+        _require_room(files.parameters() // part.ways, dtype, device)
+        held = PartOfTensors(files, parting, part)
+        network, tuning = _made(parting.config, held, dtype, device, context, quantization, tuned=True)
+    return OwnForward(summed(network, total), tuning)
+
+
+def indivisible(config: dict[str, Any], ways: int) -> str | None:
+    """Why the own forward cannot be parted in so many `ways`, or None when it can. For models without `obstacle`."""
+    parting = _parting(config, ways)
+    return parting if isinstance(parting, str) else None
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors of a model that `config` describes, of an architecture without `obstacle`."""
+    architecture = _architecture(config)
+    assert architecture is not None
+    shapes: Shapes = architecture.tensors(config)
+    return shapes
+
+
+def sketch(config: dict[str, Any], context: int) -> Sketch | None:
+    """The forward of the model that `config` describes, built on the meta device: sizes without memory.
+
+    None for an architecture that it does not run.
+    """
+    architecture = _architecture(config)
+    if architecture is None or architecture.obstacle(config):
+        return None
+    shapes = tensors(config)
+    weights = Weights(Described(shapes), torch.float32, torch.device("meta"))
+    network = architecture.build(config, weights, context)
+    return Sketch(
+        parameters=sum(math.prod(shape) for shape in shapes.values()),
+        multiplied=sum(layer.inputs * layer.outputs for layer in weights.linears),
+        outputs=sum(layer.outputs for layer in weights.linears),
+        tied=not any(name.startswith("lm_head") for name in shapes),
+        vocabulary=network.head.outputs,
+        width=network.head.inputs,
+        widest=max(layer.outputs for layer in weights.linears[:-1]),
+        layers=len(network.blocks),
+        heads=network.heads,
+    )
+
+
+def accelerate(forward: OwnForward, wanted: str) -> tuple[Forward, str]:
+    """The forward with its short steps recorded as `wanted` (see `ModelOptions.acceleration`), and what to call it.
+
+    Where that cannot be done, the reason is logged and the forward stays as it is.
+    """
+    device = forward.network.head.device
+    name = called(wanted, device)
+    try:
+        if (capture := _captures(wanted, device)) is not None:
+            return static.StaticForward(forward.network, forward.widest_draft, capture), name
+    except Exception as error:  # compilers and drivers fail in many ways, and the forward works without them
+        logger.warning("The forward runs unrecorded: %s", str(error).strip().split("\n")[0])
+    return forward, "own"
+
+
+def called(wanted: str, device: torch.device) -> str:
+    """What the own forward is called when its steps can be recorded as `wanted`."""
+    if _captures(wanted, device) is None:
+        return "own"
+    return "own, compiled" if wanted == "compile" else "own, CUDA graphs"
+
+
+def _made(
+    config: dict[str, Any],
+    held: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+    quantization: str,
+    tuned: bool,
+) -> tuple[Network, Tuning]:
+    architecture = _architecture(config)
+    assert architecture is not None
+    weights = Weights(held, dtype, device)
+    network: Network = architecture.build(config, weights, context)
+    if (way := QUANTISED.get(quantization)) is not None:
+        return network, quantise(weights.linears, way)
+    return network, (tune if tuned else untouched)(weights.linears)
+
+
+def _parting(config: dict[str, Any], ways: int) -> Parting | str:
+    architecture = _architecture(config)
+    assert architecture is not None
+    found: Parting | str = architecture.parting(config, ways)
+    return found
+
+
+def _require_room(parameters: int, dtype: torch.dtype, device: torch.device) -> None:
+    memory.require_room(memory.Size(parameters, parameters * dtype.itemsize), device)
+
+
+def _captures(wanted: str, device: torch.device) -> static.Capture | None:
+    on_cuda = device.type == "cuda"
+    if wanted == "compile":
+        return partial(static.compiled_graph, device=device) if on_cuda else static.compiled
+    graphs = wanted == "graphs" or (wanted == "auto" and on_cuda)
+    return partial(static.cuda_graph, device=device) if graphs else None
+
+
+def _narrow_window(config: dict[str, Any], context: int) -> str | None:
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    return f"a window of {window} tokens" if window is not None and window < context else None
+
+
+def _architecture(config: dict[str, Any]) -> ModuleType | None:
+    kind = config.get("model_type")
+    return next((module for module in _ARCHITECTURES if kind in module.MODEL_TYPES), None)

@@ -1,0 +1,71 @@
+"""StarCoder2 in the terms of `network.py`: LayerNorm, rotary positions, grouped-query attention, GELU, biases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+
+from lacuna_inference.models.architectures import llama
+from lacuna_inference.models.architectures.blocks import feed_forward, layer_norm
+from lacuna_inference.models.forward.layers import ACTIVATIONS
+from lacuna_inference.models.forward.network import Attention, Block, Network
+from lacuna_inference.models.loading import rotary
+from lacuna_inference.models.loading.weights import Shapes, Weights
+
+MODEL_TYPES = frozenset({"starcoder2"})
+parting = llama.parting
+flaw = llama.flaw
+
+
+def obstacle(config: dict[str, Any]) -> str | None:
+    """What of `config` this forward does not do, or None when it does everything."""
+    if (activation := config.get("hidden_act", "gelu_pytorch_tanh")) not in ACTIVATIONS:
+        return f"the activation {activation}"
+    return llama.odd_heads(config) or rotary.obstacle(config)
+
+
+def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
+    """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
+    heads = llama.heads_of(config)
+    epsilon = config.get("norm_epsilon", 1e-5)
+    activation = config.get("hidden_act", "gelu_pytorch_tanh")
+    embedding = weights.take("model.embed_tokens.weight")
+
+    def block(at: str) -> Block:
+        out = weights.linear(f"{at}.self_attn.o_proj")
+        return Block(
+            norm=layer_norm(f"{at}.input_layernorm", epsilon, weights),
+            attention=Attention(llama.projections(f"{at}.self_attn", heads, weights), out),
+            feed_forward_norm=layer_norm(f"{at}.post_attention_layernorm", epsilon, weights),
+            feed_forward=feed_forward(f"{at}.mlp.c_fc", f"{at}.mlp.c_proj", activation, weights),
+        )
+
+    return Network(
+        embed=lambda ids, _: F.embedding(ids, embedding),
+        blocks=[block(f"model.layers.{i}") for i in range(config["num_hidden_layers"])],
+        norm=layer_norm("model.norm", epsilon, weights),
+        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        heads=heads,
+        context=context,
+        rotation=llama.rotation_of(config, heads, context).to(embedding.device),
+    )
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors that a checkpoint of `config` holds."""
+    width, inner, biased = config["hidden_size"], config["intermediate_size"], config.get("use_bias", True)
+    vocabulary = config["vocab_size"]
+    shapes: Shapes = {"model.embed_tokens.weight": (vocabulary, width)}
+    norms = ["model.norm"]
+    for number in range(config["num_hidden_layers"]):
+        at = f"model.layers.{number}"
+        norms += [f"{at}.input_layernorm", f"{at}.post_attention_layernorm"]
+        shapes |= llama.attention_tensors(f"{at}.self_attn", config, biased, biased)
+        shapes |= {f"{at}.mlp.c_fc.weight": (inner, width), f"{at}.mlp.c_proj.weight": (width, inner)}
+        if biased:
+            shapes |= {f"{at}.mlp.c_fc.bias": (inner,), f"{at}.mlp.c_proj.bias": (width,)}
+    shapes |= {f"{norm}.{part}": (width,) for norm in norms for part in ("weight", "bias")}
+    if not config.get("tie_word_embeddings", True):
+        shapes["lm_head.weight"] = (vocabulary, width)
+    return shapes

@@ -1,0 +1,100 @@
+"""XGLM, the architecture of InCoder, in the terms of `network.py`: sinusoidal positions, LayerNorm, biases, GELU."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.architectures.blocks import feed_forward, layer_norm
+from lacuna_inference.models.forward.layers import ACTIVATIONS
+from lacuna_inference.models.forward.network import Attention, Block, Heads, Network
+from lacuna_inference.models.loading.config import wrong_count
+from lacuna_inference.models.loading.shards import Parting, indivisible
+from lacuna_inference.models.loading.weights import Shapes, Weights
+
+MODEL_TYPES = frozenset({"xglm"})
+_SIZES = ("d_model", "num_layers", "attention_heads", "ffn_dim", "vocab_size")
+_OFFSET = 2
+"""The first position; fairseq's habit."""
+_EPSILON = 1e-5
+
+
+def obstacle(config: dict[str, Any]) -> str | None:
+    """What of `config` this forward does not do, or None when it does everything."""
+    activation = config.get("activation_function", "gelu")
+    return None if activation in ACTIVATIONS else f"the activation {activation}"
+
+
+def flaw(config: dict[str, Any]) -> str | None:
+    """What of `config` is wrong, whoever runs it, or None."""
+    return wrong_count(config, _SIZES)
+
+
+def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
+    """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
+    width, heads = config["d_model"], _heads(config)
+    embedding = weights.take("model.embed_tokens.weight")
+    scale = math.sqrt(width) if config.get("scale_embedding", True) else 1.0
+    positions = sinusoids(context + _OFFSET, width).to(embedding)
+    activation = config.get("activation_function", "gelu")
+
+    def block(at: str) -> Block:
+        qkv = weights.linear(*(f"{at}.self_attn.{name}_proj" for name in "qkv"))
+        return Block(
+            norm=layer_norm(f"{at}.self_attn_layer_norm", _EPSILON, weights),
+            attention=Attention(qkv, weights.linear(f"{at}.self_attn.out_proj")),
+            feed_forward_norm=layer_norm(f"{at}.final_layer_norm", _EPSILON, weights),
+            feed_forward=feed_forward(f"{at}.fc1", f"{at}.fc2", activation, weights),
+        )
+
+    return Network(
+        embed=lambda ids, at: F.embedding(ids, embedding) * scale + positions[at + _OFFSET],
+        blocks=[block(f"model.layers.{i}") for i in range(config["num_layers"])],
+        norm=layer_norm("model.layer_norm", _EPSILON, weights),
+        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        heads=heads,
+        context=context,
+    )
+
+
+def parting(config: dict[str, Any], ways: int) -> Parting | str:
+    """How the weights are parted in so many `ways`, or why they cannot be."""
+    heads, inner = _heads(config), config["ffn_dim"]
+    if problem := indivisible(ways, heads=heads.queries, inner_numbers=inner):
+        return problem
+    part = {"attention_heads": heads.queries // ways, "head_dim": heads.size, "ffn_dim": inner // ways}
+    return Parting({**config, **part}, frozenset({"q_proj", "k_proj", "v_proj", "fc1"}), frozenset({"out_proj", "fc2"}))
+
+
+def tensors(config: dict[str, Any]) -> Shapes:
+    """Names and shapes of the tensors that a checkpoint of `config` holds."""
+    width, inner = config["d_model"], config["ffn_dim"]
+    shapes: Shapes = {"model.embed_tokens.weight": (config["vocab_size"], width)}
+    layers: Shapes = {"model.layer_norm": (width,)}
+    for number in range(config["num_layers"]):
+        at = f"model.layers.{number}"
+        layers |= {f"{at}.self_attn.{name}_proj": (width, width) for name in ("q", "k", "v", "out")}
+        layers |= {f"{at}.{name}": (width,) for name in ("self_attn_layer_norm", "final_layer_norm")}
+        layers |= {f"{at}.fc1": (inner, width), f"{at}.fc2": (width, inner)}
+    for name, shape in layers.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
+
+
+def _heads(config: dict[str, Any]) -> Heads:
+    """Published configs leave the size of a head to be told from the width; that of a part has it."""
+    queries = config["attention_heads"]
+    return Heads(queries, queries, config.get("head_dim") or config["d_model"] // queries)
+
+
+def sinusoids(count: int, width: int) -> Tensor:
+    """XGLM's table of positions: all sines, then all cosines; float32 [count, width]."""
+    frequencies = torch.exp(
+        torch.arange(width // 2, dtype=torch.int64).float() * -(math.log(10_000) / (width // 2 - 1))
+    )
+    angles = torch.arange(count, dtype=torch.int64).float()[:, None] * frequencies[None]
+    return F.pad(torch.cat((angles.sin(), angles.cos()), dim=1), (0, width % 2))

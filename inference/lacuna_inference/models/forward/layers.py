@@ -1,0 +1,54 @@
+"""Norms and feed-forwards of the own forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.forward.linear import Linear
+from lacuna_inference.models.forward.network import Layer
+
+ACTIVATIONS: dict[str, Layer] = {
+    "gelu": F.gelu,
+    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+}
+"""By the names of configs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RmsNorm:
+    """Root-mean-square norm, in fp32 whatever the dtype."""
+
+    weight: Tensor
+    epsilon: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.dtype is torch.float32:
+            return F.rms_norm(x, (x.shape[-1],), self.weight, self.epsilon)
+        return self.weight * F.rms_norm(x.float(), (x.shape[-1],), None, self.epsilon).to(x.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class SwiGlu:
+    """Gated feed-forward; gate and up are one product."""
+
+    gate_up: Linear
+    down: Linear
+
+    def __call__(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    return F.layer_norm(x, (x.shape[-1],), weight, bias, epsilon)
+
+
+def feed_forward(x: Tensor, first: Linear, activation: Layer, second: Linear) -> Tensor:
+    return second(activation(first(x)))

@@ -1,0 +1,111 @@
+"""One token through a small Llama-shaped network on a CPU, in memory that is there already.
+
+A small model spends half a decoded token's time between its products: two hundred operations on a few hundred numbers,
+each with a new tensor. Here the stream and all that is in between lie in place: the norm is a factor of the product
+behind it, and a projection adds itself to the stream. Numbers stand twice side by side, because the library multiplies
+two columns several times faster than one (see `linear.columns`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.forward.layers import RmsNorm, SwiGlu
+from lacuna_inference.models.forward.linear import Linear
+from lacuna_inference.models.forward.network import Attention, Network, Slot
+
+
+def obstacle(network: Network) -> str | None:
+    """Why `network` needs the general forward also for one token, or None."""
+    if network.head.device.type != "cpu" or network.head.dtype is not torch.float32:
+        return "it is not in fp32 on a CPU"
+    norms = [network.norm, *(norm for block in network.blocks for norm in (block.norm, block.feed_forward_norm))]
+    if not all(isinstance(norm, RmsNorm) for norm in norms) or network.rotation is None:
+        return "its norms are no RMS norms"
+    linears = [network.head]
+    for block in network.blocks:
+        if not isinstance(block.feed_forward, SwiGlu):
+            return "its feed-forward is not SwiGLU"
+        if not isinstance(block.attention.out, Linear):
+            return "its products are summed over several devices"
+        linears += [block.attention.qkv, block.attention.out, block.feed_forward.gate_up, block.feed_forward.down]
+    return None if all(linear.column_weight is not None for linear in linears) else "other products are faster"
+
+
+class SingleStep:
+    """Reads one token into a slot; for networks without `obstacle`. Not for two threads at once."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        heads, width = network.heads, network.head.inputs
+        block = network.blocks[0]
+        assert isinstance(block.feed_forward, SwiGlu)
+        hidden = block.feed_forward.down.inputs
+        self._stream = torch.zeros(width, 2)
+        self._first, self._stream_rows = self._stream[:, 0], self._stream.T
+        self._scaled = torch.zeros(2, width)
+        self._scaled_columns = self._scaled.T
+        self._qkv = torch.zeros((heads.queries + 2 * heads.keys) * heads.size, 2)
+        self._heads = torch.zeros(heads.queries + 2 * heads.keys, heads.size)
+        self._flat, self._flat_qkv = self._heads.view(-1), self._qkv[:, 0]
+        self._queries = self._heads[: heads.queries].view(1, heads.keys, -1, heads.size)
+        self._keys_values = self._heads[heads.queries :]
+        turned = self._heads[: heads.queries + heads.keys, : heads.rotary]
+        self._pairs = torch.view_as_complex(turned.view(len(turned), -1, 2))
+        self._attended = torch.zeros(2, heads.queries * heads.size)
+        self._attended_columns = self._attended.T
+        self._gate_up = torch.zeros(2 * hidden, 2)
+        self._gate, self._gate_rows = self._gate_up[:hidden], self._gate_up[:hidden].T
+        self._up_rows = self._gate_up[hidden:].T
+        self._hidden = torch.zeros(2, hidden)
+        self._hidden_columns = self._hidden.T
+
+    def __call__(self, token: int, slot: Slot) -> Tensor:
+        """Logits [1, vocabulary] after `token`, in memory of their own."""
+        network, at = self._network, slot.held
+        assert network.rotation is not None
+        rotation = network.rotation[at]
+        embedded = network.embed(torch.tensor([token]), torch.tensor([at]))
+        self._stream.copy_(embedded.T)
+        for block, keys_values in zip(network.blocks, slot.keys_values, strict=True):
+            self._attend(block.norm, block.attention, keys_values, at, rotation)
+            self._feed(block.feed_forward_norm, block.feed_forward)
+        slot.held = at + 1
+        logits = torch.empty(len(_weight(network.head)), 2)
+        self._product(network.norm, network.head, logits)
+        return logits[:, :1].T.contiguous()
+
+    def _attend(self, norm: object, attention: Attention, keys_values: Tensor, at: int, rotation: Tensor) -> None:
+        keys = self._network.heads.keys
+        self._product(norm, attention.qkv, self._qkv)
+        self._flat.copy_(self._flat_qkv)
+        self._pairs.mul_(rotation)
+        keys_values[:, at] = self._keys_values
+        seen = keys_values[None, :, : at + 1]
+        attended = F.scaled_dot_product_attention(self._queries, seen[:, :keys], seen[:, keys:])
+        self._attended.copy_(attended.view(1, -1))
+        assert isinstance(attention.out, Linear)
+        self._stream.addmm_(_weight(attention.out), self._attended_columns)
+
+    def _feed(self, norm: object, feed_forward: object) -> None:
+        assert isinstance(feed_forward, SwiGlu)
+        self._product(norm, feed_forward.gate_up, self._gate_up)
+        F.silu(self._gate, inplace=True)
+        torch.mul(self._gate_rows, self._up_rows, out=self._hidden)
+        self._stream.addmm_(_weight(feed_forward.down), self._hidden_columns)
+
+    def _product(self, norm: object, linear: Linear, out: Tensor) -> None:
+        """`linear` of the normed stream, into `out` [out, 2]."""
+        assert isinstance(norm, RmsNorm)
+        square = float(torch.dot(self._first, self._first)) / len(self._first)
+        torch.mul(self._stream_rows, norm.weight, out=self._scaled)
+        out.addmm_(_weight(linear), self._scaled_columns, beta=0, alpha=1 / math.sqrt(square + norm.epsilon))
+
+
+def _weight(linear: Linear) -> Tensor:
+    assert linear.column_weight is not None
+    return linear.column_weight

@@ -1,0 +1,35 @@
+"""Are a model's weights numbers? Reads all of them, which takes as long as reading the files."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from lacuna_inference.errors import ModelUnusable, first_line
+from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.weights import TensorFiles
+
+_CHECKED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def not_finite(folder: ModelFolder) -> list[str]:
+    """The names of the tensors in `folder` that hold NaN or an infinity. Raises ModelUnusable for unreadable files."""
+    try:
+        with ExitStack() as stack:
+            files = TensorFiles(folder.weight_files, stack)
+            return [name for name, tensor in files.items() if not _finite(tensor)]
+    except (SafetensorError, OSError) as error:
+        raise ModelUnusable(
+            f"The weights in {folder.path} cannot be read: {first_line(error)}.", "Fetch the model again."
+        ) from error
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Single numbers do not count: some checkpoints keep the minus infinity of a mask."""
+    if tensor.dtype not in _CHECKED or tensor.numel() <= 1:
+        return True
+    least, most = torch.aminmax(tensor)  # NaN when any of them is; makes no copy of a tensor of gigabytes
+    return bool(torch.isfinite(least) and torch.isfinite(most))

@@ -1,0 +1,107 @@
+"""Reads a model's tokenizer, without the tokens that the model has no embeddings for."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.models.loading import files
+from lacuna_inference.models.loading.config import rows
+from lacuna_inference.models.loading.sources import ModelFolder
+
+logger = logging.getLogger(__name__)
+
+
+def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
+    """The tokenizer in `folder`. Raises ModelUnusable when it cannot be read.
+
+    Some models were given more tokens than they have embeddings for: a `<pad>` behind the vocabulary, sentinels that
+    only a sibling was trained with. Reading such a token would fail, so the tokenizer loses them, and what spells one
+    is ordinary text.
+    """
+    file = folder.path / "tokenizer.json"
+    tokenizer = _from_file(file) if file.is_file() else _from_library(folder, options)
+    known = rows(folder.config)
+    return tokenizer if known is None else within(tokenizer, known)
+
+
+def within(tokenizer: Tokenizer, known: int) -> Tokenizer:
+    """The tokenizer without tokens whose ids are `known` or larger."""
+    beyond = [name for name, token in tokenizer.get_vocab(with_added_tokens=True).items() if token >= known]
+    if not beyond:
+        return tokenizer
+    shown = ", ".join(sorted(beyond)[:3]) + (", ..." if len(beyond) > 3 else "")
+    logger.info("%d tokens that the model has no embeddings for are left out: %s.", len(beyond), shown)
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = [token for token in content.get("added_tokens") or [] if token["id"] < known]
+    _shorten(content["model"], known)
+    if any(token >= known for token in _template_ids(content.get("post_processor"))):
+        content["post_processor"] = None
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def _shorten(model: dict[str, Any], known: int) -> None:
+    vocabulary = model.get("vocab")
+    if isinstance(vocabulary, list):  # Unigram: a token's id is its place
+        model["vocab"] = vocabulary[:known]
+    elif isinstance(vocabulary, dict):
+        kept = {name: token for name, token in vocabulary.items() if token < known}
+        model["vocab"] = kept
+        if "merges" in model:
+            pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+            model["merges"] = [pair for pair in pairs if all(part in kept for part in (*pair, "".join(pair)))]
+
+
+def _template_ids(processor: Any) -> list[int]:
+    """Every id that a post-processor puts around a text."""
+    if isinstance(processor, dict):
+        own = processor.get("ids")
+        found = [token for token in own if isinstance(token, int)] if isinstance(own, list) else []
+        return found + [token for part in processor.values() for token in _template_ids(part)]
+    if isinstance(processor, list):
+        return [token for part in processor for token in _template_ids(part)]
+    return []
+
+
+def _from_file(file: Path) -> Tokenizer:
+    try:
+        data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+        return _as_numbered(Tokenizer.from_buffer(data), data)
+    except Exception as error:  # the Rust library raises plain Exception
+        raise files.damaged(file, f"cannot be read: {error}") from error
+
+
+def _as_numbered(tokenizer: Tokenizer, data: bytes) -> Tokenizer:
+    """`tokenizer`, made of `data`, with the ids that it gives to added tokens.
+
+    The library numbers those that are not in the vocabulary by itself, without the gaps that a file may have.
+    """
+    content = json.loads(data)
+    added = {token["content"]: token["id"] for token in content.get("added_tokens") or []}
+    moved = {name: token for name, token in added.items() if tokenizer.token_to_id(name) != token}
+    if not moved or not isinstance(content["model"].get("vocab"), dict):
+        return tokenizer
+    content["model"]["vocab"] = {**moved, **content["model"]["vocab"]}
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def _from_library(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    from lacuna_inference.models.loading.sources import unusable
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
+    except Exception as error:  # every kind of tokenizer fails in its own way
+        raise unusable(folder, error, "The tokenizer of ") from error
+    backend = getattr(loaded, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ModelUnusable(f"The tokenizer in {folder.path} has no fast form.", "Add a tokenizer.json to the folder.")
+    return backend

@@ -1,0 +1,170 @@
+"""The tensors of a model by their names, read one by one, in the dtype and on the device where they are wanted."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.models.forward.linear import Linear
+
+logger = logging.getLogger(__name__)
+
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+"""Tensors by their names."""
+
+
+class TensorFiles(Mapping[str, Tensor]):
+    """The tensors of some safetensors files; each is read when it is asked for."""
+
+    def __init__(self, paths: Iterable[Path], stack: ExitStack) -> None:
+        """The files stay open until `stack` is closed."""
+        self._files: dict[str, Any] = {}
+        for path in paths:
+            file = stack.enter_context(safe_open(path, framework="pt"))
+            self._files |= dict.fromkeys(file.keys(), file)
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self._files[name].get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def parameters(self) -> int:
+        """How many numbers the files hold."""
+        return sum(int(torch.Size(self._shape(name)).numel()) for name in self._files)
+
+    def require(self, shapes: Shapes) -> None:
+        """Raises ModelUnusable when a tensor is missing or has another shape; logs that there are more layers."""
+        for name in shapes:
+            if name not in self._files:
+                raise lacking(name)
+            if self._shape(name) != shapes[name]:
+                raise ModelUnusable(
+                    f"The tensor {name} is {_by(self._shape(name))}, and config.json asks for {_by(shapes[name])}.",
+                    "Config and weights do not belong together: fetch the model again.",
+                )
+        kinds = {_kind(name) for name in shapes}
+        if beyond := sorted(name for name in self._files.keys() - shapes.keys() if _kind(name) in kinds):
+            logger.warning(
+                "The weights have more layers than config.json says, and they are left out: %s ...", beyond[0]
+            )
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._files[name].get_slice(name).get_shape())
+
+
+class Copies(Mapping[str, Tensor]):
+    """The tensors of `files` in `dtype`; those that were read stay in host memory, in `kept`."""
+
+    def __init__(self, files: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        self._files, self._dtype = files, dtype
+        self.kept: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.kept:
+            self.kept[name] = self._files[name].to(self._dtype, copy=True)
+        return self.kept[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+class Described(Mapping[str, Tensor]):
+    """Tensors that have nothing but a shape: on the meta device, without memory."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._shapes = shapes
+
+    def __getitem__(self, name: str) -> Tensor:
+        return torch.empty(self._shapes[name], device="meta")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
+class Weights:
+    """`tensors` in one dtype on one device, and layers made of them; `linears` are all that were made."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> None:
+        self._tensors, self._dtype, self._device = tensors, dtype, device
+        self.linears: list[Linear] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def take(self, name: str) -> Tensor:
+        """The tensor called `name`, in memory of its own. Raises ModelUnusable when there is none.
+
+        One that stays in a mapped file would keep all pages of the file that were read.
+        """
+        tensor, mapped = self._read(name)
+        return tensor.clone() if mapped else tensor
+
+    def optional(self, name: str) -> Tensor | None:
+        return self.take(name) if name in self else None
+
+    def linear(self, *names: str) -> Linear:
+        """The layers called `names`, which read the same input, as one."""
+        biases = [self.optional(f"{name}.bias") for name in names]
+        read = [self._read(f"{name}.weight") for name in names]
+        weight = joined([tensor for tensor, _ in read])
+        present = [bias for bias in biases if bias is not None]
+        bias = joined(present) if len(present) == len(names) else None
+        return self.layer(weight, bias, mapped=len(read) == 1 and read[0][1])
+
+    def layer(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> Linear:
+        """The layer with this weight [out, in], which lies in a file or not."""
+        self.linears.append(Linear(weight, bias, mapped))
+        return self.linears[-1]
+
+    def _read(self, name: str) -> tuple[Tensor, bool]:
+        """The tensor, and whether it may still lie where it was read from."""
+        if name not in self._tensors:
+            raise lacking(name)
+        stored = self._tensors[name]
+        tensor = stored.to(device=self._device, dtype=self._dtype)
+        return tensor, tensor is stored
+
+
+def _kind(name: str) -> str:
+    """The name of a tensor without the number of its layer."""
+    return re.sub(r"\.\d+\.", ".N.", name)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def lacking(name: str) -> ModelUnusable:
+    """What to say when the weights lack a tensor that config.json asks for."""
+    return ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
+
+
+def joined(tensors: Sequence[Tensor]) -> Tensor:
+    """All rows, one tensor's behind the other's. `torch.cat` takes two seconds to begin on the meta device."""
+    if len(tensors) == 1:
+        return tensors[0].contiguous()
+    sizes = [len(tensor) for tensor in tensors]
+    whole = tensors[0].new_empty((sum(sizes), *tensors[0].shape[1:]))
+    for piece, tensor in zip(torch.split(whole, sizes), tensors, strict=True):
+        piece.copy_(tensor)
+    return whole

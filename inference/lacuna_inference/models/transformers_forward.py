@@ -1,0 +1,179 @@
+"""Any causal model of the transformers library behind the `Forward` protocol, with its own modules and DynamicCache."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.errors import ModelUnusable, NotEnoughMemory
+from lacuna_inference.forward import Step
+from lacuna_inference.models.forward.network import Heads
+from lacuna_inference.models.loading import files, memory
+from lacuna_inference.models.loading.sketch import Sketch
+from lacuna_inference.models.loading.sources import ModelFolder, unusable
+from lacuna_inference.models.loading.weights import lacking
+
+_WIDEST_DRAFT = 7
+
+
+class LibrarySlot:
+    """One DynamicCache."""
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self.cache = DynamicCache(config=config)
+
+    @property
+    def held(self) -> int:
+        return int(self.cache.get_seq_length())
+
+    @property
+    def bytes(self) -> int:
+        kept = [getattr(layer, name, None) for layer in self.cache.layers for name in ("keys", "values")]
+        return sum(tensor.nbytes for tensor in kept if tensor is not None)
+
+    def rollback(self, length: int) -> int:
+        """Forgets everything behind the first `length` tokens; how many it kept.
+
+        Caches with a full sliding window or a recurrent state cannot be cropped: then nothing is kept.
+        """
+        surplus = self.held - length
+        if length > 0 and surplus > 0:
+            try:
+                self.cache.crop(-surplus)
+            except (RuntimeError, ValueError, NotImplementedError):
+                length = 0
+        if length <= 0:
+            self.cache = DynamicCache(config=self._config)
+        return self.held
+
+
+class LibraryForward:
+    """Eager, without `generate()`.
+
+    Positions are always given: models with absolute positions (XGLM, GPTBigCode) would otherwise derive them from a
+    mask that is not there. On a CPU the library's products take twice as long for two rows as for one.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        model.train(False)
+        self.widest_draft = 0 if model.device.type == "cpu" else _WIDEST_DRAFT
+        self._chooses_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    def slot(self) -> LibrarySlot:
+        """An empty cache for one sequence."""
+        return LibrarySlot(self.model.config)
+
+    @torch.inference_mode()
+    def step(self, ids: Sequence[int], slot: LibrarySlot, rows: int = 1) -> Tensor:
+        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
+        held, device = slot.held, self.model.device
+        output = self.model(
+            input_ids=torch.tensor([list(ids)], device=device),
+            position_ids=torch.arange(held, held + len(ids), device=device)[None],
+            past_key_values=slot.cache,
+            use_cache=True,
+            **({"logits_to_keep": rows} if self._chooses_rows else {}),
+        )
+        logits: Tensor = output.logits[0, -rows:]
+        return logits
+
+    def together(self, asked: Sequence[Step]) -> None:
+        """There is no such pass: caches of different lengths have no pass in common."""
+
+
+def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions) -> LibraryForward:
+    """The model in `folder` as transformers runs it. Raises ModelUnusable, and NotEnoughMemory when it does not fit."""
+    spread = bool(options.device_map or options.max_memory)
+    placement: dict[str, Any] = {"device_map": options.device_map or ("auto" if spread else {"": str(device)})}
+    if options.max_memory:
+        placement["max_memory"] = {int(k) if k.isdigit() else k: v for k, v in options.max_memory.items()}
+    config = read_config(folder, options)
+    config.transformers_weights = _weights(folder)
+    if not spread:
+        memory.require_room(memory.size_of(config, dtype, options.trust_remote_code), device)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder.path,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=options.trust_remote_code,
+            output_loading_info=True,
+            **placement,
+        )
+    except torch.OutOfMemoryError as error:
+        raise NotEnoughMemory(f"The model does not fit {device}.", "Choose a smaller dtype or model.") from error
+    except Exception as error:  # configs, weights and modules fail in many ways
+        raise unusable(folder, error) from error
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise lacking(missing[0])  # transformers would go on with random numbers
+    return LibraryForward(model)
+
+
+def read_config(folder: ModelFolder, options: ModelOptions) -> Any:
+    """The config as transformers understands it. Raises ModelUnusable for one that it does not know."""
+    kind = str(folder.config.get("model_type"))
+    try:
+        if files.begins_with_mark(folder.path / "config.json") and kind in CONFIG_MAPPING:
+            return CONFIG_MAPPING[kind].from_dict(dict(folder.config))
+        return AutoConfig.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
+    except Exception as error:  # among others, the library's own kind for a value of a wrong type
+        raise unusable(folder, error) from error
+
+
+def _weights(folder: ModelFolder) -> str:
+    """The name of the file that transformers begins with. It would look for other names in another order."""
+    if (folder.path / files.SAFETENSORS.index).is_file():
+        return files.SAFETENSORS.index
+    found = folder.weight_files
+    if len(found) == 1:
+        return found[0].name
+    raise ModelUnusable(
+        f"{folder.path} has {len(found)} weight files and no {files.SAFETENSORS.index}, which transformers needs.",
+        "Fetch the model again.",
+    )
+
+
+def random_model(config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """A model of random weights as `config`, a config.json's content, describes it; on "meta" it takes no memory."""
+    known = AutoConfig.for_model(**config)
+    with device:
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(known, dtype=dtype)  # type: ignore[no-untyped-call]
+    return model
+
+
+def sketch(config: dict[str, Any]) -> Sketch:
+    """Sizes of any causal model that transformers knows, from a config.json's content, on the meta device.
+
+    Raises ValueError for one that it does not know.
+    """
+    model = random_model(config, torch.float32, torch.device("meta"))
+    linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
+    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    known: Any = model.config
+    queries = int(known.num_attention_heads)
+    keys = 1 if getattr(known, "multi_query", False) else getattr(known, "num_key_value_heads", None) or queries
+    size = getattr(known, "head_dim", None) or known.hidden_size // queries
+    return Sketch(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        multiplied=sum(linear.weight.numel() for linear in linears),
+        outputs=sum(max(linear.weight.shape) for linear in linears),
+        tied=head.weight is model.get_input_embeddings().weight,
+        vocabulary=int(head.weight.shape[0]),
+        width=int(known.hidden_size),
+        widest=max(max(linear.weight.shape) for linear in linears if linear is not head),
+        layers=int(known.num_hidden_layers),
+        heads=Heads(queries, int(keys), int(size)),
+        own=False,
+    )
