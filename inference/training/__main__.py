@@ -70,7 +70,7 @@ def evaluate(
 ) -> None:
     """Judge a checkpoint as `lacuna eval` does, beside the model that is bundled now."""
     from lacuna_inference.models.loading.sources import go_offline
-    from lacuna_server.commands.evaluate import evaluate
+    from lacuna_lab.commands.evaluate import evaluate
     from lacuna_server.settings import load
     from training.export import export
 

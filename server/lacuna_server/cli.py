@@ -12,11 +12,11 @@ import typer
 from lacuna_inference import __version__
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import go_offline
+from lacuna_lab.cli.bench import bench_app
+from lacuna_lab.cli.judge import lab_app
 from lacuna_server import ending
 from lacuna_server import settings as settings_module
-from lacuna_server.cli_bench import bench_app
 from lacuna_server.cli_bundle import bundle_app
-from lacuna_server.cli_lab import lab_app
 from lacuna_server.cli_models import models_app
 from lacuna_server.cli_options import (
     Context,

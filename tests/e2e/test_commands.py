@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from raw_client import RawClient
 
-from lacuna_server.lab.bench import scripted
+from lacuna_lab.bench import scripted
 
 URI = "file:///project/a.py"
 INVALID_PARAMS = -32602

@@ -10,7 +10,7 @@ import pytest
 from raw_client import RawClient
 from wild import mutated, scrambled
 
-from lacuna_server.lab.bench import scripted
+from lacuna_lab.bench import scripted
 
 FRAMES, BATCH = 10_000, 200
 URI = "file:///fuzz/a.py"

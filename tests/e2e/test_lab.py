@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lacuna_server.lab import random_models
+from lacuna_lab import random_models
 
 LACUNA = Path(sys.executable).with_name("lacuna")
 

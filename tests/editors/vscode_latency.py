@@ -14,7 +14,7 @@ from installed import versions
 from playwright.sync_api import sync_playwright
 from workbench import Workbench, workbench
 
-from lacuna_server.lab.evaluation import files
+from lacuna_lab.evaluation import files
 
 SUGGESTIONS, THROUGH = 120, 220
 FREE_MS, ALONG_MS = 400, 150

@@ -12,7 +12,7 @@ from serving import until
 
 from lacuna_inference.api import Phase, Request, Stop
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
-from lacuna_server.lab.bench.servers import free_port, llama_cpp, running
+from lacuna_lab.bench.servers import free_port, llama_cpp, running
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,20 +12,12 @@ from helpers import save_tiny_model
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.decoding.loop import Decoder
-from lacuna_server.lab.bench import accelerations, accelerations_crowd
-from lacuna_server.lab.bench.accelerations import Row, Work
-from lacuna_server.lab.bench.accelerations_models import Models, tensor_bytes
-from lacuna_server.lab.bench.accelerations_steps import (
-    Acceleration,
-    Group,
-    Runner,
-    Setup,
-    base_and_everything,
-    setups,
-    steps,
-)
-from lacuna_server.lab.bench.typist import session
-from lacuna_server.lab.evaluation.files import SourceFile
+from lacuna_lab.bench import accelerations, accelerations_crowd
+from lacuna_lab.bench.accelerations import Row, Work
+from lacuna_lab.bench.accelerations_models import Models, tensor_bytes
+from lacuna_lab.bench.accelerations_steps import Acceleration, Group, Runner, Setup, base_and_everything, setups, steps
+from lacuna_lab.bench.typist import session
+from lacuna_lab.evaluation.files import SourceFile
 
 SOURCE = SourceFile("group", "x.py", "".join(f"def f{n}(a):\n    return a + {n}\n\n" for n in range(8)))
 

@@ -15,8 +15,8 @@ from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.sampler import Chooser
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import LacunaError
-from lacuna_server.lab import doctor
-from lacuna_server.lab.doctor import Finding, Verdict
+from lacuna_server import doctor
+from lacuna_server.doctor import Finding, Verdict
 from lacuna_server.settings import Settings
 
 

@@ -9,7 +9,7 @@ from helpers import TINY, tiny_model
 from lacuna_inference.api import CancelToken
 from lacuna_inference.cache.prefix_cache import PrefixStore
 from lacuna_inference.models.transformers_forward import LibraryForward
-from lacuna_server.lab.evaluation.scoring import logprobs
+from lacuna_lab.evaluation.scoring import logprobs
 
 PROMPT = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120]
 OTHER = [*PROMPT[:5], 8, 9, 10, 200, 201]

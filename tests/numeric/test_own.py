@@ -20,7 +20,7 @@ from lacuna_inference.models.forward import linear, single, static
 from lacuna_inference.models.forward.network import OwnForward
 from lacuna_inference.models.forward.static import StaticForward
 from lacuna_inference.models.loading import sources
-from lacuna_server.lab.evaluation.scoring import logprobs
+from lacuna_lab.evaluation.scoring import logprobs
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]

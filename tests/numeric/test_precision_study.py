@@ -15,10 +15,10 @@ from helpers import byte_tokenizer, save_tiny_model, tiny_model
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine import assemble
 from lacuna_inference.prompt.families import by_name
-from lacuna_server.lab.precision import charts, probe, report, study, variants
-from lacuna_server.lab.precision.place import Place
-from lacuna_server.lab.precision.questions import questions
-from lacuna_server.lab.precision.study import Found, Result, Study
+from lacuna_lab.precision import charts, probe, report, study, variants
+from lacuna_lab.precision.place import Place
+from lacuna_lab.precision.questions import questions
+from lacuna_lab.precision.study import Found, Result, Study
 
 TEXT = "".join(f"def function_{number}(value):\n    return value + {number}\n\n\n" for number in range(40))
 OPTIONS = ModelOptions(device="cpu", context=96)

@@ -16,7 +16,7 @@ from lacuna_inference.engine import assemble
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.models import loader, transformers_forward
 from lacuna_inference.models.architectures import registry
-from lacuna_server.lab.evaluation.scoring import logprobs
+from lacuna_lab.evaluation.scoring import logprobs
 
 CONTEXT = 128
 IDS = list(range(5, 105))

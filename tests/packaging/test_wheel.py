@@ -80,7 +80,7 @@ def test_an_editable_installation_is_no_wheel(tmp_path: Path) -> None:
 
 
 def test_packages_model_and_typing_marks_are_inside(names: dict[str, int]) -> None:
-    for package in ("lacuna_server", "lacuna_inference"):
+    for package in ("lacuna_server", "lacuna_inference", "lacuna_lab"):
         assert f"{package}/__init__.py" in names
         assert f"{package}/py.typed" in names
     for file in ("config.json", "tokenizer.json", "model.safetensors"):
@@ -90,7 +90,11 @@ def test_packages_model_and_typing_marks_are_inside(names: dict[str, int]) -> No
 
 def test_nothing_else_is_inside(names: dict[str, int]) -> None:
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"lacuna_server", "lacuna_inference"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "lacuna_server",
+        "lacuna_inference",
+        "lacuna_lab",
+    }
     assert not [name for name in names if "test" in name or "training/" in name or "__pycache__" in name]
 
 

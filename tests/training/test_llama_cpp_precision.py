@@ -11,9 +11,9 @@ from torch import Tensor
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.models.loading import sources
-from lacuna_server.lab.bench import llama_cpp
-from lacuna_server.lab.precision import logits, statistics, variants
-from lacuna_server.lab.precision.questions import Questions, questions
+from lacuna_lab.bench import llama_cpp
+from lacuna_lab.precision import logits, statistics, variants
+from lacuna_lab.precision.questions import Questions, questions
 
 pytest.importorskip("llama_cpp")
 gguf_file = pytest.importorskip("training.gguf_file")

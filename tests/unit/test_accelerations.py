@@ -11,10 +11,9 @@ from helpers import scripted_decoder
 
 from lacuna_inference.api import Request, Stop
 from lacuna_inference.errors import BadRequest
-from lacuna_server.commands import bench_accelerations as command
-from lacuna_server.lab.bench import accelerations, accelerations_chart, accelerations_near
-from lacuna_server.lab.bench.accelerations import Answer, Measured, Row, Work
-from lacuna_server.lab.bench.accelerations_steps import (
+from lacuna_lab.bench import accelerations, accelerations_chart, accelerations_near
+from lacuna_lab.bench.accelerations import Answer, Measured, Row, Work
+from lacuna_lab.bench.accelerations_steps import (
     BASES,
     INSTEAD,
     Acceleration,
@@ -25,9 +24,10 @@ from lacuna_server.lab.bench.accelerations_steps import (
     setups,
     steps,
 )
-from lacuna_server.lab.bench.accelerations_table import About, identical, table
-from lacuna_server.lab.bench.typist import session
-from lacuna_server.lab.evaluation.files import SourceFile
+from lacuna_lab.bench.accelerations_table import About, identical, table
+from lacuna_lab.bench.typist import session
+from lacuna_lab.commands import bench_accelerations as command
+from lacuna_lab.evaluation.files import SourceFile
 
 ABOUT = About("model", True, "cpu", "float32", 1, 3, 16, 0)
 

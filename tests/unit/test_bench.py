@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import ModelOptions
-from lacuna_server.commands import bench as bench_command
-from lacuna_server.commands.bench import TRANSFORMERS, WITHOUT
-from lacuna_server.lab.bench import answers, steadiness
-from lacuna_server.lab.bench.bandwidth import seconds
-from lacuna_server.lab.bench.decode import HELD, Subject, measure, table
-from lacuna_server.lab.bench.typing import Answer, Run, rows
-from lacuna_server.lab.bench.typing import table as typing_table
-from lacuna_server.lab.bench.typist import gap, session
-from lacuna_server.lab.evaluation.files import SourceFile
+from lacuna_lab.bench import answers, steadiness
+from lacuna_lab.bench.bandwidth import seconds
+from lacuna_lab.bench.decode import HELD, Subject, measure, table
+from lacuna_lab.bench.typing import Answer, Run, rows
+from lacuna_lab.bench.typing import table as typing_table
+from lacuna_lab.bench.typist import gap, session
+from lacuna_lab.commands import bench as bench_command
+from lacuna_lab.commands.bench import TRANSFORMERS, WITHOUT
+from lacuna_lab.evaluation.files import SourceFile
 from lacuna_server.settings import Settings
 
 CPU = torch.device("cpu")
@@ -96,7 +96,7 @@ def test_contestants_are_compared_key_by_key() -> None:
 
 def test_the_chart_of_times_is_a_png(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from lacuna_server.lab.bench import typing_chart
+    from lacuna_lab.bench import typing_chart
 
     typing_chart.draw(rows({"first": [ran([0.01])], "other": [ran([0.5])]}), tmp_path / "times.png")
     assert (tmp_path / "times.png").read_bytes().startswith(b"\x89PNG")

@@ -9,12 +9,12 @@ import pytest
 
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_server.lab.evaluation import files, report, run
-from lacuna_server.lab.evaluation.copier import copy
-from lacuna_server.lab.evaluation.files import SourceFile
-from lacuna_server.lab.evaluation.holes import SINGLE_LINE, Hole, Kind, cut
-from lacuna_server.lab.evaluation.metrics import bootstrap, edit_similarity
-from lacuna_server.lab.evaluation.run import Answer, score
+from lacuna_lab.evaluation import files, report, run
+from lacuna_lab.evaluation.copier import copy
+from lacuna_lab.evaluation.files import SourceFile
+from lacuna_lab.evaluation.holes import SINGLE_LINE, Hole, Kind, cut
+from lacuna_lab.evaluation.metrics import bootstrap, edit_similarity
+from lacuna_lab.evaluation.run import Answer, score
 
 TEXT = Path(run.__file__).read_text()
 FILE = SourceFile("own", "run.py", TEXT)
@@ -123,7 +123,7 @@ def test_a_table_has_a_row_for_each_kind_and_answerer() -> None:
 
 def test_the_chart_is_a_png(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from lacuna_server.lab.evaluation import chart
+    from lacuna_lab.evaluation import chart
 
     copied = report.rows(list(run.scores(run.holes([FILE], 1, 0), run.by_copier)))
     chart.draw({"copier": copied, "again": copied[:3]}, tmp_path / "chart.png")

@@ -19,8 +19,8 @@ from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.describe import describe
 from lacuna_inference.models.loading import sources
 from lacuna_inference.models.loading.files import PICKLED, read_json, weight_files
-from lacuna_server.lab import doctor
-from lacuna_server.lab.evaluation.scoring import logprobs
+from lacuna_lab.evaluation.scoring import logprobs
+from lacuna_server import doctor
 from lacuna_server.settings import Settings
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 269060280\n"

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import BadRequest
-from lacuna_server.lab.evaluation.files import SourceFile
-from lacuna_server.lab.evaluation.holes import Hole, Kind
-from lacuna_server.lab.evaluation.run import Answer
-from lacuna_server.lab.precision import answers, gates, logits, place, statistics, variants
-from lacuna_server.lab.precision.layers import LayerError
-from lacuna_server.lab.precision.place import Place
-from lacuna_server.lab.precision.questions import Window, questions
-from lacuna_server.lab.precision.statistics import Measure, Positions, Summary
+from lacuna_lab.evaluation.files import SourceFile
+from lacuna_lab.evaluation.holes import Hole, Kind
+from lacuna_lab.evaluation.run import Answer
+from lacuna_lab.precision import answers, gates, logits, place, statistics, variants
+from lacuna_lab.precision.layers import LayerError
+from lacuna_lab.precision.place import Place
+from lacuna_lab.precision.questions import Window, questions
+from lacuna_lab.precision.statistics import Measure, Positions, Summary
 
 Array = NDArray[np.float64]
 

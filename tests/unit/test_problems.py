@@ -12,9 +12,9 @@ import pytest
 
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_server.lab.evaluation import problems
-from lacuna_server.lab.evaluation.execute import Limits, passes
-from lacuna_server.lab.evaluation.problems import Result
+from lacuna_lab.evaluation import problems
+from lacuna_lab.evaluation.execute import Limits, passes
+from lacuna_lab.evaluation.problems import Result
 
 RECORD = {
     "task_id": "SingleLine/1",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lacuna_inference.errors import BadRequest, LacunaError, ModelUnusable
-from lacuna_server.lab.resources import estimate, report, verdict
-from lacuna_server.lab.resources.measure import Measured
-from lacuna_server.lab.resources.verdict import Place
+from lacuna_lab.resources import estimate, report, verdict
+from lacuna_lab.resources.measure import Measured
+from lacuna_lab.resources.verdict import Place
 
 PARAMETERS = {  # from the formulas 2 V d + V + L (12 d^2 + 7 d) + 2 d and V d + L (4 d^2 + 2 d f + 9 d + f) + 2 d
     "CodeGen-350M": 356_712_448, "CodeGen-2B": 2_779_356_160, "CodeGen-6B": 7_064_213_504,

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lacuna_server.commands.show import print_table, progress
-from lacuna_server.lab.doctor import Verdict, examine
+from lacuna_server.doctor import Verdict, examine
 from lacuna_server.settings import Settings
 
 _STYLES = {Verdict.GOOD: "green", Verdict.NOTE: "yellow", Verdict.BAD: "bold red"}

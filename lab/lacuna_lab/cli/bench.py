@@ -1,0 +1,167 @@
+"""`lacuna bench`: the commands that measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lacuna_inference.errors import BadRequest
+from lacuna_inference.models.loading.sources import go_offline
+from lacuna_server import settings as settings_module
+from lacuna_server.cli_options import Device, Dtype, Family, LlamaCpp, MaxTokens, Model
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models are here.")
+
+
+@bench_app.command("decode")
+def bench_decode(
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="bundled, or a published shape (CodeGen-350M); repeatable.")
+    ] = None,
+    dtypes: Annotated[
+        list[str] | None, typer.Option("--dtype", help="float32, float16, bfloat16 or int8; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    llama_cpp: LlamaCpp = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Passes of each kind; the median counts.")] = 15,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure tokens a second and the share of the memory's bandwidth, for each forward and width of a pass."""
+    go_offline()
+    from lacuna_lab.bench.shapes import SHAPES
+    from lacuna_lab.commands import bench as bench_command
+
+    names = models or ["bundled"]
+    if llama_cpp and "bundled" not in names:
+        raise BadRequest("--llama-cpp stands beside the bundled model.", "Add --model bundled.")
+    if unknown := [name for name in names if name not in ("bundled", *SHAPES)]:
+        raise BadRequest(f"There is no shape called {unknown[0]}.", f"Known: bundled, {', '.join(SHAPES)}.")
+    bench_command.decode(names, dtypes or ["float32"], device, repeats, json, llama_cpp or [])
+
+
+@bench_app.command("typing")
+def bench_typing(
+    model: Model = None,
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Places in each where some lines are typed.")] = 2,
+    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200,
+    seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0,
+    llama_cpp: LlamaCpp = None,
+    ctranslate2: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also measure CTranslate2, with this folder of the model; repeatable."),
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(help="Also draw the times into this PNG file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Measure what a key costs somebody who types, with each acceleration off once, and beside other engines."""
+    go_offline()
+    from lacuna_lab.commands import bench as bench_command
+
+    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
+    plan = bench_command.TypingPlan(files, runs, keys, seed)
+    bench_command.typing(settings, plan, bench_command.Others(llama_cpp or [], ctranslate2 or []), json, chart)
+
+
+@bench_app.command("accelerations")
+def bench_accelerations(
+    model: Annotated[str | None, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = None,
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3,
+    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 60,
+    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each file is typed into.")] = 1,
+    compiles: Annotated[
+        bool, typer.Option("--compile", help="Also measure torch.compile, which takes long to load.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write table, JSON and chart into this folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Measure what each way of speeding up inference brings here, alone and on top of others, and what it changes."""
+    go_offline()
+    from lacuna_lab.commands import bench_accelerations as bench
+
+    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
+    bench.run(settings, bench.Plan(files, keys, seed, repeats, compiles), out, json)
+
+
+@bench_app.command("answers")
+def bench_answers(
+    model: Model = None,
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are asked about.")] = 20,
+    per_file: Annotated[int, typer.Option(min=1, help="Requests of each kind in a file.")] = 6,
+    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
+    llama_cpp: LlamaCpp = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Measure tokens a second of whole answers, with drafts and without, in the same loop around each forward."""
+    go_offline()
+    from lacuna_lab.commands import bench as bench_command
+
+    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
+    bench_command.answers(settings, files, per_file, seed, llama_cpp or [], json)
+
+
+@bench_app.command("steadiness")
+def bench_steadiness(
+    model: Model = None,
+    requests: Annotated[int, typer.Option(min=1, help="Requests over which memory is watched.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Measure how soon an edit is handled during decoding, how soon a cancel works, and how memory grows."""
+    go_offline()
+    from lacuna_lab.commands import bench as bench_command
+
+    bench_command.steadiness(settings_module.load(model=model, device=device, dtype=dtype), requests, seed, json)
+
+
+@bench_app.command("lsp")
+def bench_lsp(
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 60,
+    rate: Annotated[float, typer.Option(min=1, help="Keys a second, over three documents.")] = 200,
+    seed: Annotated[int, typer.Option(help="Chooses keys and cancels.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure the server without a model in a storm of keys: its own time, ids answered once, memory, texts."""
+    go_offline()
+    from lacuna_lab.commands import bench as bench_command
+
+    bench_command.lsp(seconds, rate, seed, json)
+
+
+@bench_app.command("http")
+def bench_http(
+    model: Model = None,
+    users: Annotated[list[int] | None, typer.Option(min=1, help="Users who type; repeatable.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each number of users types at each server.")] = 20,
+    rounds: Annotated[int, typer.Option(min=1, help="How often; the servers take turns.")] = 2,
+    llama_cpp: LlamaCpp = None,
+    transformers: Annotated[
+        bool, typer.Option("--transformers", help="Also measure `transformers serve --continuous-batching`.")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Most requests that Lacuna answers side by side.")] = 8,
+    seed: Annotated[int, typer.Option(help="Chooses files and keys.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    family: Family = None,
+    device: Device = None,
+) -> None:
+    """Measure `lacuna serve` with users who type: requests answered before the next key, beside other servers."""
+    go_offline()
+    from lacuna_lab.commands import bench_http as bench
+
+    settings = settings_module.load(model=model, family=family, device=device)
+    plan = bench.Plan(users or (1, 4, 16, 64), seconds, rounds, seed, batch)
+    bench.run(settings, plan, llama_cpp or [], transformers, json)

@@ -1,0 +1,1 @@
+"""What the commands of the laboratory do and print, a file each."""

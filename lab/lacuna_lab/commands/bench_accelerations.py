@@ -1,0 +1,130 @@
+"""`lacuna bench accelerations`: measures, prints a table or JSON, and writes them with a chart into a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.errors import BadRequest
+from lacuna_server.commands.show import stderr
+from lacuna_server.settings import Settings
+
+if TYPE_CHECKING:
+    from lacuna_lab.bench.accelerations import Row
+    from lacuna_lab.bench.accelerations_table import About
+    from lacuna_lab.bench.typist import Session
+
+NAME = "accelerations"
+"""Of the files that are written."""
+_RANDOM = "RANDOM_WEIGHTS"
+"""A file in the folder of a model whose weights are random."""
+_PIECES = 4
+"""Places of a file where lines are typed; keys run out before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many files are typed into, after how many keys a session ends, how often it is typed; whether
+    torch.compile is measured, too."""
+
+    files: int
+    keys: int
+    seed: int
+    repeats: int
+    compiles: bool
+
+
+def run(settings: Settings, plan: Plan, folder: Path | None, as_json: bool) -> None:
+    """Measures and prints. Raises a LacunaError before measuring when the results could not be written."""
+    if folder is not None:
+        _prepare(folder)
+    from lacuna_lab.bench import accelerations_table
+
+    rows, about = _measured(settings, plan)
+    found = {**asdict(about), "rows": [asdict(row) for row in rows]}
+    lines = list(accelerations_table.table(rows, about))
+    if folder is not None:
+        _write(folder, found, lines, rows, about)
+    print(json.dumps(found, indent=1) if as_json else "\n".join(lines))  # noqa: T201
+
+
+def _measured(settings: Settings, plan: Plan) -> tuple[list[Row], About]:
+    from lacuna_lab.bench import accelerations, accelerations_crowd
+    from lacuna_lab.bench.accelerations_models import Models
+    from lacuna_lab.bench.accelerations_steps import base_and_everything, setups, steps
+    from lacuna_lab.bench.accelerations_table import About
+
+    options = settings.model_options()
+    sessions = _sessions(plan.files, plan.seed)
+    works = [accelerations.work(session, plan.keys, settings.max_tokens) for session in sessions]
+    models = Models(options, plan.compiles, stderr.print)
+    planned = steps(models.why_not)
+    contestants = {setup: models.contestant(setup) for setup in setups(planned)}
+    measured = accelerations.measure(contestants, works, plan.repeats, stderr.print)
+    rows = accelerations.rows(planned, measured, works, models)
+    crowd = [
+        accelerations.work(session, plan.keys, settings.max_tokens, f"{number}/")
+        for number, session in enumerate(_sessions(accelerations_crowd.TYPISTS, plan.seed))
+    ]
+    stderr.print(f"{len(crowd)} typists")
+    rows += accelerations_crowd.rows(models, base_and_everything(models.why_not)[1], crowd)
+    keys = sum(len(work.requests) for work in works)
+    base = models.base
+    about = About(
+        model=base.name,
+        random_weights=_is_random(options),
+        device=base.device,
+        dtype=base.dtype,
+        sessions=len(works),
+        keys=keys,
+        max_tokens=settings.max_tokens,
+        seed=plan.seed,
+    )
+    return rows, about
+
+
+def _sessions(count: int, seed: int) -> list[Session]:
+    from lacuna_lab.bench import typist
+    from lacuna_lab.evaluation import files
+
+    rng = random.Random(seed)
+    return [typist.session(file, _PIECES, rng) for file in files.held_out(count, seed)]
+
+
+def _is_random(options: ModelOptions) -> bool:
+    from lacuna_inference.models.loading import sources
+    from lacuna_lab import random_models
+
+    folder = sources.find(options.model, options.revision)
+    return random_models.is_random(folder.config) or (folder.path / _RANDOM).exists()
+
+
+def _prepare(folder: Path) -> None:
+    """Makes `folder`. Raises BadRequest when it cannot be written, or no chart could be drawn."""
+    from lacuna_lab.bench import accelerations_chart
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(f"{folder} cannot be made: {error.strerror or error}.", "Name another folder.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadRequest(f"{folder} cannot be written.", "Name another folder.")
+    accelerations_chart.check(folder / f"{NAME}.png")
+
+
+def _write(folder: Path, found: dict[str, Any], lines: Sequence[str], rows: Sequence[Row], about: About) -> None:
+    from lacuna_lab.bench import accelerations_chart
+
+    try:
+        (folder / f"{NAME}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BadRequest(f"{folder} cannot be written: {error.strerror or error}.", "Name another folder.") from error
+    accelerations_chart.draw(rows, about, folder / f"{NAME}.png")
+    stderr.print(f"written: {folder / NAME}.md, .json and .png")

@@ -1,0 +1,142 @@
+"""`lacuna eval`: judges models and the n-gram copier on the same holes, and prints one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.markdown import Markdown
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.engine.engine import ModelEngine
+from lacuna_inference.prompt.families import Layout
+from lacuna_lab.evaluation import chart, files, report, run
+from lacuna_lab.evaluation.crew import crew
+from lacuna_lab.evaluation.files import SourceFile
+from lacuna_lab.evaluation.holes import Hole
+from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
+from lacuna_server.settings import Settings
+
+if TYPE_CHECKING:
+    from lacuna_inference.engine.assemble import LoadedModel
+
+T = TypeVar("T")
+COPIER = "n-gram copier"
+
+
+def evaluate(
+    settings: Settings,
+    also: Sequence[str],
+    paths: Sequence[Path],
+    file_count: int,
+    per_file: int,
+    seed: int,
+    as_json: bool,
+    chart_file: Path | None = None,
+    both_layouts: bool = False,
+    processes: int = 1,
+) -> None:
+    """Fills the same holes with the settings' model, each model of `also`, and the copier.
+
+    With `both_layouts` each model has its prompts laid out in both ways. Many `processes` load each model many times.
+    """
+    if chart_file is not None:
+        chart.check(chart_file)
+    models = examined(settings, also)
+    sources = files.own(list(paths), file_count, seed) if paths else files.held_out(file_count, seed)
+    holes = run.holes(sources, per_file, seed)
+    groups = sorted({source.group for source in sources})
+    stderr.print(f"{len(holes)} holes in {len(sources)} files of {', '.join(groups)}")
+    scores = {COPIER: _shown(COPIER, len(holes), run.scores(holes, run.by_copier))}
+    bits: dict[str, float] = {}
+    for model in models:
+        judged, bits[model] = _judged(settings, model, holes, sources, both_layouts, processes)
+        scores |= judged
+    tables = {name: report.rows(found) for name, found in scores.items()}
+    if as_json:
+        content = {"files": len(sources), "seed": seed, "bits_per_byte": bits, "tables": report.as_json(tables)}
+        print(json.dumps(content, indent=1))  # noqa: T201
+    elif stdout.is_terminal:
+        stdout.print(Markdown(report.markdown(tables)))
+    else:
+        stdout.print(report.markdown(tables))
+    for name, value in bits.items():
+        stderr.print(f"{name}: {value:.3f} bits per byte")
+    for name, found in scores.items():
+        stderr.print(
+            f"{name}: the end of single-line holes is found in {report.percent(report.end_found_single_line(found))}"
+        )
+    if chart_file is not None:
+        chart.draw(tables, chart_file)
+
+
+def examined(settings: Settings, also: Sequence[str]) -> list[str]:
+    """The settings' model and those of `also`, each once. Raises for one that cannot be read, before any is judged."""
+    from lacuna_inference.models import loader
+
+    models = list(dict.fromkeys([settings.model, *also]))
+    for model in models:
+        loader.examine(settings.model_copy(update={"model": model}).model_options())
+    return models
+
+
+def _judged(
+    settings: Settings,
+    model: str,
+    holes: Sequence[Hole],
+    sources: Sequence[SourceFile],
+    both_layouts: bool,
+    processes: int,
+) -> tuple[dict[str, list[run.Score]], float]:
+    """Scores of the holes by name, and bits per byte over all files, read from left to right."""
+    from lacuna_inference.engine import assemble
+
+    options = settings.model_copy(update={"model": model}).model_options()
+    loaded = assemble.load(options, lambda *_: None)
+    layouts = {f"{model}, {layout}": layout for layout in Layout} if both_layouts else {model: loaded.decoder.layout}
+    with crew(options, processes) if processes > 1 else nullcontext() as many:
+        bits = sum(_shown(f"{model}: reading", len(sources), many.bits(sources) if many else _bits(loaded, sources)))
+        found = {}
+        for name, layout in layouts.items():
+            scores = (
+                many.scores(holes, layout, settings.max_tokens)
+                if many
+                else _scores(options, loaded, layout, holes, settings.max_tokens)
+            )
+            found[name] = _shown(name, len(holes), scores)
+    return found, bits / sum(len(source.text.encode()) for source in sources)
+
+
+def _scores(
+    options: ModelOptions, loaded: LoadedModel, layout: Layout, holes: Sequence[Hole], max_tokens: int
+) -> Iterator[run.Score]:
+    """By a model that is loaded here."""
+    laid_out = replace(loaded, decoder=replace(loaded.decoder, layout=layout))
+    engine = ModelEngine(options, lambda *_: laid_out)
+    try:
+        wait_until_warm(engine)
+        yield from run.scores(holes, run.by_engine(engine, max_tokens))
+    finally:
+        engine.close()
+
+
+def _bits(loaded: LoadedModel, sources: Sequence[SourceFile]) -> Iterator[float]:
+    from lacuna_lab.evaluation.scoring import Scorer
+
+    scorer = Scorer(loaded)
+    for source in sources:
+        yield scorer.bits(source.text, source.name)
+
+
+def _shown(title: str, count: int, results: Iterable[T]) -> list[T]:
+    """The `count` results, with a bar that shows how many there are."""
+    found = []
+    with progress(title) as bar:
+        for number, result in enumerate(results, 1):
+            found.append(result)
+            bar.update(bar.task_ids[0], completed=number / count, description=f"{title}: {number} of {count}")
+    return found

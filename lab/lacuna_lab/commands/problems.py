@@ -1,0 +1,86 @@
+"""`lacuna eval --problems`: HumanEval and HumanEval-Infilling; what models write is run only when told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.markdown import Markdown
+
+from lacuna_inference.engine.engine import ModelEngine
+from lacuna_lab.commands.evaluate import examined
+from lacuna_lab.evaluation import problems
+from lacuna_lab.evaluation.execute import WARNING, check_platform, passes
+from lacuna_lab.evaluation.metrics import Interval
+from lacuna_lab.evaluation.problems import Problem, Result
+from lacuna_lab.evaluation.report import percent
+from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
+from lacuna_server.settings import Settings
+
+_KS = (1, 10, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one model reached; `pass_at` is empty without --execute."""
+
+    model: str
+    problems: int
+    exact: Interval
+    similarity: Interval
+    pass_at: dict[int, Interval]
+
+
+def judge(
+    settings: Settings, also: Sequence[str], path: Path, samples: int, count: int | None, execute: bool, as_json: bool
+) -> None:
+    """Answers the first `count` problems of the file with every model and prints one table."""
+    if execute:
+        check_platform()
+        stderr.print(WARNING)
+    found = problems.read(path)[:count]
+    judged = [_judged(settings, model, found, samples, execute) for model in examined(settings, also)]
+    if as_json:
+        print(json.dumps({"file": path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
+        return
+    table = markdown(judged)
+    stdout.print(Markdown(table) if stdout.is_terminal else table)
+
+
+def markdown(judged: Sequence[Judged]) -> str:
+    """A Markdown table, a line a model."""
+    ks = list(judged[0].pass_at)
+    heads = ["model", "n", "exact match", "edit similarity", *(f"pass@{k}" for k in ks)]
+    lines = [heads, ["---"] * len(heads)]
+    for one in judged:
+        scores = [one.exact, one.similarity, *(one.pass_at[k] for k in ks)]
+        lines.append([one.model, str(one.problems), *map(percent, scores)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _judged(settings: Settings, model: str, found: Sequence[Problem], samples: int, execute: bool) -> Judged:
+    engine = ModelEngine(settings.model_copy(update={"model": model}).model_options())
+    try:
+        wait_until_warm(engine)
+        results = _results(engine, settings, model, found, samples, execute)
+    finally:
+        engine.close()
+    pass_at = {k: problems.pass_at(k, results) for k in _KS if k <= samples} if execute else {}
+    return Judged(model, len(found), problems.exact(results), problems.similarity(results), pass_at)
+
+
+def _results(
+    engine: ModelEngine, settings: Settings, model: str, found: Sequence[Problem], samples: int, execute: bool
+) -> list[Result]:
+    results = []
+    with progress(model) as bar:
+        for number, problem in enumerate(found, 1):
+            result = problems.answer(engine, problem, settings.max_tokens, samples, settings.temperature)
+            if execute:
+                verdicts = tuple(passes(problem.program(answer)) for answer in result.answers)
+                result = replace(result, passed=verdicts)
+            results.append(result)
+            bar.update(bar.task_ids[0], completed=number / len(found), description=f"{model}: {problem.task}")
+    return results

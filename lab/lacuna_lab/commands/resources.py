@@ -1,0 +1,126 @@
+"""`lacuna resources`: what models need, whether that is here, and on request what they take."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lacuna_inference.errors import BadRequest
+from lacuna_inference.models import loader
+from lacuna_inference.models.forward.linear import QUANTISED
+from lacuna_lab import random_models
+from lacuna_lab.precision import variants
+from lacuna_lab.resources import estimate, measure, report, verdict
+from lacuna_lab.resources.estimate import Need, Subject
+from lacuna_lab.resources.measure import Measured
+from lacuna_server.commands.show import progress, stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked: `context` in tokens or None for the model's own; `dtypes` are those to measure."""
+
+    context: int | None
+    cards: Sequence[str]
+    measure: bool
+    dtypes: Sequence[str]
+    device: str
+
+
+def run(names: Sequence[str], wanted: Wanted, as_json: bool) -> None:
+    """Prints one model in detail, or several side by side."""
+    places = verdict.places(wanted.cards)
+    subjects = [estimate.find(name) for name in names]
+    wanted = replace(wanted, dtypes=variants.named(",".join(wanted.dtypes)) if wanted.dtypes else ())
+    found = {subject.name: estimate.needs(subject, _context(subject, wanted)) for subject in subjects}
+    taken = {subject.name: _measured(subject, wanted) if wanted.measure else [] for subject in subjects}
+    if as_json:
+        print(json.dumps([_plain(s, found[s.name], taken[s.name], wanted, places) for s in subjects], indent=1))  # noqa: T201
+        return
+    lines: list[str] = []
+    if len(subjects) == 1:
+        lines += _detailed(subjects[0], found[subjects[0].name], wanted, places)
+    else:
+        lines += report.several(found, max(_context(subject, wanted) for subject in subjects))
+    for subject in subjects:
+        for one in taken[subject.name]:
+            lines += ["", f"{subject.name}, as it was measured:" if len(subjects) > 1 else "Measured:", ""]
+            shape = estimate.sketch(subject, one.context)
+            lines += report.compared(shape, _need(found[subject.name], one), one)
+    print("\n".join(lines))  # noqa: T201
+
+
+def _context(subject: Subject, wanted: Wanted) -> int:
+    return min(wanted.context or subject.context, subject.context)
+
+
+def _detailed(
+    subject: Subject, needs: Sequence[Need], wanted: Wanted, places: Sequence[verdict.Place]
+) -> Iterator[str]:
+    context = _context(subject, wanted)
+    verdicts = verdict.verdicts(needs, places, context, subject.context)
+    yield from report.one(subject, estimate.sketch(subject, context), needs, context)
+    yield ""
+    yield from report.fits(verdicts, context)
+    yield ""
+    yield from verdict.advice(verdicts, published(subject))
+
+
+def published(subject: Subject) -> str:
+    """The dtype of the model's files, as its config says."""
+    return str(subject.config.get("dtype") or subject.config.get("torch_dtype") or "float16")
+
+
+def _measured(subject: Subject, wanted: Wanted) -> list[Measured]:
+    device = str(loader.choose_device(wanted.device))
+    found = []
+    for dtype in wanted.dtypes or ["float32" if device == "cpu" else "float16"]:
+        with _folder(subject, dtype) as folder:
+            stderr.print(f"measuring {subject.name} in {dtype} on {device}")
+            found.append(measure.measure(folder, dtype, device, _context(subject, wanted)))
+    return found
+
+
+@contextmanager
+def _folder(subject: Subject, dtype: str) -> Iterator[Path]:
+    """The model's folder; for a shape that is not on this disk one of random weights, which is deleted again."""
+    if subject.folder is not None:
+        yield subject.folder
+        return
+    if not random_models.known(subject.name):
+        raise BadRequest(f"{subject.name} is a config without weights.", "Name a model folder, or leave --measure out.")
+    with tempfile.TemporaryDirectory(prefix="lacuna-") as place, progress(f"writing {subject.name}") as bar:
+        stderr.print(f"{subject.name} is not on this disk: random weights of its shape are written and measured")
+        stored = loader.dtype_named("float32" if dtype in QUANTISED else dtype)
+        random_models.write(
+            subject.name, Path(place), stored, lambda share: bar.update(bar.task_ids[0], completed=share)
+        )
+        yield Path(place)
+
+
+def _need(needs: Sequence[Need], measured: Measured) -> Need:
+    kind = measured.device.split(":")[0]
+    return next(need for need in needs if need.dtype == measured.dtype and need.kind == kind)
+
+
+def _plain(
+    subject: Subject, needs: Sequence[Need], taken: Sequence[Measured], wanted: Wanted, places: Sequence[verdict.Place]
+) -> dict[str, Any]:
+    context = _context(subject, wanted)
+    verdicts = verdict.verdicts(needs, places, context, subject.context)
+    return {
+        "model": subject.name,
+        "random_weights": random_models.is_random(subject.config),
+        "context": context,
+        "longest_context": subject.context,
+        "sketch": asdict(estimate.sketch(subject, context)),
+        "needs": [{**asdict(need), "total": need.total(context)} for need in needs],
+        "verdicts": [asdict(one) for one in verdicts],
+        "advice": verdict.advice(verdicts, published(subject)),
+        "measured": [asdict(one) for one in taken],
+    }

@@ -1,0 +1,83 @@
+"""Scores -> a table, JSON and a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lacuna_lab.evaluation.holes import SINGLE_LINE, Kind
+from lacuna_lab.evaluation.metrics import Interval, bootstrap
+from lacuna_lab.evaluation.run import Score
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of hole for one answerer. Shares from 0 to 1, with intervals over files; see `Score`."""
+
+    kind: Kind
+    holes: int
+    exact: Interval
+    exact_stripped: Interval
+    similarity: Interval
+    parses: Interval
+    end_found: Interval | None
+    early: Interval | None
+    late: Interval | None
+
+
+def rows(scores: Sequence[Score]) -> list[Row]:
+    """A row for each kind that was asked."""
+    return [_row(kind, found) for kind in Kind if (found := [s for s in scores if s.kind is kind])]
+
+
+def end_found_single_line(scores: Sequence[Score]) -> Interval:
+    """Share of single-line holes whose end was found."""
+    return bootstrap([(s.file, float(bool(s.end_found))) for s in scores if s.kind in SINGLE_LINE])
+
+
+def markdown(tables: Mapping[str, Sequence[Row]]) -> str:
+    """All answerers in one Markdown table, kind by kind."""
+    lines = [
+        "| hole | by | n | exact match | stripped | edit similarity | parses | end found | early | late |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for kind in Kind:
+        for name, table in tables.items():
+            for row in table:
+                if row.kind is kind:
+                    ends = [row.end_found, row.early, row.late]
+                    cells = [row.exact, row.exact_stripped, row.similarity, row.parses, *ends]
+                    shown = " | ".join(percent(cell) if cell else "" for cell in cells)
+                    lines.append(f"| {kind} | {name} | {row.holes} | {shown} |")
+    return "\n".join(lines)
+
+
+def as_json(tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    """The same as plain data."""
+    return {name: [asdict(row) for row in table] for name, table in tables.items()}
+
+
+def percent(interval: Interval) -> str:
+    """For example `21.3 % (18.0 to 24.9)`."""
+    return f"{100 * interval.mean:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def _row(kind: Kind, scores: Sequence[Score]) -> Row:
+    def interval(name: str) -> Interval:
+        return bootstrap([(score.file, float(getattr(score, name))) for score in scores])
+
+    def asked(name: str) -> Interval | None:
+        return None if getattr(scores[0], name) is None else interval(name)
+
+    return Row(
+        kind=kind,
+        holes=len(scores),
+        exact=interval("exact"),
+        exact_stripped=interval("exact_stripped"),
+        similarity=interval("similarity"),
+        parses=interval("parses"),
+        end_found=asked("end_found"),
+        early=asked("early"),
+        late=asked("late"),
+    )

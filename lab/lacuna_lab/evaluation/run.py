@@ -1,0 +1,100 @@
+"""Asks an answerer for every hole and collects what is needed to score it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lacuna_inference.api import Engine, Request, Stop, StopReason
+from lacuna_inference.text import parses
+from lacuna_lab.evaluation.copier import copy
+from lacuna_lab.evaluation.files import SourceFile
+from lacuna_lab.evaluation.holes import SINGLE_LINE, Hole, Kind, cut
+from lacuna_lab.evaluation.metrics import edit_similarity
+
+MOST_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How one hole was filled.
+
+    `exact` compares without trailing blanks, `exact_stripped` also without leading ones. `end_found`: the answer,
+    left to itself, does not run past the true end by more than a line. How well it is found is told of answers that say
+    what is missing: `early` ones stop before all of it, `late` ones go on behind it. None where no end is asked for.
+    """
+
+    kind: Kind
+    file: str
+    exact: bool
+    exact_stripped: bool
+    similarity: float
+    parses: bool
+    end_found: bool | None
+    early: bool | None
+    late: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The text for a hole as it came, not cut at the line's end, and whether it was ended rather than broken off."""
+
+    text: str
+    ended: bool = True
+
+
+Answerer = Callable[[Hole], Answer]
+
+
+def holes(files: Sequence[SourceFile], per_file: int, seed: int) -> list[Hole]:
+    """`per_file` holes of each kind from each file."""
+    rng = random.Random(seed)
+    found = (cut(file, kind, rng) for file in files for kind in Kind for _ in range(per_file))
+    return [hole for hole in found if hole is not None]
+
+
+def scores(holes: Sequence[Hole], answerer: Answerer) -> Iterator[Score]:
+    """The score of each hole, as it is answered."""
+    for hole in holes:
+        yield score(hole, answerer(hole))
+
+
+def score(hole: Hole, answer: Answer) -> Score:
+    """The score of `answer`; a single-line hole takes its first line, as the editor would."""
+    single = hole.kind in SINGLE_LINE or hole.kind is Kind.NEXT_LINE
+    shown = answer.text.split("\n")[0] if single else answer.text
+    written, truth = answer.text.rstrip(), hole.truth.rstrip()
+    lines_over = written.count("\n") - truth.count("\n")
+    ends = hole.kind is not Kind.NEXT_LINE
+    return Score(
+        kind=hole.kind,
+        file=hole.file.place or hole.file.group + "/" + hole.file.name,
+        exact=shown.rstrip() == truth,
+        exact_stripped=shown.strip() == hole.truth.strip(),
+        similarity=edit_similarity(shown.rstrip(), truth),
+        parses=parses(hole.prefix + shown + hole.suffix),
+        end_found=answer.ended and lines_over <= 1 if ends else None,
+        early=answer.ended and written != truth and truth.startswith(written) if ends else None,
+        late=written.startswith(truth) and (written != truth or not answer.ended) if ends else None,
+    )
+
+
+def by_engine(engine: Engine, max_tokens: int) -> Answerer:
+    """Asks a warm engine, greedily, and lets it end by itself."""
+
+    def answer(hole: Hole) -> Answer:
+        left_to_right = hole.kind is Kind.NEXT_LINE
+        stop = Stop(max_tokens, single_line=left_to_right, max_lines=None if left_to_right else MOST_LINES + 2)
+        parts = (hole.prefix,) if left_to_right else (hole.prefix, hole.suffix)
+        fill = engine.submit(Request(parts, hole.file.name, stop)).result().candidates[0].fills[0]
+        return Answer(fill.text, fill.reason is StopReason.END_OF_HOLE)
+
+    return answer
+
+
+def by_copier(hole: Hole) -> Answer:
+    """The n-gram copier over the open file."""
+    suffix = "" if hole.kind is Kind.NEXT_LINE else hole.suffix
+    single = hole.kind in SINGLE_LINE or hole.kind is Kind.NEXT_LINE
+    return Answer(copy(hole.prefix, suffix, lines=1 if single else 3))

@@ -1,0 +1,77 @@
+"""When a dtype may be used without a second thought: bars that are stated before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lacuna_lab.precision.answers import Suggestions
+from lacuna_lab.precision.layers import LayerError
+from lacuna_lab.precision.statistics import Summary
+
+_KL = {"float16": 1e-3, "bfloat16": 1e-3, "int8": 5e-3}
+"""Most mean KL divergence in nats."""
+_SAME_TOP = {"float16": 0.995, "bfloat16": 0.995, "int8": 0.98}
+_IDENTICAL = {"float16": 0.97, "bfloat16": 0.97}
+"""Least share of greedy suggestions that are the same."""
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One bar. `close`: the bar lies within two standard errors of what was measured."""
+
+    name: str
+    bar: str
+    measured: str
+    met: bool
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`sentence` says what to do."""
+
+    passed: bool
+    sentence: str
+    gates: tuple[Gate, ...]
+
+
+def judge(dtype: str, summary: Summary, layers: list[LayerError], suggestions: Suggestions | None) -> Verdict:
+    """The verdict on a dtype that was measured against the reference."""
+    gates = tuple(_gates(dtype, summary, layers, suggestions))
+    missed = [gate.name for gate in gates if not gate.met]
+    close = [gate.name for gate in gates if gate.close]
+    if missed:
+        sentence = f"{dtype} is not within the gates: {', '.join(missed)}."
+    elif dtype == "int4":
+        sentence = "int4 for those who ask for it: no loss in exact match was seen, but the distributions differ."
+    else:
+        sentence = f"{dtype} can be used: every gate is met."
+    if close:
+        sentence += (
+            f" Too close to tell apart from the bar: {', '.join(close)}; measure more with --tokens and --holes."
+        )
+    return Verdict(not missed, sentence, gates)
+
+
+def _gates(dtype: str, summary: Summary, layers: list[LayerError], suggestions: Suggestions | None) -> list[Gate]:
+    not_finite = summary.not_finite + sum(layer.not_finite for layer in layers)
+    gates = [Gate("numbers that are not finite", "none", str(not_finite), not_finite == 0)]
+    if dtype in _KL:
+        bar, found = _KL[dtype], summary.divergence
+        close = abs(found.mean - bar) < 2 * found.error
+        gates.append(Gate("mean KL divergence", f"< {bar:g}", f"{found.mean:.2g}", found.mean < bar, close))
+    if dtype in _SAME_TOP:
+        bar, found = _SAME_TOP[dtype], summary.same_top
+        close = abs(found.mean - bar) < 2 * found.error
+        gates.append(Gate("same likeliest token", f"≥ {bar:.1%}", f"{found.mean:.2%}", found.mean >= bar, close))
+    if suggestions is None:
+        return gates
+    if dtype in _IDENTICAL:
+        bar, found = _IDENTICAL[dtype], suggestions.identical
+        close = abs(found.mean - bar) < 2 * found.error
+        gates.append(Gate("suggestions identical", f"≥ {bar:.0%}", f"{found.mean:.1%}", found.mean >= bar, close))
+    if dtype == "int4":
+        p = suggestions.flips.p_value
+        gates.append(Gate("exact match changed", f"p ≥ {_SIGNIFICANT}", f"p = {p:.2g}", p >= _SIGNIFICANT))
+    return gates

@@ -1,0 +1,124 @@
+"""What a model needs, from its config.json alone: weights, KV cache, activations, disk. Loads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lacuna_inference.errors import LacunaError, ModelUnusable
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.forward.linear import QUANTISED
+from lacuna_inference.models.loading import sources
+from lacuna_inference.models.loading.config import positions
+from lacuna_inference.models.loading.files import read_json, weight_files
+from lacuna_inference.models.loading.sketch import ITEM_BYTES, Sketch
+from lacuna_lab import random_models
+
+DTYPES = tuple(ITEM_BYTES)
+LONGEST = 2048
+"""Tokens of a context where a config names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model to be looked at. `folder` is None for a published shape that is not on this disk."""
+
+    name: str
+    config: dict[str, Any]
+    folder: Path | None
+
+    @property
+    def context(self) -> int:
+        """The longest context in tokens."""
+        return positions(self.config) or LONGEST
+
+    @property
+    def disk_bytes(self) -> int | None:
+        """Bytes of the weight files; None when there are none here."""
+        files = weight_files(self.folder) if self.folder else []
+        return sum(file.stat().st_size for file in files) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one model takes in one dtype, on one kind of device. All in bytes; `kv_token` for each token of context.
+
+    `weights` counts each parameter once, `resident` as the loader keeps them.
+    """
+
+    dtype: str
+    kind: str
+    weights: int
+    resident: int
+    kv_token: int
+    activations: int
+    disk: int
+
+    def total(self, context: int) -> int:
+        """Everything, for this many tokens of context."""
+        return self.resident + self.activations + self.kv_token * context
+
+    def largest_context(self, free: int, longest: int) -> int:
+        """Tokens of context for which `free` bytes are enough, at most `longest`; 0 when not even the weights fit."""
+        room = free - self.resident - self.activations
+        return max(0, min(longest, room // self.kv_token))
+
+
+def find(name: str) -> Subject:
+    """The model called `name`: a model folder, a config.json, a hub id on this disk, or a published shape.
+
+    Raises ModelNotFound when there is none, ModelUnusable for a config that cannot be read.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return Subject(name, read_json(path), None)
+    try:
+        folder = sources.folder_of(name)
+    except LacunaError:
+        shape = random_models.known(name)
+        if shape is None:
+            raise
+        return Subject(shape, random_models.config_of(shape), None)
+    return Subject(name, read_json(folder / "config.json"), folder)
+
+
+def sketch(subject: Subject, context: int) -> Sketch:
+    """The model's numbers. Raises ModelUnusable for a config that lacks something, or that nobody here can run."""
+    if flaw := registry.flaw(subject.config):
+        raise _incomplete(subject, flaw)
+    try:
+        return registry.sketch(subject.config, context) or _by_the_library(subject.config)
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError, RuntimeError) as error:
+        raise _incomplete(subject, f"{type(error).__name__}: {error}") from error
+
+
+def needs(subject: Subject, context: int) -> list[Need]:
+    """A line for every dtype on every kind of device that can run it; `context` in tokens."""
+    found = sketch(subject, context)
+    return [
+        Need(
+            dtype=dtype,
+            kind=kind,
+            weights=found.weight_bytes(dtype),
+            resident=found.resident_bytes(dtype, kind),
+            kv_token=found.kv_bytes(dtype),
+            activations=found.activation_bytes(dtype, context),
+            disk=subject.disk_bytes or found.weight_bytes("float32" if dtype in QUANTISED else dtype),
+        )
+        for kind in ("cpu", "cuda")
+        for dtype in DTYPES
+        if dtype not in QUANTISED or (kind == "cpu" and found.own)
+    ]
+
+
+def _incomplete(subject: Subject, why: str) -> ModelUnusable:
+    message = f"The config of {subject.name} does not describe a whole model ({why})."
+    return ModelUnusable(message, "Name a config.json as it was published.")
+
+
+def _by_the_library(config: dict[str, Any]) -> Sketch:
+    """For architectures that the own forward does not run; its import takes seconds."""
+    from lacuna_inference.models import transformers_forward
+
+    return transformers_forward.sketch(config)

@@ -1,0 +1,92 @@
+"""What `lacuna resources` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lacuna_inference.models.loading.sketch import Sketch
+from lacuna_lab import random_models
+from lacuna_lab.resources.estimate import Need, Subject
+from lacuna_lab.resources.measure import Measured
+from lacuna_lab.resources.verdict import Verdict
+
+_KINDS = {"cpu": "CPU", "cuda": "GPU"}
+
+
+def one(subject: Subject, found: Sketch, needs: Sequence[Need], context: int) -> Iterator[str]:
+    """A model in all dtypes, as Markdown."""
+    note = " (a published shape)" if random_models.is_random(subject.config) else ""
+    yield (
+        f"{subject.name}{note}: {subject.config.get('model_type')}, {found.parameters / 1e9:.3f} billion parameters,"
+        f" {found.layers} layers, context up to {subject.context} tokens"
+    )
+    yield ""
+    yield (
+        f"| dtype | on a | weights | as they are loaded | KV cache a token | KV cache, {context} tokens | activations,"
+        " about | together | disk |"
+    )
+    yield "| --- " * 9 + "|"
+    for need in needs:
+        cells = [need.weights, need.resident, need.kv_token, need.kv_token * context, need.activations]
+        shown = " | ".join(map(amount, [*cells, need.total(context), need.disk]))
+        yield f"| {need.dtype} | {_KINDS[need.kind]} | {shown} |"
+
+
+def several(found: Mapping[str, Sequence[Need]], context: int) -> Iterator[str]:
+    """Models side by side, as Markdown: what each takes on a CPU and on a GPU."""
+    yield (
+        f"| model | dtype | weights | KV cache a token | KV cache, {context} tokens | RAM on a CPU | memory of a GPU"
+        " | disk |"
+    )
+    yield "| --- " * 8 + "|"
+    for name, needs in found.items():
+        gpu = {need.dtype: need for need in needs if need.kind == "cuda"}
+        for need in needs:
+            if need.kind == "cpu":
+                on_gpu = amount(gpu[need.dtype].total(context)) if need.dtype in gpu else ""
+                cells = [need.weights, need.kv_token, need.kv_token * context, need.total(context)]
+                yield f"| {name} | {need.dtype} | {' | '.join(map(amount, cells))} | {on_gpu} | {amount(need.disk)} |"
+
+
+def fits(verdicts: Sequence[Verdict], context: int) -> Iterator[str]:
+    """Each place with each dtype, as Markdown."""
+    yield f"| where | free | dtype | needed for {context} tokens | fits | largest context |"
+    yield "| --- " * 6 + "|"
+    for verdict in verdicts:
+        yield (
+            f"| {verdict.place.name} | {amount(verdict.place.free)} | {verdict.need.dtype} | {amount(verdict.needed)} "
+            f"| {'yes' if verdict.fits else 'no'} | {verdict.context or 'none'} |"
+        )
+
+
+def compared(found: Sketch, need: Need, measured: Measured) -> Iterator[str]:
+    """The estimate beside the measurement, as Markdown."""
+    yield (
+        f"{measured.dtype} on {measured.device}, {measured.context} tokens of context, products written as"
+        f" {' and '.join(measured.ways)}:"
+    )
+    yield ""
+    yield "| | estimated | measured | measured / estimated |"
+    yield "| --- " * 4 + "|"
+    kind = measured.device.split(":")[0]
+    pairs = {
+        "weights": (found.resident_bytes(measured.dtype, kind, measured.ways), measured.weights),
+        "KV cache": (need.kv_token * measured.context, measured.kv),
+        "activations": (need.activations, measured.activations),
+        "disk": (need.disk, measured.disk),
+    }
+    for name, (estimated, taken) in pairs.items():
+        yield f"| {name} | {amount(estimated)} | {amount(taken)} | {taken / estimated:.3f} |"
+    yield ""
+    yield (
+        f"Loaded in {measured.load_s:.1f} s; the most memory of its own while loading: {amount(measured.loading)}; the"
+        f" process at its largest, with libraries and mapped files: {amount(measured.whole)}."
+    )
+
+
+def amount(count: int) -> str:
+    """For example `13.03 GB`, in powers of ten as vendors write them."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}" if unit == "GB" else f"{count / size:.1f} {unit}"
+    return f"{count} B"

@@ -1,1 +1,0 @@
-"""Commands that answer "how fast, how exact, does it fit, what is wrong"."""
