@@ -11,12 +11,12 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from lacuna_inference.api import ModelFacts
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.forward import Step
 from lacuna_inference.prompt.families import Family, by_name
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_server.core.snapshot import Snapshot
 
 MARK = "|"
@@ -26,7 +26,7 @@ def at_cursor(marked: str, path: str | None = "test.py") -> Snapshot:
     """A snapshot of `marked` with the cursor where its only MARK stands."""
     assert marked.count(MARK) == 1, f"one cursor mark, please: {marked!r}"
     offset = marked.index(MARK)
-    return Snapshot(marked.replace(MARK, ""), offset, path, "test", language="python", place=path or "")
+    return Snapshot(marked.replace(MARK, ""), offset, path, "test", language="python", uri_path=path or "")
 
 
 def byte_tokenizer(special: Sequence[str] = (), merges: Sequence[str] = (), words: bool = False) -> Tokenizer:
@@ -49,24 +49,24 @@ def byte_tokenizer(special: Sequence[str] = (), merges: Sequence[str] = (), word
     return tokenizer
 
 
-def family_text(name: str, extra: Sequence[str] = (), words: bool = False) -> TokenText:
+def family_text(name: str, extra: Sequence[str] = (), words: bool = False) -> PromptTokenizer:
     """A family with a byte tokenizer that has its sentinels and, for causal masking, the first four masks."""
     family = by_name(name)
     masks = [family.mask(i) for i in range(4)] if family.mask else []
     special = list(dict.fromkeys([*family.sentinels, *masks, *family.ends, *extra]))
-    return TokenText(byte_tokenizer(special, words=words), family)
+    return PromptTokenizer(byte_tokenizer(special, words=words), family)
 
 
 @dataclass
-class ScriptedSlot:
+class ScriptedCache:
     """A cache of tokens. `rolls_back` says whether it can."""
 
     rolls_back: bool = True
     tokens: list[int] = field(default_factory=list)
-    bytes: int = 1000
+    nbytes: int = 1000
 
     @property
-    def held(self) -> int:
+    def length(self) -> int:
         return len(self.tokens)
 
     def rollback(self, length: int) -> int:
@@ -85,8 +85,8 @@ class ScriptedForward:
     script: Callable[[list[int]], int]
     on_step: Callable[[int], None] = lambda _: None
     rolls_back: bool = True
-    widest_draft: int = 0
-    slots: list[ScriptedSlot] = field(default_factory=list)
+    max_draft_tokens: int = 0
+    slots: list[ScriptedCache] = field(default_factory=list)
     steps: int = 0
     widths: list[int] = field(default_factory=list)
     batches: bool = True
@@ -97,31 +97,31 @@ class ScriptedForward:
         """What the slot that was made last holds."""
         return self.slots[-1].tokens
 
-    def slot(self) -> ScriptedSlot:
-        self.slots.append(ScriptedSlot(self.rolls_back))
+    def new_kv_cache(self) -> ScriptedCache:
+        self.slots.append(ScriptedCache(self.rolls_back))
         return self.slots[-1]
 
-    def together(self, asked: Sequence[Step]) -> list[torch.Tensor] | None:
+    def step_batch(self, asked: Sequence[Step]) -> list[torch.Tensor] | None:
         """In one pass when `batches` is on; the number of steps of each pass is kept."""
         if not self.batches:
             return None
         self.passes.append(len(asked))
-        return [self.step(step.ids, step.slot, step.rows) for step in asked]
+        return [self.step(step.ids, step.kv_cache, step.n_logits) for step in asked]
 
-    def step(self, ids: Sequence[int], slot: ScriptedSlot, rows: int = 1) -> torch.Tensor:
+    def step(self, ids: Sequence[int], kv_cache: ScriptedCache, n_logits: int = 1) -> torch.Tensor:
         self.steps += 1
         self.widths.append(len(ids))
-        logits = torch.zeros(rows, self.vocabulary)
-        slot.tokens += ids
-        for row in range(rows):
-            length = len(slot.tokens) - rows + row + 1
-            logits[row, self.script(slot.tokens[:length])] = 10.0
+        logits = torch.zeros(n_logits, self.vocabulary)
+        kv_cache.tokens += ids
+        for row in range(n_logits):
+            length = len(kv_cache.tokens) - n_logits + row + 1
+            logits[row, self.script(kv_cache.tokens[:length])] = 10.0
         self.on_step(self.steps)
         return logits
 
 
 def scripted_decoder(
-    fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None, widest_draft: int = 0
+    fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None, max_draft_tokens: int = 0
 ) -> Decoder:
     """A decoder whose model writes `fill` behind the last sentinel and then closes the hole.
 
@@ -138,7 +138,7 @@ def scripted_decoder(
         hole = max((number for number, token in enumerate(tokens) if token in masks), default=0)
         return answer[min(len(tokens) - hole - 1, len(answer) - 1)]
 
-    return Decoder(Stores(ScriptedForward(text.size, script, on_step)), text, 512, widest_draft)
+    return Decoder(PrefixCachePool(ScriptedForward(text.size, script, on_step)), text, 512, max_draft_tokens)
 
 
 def echoing_decoder() -> Decoder:
@@ -150,11 +150,11 @@ def echoing_decoder() -> Decoder:
     def script(tokens: list[int]) -> int:
         return next((token for token in tokens if token not in special and token != newline), newline)
 
-    return Decoder(Stores(ScriptedForward(text.size, script)), text, 512)
+    return Decoder(PrefixCachePool(ScriptedForward(text.size, script)), text, 512)
 
 
 def loaded(decoder: Decoder, family: Family | None = None) -> LoadedModel:
-    text = decoder.text
+    text = decoder.tokenizer
     facts = ModelFacts(text.family.name, "llama", 1_500_000, 6_000_000, "float32", decoder.context, text.size)
     return LoadedModel(decoder, "scripted", family or text.family, "cpu", "float32", facts=facts)
 

@@ -66,7 +66,7 @@ def wrong(place: Place, lines: list[str], language: str, name: str) -> Iterator[
         above = "".join(line + "\n" for line in lines[: pair.row])
         below = "".join("\n" + line for line in lines[pair.row + 1 :])
         text, offset = f"{above}{before}{after}{below}", len(above) + len(before)
-        shown = trim(rest, Snapshot(text, offset, name, language=language, place=name))
+        shown = trim(rest, Snapshot(text, offset, name, language=language, uri_path=name))
         kept = "" if isinstance(shown, Withheld) else shown
         line = f"{before}{kept}{after}"
         auto_closed = after == place.closers and (kept == inside or place.line.startswith(line))

@@ -18,7 +18,7 @@ BUNDLED = "bundled"
 """Name of the model that is part of the package."""
 
 
-MOST_NEARBY = 4
+MAX_RELATED_FILES = 4
 """Other texts that a request may bring along; of more the last count."""
 
 
@@ -111,7 +111,7 @@ class Sampling:
     frequency_penalty: float = 0.0
 
     @property
-    def shifted(self) -> bool:
+    def adjusts_logits(self) -> bool:
         """Whether anything is done to the logits before a token is chosen."""
         return bool(self.logit_bias or self.presence_penalty or self.frequency_penalty)
 
@@ -127,7 +127,7 @@ class Raw(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class TokenLogprob:
     """A token of an answer: its text, empty while a character is not whole, and its log-probability in nats.
 
     `alternatives` are the likeliest tokens in its place, itself among them perhaps, likeliest first.
@@ -135,13 +135,13 @@ class Scored:
 
     text: str
     logprob: float
-    alternatives: tuple[tuple[str, float], ...] = ()
+    top_logprobs: tuple[tuple[str, float], ...] = ()
     id: int | None = None
     """Which token of the model's vocabulary it is, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenizeOptions:
     """Only tokenise. `specials` that are spelt in a text count; `begin` puts the model's beginning before it."""
 
     specials: bool = True
@@ -149,12 +149,12 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StreamEvent:
     """What is certain of an answer so far, behind what was told before: of which candidate, of which hole."""
 
     candidate: int
     hole: int
-    token: Scored
+    token: TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,38 +171,38 @@ class Request:
     stop: Stop = field(default_factory=Stop)
     sampling: Sampling = field(default_factory=Sampling)
     candidates: int = 1
-    key: str | None = None
+    document_id: str | None = None
     deadline_s: float | None = None
     """Seconds after which the text so far is answered, up to a line's end; None waits for all of it."""
-    looks_ahead: bool = False
+    prefetch_next: bool = False
     """While nobody asks, compute what is likely asked next; needs a `key`."""
-    settles: bool = False
+    relayout_on_pause: bool = False
     """The typist pauses: the hole may begin at the cursor from now on, as the model was trained."""
-    nearby: tuple[str, ...] = ()
+    related_files: tuple[str, ...] = ()
     """Texts that may say the same again, the likeliest last. They make an answer faster, and change nothing in it."""
-    ahead: bool = False
+    is_prefetch: bool = False
     """Nobody waits for the answer: it is computed so that it is there when it is asked for."""
     raw: Raw = Raw.NO
     """Whether the one part is a prompt that the caller built."""
     ids: tuple[int, ...] | None = None
     """Token ids that are the prompt, as they are, instead of `parts`, of which there is one."""
-    prompt_alternatives: int | None = None
+    prompt_logprobs: int | None = None
     """The answer comes with the tokens of its prompt, which is `raw` or `ids`, and so many alternatives to each."""
-    tokens: Tokens | None = None
+    tokenize: TokenizeOptions | None = None
     """Nothing is written: the answer has no candidates, and in `prompt` the tokens of the one part, or of `ids`."""
     caller: str | None = None
     """Who asks. Where many wait, it is the turn of whoever has the fewest requests running."""
     distinct: bool = True
     """Candidates are ranked and told apart; else they are as many as were asked for, as they came."""
-    alternatives: int | None = None
+    top_logprobs: int | None = None
     """Each fill comes with its tokens and so many alternatives to each; None for neither."""
-    tell: Callable[[Piece], None] | None = field(default=None, compare=False)
+    on_token: Callable[[StreamEvent], None] | None = field(default=None, compare=False)
     """Called by the engine's thread with every piece of the answer as it becomes certain. Must not wait."""
 
     def __post_init__(self) -> None:
         """Texts come from editors and files, and no tokenizer and no wire takes half of a surrogate pair."""
         object.__setattr__(self, "parts", tuple(map(without_surrogates, self.parts)))
-        object.__setattr__(self, "nearby", tuple(map(without_surrogates, self.nearby)))
+        object.__setattr__(self, "related_files", tuple(map(without_surrogates, self.related_files)))
         object.__setattr__(self, "path", self.path and without_surrogates(self.path))
 
 
@@ -214,12 +214,12 @@ class Fill:
     reason: StopReason
     tokens: int
     mean_logprob: float
-    scored: tuple[Scored, ...] = ()
+    token_logprobs: tuple[TokenLogprob, ...] = ()
     """Its tokens, when they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class Candidate:
     """One candidate: a fill for each hole, in order."""
 
     fills: tuple[Fill, ...]
@@ -231,7 +231,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class RequestMetrics:
     """What an answer cost. Times are in seconds, everything else in tokens or forward passes.
 
     `evaluated_tokens` are all that the model read, the `drafted_tokens` among them, of which `accepted_tokens` came
@@ -261,13 +261,13 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Completions:
+class CompletionResult:
     """The answer to a request: at least one candidate, best first, unless only tokens were asked for."""
 
-    candidates: tuple[Completion, ...]
-    counters: Counters
+    candidates: tuple[Candidate, ...]
+    metrics: RequestMetrics
     model: str
-    prompt: tuple[Scored, ...] = ()
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
     """The prompt's tokens, where they were asked for. Of the first nobody can say how likely it was: 0."""
 
 
@@ -360,7 +360,7 @@ class Engine(Protocol):
     def start(self) -> None:
         """Begins loading in the background. Does nothing when that has begun."""
 
-    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         """Queues `request`.
 
         The future fails with `RequestCancelled` after `cancel`, with `EngineUnavailable` when the model failed to

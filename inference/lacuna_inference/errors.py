@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lacuna_inference.api import Counters
+    from lacuna_inference.api import RequestMetrics
 
 
 class LacunaError(Exception):
@@ -53,7 +53,7 @@ class EngineUnavailable(LacunaError):
 class RequestCancelled(LacunaError):
     """The request was cancelled, or a newer one took its place. `counters` is what it cost, if it was begun."""
 
-    def __init__(self, message: str = "The request was cancelled.", counters: Counters | None = None) -> None:
+    def __init__(self, message: str = "The request was cancelled.", counters: RequestMetrics | None = None) -> None:
         super().__init__(message)
         self.counters = counters
 

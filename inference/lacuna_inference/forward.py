@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-Row = NDArray[np.float32]
+VocabRow = NDArray[np.float32]
 """A number for each token of the vocabulary."""
 
 PREFILL_CHUNK = 256
 """Tokens of one prefill step; cancel is looked at between two of them."""
-MOST_ROWS = 128
+MAX_CACHED_LOGITS = 128
 """Positions whose logits are kept."""
 
 _Result = TypeVar("_Result")
@@ -29,8 +29,8 @@ class Step:
     """Tokens to append to a slot; logits are wanted after each of the last `rows` of them."""
 
     ids: Sequence[int]
-    slot: Any
-    rows: int = 1
+    kv_cache: Any
+    n_logits: int = 1
 
 
 Steps: TypeAlias = Generator[Step, Tensor, _Result]
@@ -42,10 +42,10 @@ class KVCache(Protocol):
     """The KV cache of one sequence; `held` tokens are in it, positions follow from it."""
 
     @property
-    def held(self) -> int: ...
+    def length(self) -> int: ...
 
     @property
-    def bytes(self) -> int: ...
+    def nbytes(self) -> int: ...
 
     def rollback(self, length: int) -> int:
         """Forgets everything behind the first `length` tokens, or more; how many it kept."""
@@ -53,20 +53,20 @@ class KVCache(Protocol):
 
 
 class Forward(Protocol):
-    """A model that reads tokens into slots. `widest_draft` tokens more cost little more than one."""
+    """A model that reads tokens into slots. `max_draft_tokens` tokens more cost little more than one."""
 
     @property
-    def widest_draft(self) -> int: ...
+    def max_draft_tokens(self) -> int: ...
 
-    def slot(self) -> Any:
+    def new_kv_cache(self) -> Any:
         """A new, empty slot."""
         ...
 
-    def step(self, ids: Sequence[int], slot: Any, rows: int = 1) -> Tensor:
+    def step(self, ids: Sequence[int], kv_cache: Any, n_logits: int = 1) -> Tensor:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
         ...
 
-    def together(self, asked: Sequence[Step]) -> list[Tensor] | None:
+    def step_batch(self, asked: Sequence[Step]) -> list[Tensor] | None:
         """Several steps, of different slots, in one pass; None where each must be done by itself.
 
         After a failure none was done.
@@ -74,12 +74,12 @@ class Forward(Protocol):
         ...
 
 
-def driven(steps: Steps[_Result], forward: Forward) -> _Result:
+def run_steps(steps: Steps[_Result], forward: Forward) -> _Result:
     """Does `steps` with `forward`, one after the other."""
     try:
         step = next(steps)
         while True:
-            step = steps.send(forward.step(step.ids, step.slot, step.rows))
+            step = steps.send(forward.step(step.ids, step.kv_cache, step.n_logits))
     except StopIteration as end:
         result: _Result = end.value
         return result

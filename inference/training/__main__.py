@@ -52,9 +52,11 @@ def train(
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Train from the last checkpoint, or from nothing."""
-    from training.train import Plan, train
+    from training.train import TrainingPlan, train
 
-    plan = Plan(until=until, decay=decay, rows=rows, length=length, muon_lr=muon_lr, adam_lr=adam_lr, compiled=compiled)
+    plan = TrainingPlan(
+        until=until, decay=decay, rows=rows, length=length, muon_lr=muon_lr, adam_lr=adam_lr, compiled=compiled
+    )
     paths = Paths(root)
     with logged(paths, "train") as result:
         result |= asdict(train(paths, plan, target))
@@ -143,7 +145,7 @@ def resume(
 def logged(paths: Paths, step: str) -> Iterator[dict[str, Any]]:
     """Prints and logs when `step` began, and how long it took with what result; a user's mistake has no traceback."""
     result: dict[str, Any] = {}
-    begun = time.time()
+    healed_prefix = time.time()
     paths.root.mkdir(parents=True, exist_ok=True)
 
     def tell(**what: Any) -> None:
@@ -156,9 +158,9 @@ def logged(paths: Paths, step: str) -> Iterator[dict[str, Any]]:
     try:
         yield result
     except (ValueError, OSError) as error:
-        tell(seconds=round(time.time() - begun, 1), failed=str(error))
+        tell(seconds=round(time.time() - healed_prefix, 1), failed=str(error))
         raise typer.Exit(1) from error
-    tell(seconds=round(time.time() - begun, 1), result=result)
+    tell(seconds=round(time.time() - healed_prefix, 1), result=result)
 
 
 if __name__ == "__main__":

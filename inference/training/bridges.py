@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from lacuna_inference.in_file.candidates.ranker import bridges, features
+from lacuna_inference.in_file.candidates.ranker import features, find_candidates
 from training.holes import hole
 from training.paths import Paths
 
@@ -67,7 +67,7 @@ def _holes(paths: Paths, file_count: int, per_file: int) -> Iterator[tuple[str, 
 
 
 def _example(text: str, start: int, end: int) -> Example | None:
-    if not (found := bridges(text[:start], text[end:])):
+    if not (found := find_candidates(text[:start], text[end:])):
         return None
     right = [bridge.text == text[start:end] for bridge in found]
     return torch.from_numpy(features(found, text[:start], text[end:])), torch.tensor(right)

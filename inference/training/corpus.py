@@ -54,7 +54,7 @@ _LEFT_OUT_FILES = re.compile(r"(_pb2(_grpc)?|_version|_mapping)\.pyi?$|^(test_|_
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CorpusSource:
     """One candidate file: the package it belongs to, and its path on disk."""
 
     package: str
@@ -130,8 +130,8 @@ def _permits(expression: str) -> bool:
     return all(_PERMISSIVE_IDS.fullmatch(term.strip(" ()")) for term in terms)
 
 
-def _sources(report: Report) -> list[Source]:
-    sources = [Source("python", path) for path in Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")]
+def _sources(report: Report) -> list[CorpusSource]:
+    sources = [CorpusSource("python", path) for path in Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")]
     report.packages["python"] = PackageRecord("PSF-2.0", sysconfig.get_python_version())
     for distribution in sorted(distributions(), key=lambda d: d.name.lower()):
         licence = licence_of(distribution)
@@ -141,12 +141,12 @@ def _sources(report: Report) -> list[Source]:
         name = distribution.name.lower().replace("-", "_")
         report.packages[name] = PackageRecord(licence, distribution.version, name in HELD_OUT_PACKAGES)
         files = [Path(str(f.locate())) for f in distribution.files or [] if f.suffix == ".py"]
-        sources += [Source(name, path) for path in sorted(files)]
+        sources += [CorpusSource(name, path) for path in sorted(files)]
     stdlib = Path(sysconfig.get_paths()["stdlib"])
     return sorted((s for s in sources if _wanted(s, stdlib)), key=lambda s: (s.package, str(s.path)))
 
 
-def _wanted(source: Source, stdlib: Path) -> bool:
+def _wanted(source: CorpusSource, stdlib: Path) -> bool:
     parts = source.path.parts
     if source.package == "python":
         parts = source.path.relative_to(stdlib).parts
@@ -155,7 +155,7 @@ def _wanted(source: Source, stdlib: Path) -> bool:
     return not _LEFT_OUT_FOLDERS & set(parts) and not _LEFT_OUT_FILES.search(source.path.name)
 
 
-def _cleaned(sources: list[Source], report: Report) -> Iterator[dict[str, str]]:
+def _cleaned(sources: list[CorpusSource], report: Report) -> Iterator[dict[str, str]]:
     with ProcessPoolExecutor() as pool:
         results = pool.map(_read, sources, chunksize=64)
         for source, result in track(zip(sources, results, strict=True), "reading", total=len(sources)):
@@ -165,7 +165,7 @@ def _cleaned(sources: list[Source], report: Report) -> Iterator[dict[str, str]]:
                 yield {"package": source.package, "name": source.path.name, "text": result[0]}
 
 
-def _read(source: Source) -> tuple[str] | str:
+def _read(source: CorpusSource) -> tuple[str] | str:
     """The cleaned text in a tuple, or the reason for leaving the file out."""
     try:
         text = source.path.read_text(encoding="utf-8-sig")

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from lacuna_inference.models.loading.sources import LANGUAGES
-from training.model import Block, Model, Shape
+from training.model import Model, Shape, TrainingBlock
 from training.paths import Paths
 from training.tokenizer import END_OF_TEXT, token_id
 from training.train import Progress, load
@@ -82,7 +82,7 @@ def renamed(model: Model) -> dict[str, Tensor]:
     shape = model.shape
     q, kv = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     tensors = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.norm.weight}
-    for number, block in enumerate(cast("Iterable[Block]", model.blocks)):
+    for number, block in enumerate(cast("Iterable[TrainingBlock]", model.blocks)):
         at = f"model.layers.{number}."
         wq, wk, wv = torch.split(block.qkv.weight, [q, kv, kv])
         gate, up = block.gate_up.weight.chunk(2)

@@ -43,7 +43,7 @@ class RMSNorm(nn.Module):
         return normed
 
 
-class Block(nn.Module):
+class TrainingBlock(nn.Module):
     """Attention and feed-forward, each before its own norm. x: [batch, time, width]."""
 
     def __init__(self, shape: Shape) -> None:
@@ -82,7 +82,7 @@ class Model(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(TrainingBlock(shape) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.width, shape.norm_epsilon)
         cos, sin = rotary_table(shape)
         self.register_buffer("cos", cos, persistent=False)

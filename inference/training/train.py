@@ -24,7 +24,7 @@ from training.paths import Paths
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """What one call of `train` does. Lengths are in tokens, times in seconds."""
 
     until: int
@@ -52,7 +52,7 @@ class Progress:
     since_warm_up: int = 0
 
 
-def train(paths: Paths, plan: Plan, target: Path | None = None, shape: Shape | None = None) -> Progress:
+def train(paths: Paths, plan: TrainingPlan, target: Path | None = None, shape: Shape | None = None) -> Progress:
     """Trains from `paths.checkpoint`, or from nothing, until `plan.until` tokens were seen.
 
     With `plan.decay` the learning rate falls to zero over the last `decay` tokens. The result is written to `target`
@@ -133,17 +133,17 @@ def load(source: Path) -> tuple[Model, Progress, dict[str, Any]]:
     return model, Progress(**state["progress"]), state
 
 
-def _start(paths: Paths, target: Path, plan: Plan) -> tuple[Path, Sequence[int]]:
+def _start(paths: Paths, target: Path, plan: TrainingPlan) -> tuple[Path, Sequence[int]]:
     """The file to go on from, and what tells this call from others with the same target but another way to it."""
     if target == paths.checkpoint or not paths.checkpoint.exists():
         return target, ()
     branch = [load(paths.checkpoint)[1].tokens, plan.until, plan.decay]
-    begun = target.exists() and load(target)[2].get("branch") == branch
-    return (target if begun else paths.checkpoint), branch
+    healed_prefix = target.exists() and load(target)[2].get("branch") == branch
+    return (target if healed_prefix else paths.checkpoint), branch
 
 
 def _restored(
-    start: Path, plan: Plan, shape: Shape | None, device: str
+    start: Path, plan: TrainingPlan, shape: Shape | None, device: str
 ) -> tuple[Model, tuple[torch.optim.Optimizer, ...], Progress]:
     if not start.exists():
         model = Model(shape or Shape()).to(device)
@@ -163,19 +163,19 @@ def _restored(
     return model, optims, progress
 
 
-def _stream(paths: Paths, plan: Plan, progress: Progress) -> Generator[Batch, None, None]:
+def _stream(paths: Paths, plan: TrainingPlan, progress: Progress) -> Generator[Batch, None, None]:
     tokenizer = Tokenizer.from_file(str(paths.tokenizer))
     documents = list(read_documents(paths.train_corpus))
     return prefetched(batches(documents, tokenizer, plan.rows, plan.length, plan.seed + 1000 * progress.resumes))
 
 
-def _validation(paths: Paths, plan: Plan) -> list[Batch]:
+def _validation(paths: Paths, plan: TrainingPlan) -> list[Batch]:
     tokenizer = Tokenizer.from_file(str(paths.tokenizer))
     documents = list(read_documents(paths.held_out_corpus))
     return list(islice(batches(documents, tokenizer, plan.rows, plan.length, seed=7), plan.validation_batches))
 
 
-def _loss_function(plan: Plan, device: str) -> Any:
+def _loss_function(plan: TrainingPlan, device: str) -> Any:
     def function(model: Model, ids: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16):
             return loss_of(model, model.embedding.weight, ids, targets, weights)
@@ -183,7 +183,7 @@ def _loss_function(plan: Plan, device: str) -> Any:
     return torch.compile(function) if plan.compiled else function
 
 
-def _factor(plan: Plan, progress: Progress) -> float:
+def _factor(plan: TrainingPlan, progress: Progress) -> float:
     warm = min(1.0, (progress.since_warm_up + 1) / plan.warm_up)
     return min(warm, schedule(progress.tokens, 0, plan.until - plan.decay, plan.until) if plan.decay else 1.0)
 

@@ -191,7 +191,7 @@ def serve(
     """Serve a model over HTTP: JSON, OpenAI's completions, llama.cpp's infill, Ollama's generate, a playground."""
     go_offline()
     from lacuna_server.commands import serve as serve_command
-    from lacuna_server.http.gateway import Limits
+    from lacuna_server.http.gateway import GatewayLimits
 
     settings = settings_module.load(
         model=model, family=family, revision=revision, device=device, dtype=dtype, device_map=device_map,
@@ -199,9 +199,9 @@ def serve(
         context=context, trust_remote_code=trust_remote_code, batch=batch, log_level=log_level,
     )  # fmt: skip
     _start_logging(settings.log_level, settings.log_file)
-    place = serve_command.Place(host, port, token_file, no_auth, tuple(cors or ()), tls_cert, tls_key, alias)
+    place = serve_command.ListenAddress(host, port, token_file, no_auth, tuple(cors or ()), tls_cert, tls_key, alias)
     engine = serve_command.engine(settings, ray, replicas, replica_gpus)
-    return serve_command.run(engine, place, Limits(queue, timeout, settings.languages), max_body)
+    return serve_command.run(engine, place, GatewayLimits(queue, timeout, settings.languages), max_body)
 
 
 @app.command()

@@ -32,9 +32,9 @@ def create(
     pip: Annotated[list[str] | None, typer.Option(help="One more option for pip download; repeatable.")] = None,
 ) -> None:
     """Put wheels, a model and an installer into one file; uses the network, through pip."""
-    from lacuna_server.bundle.create import Wanted
+    from lacuna_server.bundle.create import BundleContents
 
-    wanted = Wanted(output, platform, python, model, revision, wheel, vsix, constraint, tuple(pip or ()))
+    wanted = BundleContents(output, platform, python, model, revision, wheel, vsix, constraint, tuple(pip or ()))
     bundle_command.create(wanted)
 
 

@@ -17,7 +17,7 @@ from lacuna_inference.errors import LacunaError
 from lacuna_server.settings import Settings
 
 
-class Verdict(StrEnum):
+class Status(StrEnum):
     GOOD = "good"
     NOTE = "note"
     BAD = "bad"
@@ -28,14 +28,14 @@ class Finding:
     """One thing that was looked at. `remedy` is empty for a good one."""
 
     subject: str
-    verdict: Verdict
+    verdict: Status
     found: str
     remedy: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Findings, as they are made; importing torch takes seconds."""
-    yield Finding("Lacuna", Verdict.GOOD, __version__)
+    yield Finding("Lacuna", Status.GOOD, __version__)
     yield _python()
     yield from _libraries()
     yield from _accelerators()
@@ -47,15 +47,15 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _python() -> Finding:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    return Finding("Python", Verdict.GOOD, found)
+    return Finding("Python", Status.GOOD, found)
 
 
 def _libraries() -> Iterator[Finding]:
     for name in ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "pygls"):
         try:
-            yield Finding(name, Verdict.GOOD, metadata.version(name))
+            yield Finding(name, Status.GOOD, metadata.version(name))
         except metadata.PackageNotFoundError:
-            yield Finding(name, Verdict.BAD, "not installed", f"Run: pip install {name}")
+            yield Finding(name, Status.BAD, "not installed", f"Run: pip install {name}")
 
 
 def _accelerators() -> Iterator[Finding]:
@@ -64,16 +64,16 @@ def _accelerators() -> Iterator[Finding]:
     if not torch.cuda.is_available():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU"
         remedy = "Completion runs on the CPU; for a GPU install its driver and a CUDA build of torch."
-        yield Finding("CUDA", Verdict.NOTE, f"no GPU in use (torch is {built})", remedy)
+        yield Finding("CUDA", Status.NOTE, f"no GPU in use (torch is {built})", remedy)
         return
-    yield Finding("CUDA", Verdict.GOOD, f"{torch.version.cuda}, driver for {torch.cuda.device_count()} device(s)")
+    yield Finding("CUDA", Status.GOOD, f"{torch.version.cuda}, driver for {torch.cuda.device_count()} device(s)")
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         found = f"{torch.cuda.get_device_name(index)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
         full = free < total / 10
         yield Finding(
             f"GPU {index}",
-            Verdict.NOTE if full else Verdict.GOOD,
+            Status.NOTE if full else Status.GOOD,
             found,
             "Another program holds its memory." if full else "",
         )
@@ -85,8 +85,8 @@ def _memory() -> Iterator[Finding]:
     free = psutil.virtual_memory().available
     little = free < 2**30
     remedy = "Close other programs; the bundled model needs about 1 GiB with its libraries." if little else ""
-    yield Finding("memory", Verdict.BAD if little else Verdict.GOOD, f"{free / 2**30:.1f} GiB free", remedy)
-    yield Finding("CPU threads", Verdict.GOOD, str(torch.get_num_threads()))
+    yield Finding("memory", Status.BAD if little else Status.GOOD, f"{free / 2**30:.1f} GiB free", remedy)
+    yield Finding("CPU threads", Status.GOOD, str(torch.get_num_threads()))
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
@@ -96,16 +96,16 @@ def _model(settings: Settings) -> Iterator[Finding]:
     try:
         info = describe.describe(options)
     except LacunaError as error:
-        yield Finding("model", Verdict.BAD, error.message, error.remedy)
+        yield Finding("model", Status.BAD, error.message, error.remedy)
         return
-    yield Finding("model", Verdict.GOOD, f"{info.name}: {info.parameters / 1e6:.1f} M parameters in {info.path}")
+    yield Finding("model", Status.GOOD, f"{info.name}: {info.parameters / 1e6:.1f} M parameters in {info.path}")
     yield _weights(options)
     yield _family(info.family, info.doubt)
     because = f", because {info.not_own}" if info.not_own else ""
-    yield Finding("forward", Verdict.GOOD, f"{info.forward}{because}")
+    yield Finding("forward", Status.GOOD, f"{info.forward}{because}")
     remedy = "" if info.fits else "Choose a smaller model or dtype, or --device-map auto."
     found = f"{info.weight_bytes / 2**20:.0f} MiB of weights in {info.dtype} on {info.device}"
-    yield Finding("fits", Verdict.GOOD if info.fits else Verdict.BAD, found, remedy)
+    yield Finding("fits", Status.GOOD if info.fits else Status.BAD, found, remedy)
 
 
 def _weights(options: ModelOptions) -> Finding:
@@ -115,20 +115,20 @@ def _weights(options: ModelOptions) -> Finding:
     try:
         broken = soundness.not_finite(sources.find(options.model, options.revision))
     except LacunaError as error:
-        return Finding("weights", Verdict.BAD, error.message, error.remedy)
+        return Finding("weights", Status.BAD, error.message, error.remedy)
     if not broken:
-        return Finding("weights", Verdict.GOOD, "all of them are finite numbers")
+        return Finding("weights", Status.GOOD, "all of them are finite numbers")
     others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-    return Finding("weights", Verdict.BAD, f"NaN or infinity in {broken[0]}{others}", "Fetch the model again.")
+    return Finding("weights", Status.BAD, f"NaN or infinity in {broken[0]}{others}", "Fetch the model again.")
 
 
 def _family(name: str, doubt: str) -> Finding:
     if doubt:
-        return Finding("prompt family", Verdict.NOTE, f"{name}, but {doubt}", "Name the right one with --family.")
+        return Finding("prompt family", Status.NOTE, f"{name}, but {doubt}", "Name the right one with --family.")
     if name == "plain":
         remedy = "It can only write from left to right; name its family with --family if it has one."
-        return Finding("prompt family", Verdict.NOTE, name, remedy)
-    return Finding("prompt family", Verdict.GOOD, name)
+        return Finding("prompt family", Status.NOTE, name, remedy)
+    return Finding("prompt family", Status.GOOD, name)
 
 
 def _cache() -> Finding:
@@ -136,13 +136,13 @@ def _cache() -> Finding:
 
     from lacuna_inference.models.loading.sources import cached_models
 
-    return Finding("hub cache", Verdict.GOOD, f"{len(cached_models())} model(s) in {HF_HUB_CACHE}")
+    return Finding("hub cache", Status.GOOD, f"{len(cached_models())} model(s) in {HF_HUB_CACHE}")
 
 
 def _offline() -> Finding:
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     if offline:
-        return Finding("network", Verdict.GOOD, "switched off: nothing is looked up or sent")
+        return Finding("network", Status.GOOD, "switched off: nothing is looked up or sent")
     return Finding(
-        "network", Verdict.BAD, "the model libraries may look things up", "Report this: Lacuna must switch it off."
+        "network", Status.BAD, "the model libraries may look things up", "Report this: Lacuna must switch it off."
     )

@@ -35,7 +35,7 @@ def examine(settings: Settings) -> None:
     from lacuna_inference.models import loader
 
     options = settings.model_options()
-    loader.examine(options)
+    loader.validate(options)
     loader.choose_devices(options)
 
 

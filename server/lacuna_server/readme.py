@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lacuna_inference.prompt.families import FAMILIES, Family, Part
+from lacuna_inference.prompt.families import FAMILIES, Family, Placeholder
 from lacuna_server import settings
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.manifest import name_of
@@ -90,7 +90,9 @@ def _chinese(root: Path) -> Say:
 def _layout(family: Family) -> str:
     if family.infill is None:
         return "left to right"
-    pieces = [piece.value if isinstance(piece, Part) else f"`{piece}`".replace("|", r"\|") for piece in family.infill]
+    pieces = [
+        piece.value if isinstance(piece, Placeholder) else f"`{piece}`".replace("|", r"\|") for piece in family.infill
+    ]
     return " ".join(pieces)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lacuna_inference.errors import BadRequest
 
-SHORTEST = 16
+MIN_TOKEN_CHARACTERS = 16
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """What Windows PowerShell's `>` begins a file with."""
 
@@ -19,9 +19,9 @@ def read_token(file: Path) -> str:
         token = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"{file} cannot be read: {error}.", "Check the path of the token file.") from None
-    if len(token) < SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
+    if len(token) < MIN_TOKEN_CHARACTERS or not token.isascii() or not token.isprintable() or " " in token:
         raise BadRequest(
-            f"{file} holds no token of at least {SHORTEST} signs.",
+            f"{file} holds no token of at least {MIN_TOKEN_CHARACTERS} signs.",
             "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'.",
         )
     return token

@@ -44,7 +44,7 @@ _OF_THE_EXTENSION = frozenset({"path"})
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 _DEVICE_MAP = r"^(auto|balanced|balanced_low_0|sequential|cpu|mps|cuda(:\d+)?)$"
 _MEMORY_PLACE, _MEMORY = re.compile(r"\d+|cpu|mps|disk"), re.compile(r"\d+(\.\d+)?\s*[KMGT]?i?B", re.IGNORECASE)
-_LONGEST_IDLE_S = 365 * 24 * 3600
+_MAX_IDLE_S = 365 * 24 * 3600
 _DEVICES = r"^\s*((\d+|cpu|cuda:\d+)\s*(,\s*(\d+|cpu|cuda:\d+)\s*)*)?$"
 Spread = Literal["replicas", "tensor", "layers"]
 EngineKind = Literal["lacuna", "openai", "llama.cpp", "ollama", "tgi", "tabby"]
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     ] = None
     idle_unload_s: Annotated[
         float | None,
-        Field(gt=0, le=_LONGEST_IDLE_S, description="unload the model after so many seconds without a request"),
+        Field(gt=0, le=_MAX_IDLE_S, description="unload the model after so many seconds without a request"),
     ] = None
     candidates: Annotated[int, Field(ge=1, le=8, description="suggestions when you ask by hand")] = 3
     temperature: Annotated[

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from helpers import save_tiny_model
 
-from lacuna_inference.api import CancelToken, EngineState, ModelOptions, Phase, Piece, Request, Stop
+from lacuna_inference.api import CancelToken, EngineState, ModelOptions, Phase, Request, Stop, StreamEvent
 from lacuna_inference.engine import assemble
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.engine.engine import ModelEngine
@@ -58,7 +58,7 @@ class Watched:
         return self.engine.submit(request, cancel).result(PATIENCE_S).candidates[0].text
 
     def _load(self, progress: Callable[[float, str], None]) -> LoadedModel:
-        self.models.append(assemble.load(self._options, progress))
+        self.models.append(assemble.load_model(self._options, progress))
         return self.models[-1]
 
     def _on_state(self, state: EngineState) -> None:
@@ -77,8 +77,8 @@ def parts(tmp_path: Path) -> Iterator[Watched]:
     assert found.engine.close(10)
 
 
-def asked(tokens: int = 24, tell: Callable[[Piece], None] | None = None) -> Request:
-    return Request(TEXT, "x.py", Stop(max_tokens=tokens), tell=tell)
+def asked(tokens: int = 24, tell: Callable[[StreamEvent], None] | None = None) -> Request:
+    return Request(TEXT, "x.py", Stop(max_tokens=tokens), on_token=tell)
 
 
 def test_two_parts_write_what_one_writes(parts: Watched, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_two_parts_write_what_one_writes(parts: Watched, tmp_path: Path) -> None
         alone.close()
     found = parts.engine.submit(asked()).result(PATIENCE_S)
     assert found.candidates[0].text == expected.candidates[0].text
-    assert found.counters.forward == "own, in 2 parts"
+    assert found.metrics.forward == "own, in 2 parts"
     assert parts.engine.state.message.endswith("on cpu, cpu in float32")
 
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_spread_is_refused_with_a_way_out(tmp_path: Path) -> None
         ({"spread": "layers"}, "Layers are spread over GPUs"),
     ):
         with pytest.raises(BadRequest, match=message):
-            assemble.load(options(folder, **changed), lambda *_: None)
+            assemble.load_model(options(folder, **changed), lambda *_: None)
 
 
 def test_the_settings_name_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,9 +164,9 @@ def test_documents_stay_with_the_replica_that_read_them() -> None:
     engine = ReplicatedEngine(made)
     engine.start()
     try:
-        places = {key: engine._place(Request(TEXT, key=key)) for key in "abcd"}
+        places = {key: engine._route(Request(TEXT, document_id=key)) for key in "abcd"}
         assert sorted(places.values()) == [0, 0, 1, 1]
-        assert {key: engine._place(Request(TEXT, key=key)) for key in "abcd"} == places
+        assert {key: engine._route(Request(TEXT, document_id=key)) for key in "abcd"} == places
         assert engine.moved == 0
     finally:
         engine.close()
@@ -184,7 +184,7 @@ def test_replicas_answer_like_one_and_a_failed_one_is_left(tmp_path: Path) -> No
     try:
         assert warm.wait(PATIENCE_S)
         assert failed.wait(PATIENCE_S)
-        futures = [engine.submit(Request(TEXT, key=str(n), stop=Stop(max_tokens=4))) for n in range(4)]
+        futures = [engine.submit(Request(TEXT, document_id=str(n), stop=Stop(max_tokens=4))) for n in range(4)]
         assert len({future.result(PATIENCE_S).candidates[0].text for future in futures}) == 1
         assert engine.state.phase is Phase.WARM
         assert engine.state.message.startswith("1 of 2 replicas")

@@ -59,9 +59,9 @@ def test_while_something_is_imported(module: str, command: tuple[str, ...]) -> N
 @pytest.mark.parametrize(
     ("module", "owner", "function", "command"),
     [
-        ("lacuna_inference.engine", "assemble", "load", ("complete", EXAMPLE)),  # by the engine's thread
+        ("lacuna_inference.engine", "assemble", "load_model", ("complete", EXAMPLE)),  # by the engine's thread
         ("lacuna_inference.engine.batch", "Batch", "advance", ("complete", EXAMPLE)),
-        ("lacuna_inference.engine", "assemble", "load", ("eval", "--file-count", "1")),
+        ("lacuna_inference.engine", "assemble", "load_model", ("eval", "--file-count", "1")),
     ],
 )
 def test_while_something_is_computed(module: str, owner: str, function: str, command: tuple[str, ...]) -> None:

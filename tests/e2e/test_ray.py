@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lacuna_inference.api import CancelToken, ModelOptions, Phase, Piece, Request, Stop
+from lacuna_inference.api import CancelToken, ModelOptions, Phase, Request, Stop, StreamEvent
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 
 pytest.importorskip("ray.serve", reason="pip install 'lacuna-lsp[ray]'")
@@ -76,7 +76,7 @@ class Typist(threading.Thread):
             for end in range(20, len(TEXT)):
                 if self._ends.is_set():
                     return
-                asked = Request((TEXT[:end], "\n"), "x.py", Stop(max_tokens=4, single_line=True), key=self.name)
+                asked = Request((TEXT[:end], "\n"), "x.py", Stop(max_tokens=4, single_line=True), document_id=self.name)
                 started = time.monotonic()
                 try:
                     self._engine.submit(asked).result(PATIENCE_S)
@@ -103,7 +103,7 @@ def names_on_both(engine: Any, each: int) -> list[str]:
     found: dict[str, list[str]] = {}
     for number in itertools.count():
         name = f"typist-{number}"
-        engine.submit(Request((TEXT, "\n"), stop=Stop(max_tokens=1), key=name)).result(PATIENCE_S)
+        engine.submit(Request((TEXT, "\n"), stop=Stop(max_tokens=1), document_id=name)).result(PATIENCE_S)
         found.setdefault(engine._places[name], []).append(name)
         if len(found) == 2 and all(len(names) >= each for names in found.values()):
             return [name for names in found.values() for name in names[:each]]
@@ -122,8 +122,8 @@ def test_an_answer_is_the_one_of_an_engine_alone(engine: Any) -> None:
     expected = alone.submit(asked).result(PATIENCE_S).candidates[0].text
     alone.close()
     assert engine.submit(asked).result(PATIENCE_S).candidates[0].text == expected
-    pieces: list[Piece] = []
-    streamed = Request((TEXT, "\n"), "x.py", Stop(max_tokens=12), tell=pieces.append)
+    pieces: list[StreamEvent] = []
+    streamed = Request((TEXT, "\n"), "x.py", Stop(max_tokens=12), on_token=pieces.append)
     assert engine.submit(streamed).result(PATIENCE_S).candidates[0].text == expected
     assert "".join(piece.token.text for piece in pieces) == expected
 

@@ -44,7 +44,7 @@ def server(
 @contextmanager
 def listener(
     fill: str = "abc", on_step: Callable[[int], None] = lambda _: None, decoder: Decoder | None = None, **settings: Any
-) -> Iterator[listening.Server]:
+) -> Iterator[listening.HttpServer]:
     """That server itself."""
     model = decoder or scripted_decoder(fill, on_step=on_step)
     batch, languages = settings.pop("batch", 8), settings.pop("languages", ())
@@ -52,7 +52,7 @@ def listener(
     whole = loaded(model)
     scripted = replace(whole, facts=replace(whole.facts, languages=languages))
     engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: scripted)
-    running = listening.Server(app.build(engine, **settings), **connections)
+    running = listening.HttpServer(app.build(engine, **settings), **connections)
     thread = threading.Thread(target=running.run)
     thread.start()
     until(lambda: running.started)
@@ -64,7 +64,7 @@ def listener(
         assert not thread.is_alive()
 
 
-def port_of(running: listening.Server) -> int:
+def port_of(running: listening.HttpServer) -> int:
     port = running.servers[0].sockets[0].getsockname()[1]
     assert isinstance(port, int)
     return port

@@ -12,7 +12,7 @@ import pytest
 from helpers import echoing_decoder, scripted_decoder
 from serving import sent_events, server, until
 
-from lacuna_server.http.gateway import Limits
+from lacuna_server.http.gateway import GatewayLimits
 
 BODY = {"data": "a\n", "suffix": "\n"}
 
@@ -40,7 +40,10 @@ class Held:
 
 @pytest.mark.timeout(60 + ANSWERS // 20)
 def test_no_answer_is_lost_or_mixed_up() -> None:
-    with server(decoder=echoing_decoder(), limits=Limits(waiting=400)) as client, ThreadPoolExecutor(16) as callers:
+    with (
+        server(decoder=echoing_decoder(), limits=GatewayLimits(waiting=400)) as client,
+        ThreadPoolExecutor(16) as callers,
+    ):
 
         def ask(number: int) -> bool:
             letter = chr(97 + number % 26)
@@ -54,7 +57,7 @@ def test_no_answer_is_lost_or_mixed_up() -> None:
 def test_more_than_may_wait_are_told_to_come_again() -> None:
     held = Held()
     with (
-        server("x" * 20, on_step=held, limits=Limits(waiting=2)) as client,
+        server("x" * 20, on_step=held, limits=GatewayLimits(waiting=2)) as client,
         ThreadPoolExecutor(2) as callers,
     ):
         held.armed = True
@@ -132,7 +135,7 @@ def test_a_caller_of_a_stream_who_leaves_before_it_begins_is_noticed() -> None:
 def test_what_was_streamed_is_not_taken_back_at_the_deadline() -> None:
     slow = threading.Event()
     decoder = scripted_decoder("ab\ncd" * 20, on_step=lambda _: slow.wait(0.02))
-    with server(decoder=decoder, limits=Limits(timeout_s=0.2)) as client:
+    with server(decoder=decoder, limits=GatewayLimits(timeout_s=0.2)) as client:
         *pieces, end = map(json.loads, sent_events(client.post("/", json={**BODY, "stream": True})))
         assert end["finish_reason"] == "deadline"
         assert "".join(piece["text"] for piece in pieces) == end["completion"]
@@ -159,7 +162,7 @@ def test_a_page_of_somebody_else_is_refused() -> None:
 
 def test_a_request_that_takes_too_long_ends_where_it_is() -> None:
     slow = threading.Event()
-    with server("x" * 60, on_step=lambda _: slow.wait(0.02), limits=Limits(timeout_s=0.3)) as client:
+    with server("x" * 60, on_step=lambda _: slow.wait(0.02), limits=GatewayLimits(timeout_s=0.3)) as client:
         answer = client.post("/", json=BODY).json()
         assert answer["finish_reason"] == "deadline"
         assert 0 < len(answer["completion"]) < 60
@@ -175,12 +178,12 @@ def test_memory_that_runs_out_is_an_answer_and_comes_back() -> None:
     decoder = scripted_decoder("abc", on_step=on_step)
     with server(decoder=decoder) as client:
         client.post("/", json=BODY)
-        assert decoder.stores.bytes > 0
+        assert decoder.caches.nbytes > 0
         broken = True
         refused = client.post("/v1/completions", json={"prompt": "q\n", "suffix": "\n"})
         assert refused.status_code == 503
         assert "out of memory" in refused.json()["error"]["message"]
-        assert decoder.stores.bytes == 0
+        assert decoder.caches.nbytes == 0
         broken = False
         assert client.post("/", json=BODY).json()["completion"] == "abc"
 

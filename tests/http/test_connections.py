@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from serving import PATIENCE_S, Process, listener, port_of, until
 
 from lacuna_server.http.connections import Patience, Pool
-from lacuna_server.http.listening import Server
+from lacuna_server.http.listening import HttpServer
 from lacuna_server.http.tls import context
 
 logger = logging.getLogger(__name__)
@@ -76,13 +76,13 @@ POST = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
-def hurried() -> Iterator[Server]:
+def hurried() -> Iterator[HttpServer]:
     with listener(token="a-token-of-twenty-signs", patience=HURRIED) as running:
         yield running
 
 
 @contextmanager
-def caller(running: Server) -> Iterator[socket.socket]:
+def caller(running: HttpServer) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", port_of(running)), timeout=PATIENCE_S) as opened:
         yield opened
 
@@ -109,7 +109,7 @@ def rest(opened: socket.socket) -> bytes:
         (POST + b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n", b"HTTP/1.1 401 "),
     ],
 )
-def test_what_never_becomes_a_request_is_ended(begun: bytes, answered: bytes, hurried: Server) -> None:
+def test_what_never_becomes_a_request_is_ended(begun: bytes, answered: bytes, hurried: HttpServer) -> None:
     with caller(hurried) as opened:
         opened.sendall(begun)
         received = rest(opened)
@@ -118,7 +118,7 @@ def test_what_never_becomes_a_request_is_ended(begun: bytes, answered: bytes, hu
 
 
 @pytest.mark.parametrize("first", [b"", LIVE])
-def test_a_byte_now_and_then_gains_no_time(first: bytes, hurried: Server) -> None:
+def test_a_byte_now_and_then_gains_no_time(first: bytes, hurried: HttpServer) -> None:
     with caller(hurried) as opened:
         opened.sendall(first + b"GET / HTTP/1.1\r\nX: ")
         opened.settimeout(0.02)
@@ -131,7 +131,7 @@ def test_a_byte_now_and_then_gains_no_time(first: bytes, hurried: Server) -> Non
     assert b"HTTP/1.1 408 " in received
 
 
-def test_a_connection_may_be_used_again_but_not_kept_idle(hurried: Server) -> None:
+def test_a_connection_may_be_used_again_but_not_kept_idle(hurried: HttpServer) -> None:
     with caller(hurried) as opened:
         opened.sendall(LIVE + LIVE)
         received = rest(opened)
@@ -151,7 +151,7 @@ def test_a_connection_may_be_used_again_but_not_kept_idle(hurried: Server) -> No
     ],
 )
 def test_what_is_no_request_gets_a_status(
-    sent: bytes, status: int, hurried: Server, caplog: pytest.LogCaptureFixture
+    sent: bytes, status: int, hurried: HttpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caller(hurried) as opened:
         opened.sendall(sent)
@@ -161,7 +161,9 @@ def test_what_is_no_request_gets_a_status(
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", LIVE, POST + b"Transfer-Encoding: chunked\r\n\r\n"]))
-def test_whatever_is_sent_the_connection_ends_and_the_server_lives(hurried: Server, sent: bytes, first: bytes) -> None:
+def test_whatever_is_sent_the_connection_ends_and_the_server_lives(
+    hurried: HttpServer, sent: bytes, first: bytes
+) -> None:
     with caller(hurried) as opened, suppress(OSError):
         opened.sendall(first + sent)
         opened.shutdown(socket.SHUT_WR)
@@ -170,7 +172,7 @@ def test_whatever_is_sent_the_connection_ends_and_the_server_lives(hurried: Serv
 
 
 def test_rubbish_behind_a_request_that_is_answered_is_no_traceback(
-    hurried: Server, caplog: pytest.LogCaptureFixture
+    hurried: HttpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caller(hurried) as opened:
         opened.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -282,12 +284,12 @@ TLS = Path(__file__).parents[1] / "data/tls"
 
 
 @pytest.fixture(scope="module")
-def secure() -> Iterator[Server]:
+def secure() -> Iterator[HttpServer]:
     with listener(secure=context(TLS / "certificate.pem", TLS / "key.pem"), patience=HURRIED, most=20) as running:
         yield running
 
 
-def test_tls_is_spoken(secure: Server) -> None:
+def test_tls_is_spoken(secure: HttpServer) -> None:
     trusted = ssl.create_default_context(cafile=TLS / "certificate.pem")
     answer = httpx.post(
         f"https://localhost:{port_of(secure)}", json={"data": "a\n", "suffix": "\n"}, verify=trusted, timeout=PATIENCE_S
@@ -296,7 +298,9 @@ def test_tls_is_spoken(secure: Server) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n\r\n"])
-def test_a_handshake_that_never_ends_is_ended(begun: bytes, secure: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handshake_that_never_ends_is_ended(
+    begun: bytes, secure: HttpServer, caplog: pytest.LogCaptureFixture
+) -> None:
     with caller(secure) as opened:
         opened.sendall(begun)
         rest(opened)
@@ -311,7 +315,7 @@ def test_handshakes_count_as_connections() -> None:
         assert len(running.pool) == 2
 
 
-def test_who_is_silent_after_the_handshake_is_ended(secure: Server) -> None:
+def test_who_is_silent_after_the_handshake_is_ended(secure: HttpServer) -> None:
     trusting = ssl.create_default_context(cafile=TLS / "certificate.pem")
     with caller(secure) as opened, trusting.wrap_socket(opened, server_hostname="localhost") as wrapped:
         assert rest(wrapped) == b""

@@ -11,7 +11,7 @@ import pytest
 from helpers import echoing_decoder
 from serving import sent_events, server
 
-from lacuna_server.http.gateway import Limits
+from lacuna_server.http.gateway import GatewayLimits
 
 CODE = "def f():\n"
 
@@ -233,7 +233,7 @@ def test_the_languages_of_a_model_bind_our_own_dialect_only() -> None:
         for named in ({}, {"language": "Python"}, {"path": "a.py"}, {"language": "plaintext", "path": "a.py"}):
             assert client.post("/", json={**body, **named}).json()["completion"] == "return 1", named
         assert post(client, "/v1/completions", prompt="package main\n", suffix="\n")["choices"][0]["text"] == "return 1"
-    with server("return 1", languages=("python",), limits=Limits(languages={"go": True})) as client:
+    with server("return 1", languages=("python",), limits=GatewayLimits(languages={"go": True})) as client:
         assert post(client, "/", **body, language="go")["completion"] == "return 1"
 
 

@@ -20,8 +20,8 @@ TEXT = "import logging\n\nlogger = logging.\n"
 TOKEN = "a-token-of-twenty-signs"
 REQUESTS = [
     Request(("import logging\n\nlogger = logging.", "\n"), path="a.py"),
-    Request(("def f(x):\n    return x", "\n"), stop=Stop(single_line=True), key="d"),
-    Request(("def f(x):\n    return x.", "\n"), stop=Stop(single_line=True), key="d"),
+    Request(("def f(x):\n    return x", "\n"), stop=Stop(single_line=True), document_id="d"),
+    Request(("def f(x):\n    return x.", "\n"), stop=Stop(single_line=True), document_id="d"),
     Request(("x = [", "]\ny = [", "]\n"), stop=Stop(8)),
     Request(("import ",), candidates=3, sampling=Sampling(0.8, 0.9, seed=3), stop=Stop(5)),
 ]
@@ -44,7 +44,7 @@ def test_a_remote_engine_gives_the_answers_of_a_local_one(served: Process) -> No
             assert [f.mean_logprob for f in theirs.fills] == pytest.approx(
                 [f.mean_logprob for f in ours.fills], abs=1e-4
             )
-        assert there.counters.prompt_tokens == here.counters.prompt_tokens
+        assert there.metrics.prompt_tokens == here.metrics.prompt_tokens
     local.close()
     remote.close()
 

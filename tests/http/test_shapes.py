@@ -12,7 +12,7 @@ import pytest
 from helpers import echoing_decoder, scripted_decoder
 from serving import sent_events, server, until
 
-from lacuna_server.http.gateway import Limits
+from lacuna_server.http.gateway import GatewayLimits
 
 LLAMA_SERVER = json.loads((Path(__file__).parents[1] / "data/http/llama-server-answers.json").read_text())
 BUILT = "<fim_prefix>a\n<fim_suffix>\n<fim_middle>"
@@ -165,7 +165,7 @@ def test_several_prompts_of_a_session_do_not_take_each_other_s_place(client: htt
 
 
 def test_more_prompts_than_may_wait_take_turns() -> None:
-    with server(decoder=scripted_decoder("x = 1", "starcoder"), limits=Limits(waiting=2)) as small:
+    with server(decoder=scripted_decoder("x = 1", "starcoder"), limits=GatewayLimits(waiting=2)) as small:
         choices = post(small, "/v1/completions", prompt=[BUILT] * 6)["choices"]
         assert [choice["text"] for choice in choices] == ["x = 1"] * 6
 

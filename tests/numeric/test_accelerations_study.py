@@ -13,20 +13,23 @@ from helpers import save_tiny_model
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_lab.bench import accelerations, accelerations_crowd
-from lacuna_lab.bench.accelerations import Row, Work
+from lacuna_lab.bench.accelerations import AccelerationRow, TypingLoad
 from lacuna_lab.bench.accelerations_models import Models, tensor_bytes
 from lacuna_lab.bench.accelerations_steps import Acceleration, Group, Runner, Setup, base_and_everything, setups, steps
-from lacuna_lab.bench.typist import session
+from lacuna_lab.bench.typing_trace import typing_trace
 from lacuna_lab.evaluation.files import SourceFile
 
 SOURCE = SourceFile("group", "x.py", "".join(f"def f{n}(a):\n    return a + {n}\n\n" for n in range(8)))
 
 
-def works(count: int, keys: int) -> list[Work]:
-    return [accelerations.work(session(SOURCE, 2, random.Random(seed)), keys, 8, f"{seed}/") for seed in range(count)]
+def works(count: int, keys: int) -> list[TypingLoad]:
+    return [
+        accelerations.typing_load(typing_trace(SOURCE, 2, random.Random(seed)), keys, 8, f"{seed}/")
+        for seed in range(count)
+    ]
 
 
-def studied(models: Models, typed: list[Work]) -> list[Row]:
+def studied(models: Models, typed: list[TypingLoad]) -> list[AccelerationRow]:
     planned = steps(models.why_not)
     contestants = {setup: models.contestant(setup) for setup in setups(planned)}
     return accelerations.rows(planned, accelerations.measure(contestants, typed), typed, models)

@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from lacuna_inference.api import CancelToken, ModelOptions, Phase, Request, Sampling
 from lacuna_inference.decoding.answer import answer
-from lacuna_inference.decoding.sampler import Chooser
+from lacuna_inference.decoding.sampler import Sampler
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import LacunaError
 from lacuna_server import doctor
-from lacuna_server.doctor import Finding, Verdict
+from lacuna_server.doctor import Finding, Status
 from lacuna_server.settings import Settings
 
 
@@ -50,10 +50,10 @@ def of_weights(folder: Path) -> Finding:
 
 @pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
 def test_doctor_names_the_damaged_tensor(folder: Path, number: float) -> None:
-    assert of_weights(folder).verdict is Verdict.GOOD
+    assert of_weights(folder).verdict is Status.GOOD
     damage(folder, "model.layers.0.mlp.up_proj.weight", number)
     found = of_weights(folder)
-    assert (found.verdict, found.found) == (Verdict.BAD, "NaN or infinity in model.layers.0.mlp.up_proj.weight")
+    assert (found.verdict, found.found) == (Status.BAD, "NaN or infinity in model.layers.0.mlp.up_proj.weight")
     assert found.remedy
     damage(folder, "model.norm.weight", number)
     assert of_weights(folder).found.endswith(" and 1 more")
@@ -62,7 +62,7 @@ def test_doctor_names_the_damaged_tensor(folder: Path, number: float) -> None:
 def test_doctor_says_that_a_file_of_weights_is_cut_off(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    (bad,) = (found for found in doctor._model(Settings(model=str(folder))) if found.verdict is Verdict.BAD)
+    (bad,) = (found for found in doctor._model(Settings(model=str(folder))) if found.verdict is Status.BAD)
     assert file.name in bad.found
 
 
@@ -80,17 +80,17 @@ def test_no_token_is_chosen_of_what_is_no_number(
     sampling: Sampling, row: torch.Tensor, allowed: np.ndarray | None
 ) -> None:
     with pytest.raises(LacunaError, match="not finite"):
-        Chooser(sampling, [0], 300).choose(row, allowed)
+        Sampler(sampling, [0], 300).choose(row, allowed)
 
 
 def test_tokens_may_be_impossible_and_rows_of_padding_anything() -> None:
     row = logits(at_7=-torch.inf, at_299=torch.nan)
-    assert Chooser(Sampling(), [], 299).choose(row)[0] == 298
+    assert Sampler(Sampling(), [], 299).choose(row)[0] == 298
 
 
 def test_what_was_computed_wrongly_is_not_used_again() -> None:
     decoder = scripted_decoder("abc")
-    forward = decoder.stores.forward
+    forward = decoder.caches.forward
     step, broken = forward.step, [False]
 
     def sometimes(*asked: object) -> torch.Tensor:
@@ -100,8 +100,8 @@ def test_what_was_computed_wrongly_is_not_used_again() -> None:
     forward.step = sometimes  # type: ignore[method-assign]
 
     def ask(text: str) -> int:
-        answered = answer(decoder, "m", Request((text, "\n"), key="document"), CancelToken(), 0.0)
-        return answered.counters.reused_tokens
+        answered = answer(decoder, "m", Request((text, "\n"), document_id="document"), CancelToken(), 0.0)
+        return answered.metrics.reused_tokens
 
     ask("a\nb\n")
     broken[0] = True

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request, Stop
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.answer import answer
-from lacuna_inference.decoding.ghosts import Ghosts
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.forward import Forward
 from lacuna_inference.models.architectures import registry
@@ -40,7 +40,7 @@ class Step:
     stop: Stop
     looks_until_cancel: int | None
     ahead: bool
-    settles: bool
+    relayout_on_pause: bool
 
 
 STEPS = st.lists(
@@ -53,7 +53,7 @@ STEPS = st.lists(
         stop=st.sampled_from(STOPS),
         looks_until_cancel=st.none() | st.integers(0, 6),
         ahead=st.booleans(),
-        settles=st.booleans(),
+        relayout_on_pause=st.booleans(),
     ),
     min_size=1,
     max_size=8,
@@ -99,19 +99,26 @@ def test_typing_gives_what_the_plain_loop_gives(
     family: str, recorded: bool, text: str, steps: list[Step], widest: int
 ) -> None:
     tokens, made = forward(family, recorded)
-    fast = Decoder(Stores(made), tokens, CONTEXT, widest)
+    fast = Decoder(PrefixCachePool(made), tokens, CONTEXT, widest)
     cursor, suggested = len(text), ""
     for step in steps:
         cursor = cursor if step.jump is None else step.jump % (len(text) + 1)
         inserted = suggested[: step.along] if step.along and suggested else step.typed
         before, after = text[: max(0, cursor - step.deleted)] + inserted, text[cursor:]
         text, cursor = before + after, len(before)
-        request = Request((before, after), "x.py", step.stop, key="x", nearby=(OTHER_FILE,), settles=step.settles)
+        request = Request(
+            (before, after),
+            "x.py",
+            step.stop,
+            document_id="x",
+            related_files=(OTHER_FILE,),
+            relayout_on_pause=step.relayout_on_pause,
+        )
         if step.looks_until_cancel is not None:
             with suppress(RequestCancelled):
                 answer(fast, "tiny", request, CancelsItself(step.looks_until_cancel), 0.0)
         suggested = ask(fast, request)
-        plain = replace(fast, stores=Stores(made), widest_draft=0, ghosts=Ghosts())
-        assert suggested == ask(plain, replace(request, nearby=(), settles=False))
+        plain = replace(fast, caches=PrefixCachePool(made), max_draft_tokens=0, reuse=SuggestionReuse())
+        assert suggested == ask(plain, replace(request, related_files=(), relayout_on_pause=False))
         if step.ahead:
-            ask(fast, replace(request, parts=(before + suggested, after), ahead=True, settles=False))
+            ask(fast, replace(request, parts=(before + suggested, after), is_prefetch=True, relayout_on_pause=False))

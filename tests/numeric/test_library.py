@@ -7,8 +7,8 @@ import torch
 from helpers import TINY, tiny_model
 
 from lacuna_inference.api import CancelToken
-from lacuna_inference.cache.prefix_cache import PrefixStore
-from lacuna_inference.models.transformers_forward import LibraryForward
+from lacuna_inference.cache.prefix_cache import PrefixCache
+from lacuna_inference.models.transformers_forward import TransformersForward
 from lacuna_lab.evaluation.scoring import logprobs
 
 PROMPT = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120]
@@ -20,10 +20,10 @@ def model(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
     return tiny_model(request.param)
 
 
-def greedy(store: PrefixStore, prompt: list[int], count: int) -> list[int]:
+def greedy(cache: PrefixCache, prompt: list[int], count: int) -> list[int]:
     tokens: list[int] = []
     while len(tokens) < count:
-        tokens.append(int(store.after([*prompt, *tokens], CancelToken()).argmax()))
+        tokens.append(int(cache.compute_logits_after([*prompt, *tokens], CancelToken()).argmax()))
     return tokens
 
 
@@ -41,33 +41,33 @@ def full_logits(model, ids: list[int]) -> torch.Tensor:  # type: ignore[no-untyp
 
 
 def test_greedy_tokens_equal_generate_with_reuse_and_rollback(model) -> None:  # type: ignore[no-untyped-def]
-    store = PrefixStore(LibraryForward(model))
+    store = PrefixCache(TransformersForward(model))
     for prompt in (PROMPT, OTHER, PROMPT[:3], [*PROMPT, 17, 18]):
         assert greedy(store, prompt, 16) == generated(model, prompt, 16)
 
 
 def test_logprobs_are_those_of_a_full_forward(model) -> None:  # type: ignore[no-untyped-def]
-    found = logprobs(LibraryForward(model), PROMPT)
+    found = logprobs(TransformersForward(model), PROMPT)
     expected = [full_logits(model, PROMPT[:n]).log_softmax(-1)[PROMPT[n]] for n in range(1, len(PROMPT))]
     assert (found - torch.stack(expected)).abs().max() <= 1e-5
 
 
 def test_a_full_sliding_window_is_recomputed_instead_of_cropped() -> None:
     model = tiny_model("starcoder2", sliding_window=8)
-    store = PrefixStore(LibraryForward(model))
+    store = PrefixCache(TransformersForward(model))
     for prompt in (PROMPT, OTHER):
         assert greedy(store, prompt, 8) == generated(model, prompt, 8)
 
 
 def test_logits_equal_a_full_forward_after_every_kind_of_step(model) -> None:  # type: ignore[no-untyped-def]
-    forward = LibraryForward(model)
-    slot = forward.slot()
+    forward = TransformersForward(model)
+    slot = forward.new_kv_cache()
     held: list[int] = []
 
     def check(ids: list[int], rows: int = 1) -> None:
         logits = forward.step(ids, slot, rows)
         held.extend(ids)
-        assert slot.held == len(held)
+        assert slot.length == len(held)
         for row in range(rows):
             expected = full_logits(model, held[: len(held) - rows + row + 1])
             assert (logits[row] - expected).abs().max() <= 1e-5

@@ -50,7 +50,7 @@ def same(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> tuple[A
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text("{}")
     found = sources.find(str(folder))
-    assert registry.obstacle(found, CONTEXT) is None
+    assert registry.why_not_supported(found, CONTEXT) is None
     return model, registry.read(found, dtype, torch.device("cpu"), CONTEXT)
 
 
@@ -60,13 +60,13 @@ def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
 
 
 def check_every_kind_of_step(model: Any, forward: OwnForward | StaticForward) -> None:
-    slot: Any = forward.slot()
+    slot: Any = forward.new_kv_cache()
     held: list[int] = []
 
     def check(ids: list[int], rows: int = 1) -> None:
         logits = forward.step(ids, slot, rows)
         held.extend(ids)
-        assert slot.held == len(held)
+        assert slot.length == len(held)
         assert (logits - full_logits(model, held)[-rows:]).abs().max() <= 1e-5
 
     check(IDS)
@@ -101,17 +101,17 @@ def test_one_token_in_place_gives_the_same_logits(name: str, tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", list(VARIANTS))
 @pytest.mark.parametrize("widest_draft", [0, 3])
-def test_steps_of_fixed_shapes_give_the_same_logits(name: str, widest_draft: int, tmp_path: Path) -> None:
+def test_steps_of_fixed_shapes_give_the_same_logits(name: str, max_draft_tokens: int, tmp_path: Path) -> None:
     """Eagerly, as no CUDA graph can be recorded here: the same step, run instead of replayed."""
     model, forward = same(name, tmp_path)
-    check_every_kind_of_step(model, StaticForward(forward.network, widest_draft, lambda run: run))
+    check_every_kind_of_step(model, StaticForward(forward.network, max_draft_tokens, lambda run: run))
 
 
 def test_recorded_steps_serve_several_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static, "SHORTEST_KEYS", 16)
     model, plain = same("llama", tmp_path)
     forward = StaticForward(plain.network, 3, lambda run: run)
-    texts = {forward.slot(): IDS[:5], forward.slot(): IDS[5:], forward.slot(): IDS[::-1]}
+    texts = {forward.new_kv_cache(): IDS[:5], forward.new_kv_cache(): IDS[5:], forward.new_kv_cache(): IDS[::-1]}
     for slot, ids in texts.items():
         forward.step(ids, slot)
     for _ in range(2):
@@ -145,7 +145,7 @@ def test_what_cannot_be_recorded_is_logged_and_runs(tmp_path: Path, caplog: pyte
 def test_logits_that_were_given_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
     _, forward = same("llama", tmp_path)
-    one, other = forward.slot(), forward.slot()
+    one, other = forward.new_kv_cache(), forward.new_kv_cache()
     forward.step(IDS, one)
     forward.step(IDS[::-1], other)
     first = forward.step([5], one)
@@ -157,13 +157,13 @@ def test_logits_that_were_given_stay_as_they_are(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("name", list(VARIANTS))
 @pytest.mark.parametrize("way", [linear.plain, linear.columns, linear.packed])
 def test_every_way_to_write_a_product_gives_the_same_logits(
-    name: str, way: linear.Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, way: linear.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way is linear.packed and not linear.can_pack(torch.float32):
         pytest.skip("this build of torch has no oneDNN")
     monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(way, way, 0))
     model, forward = same(name, tmp_path)
-    slot = forward.slot()
+    slot = forward.new_kv_cache()
     for ids in (IDS[:7], IDS[7:8], IDS[8:11], IDS[11:13]):
         logits = forward.step(ids, slot)
     assert (logits[0] - full_logits(model, IDS[:13])[-1]).abs().max() <= 1e-5
@@ -174,15 +174,15 @@ def test_a_large_model_keeps_its_weights_in_one_order(tmp_path: Path, monkeypatc
     layers = [linear.Linear(torch.eye(8)), linear.Linear(torch.eye(8))]
     tuning = linear.tune(layers)
     if linear.can_pack(torch.float32):
-        assert tuning.few is tuning.many is linear.packed
-        assert layers[0].few is layers[0].many
+        assert tuning.decode_kernel is tuning.batch_kernel is linear.packed
+        assert layers[0].decode_product is layers[0].batch_product
     assert torch.equal(layers[0](torch.ones(1, 8)), torch.ones(1, 8))
 
 
 def test_without_packing_there_is_still_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "can_pack", lambda _: False)
     layer = linear.Linear(torch.eye(8), torch.ones(8))
-    assert linear.tune([layer]).few is not linear.packed
+    assert linear.tune([layer]).decode_kernel is not linear.packed
     for rows in (1, 2, 5):
         assert torch.equal(layer(torch.ones(rows, 8)), torch.full((rows, 8), 2.0))
 
@@ -195,7 +195,7 @@ def test_logprobs_are_those_of_a_full_forward(tmp_path: Path) -> None:
 
 def test_slots_are_apart(tmp_path: Path) -> None:
     model, forward = same("qwen2", tmp_path)
-    one, two = forward.slot(), forward.slot()
+    one, two = forward.new_kv_cache(), forward.new_kv_cache()
     forward.step(IDS[:5], one)
     forward.step(IDS[5:9], two)
     logits = forward.step(IDS[9:12], one)
@@ -206,7 +206,7 @@ def test_slots_are_apart(tmp_path: Path) -> None:
 def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
     model, forward = same(name, tmp_path, torch.bfloat16)
     expected = full_logits(model, IDS)
-    logits = forward.step(IDS, forward.slot(), len(IDS))
+    logits = forward.step(IDS, forward.new_kv_cache(), len(IDS))
     assert logits.dtype is torch.bfloat16
     assert (logits.float() - expected).abs().max() < 0.05 * expected.abs().max()
 
@@ -214,11 +214,11 @@ def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "most", "same_top"), [("int8", 5e-3, 0.95), ("int4", 0.2, 0.75)])
 def test_few_bits_stay_near_and_say_so(kind: str, most: float, same_top: float) -> None:
     exact, quantised = (
-        assemble.load(ModelOptions(device="cpu", quantization=one), lambda *_: None) for one in ("none", kind)
+        assemble.load_model(ModelOptions(device="cpu", quantization=one), lambda *_: None) for one in ("none", kind)
     )
     assert (exact.dtype, quantised.dtype) == ("float32", kind)
-    ids = exact.decoder.text.encode(Path(loader.__file__).read_text())[:500]
-    logits = [m.forward.step(ids, m.forward.slot(), 400).float().log_softmax(-1) for m in (exact, quantised)]  # type: ignore[union-attr]
+    ids = exact.decoder.tokenizer.encode(Path(loader.__file__).read_text())[:500]
+    logits = [m.forward.step(ids, m.forward.new_kv_cache(), 400).float().log_softmax(-1) for m in (exact, quantised)]  # type: ignore[union-attr]
     divergence = (logits[0].exp() * (logits[0] - logits[1])).sum(-1)
     assert 0 < divergence.mean() < most
     assert (logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean() > same_top
@@ -259,7 +259,7 @@ def test_rows_that_are_no_whole_number_of_groups_get_eight_bits() -> None:
 def test_int8_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
     save_tiny_model(tmp_path, "gpt_bigcode")
     with pytest.raises(BadRequest, match="its architecture is gpt_bigcode"):
-        assemble.load(ModelOptions(str(tmp_path), device="cpu", quantization="int8"), lambda *_: None)
+        assemble.load_model(ModelOptions(str(tmp_path), device="cpu", quantization="int8"), lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_what_the_own_forward_does_not_do_is_left_to_transformers(
     tiny_model(kind, **changed).save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     folder = sources.find(str(tmp_path))
-    assert reason in (registry.obstacle(folder, CONTEXT) or "")
+    assert reason in (registry.why_not_supported(folder, CONTEXT) or "")
     options = ModelOptions(str(tmp_path))
     assert loader.choose_forward(folder, options, CONTEXT)[0] == "transformers"
     with pytest.raises(BadRequest, match=reason):
@@ -320,7 +320,7 @@ def test_the_bundled_model_is_the_same_on_both() -> None:
     ids = list(range(20, 60))
     found = []
     for kind in ("own", "transformers"):
-        loaded = assemble.load(ModelOptions(forward=kind, device="cpu"), lambda *_: None)
+        loaded = assemble.load_model(ModelOptions(forward=kind, device="cpu"), lambda *_: None)
         assert loaded.kind == kind
         assert loaded.forward is not None
         found.append(logprobs(loaded.forward, ids))
@@ -330,7 +330,7 @@ def test_the_bundled_model_is_the_same_on_both() -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_steps_of_several_in_one_pass_are_those_of_each_alone(name: str, tmp_path: Path) -> None:
     model, forward = same(name, tmp_path)
-    slots = [forward.slot() for _ in range(3)]
+    slots = [forward.new_kv_cache() for _ in range(3)]
     held: list[list[int]] = [[], [], []]
     for lengths in ((5, 1, 3), (1, 1, 1), (2, 4, 1)):
         asked = []
@@ -339,7 +339,7 @@ def test_steps_of_several_in_one_pass_are_those_of_each_alone(name: str, tmp_pat
             ids = IDS[number + start : number + start + length]
             held[number] += ids
             asked.append(Step(ids, slots[number], min(2, length)))
-        for ids, step, logits in zip(held, asked, forward.together(asked), strict=True):
+        for ids, step, logits in zip(held, asked, forward.step_batch(asked), strict=True):
             torch.testing.assert_close(logits, full_logits(model, ids)[-step.rows :], rtol=0, atol=1e-5)
 
 
@@ -356,13 +356,13 @@ def test_a_sketch_has_the_sizes_of_the_forward(name: str, tmp_path: Path) -> Non
     sketch = registry.sketch(model.config.to_dict(), CONTEXT)
     assert sketch is not None
     assert sketch.parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert sketch.kv_bytes("float32") * CONTEXT == forward.slot().bytes
+    assert sketch.kv_bytes("float32") * CONTEXT == forward.new_kv_cache().nbytes
     assert (sketch.vocabulary, sketch.layers) == (forward.network.head.outputs, len(forward.network.blocks))
 
 
 @pytest.mark.parametrize("way", [linear.plain, linear.columns])
 def test_a_loaded_model_does_not_need_its_files(
-    way: linear.Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: linear.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mapped weights would change, or fail, with the file."""
     monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(way, way, 0))

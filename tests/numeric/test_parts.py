@@ -18,10 +18,10 @@ from lacuna_inference.errors import EngineUnavailable, ModelUnusable
 from lacuna_inference.forward import Step
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.loading import sources
-from lacuna_inference.models.loading.shards import Part, Parting, PartOfTensors, summed
+from lacuna_inference.models.loading.shards import Shard, ShardedTensors, ShardingPlan, with_all_reduce
 from lacuna_inference.models.loading.weights import TensorFiles, Weights
 from lacuna_inference.models.parallel import workers
-from lacuna_inference.models.parallel.worker import Plan
+from lacuna_inference.models.parallel.worker import WorkerPlan
 from lacuna_inference.models.parallel.workers import ParallelForward, Workers
 
 CONTEXT = 64
@@ -35,8 +35,8 @@ def folder_of(kind: str, place: Path) -> sources.ModelFolder:
     return sources.find(str(place))
 
 
-def plan(folder: sources.ModelFolder, ways: int, quantization: str = "none") -> Plan:
-    return Plan(folder, torch.float32, ("cpu",) * ways, CONTEXT, quantization, "")
+def plan(folder: sources.ModelFolder, ways: int, quantization: str = "none") -> WorkerPlan:
+    return WorkerPlan(folder, torch.float32, ("cpu",) * ways, CONTEXT, quantization, "")
 
 
 @pytest.fixture
@@ -55,20 +55,20 @@ def whole(folder: sources.ModelFolder) -> registry.OwnForward:
 def test_each_part_has_its_share_of_every_weight(kind: str, tmp_path: Path) -> None:
     ways = 2
     folder = folder_of(kind, tmp_path)
-    assert registry.indivisible(folder.config, ways) is None
-    parting = registry._parting(folder.config, ways)
-    assert isinstance(parting, Parting)
+    assert registry.why_not_sharded(folder.config, ways) is None
+    parting = registry._sharding_plan(folder.config, ways)
+    assert isinstance(parting, ShardingPlan)
     architecture = registry._architecture(folder.config)
     assert architecture is not None
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
-        held = [PartOfTensors(files, parting, Part(rank, ways)) for rank in range(ways)]
+        held = [ShardedTensors(files, parting, Shard(rank, ways)) for rank in range(ways)]
         shared = sum(files[n].numel() for n in files if held[0][n].shape == files[n].shape)
         parts = sum(sum(one[n].numel() for n in files if one[n].shape != files[n].shape) for one in held)
         assert shared + parts == files.parameters()
         network = architecture.build(parting.config, Weights(held[0], torch.float32, torch.device("cpu")), CONTEXT)
     sums: list[torch.Tensor] = []
-    registry.OwnForward(summed(network, sums.append)).step(IDS, registry.OwnForward(network).slot())
+    registry.OwnForward(with_all_reduce(network, sums.append)).step(IDS, registry.OwnForward(network).new_kv_cache())
     assert len(sums) == 2 * len(network.blocks)
 
 
@@ -78,11 +78,11 @@ def test_logits_of_two_processes_are_those_of_one(kind: str, tmp_path: Path, sta
     one = whole(folder)
     started.append(workers.start(plan(folder, 2), lambda *_: None))
     two = ParallelForward(started[0])
-    slots: list[Any] = [one.slot(), two.slot()]
+    slots: list[Any] = [one.new_kv_cache(), two.new_kv_cache()]
 
     def check(ids: list[int], rows: int = 1) -> None:
         expected, found = (forward.step(ids, slot, rows) for forward, slot in zip((one, two), slots, strict=True))
-        assert slots[0].held == slots[1].held
+        assert slots[0].length == slots[1].length
         assert (expected - found).abs().max() <= 1e-5
 
     check(IDS)
@@ -91,9 +91,9 @@ def test_logits_of_two_processes_are_those_of_one(kind: str, tmp_path: Path, sta
     assert slots[0].rollback(11) == slots[1].rollback(11) == 11
     check([77])
     check(IDS[:5], rows=3)
-    other = [one.slot(), two.slot()]
+    other = [one.new_kv_cache(), two.new_kv_cache()]
     asked = [[Step(IDS[:7], mine, 2), Step([5], theirs)] for mine, theirs in zip(other, slots, strict=True)]
-    for expected, found in zip(one.together(asked[0]), two.together(asked[1]), strict=True):
+    for expected, found in zip(one.step_batch(asked[0]), two.step_batch(asked[1]), strict=True):
         assert (expected - found).abs().max() <= 1e-5
     slots[:] = other
     check([1, 2, 3])
@@ -103,33 +103,35 @@ def test_four_processes_and_weights_of_eight_bits(tmp_path: Path, started: list[
     folder = folder_of("codegen", tmp_path)
     started.append(workers.start(plan(folder, 4), lambda *_: None))
     one, four = whole(folder), ParallelForward(started[0])
-    assert (one.step(IDS, one.slot()) - four.step(IDS, four.slot())).abs().max() <= 1e-5
+    assert (one.step(IDS, one.new_kv_cache()) - four.step(IDS, four.new_kv_cache())).abs().max() <= 1e-5
     started[0].close()
     started.append(workers.start(plan(folder, 2, "int8"), lambda *_: None))
     eight = ParallelForward(started[1])
-    assert (one.step(IDS, one.slot()) - eight.step(IDS, eight.slot())).abs().max() <= 0.5
+    assert (one.step(IDS, one.new_kv_cache()) - eight.step(IDS, eight.new_kv_cache())).abs().max() <= 0.5
 
 
 def test_what_cannot_be_parted_says_why(tmp_path: Path) -> None:
     config = folder_of("llama", tmp_path / "llama").config
-    assert registry.indivisible(config, 3) == "4 heads and 2 heads of keys and 128 inner numbers cannot be parted in 3"
-    assert registry.indivisible(config, 4) == "2 heads of keys cannot be parted in 4"
+    assert (
+        registry.why_not_sharded(config, 3) == "4 heads and 2 heads of keys and 128 inner numbers cannot be parted in 3"
+    )
+    assert registry.why_not_sharded(config, 4) == "2 heads of keys cannot be parted in 4"
     codegen = folder_of("codegen", tmp_path / "codegen").config
-    assert registry.indivisible({**codegen, "n_head": 8}, 8) == "4 shards cannot be parted in 8"
+    assert registry.why_not_sharded({**codegen, "n_head": 8}, 8) == "4 shards cannot be parted in 8"
 
 
 def test_slots_that_nobody_has_any_more_are_given_back(tmp_path: Path, started: list[Workers]) -> None:
     started.append(workers.start(plan(folder_of("llama", tmp_path), 2), lambda *_: None))
     forward = ParallelForward(started[0])
     for _ in range(3):
-        forward.step(IDS, forward.slot())
+        forward.step(IDS, forward.new_kv_cache())
     assert len(forward._freed) == 1  # the others' numbers were sent with the steps that followed
 
 
 def test_a_killed_worker_is_named_and_all_end(tmp_path: Path, started: list[Workers]) -> None:
     started.append(workers.start(plan(folder_of("llama", tmp_path), 2), lambda *_: None))
     forward = ParallelForward(started[0])
-    slot = forward.slot()
+    slot = forward.new_kv_cache()
     forward.step(IDS, slot)
     pids = [pid for pid in started[0].pids if pid]
     os.kill(pids[1], signal.SIGKILL)

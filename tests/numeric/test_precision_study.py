@@ -16,9 +16,9 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine import assemble
 from lacuna_inference.prompt.families import by_name
 from lacuna_lab.precision import charts, probe, report, study, variants
-from lacuna_lab.precision.place import Place
 from lacuna_lab.precision.questions import questions
-from lacuna_lab.precision.study import Found, Result, Study
+from lacuna_lab.precision.study import Found, Study, StudyResult
+from lacuna_lab.precision.study_dir import StudyDir
 
 TEXT = "".join(f"def function_{number}(value):\n    return value + {number}\n\n\n" for number in range(40))
 OPTIONS = ModelOptions(device="cpu", context=96)
@@ -32,8 +32,8 @@ def planned(folder: Path, tmp_path: Path, *tests: str, reference: str = "float32
     return Study("tiny", asked_of, reference, tests, asked, 8, False, True)
 
 
-def conducted(plan: Study, place: Path) -> Result:
-    return study.conduct(plan, Place("study", place), lambda *_: None)
+def conducted(plan: Study, place: Path) -> StudyResult:
+    return study.conduct(plan, StudyDir("study", place), lambda *_: None)
 
 
 def test_every_dtype_is_measured_and_costs_what_it_should(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_nothing_differs_from_itself(tmp_path: Path) -> None:
 def test_kept_logits_are_those_of_the_whole_text_at_once(tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path / "model")
     plan = planned(folder, tmp_path, "float16")
-    place = Place("study", tmp_path)
+    place = StudyDir("study", tmp_path)
     study.conduct(plan, place, lambda *_: None)
     from transformers import AutoModelForCausalLM
 
@@ -93,7 +93,7 @@ def breaking_off_at(limit: int) -> study.Tell:
 def test_a_study_that_is_broken_off_ends_as_if_it_was_not(tmp_path: Path) -> None:
     plan = planned(save_tiny_model(tmp_path / "model"), tmp_path, "float16", "int8")
     whole = conducted(plan, tmp_path / "whole").found
-    place, found, broken = Place("study", tmp_path / "broken"), None, 0
+    place, found, broken = StudyDir("study", tmp_path / "broken"), None, 0
     while found is None:
         try:
             found = study.conduct(plan, place, breaking_off_at(2 + 7 * broken)).found
@@ -113,7 +113,9 @@ def test_the_streams_are_those_of_transformers(kind: str, tmp_path: Path) -> Non
     ids = list(range(3, 60))
     streams = []
     for forward in ("own", "transformers"):
-        loaded = assemble.load(ModelOptions(str(folder), device="cpu", context=96, forward=forward), lambda *_: None)
+        loaded = assemble.load_model(
+            ModelOptions(str(folder), device="cpu", context=96, forward=forward), lambda *_: None
+        )
         assert loaded.forward is not None
         streams.append(probe.layers(loaded.forward, ids))
     assert len(streams[0]) == len(streams[1]) == 2

@@ -119,7 +119,7 @@ def test_what_cannot_be_run_as_it_was_meant_names_the_key(
 ) -> None:
     options = configured(llama, tmp_path, said)
     with pytest.raises(ModelUnusable) as caught:
-        assemble.load(options, lambda *_: None)
+        assemble.load_model(options, lambda *_: None)
     assert message in str(caught.value)
     assert "config.json" in str(caught.value)
 
@@ -156,7 +156,7 @@ def test_sizes_that_make_no_sense_are_named(
     file = tmp_path / "config.json"
     file.write_text(json.dumps(edit(json.loads(file.read_text()))))
     with pytest.raises(ModelUnusable) as caught:
-        assemble.load(options, lambda *_: None)
+        assemble.load_model(options, lambda *_: None)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -69,13 +69,13 @@ def test_a_recorded_step_may_differ_by_the_order_of_its_sums(forward: OwnForward
 
 
 @pytest.mark.parametrize("widest_draft", [0, 3])
-def test_numbers_that_are_none_stay_with_their_document(forward: OwnForward, widest_draft: int) -> None:
-    plain, recorded = forward, StaticForward(forward.network, widest_draft, lambda run: run)
-    broken = recorded.slot()
+def test_numbers_that_are_none_stay_with_their_document(forward: OwnForward, max_draft_tokens: int) -> None:
+    plain, recorded = forward, StaticForward(forward.network, max_draft_tokens, lambda run: run)
+    broken = recorded.new_kv_cache()
     recorded.step(IDS * 3, broken)
     recorded._stage.keys_values[:, :, : 3 * len(IDS)] = torch.nan
     for _ in range(2):  # once with the broken document on stage, once with it put aside
-        slots: Any = plain.slot(), recorded.slot()
+        slots: Any = plain.new_kv_cache(), recorded.new_kv_cache()
         for ids in (IDS, [7], [8], IDS[:2], [9]):
             expected, found = (one.step(ids, slot) for one, slot in zip((plain, recorded), slots, strict=True))
             assert (expected - found).abs().max() <= 1e-5
@@ -85,7 +85,7 @@ def test_numbers_that_are_none_stay_with_their_document(forward: OwnForward, wid
 def test_numbers_that_are_none_leave_with_the_tokens_that_are_taken_back(forward: OwnForward) -> None:
     """A draft that overflows and is not what comes next must not spoil what does."""
     recorded = StaticForward(forward.network, 3, lambda run: run)
-    slot: Any = recorded.slot()
+    slot: Any = recorded.new_kv_cache()
     recorded.step(IDS, slot)
     expected = recorded.step([7], slot)
     recorded.step([1, 2, 3, 4], slot)
@@ -162,8 +162,8 @@ def test_the_model_s_device_reaches_the_recording(forward: OwnForward, monkeypat
         assert capture is not None
         capture(lambda: None)
     assert asked == [DEVICE] * 2
-    assert registry.called("auto", DEVICE) == "own, CUDA graphs"
-    assert registry.called("compile", DEVICE) == "own, compiled"
+    assert registry.forward_name("auto", DEVICE) == "own, CUDA graphs"
+    assert registry.forward_name("compile", DEVICE) == "own, compiled"
 
 
 def test_one_graph_is_recorded_at_a_time_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.models.loading import sources
 from lacuna_lab.bench import llama_cpp
-from lacuna_lab.precision import logits, statistics, variants
+from lacuna_lab.precision import kl_statistics, logits, variants
 from lacuna_lab.precision.questions import Questions, questions
 
 pytest.importorskip("llama_cpp")
@@ -35,7 +35,7 @@ def by_llama_cpp(file: Path, windows: Questions, size: int) -> list[Tensor]:
     forward = llama_cpp.LlamaForward(llama_cpp.load(file, 512))
     found = []
     for window in windows.windows:
-        slot = forward.slot()
+        slot = forward.new_kv_cache()
         rows = torch.stack([forward.step([token], slot)[0].clone() for token in window.ids[:-1]])
         found.append(rows[window.first - 1 :, :size])
     return found
@@ -43,16 +43,16 @@ def by_llama_cpp(file: Path, windows: Questions, size: int) -> list[Tensor]:
 
 def divergence(reference: list[Tensor], test: list[Tensor], windows: Questions) -> float:
     found = [
-        statistics.compare(one, other, torch.tensor(window.ids[window.first :]), window.first)
+        kl_statistics.compare(one, other, torch.tensor(window.ids[window.first :]), window.first)
         for one, other, window in zip(reference, test, windows.windows, strict=True)
     ]
-    return statistics.summary(found).divergence.mean
+    return kl_statistics.summary(found).divergence.mean
 
 
 def test_llama_cpp_finds_the_same_cost(tmp_path: Path) -> None:
     windows, folder = asked(), sources.bundled_folder()
     loaded = variants.loaded(OPTIONS, "float32")
-    size = loaded.decoder.text.size
+    size = loaded.decoder.tokenizer.size
     ours = read(loaded.forward, windows, size)
     theirs = {}
     for name, half in (("f32", False), ("f16", True)):

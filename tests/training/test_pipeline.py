@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from lacuna_inference.api import ModelOptions, Request, Stop
 from lacuna_inference.engine.engine import ModelEngine
-from lacuna_inference.in_file.candidates.ranker import bridges, features, score
+from lacuna_inference.in_file.candidates.ranker import features, find_candidates, score
 from training import clean, holes
 from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches, visits_of
 from training.bridges import fit
@@ -31,10 +31,10 @@ from training.optim import orthogonal, schedule
 from training.paths import Paths
 from training.resume import resume
 from training.tokenizer import END_OF_MASK, END_OF_TEXT, train_tokenizer
-from training.train import Plan, load, train
+from training.train import TrainingPlan, load, train
 
 SHAPE = Shape(vocabulary=400, width=32, layers=2, heads=2, kv_heads=1, head_size=16, feed_forward=64, context=128)
-PLAN = Plan(
+PLAN = TrainingPlan(
     until=4 * 128 * 30, decay=4 * 128 * 10, rows=4, length=128, warm_up=2000, compiled=False, validation_batches=1
 )
 SOURCE = Path(clean.__file__).read_text() + Path(holes.__file__).read_text()
@@ -53,7 +53,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 def _trained(paths: Paths) -> None:
     if not paths.checkpoint.exists():
-        train(paths, Plan(until=4 * 128, rows=4, length=128, compiled=False, validation_batches=1), shape=SHAPE)
+        train(paths, TrainingPlan(until=4 * 128, rows=4, length=128, compiled=False, validation_batches=1), shape=SHAPE)
 
 
 def test_train_resume_decay_export_and_complete(paths: Paths, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_train_resume_decay_export_and_complete(paths: Paths, tmp_path: Path) ->
     engine = ModelEngine(ModelOptions(str(tmp_path / "exported"), device="cpu"))
     completions = engine.submit(Request(("def f(", "):\n    pass\n"), "x.py", Stop(4))).result(60)
     assert engine.state.message.startswith(str(tmp_path / "exported"))
-    assert completions.counters.generated_tokens <= 4
+    assert completions.metrics.generated_tokens <= 4
     engine.close()
 
 
@@ -98,13 +98,13 @@ def test_a_target_is_gone_on_with_only_by_the_call_that_began_it(paths: Paths) -
     _trained(paths)
     target = paths.root / "branch.pt"
     step = PLAN.rows * PLAN.length
-    begun = load(paths.checkpoint)[1].tokens
-    plan = replace(PLAN, until=begun + 2 * step, decay=step)
+    healed_prefix = load(paths.checkpoint)[1].tokens
+    plan = replace(PLAN, until=healed_prefix + 2 * step, decay=step)
     first = train(paths, plan, target)
-    assert (first.tokens, first.resumes) == (begun + 2 * step, load(paths.checkpoint)[1].resumes + 1)
+    assert (first.tokens, first.resumes) == (healed_prefix + 2 * step, load(paths.checkpoint)[1].resumes + 1)
     assert train(paths, plan, target).resumes == first.resumes + 1  # nothing is left to do
-    longer = train(paths, replace(plan, until=begun + 3 * step), target)
-    assert (longer.tokens, longer.resumes) == (begun + 3 * step, first.resumes)
+    longer = train(paths, replace(plan, until=healed_prefix + 3 * step), target)
+    assert (longer.tokens, longer.resumes) == (healed_prefix + 3 * step, first.resumes)
     with pytest.raises(ValueError, match="longer than the context"):
         train(paths, replace(plan, length=5000), target)
 
@@ -148,18 +148,20 @@ def test_most_holes_are_anchored_and_some_begin_inside_a_line() -> None:
 
 
 @pytest.mark.parametrize(("typed", "begun"), [("    a = ", " "), ("    a = fo", " fo"), ("    ", "    "), ("", "")])
-def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, begun: str) -> None:
+def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, healed_prefix: str) -> None:
     from lacuna_inference.prompt.families import by_name
     from lacuna_inference.prompt.planner import plan
-    from lacuna_inference.prompt.tokenizer import TokenText
+    from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
     tokenizer = Tokenizer.from_file(str(paths.tokenizer))
     encoder = SampleEncoder(tokenizer, 256)
     header = "<| file ext=.py filename=x.py |>\n"
     sample = holes.Sample(header, "if x:\n", "\nb\n", "    a = foo(1)")
     ((ids, weights),) = encoder.encode([sample])
-    prompt = plan((sample.prefix + typed, sample.suffix), "x.py", TokenText(tokenizer, by_name("lacuna")), 256, 16)
-    assert prompt.begun == begun
+    prompt = plan(
+        (sample.prefix + typed, sample.suffix), "x.py", PromptTokenizer(tokenizer, by_name("lacuna")), 256, 16
+    )
+    assert prompt.healed_prefix == healed_prefix
     assert list(prompt.ids) == ids[: len(prompt.ids)]
     assert ids[-1] == tokenizer.token_to_id(END_OF_MASK)
     marks = {tokenizer.token_to_id(f"<|mask:{n}|>") for n in range(3)} | {tokenizer.token_to_id(END_OF_TEXT)}
@@ -209,7 +211,9 @@ def test_a_packed_sample_sees_no_other(paths: Paths) -> None:
 def test_a_fit_of_bridges_learns_which_are_right(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loss = fit(paths, 8, 60, tmp_path / "fitted")
     before, after = "def a(x):\n    return x\n\ndef a(", "):\n    return x\n"
-    assert np.isfinite(score(features(bridges(before, after), before, after), load_file(tmp_path / "fitted"))).all()
+    assert np.isfinite(
+        score(features(find_candidates(before, after), before, after), load_file(tmp_path / "fitted"))
+    ).all()
     monkeypatch.setattr("training.bridges._RATE", 1e-9)
     assert loss < 0.8 * fit(paths, 8, 60, tmp_path / "not fitted")
 

@@ -12,7 +12,7 @@ from helpers import scripted_decoder
 from lacuna_inference.api import Request, Stop
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.bench import accelerations, accelerations_chart, accelerations_near
-from lacuna_lab.bench.accelerations import Answer, Measured, Row, Work
+from lacuna_lab.bench.accelerations import AccelerationRow, Measurement, TimedAnswer, TypingLoad
 from lacuna_lab.bench.accelerations_steps import (
     BASES,
     INSTEAD,
@@ -25,7 +25,7 @@ from lacuna_lab.bench.accelerations_steps import (
     steps,
 )
 from lacuna_lab.bench.accelerations_table import About, identical, table
-from lacuna_lab.bench.typist import session
+from lacuna_lab.bench.typing_trace import typing_trace
 from lacuna_lab.commands import bench_accelerations as command
 from lacuna_lab.evaluation.files import SourceFile
 
@@ -71,11 +71,11 @@ def test_what_must_change_no_text() -> None:
     assert exact == {*BASES, Runner.GRAPHS, Runner.COMPILED, Acceleration.KEPT, Acceleration.DRAFTS}
 
 
-def measured(*answers: tuple[float, str]) -> Measured:
-    return Measured([Answer(seconds, text, 10, 2) for seconds, text in answers], 1000)
+def measured(*answers: tuple[float, str]) -> Measurement:
+    return Measurement([TimedAnswer(seconds, text, 10, 2) for seconds, text in answers], 1000)
 
 
-WORK = Work((Request(("a",)),) * 3, ("x", None, "y"))
+WORK = TypingLoad((Request(("a",)),) * 3, ("x", None, "y"))
 
 
 def test_figures_by_hand() -> None:
@@ -93,9 +93,9 @@ def test_figures_by_hand() -> None:
     assert found.as_typed == 1.0  # of the two that can be judged
 
 
-def row(exact: bool, *texts: str, group: Group = Group.LADDER, name: str = "drafts") -> Row:
+def row(exact: bool, *texts: str, group: Group = Group.LADDER, name: str = "drafts") -> AccelerationRow:
     here, against = measured(*((0.1, text) for text in texts)), measured((0.2, "x"), (0.2, "x"), (0.2, "x"))
-    return Row(group, name, exact, accelerations.figures(here, against, against, [WORK], (5000, 0.0), 1e-7))
+    return AccelerationRow(group, name, exact, accelerations.figures(here, against, against, [WORK], (5000, 0.0), 1e-7))
 
 
 def test_a_text_that_must_not_change_and_did_is_shown() -> None:
@@ -113,7 +113,7 @@ def test_the_table_has_every_step_and_why_some_are_not_there() -> None:
     rows = [
         row(True, "x", "x", "x"),
         row(True, "x", "x", "x", group=Group.ALONE),
-        Row(Group.INSTEAD, "CUDA graphs", True, None, "it needs a CUDA device"),
+        AccelerationRow(Group.INSTEAD, "CUDA graphs", True, None, "it needs a CUDA device"),
         row(True, "x", "x", "x", group=Group.CROWD, name="8 typists, side by side"),
     ]
     text = "\n".join(table(rows, ABOUT))
@@ -123,7 +123,10 @@ def test_the_table_has_every_step_and_why_some_are_not_there() -> None:
 
 def test_the_chart_is_drawn(tmp_path: Path) -> None:
     rows = [row(True, "x", "x", "x"), row(False, "y", "x", "x"), row(True, "x", "y", "x")]
-    rows += [Row(Group.INSTEAD, "CUDA graphs", True, None, "no GPU"), row(False, "x", "x", "x", group=Group.INSTEAD)]
+    rows += [
+        AccelerationRow(Group.INSTEAD, "CUDA graphs", True, None, "no GPU"),
+        row(False, "x", "x", "x", group=Group.INSTEAD),
+    ]
     accelerations_chart.draw(rows, ABOUT, tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(BadRequest, match="cannot be written"):
@@ -132,8 +135,8 @@ def test_the_chart_is_drawn(tmp_path: Path) -> None:
 
 def test_what_is_typed_later_is_known_but_where_a_typo_stands_before_it() -> None:
     source = SourceFile("group", "x.py", "".join(f"def f{n}(a):\n    return a + {n}\n\n" for n in range(20)))
-    typed = session(source, 3, random.Random(0))
-    found = accelerations.work(typed, 1000, 16)
+    typed = typing_trace(source, 3, random.Random(0))
+    found = accelerations.typing_load(typed, 1000, 16)
     assert len(found.requests) == len(found.typed) == len(typed.keys)
     told = [(request, text) for request, text in zip(found.requests, found.typed, strict=True) if text is not None]
     assert len(told) > len(typed.keys) // 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lacuna_inference.decoding.anchors import LONGEST_TYPED, Anchor, Anchors
-from lacuna_inference.decoding.recent import DOCUMENTS
+from lacuna_inference.decoding.anchors import MAX_TYPED_CODE_POINTS, Anchor, Anchors
+from lacuna_inference.decoding.per_document import MAX_DOCUMENTS
 
 KEY = "document"
 
@@ -29,7 +29,7 @@ def test_a_moved_anchor_holds_while_somebody_types_behind_it() -> None:
         ("a\nreturn x\n", "c"),  # another line
         ("b\nreturn x", "c"),  # an edit elsewhere
         ("a\nreturn x", "d"),
-        ("a\nreturn " + "x" * LONGEST_TYPED, "c"),
+        ("a\nreturn " + "x" * MAX_TYPED_CODE_POINTS, "c"),
     ],
 )
 def test_anything_else_sets_a_new_anchor(prefix: str, suffix: str) -> None:
@@ -55,6 +55,6 @@ def test_closing_brackets_that_the_editor_adds_stay_out_until_the_line_is_left()
 def test_only_the_latest_documents_are_remembered() -> None:
     anchors = Anchors()
     anchors.move("first", "a\nb", "")
-    for number in range(DOCUMENTS):
+    for number in range(MAX_DOCUMENTS):
         anchors.of(str(number), "", "")
     assert anchors.of("first", "a\nbc", "") == Anchor("a\n", "")

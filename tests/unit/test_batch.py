@@ -8,15 +8,15 @@ import threading
 import pytest
 from helpers import loaded, scripted_decoder
 
-from lacuna_inference.api import CancelToken, Completions, ModelOptions, Piece, Request, Sampling, Stop
+from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Sampling, Stop, StreamEvent
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.engine.batch import Batch
 from lacuna_inference.engine.engine import ModelEngine
-from lacuna_inference.engine.scheduler import Job, Jobs
+from lacuna_inference.engine.scheduler import Job, Scheduler
 from lacuna_inference.errors import LacunaError, NotEnoughMemory, RequestCancelled
 
 
-def finished(batch: Batch, jobs: list[Job]) -> dict[Job, Completions | LacunaError]:
+def finished(batch: Batch, jobs: list[Job]) -> dict[Job, CompletionResult | LacunaError]:
     """Starts all jobs that fit, and runs until all are over."""
     waiting, over = list(jobs), {}
     while waiting or batch:
@@ -30,12 +30,12 @@ def job(text: str, **changed: object) -> Job:
     return Job(Request((text, "\n"), **changed), CancelToken())  # type: ignore[arg-type]
 
 
-def texts(over: dict[Job, Completions | LacunaError]) -> list[str]:
-    return [found.candidates[0].text for found in over.values() if isinstance(found, Completions)]
+def texts(over: dict[Job, CompletionResult | LacunaError]) -> list[str]:
+    return [found.candidates[0].text for found in over.values() if isinstance(found, CompletionResult)]
 
 
 def passes(decoder: Decoder) -> list[int]:
-    return decoder.stores.forward.passes  # type: ignore[attr-defined, no-any-return]
+    return decoder.caches.forward.passes  # type: ignore[attr-defined, no-any-return]
 
 
 def test_several_share_each_pass() -> None:
@@ -43,9 +43,9 @@ def test_several_share_each_pass() -> None:
     over = finished(Batch(decoder, "m", 8), [job(f"{n}\n") for n in range(4)])
     assert texts(over) == ["abcde"] * 4
     assert set(passes(decoder)) == {4}
-    steps = decoder.stores.forward.steps  # type: ignore[attr-defined]
+    steps = decoder.caches.forward.steps  # type: ignore[attr-defined]
     assert steps == 4 * len(passes(decoder))
-    assert decoder.stores.work.passes == steps
+    assert decoder.caches.counts.passes == steps
 
 
 def test_no_more_than_was_allowed_run_at_a_time() -> None:
@@ -56,8 +56,8 @@ def test_no_more_than_was_allowed_run_at_a_time() -> None:
 
 def test_no_more_than_their_caches_fit_run_at_a_time() -> None:
     decoder = scripted_decoder("abcde")
-    one = 1000 + 128 * 4 * decoder.text.size
-    decoder.stores._budget = 3 * one
+    one = 1000 + 128 * 4 * decoder.tokenizer.size
+    decoder.caches._budget = 3 * one
     finished(Batch(decoder, "m", 8), [job("first\n")])
     assert len(finished(Batch(decoder, "m", 8), [job(f"{n}\n") for n in range(6)])) == 6
     assert max(passes(decoder)) == 3
@@ -67,7 +67,7 @@ def test_they_join_and_leave_between_passes() -> None:
     decoder = scripted_decoder("x" * 30)
     batch = Batch(decoder, "m", 8)
     long, short = job("a\n"), job("b\n", stop=Stop(3))
-    over: dict[Job, Completions | LacunaError] = dict(batch.start(long))
+    over: dict[Job, CompletionResult | LacunaError] = dict(batch.start(long))
     for _ in range(5):
         over.update(batch.advance())
     over.update(batch.start(short))
@@ -86,17 +86,17 @@ def test_one_that_is_cancelled_leaves_before_the_next_pass() -> None:
     batch.start(stays)
     batch.advance()
     left.cancel.cancel()
-    steps = decoder.stores.forward.steps  # type: ignore[attr-defined]
+    steps = decoder.caches.forward.steps  # type: ignore[attr-defined]
     ((gone, outcome),) = batch.advance()
     assert gone is left
     assert isinstance(outcome, RequestCancelled)
     assert outcome.counters is not None
-    assert decoder.stores.forward.steps == steps + 1  # type: ignore[attr-defined]
+    assert decoder.caches.forward.steps == steps + 1  # type: ignore[attr-defined]
 
 
 def test_a_document_s_newer_request_gets_its_store_when_the_older_has_left() -> None:
     batch = Batch(scripted_decoder("x" * 30), "m", 8)
-    older, newer = job("a\n", key="d"), job("a\nb\n", key="d")
+    older, newer = job("a\n", document_id="d"), job("a\nb\n", document_id="d")
     batch.start(older)
     batch.advance()
     older.cancel.cancel()
@@ -107,20 +107,20 @@ def test_a_document_s_newer_request_gets_its_store_when_the_older_has_left() -> 
 
 def test_memory_that_is_short_for_all_may_do_for_each() -> None:
     decoder = scripted_decoder("abc")
-    forward = decoder.stores.forward
+    forward = decoder.caches.forward
 
-    def together(_: object) -> None:
+    def step_batch(_: object) -> None:
         raise RuntimeError("CUDA out of memory")
 
-    forward.together = together  # type: ignore[method-assign]
+    forward.step_batch = step_batch  # type: ignore[method-assign]
     assert texts(finished(Batch(decoder, "m", 8), [job("a\n"), job("b\n")])) == ["abc", "abc"]
 
 
 def test_a_failure_concerns_only_the_one_to_blame() -> None:
     decoder = scripted_decoder("abc")
-    forward = decoder.stores.forward
+    forward = decoder.caches.forward
     step = forward.step
-    bad = decoder.text.encode("bad")
+    bad = decoder.tokenizer.encode("bad")
 
     def failing(ids: list[int], slot: object, rows: int = 1) -> object:
         if any(list(ids[n : n + len(bad)]) == bad for n in range(len(ids))):
@@ -140,7 +140,7 @@ def test_callers_take_turns() -> None:
     ended: list[str] = []
     engine = ModelEngine(ModelOptions("m", batch=2), lambda _: loaded(decoder))
     hold = threading.Event()
-    forward = decoder.stores.forward
+    forward = decoder.caches.forward
     forward.on_step = lambda _: hold.wait(10)  # type: ignore[attr-defined]
     futures = []
     for caller, text in [("greedy", "a"), ("greedy", "b"), ("greedy", "c"), ("greedy", "d"), ("modest", "e")]:
@@ -156,15 +156,15 @@ def test_callers_take_turns() -> None:
 
 def test_documents_take_turns_however_often_they_ask_again() -> None:
     """Each typist's newest request has the turn of those that it replaced, until one is answered."""
-    jobs = Jobs()
+    jobs = Scheduler()
     served = []
     for answered in (True, False, True):
         for key in "abcd" * 2:  # two keys of each: the second replaces the first
-            jobs.add(job("x", key=key, caller="host"))
+            jobs.add(job("x", document_id=key, caller="host"))
         for _ in range(2):
             taken = jobs.take()
             assert taken is not None
-            served.append(taken.request.key)
+            served.append(taken.request.document_id)
             if not answered:
                 taken.cancel.cancel()
             jobs.done(taken)
@@ -172,8 +172,8 @@ def test_documents_take_turns_however_often_they_ask_again() -> None:
 
 
 def test_one_that_was_cancelled_while_it_waited_costs_no_turn() -> None:
-    jobs = Jobs()
-    left, stayed = job("x", key="a"), job("y", key="b")
+    jobs = Scheduler()
+    left, stayed = job("x", document_id="a"), job("y", document_id="b")
     jobs.add(left)
     jobs.add(stayed)
     left.cancel.cancel()
@@ -190,7 +190,7 @@ def test_ten_thousand_answers_and_none_is_mixed_up(seed: int) -> None:
     random.seed(seed)
     decoder = echoing_decoder()
     batch = Batch(decoder, "m", 8)
-    asked = {job(f"{chr(97 + n % 26)}\n", key=f"k{n % 40}", stop=Stop(1 + n % 7)): n for n in range(2000)}
+    asked = {job(f"{chr(97 + n % 26)}\n", document_id=f"k{n % 40}", stop=Stop(1 + n % 7)): n for n in range(2000)}
     waiting, over = list(asked), {}
     while waiting or batch:
         while waiting and batch.has_room and random.random() < 0.7:
@@ -199,26 +199,26 @@ def test_ten_thousand_answers_and_none_is_mixed_up(seed: int) -> None:
     assert len(over) == 2000
     for one, found in over.items():
         n = asked[one]
-        assert isinstance(found, Completions)
+        assert isinstance(found, CompletionResult)
         assert found.candidates[0].text == chr(97 + n % 26) * (1 + n % 7)
 
 
 def test_what_is_told_is_the_answer_and_never_taken_back() -> None:
-    told: list[Piece] = []
+    told: list[StreamEvent] = []
     decoder = scripted_decoder("ab STOP cd")
-    request = Request(("a\n", "\n"), stop=Stop(strings=("STOP",)), tell=told.append, alternatives=2)
+    request = Request(("a\n", "\n"), stop=Stop(strings=("STOP",)), on_token=told.append, top_logprobs=2)
     over = finished(Batch(decoder, "m", 8), [Job(request, CancelToken())])
     (completions,) = over.values()
-    assert isinstance(completions, Completions)
+    assert isinstance(completions, CompletionResult)
     fill = completions.candidates[0].fills[0]
     assert fill.text == "ab " == "".join(piece.token.text for piece in told)
-    assert [piece.token for piece in told] == list(fill.scored)[: len(told)]
-    assert all(len(token.alternatives) == 2 for token in fill.scored)
+    assert [piece.token for piece in told] == list(fill.token_logprobs)[: len(told)]
+    assert all(len(token.top_logprobs) == 2 for token in fill.token_logprobs)
 
 
 def test_candidates_that_need_not_differ_come_in_order() -> None:
     request = Request(("a\n", "\n"), candidates=3, distinct=False, sampling=Sampling(0.5, seed=1))
     over = finished(Batch(scripted_decoder("abc"), "m", 8), [Job(request, CancelToken())])
     (completions,) = over.values()
-    assert isinstance(completions, Completions)
+    assert isinstance(completions, CompletionResult)
     assert [candidate.text for candidate in completions.candidates] == ["abc"] * 3

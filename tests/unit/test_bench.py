@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from lacuna_inference.api import ModelOptions
 from lacuna_lab.bench import answers, steadiness
 from lacuna_lab.bench.bandwidth import seconds
-from lacuna_lab.bench.decode import HELD, Subject, measure, table
-from lacuna_lab.bench.typing import Answer, Run, rows
-from lacuna_lab.bench.typing import table as typing_table
-from lacuna_lab.bench.typist import gap, session
+from lacuna_lab.bench.decode import HELD, DecodeSubject, measure, table
+from lacuna_lab.bench.typing_bench import Run, TypedAnswer, rows
+from lacuna_lab.bench.typing_bench import table as typing_table
+from lacuna_lab.bench.typing_trace import gap, typing_trace
 from lacuna_lab.commands import bench as bench_command
 from lacuna_lab.commands.bench import TRANSFORMERS, WITHOUT
 from lacuna_lab.evaluation.files import SourceFile
@@ -27,9 +27,9 @@ from lacuna_server.settings import Settings
 CPU = torch.device("cpu")
 
 
-def subject(name: str, pause_s: float, random_weights: bool) -> Subject:
+def subject(name: str, pause_s: float, random_weights: bool) -> DecodeSubject:
     forward = ScriptedForward(4, lambda _: 0, on_step=lambda _: time.sleep(pause_s))
-    return Subject(name, "own", "float32", forward, weight_bytes=1000, random_weights=random_weights)
+    return DecodeSubject(name, "own", "float32", forward, weight_bytes=1000, random_weights=random_weights)
 
 
 def test_a_row_tells_the_time_of_a_pass_and_the_share_of_the_bandwidth() -> None:
@@ -60,7 +60,7 @@ SOURCE = SourceFile("group", "x.py", "".join(f"def f{n}(a):\n    return a + {n}\
 
 @given(st.integers(0, 1000), st.integers(1, 4))
 def test_a_session_brings_the_file_back_key_by_key(seed: int, runs: int) -> None:
-    typed = session(SOURCE, runs, random.Random(seed))
+    typed = typing_trace(SOURCE, runs, random.Random(seed))
     text = typed.text
     assert len(text) < len(SOURCE.text)
     for key in typed.keys:
@@ -78,7 +78,7 @@ def test_gaps_are_those_of_people() -> None:
 
 
 def ran(taken: list[float], text: str = "x", **counters: int) -> Run:
-    return Run([Answer(t, 0.1, text, counters) for t in taken], cpu_s=0.5, resident=2**20)
+    return Run([TypedAnswer(t, 0.1, text, counters) for t in taken], cpu_s=0.5, resident=2**20)
 
 
 def test_contestants_are_compared_key_by_key() -> None:
@@ -108,7 +108,7 @@ def test_answers_are_compared_in_the_same_loop() -> None:
     decoders = {
         "plain": scripted_decoder("    return a + 3\n", "starcoder"),
         "slow": scripted_decoder("    return a + 3\n", "starcoder", on_step=lambda _: time.sleep(0.002)),
-        "drafts": scripted_decoder("    return a + 3\n", "starcoder", widest_draft=7),
+        "drafts": scripted_decoder("    return a + 3\n", "starcoder", max_draft_tokens=7),
         "other": scripted_decoder("pass", "starcoder"),
     }
     plain, slow, drafts, other = answers.measure(decoders, asked)
@@ -120,7 +120,9 @@ def test_answers_are_compared_in_the_same_loop() -> None:
 
 
 def test_figures_of_a_server_are_shown_with_their_units() -> None:
-    shown = "\n".join(steadiness.table(steadiness.Figures(900, 0.001, 0.0042, 100, 0.05, 1, 10_000, 3 * 2**20)))
+    shown = "\n".join(
+        steadiness.table(steadiness.SteadinessFigures(900, 0.001, 0.0042, 100, 0.05, 1, 10_000, 3 * 2**20))
+    )
     for figure in ("1.0 ms", "4.2 ms", "50.0 ms", "| 1 |", "+3.0 MiB"):
         assert figure in shown
 

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import ScriptedForward, ScriptedSlot, by_name, byte_tokenizer, scripted_decoder
+from helpers import ScriptedCache, ScriptedForward, by_name, byte_tokenizer, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import CancelToken, Piece, Raw, Request, Sampling, Stop, StopReason
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.api import CancelToken, Raw, Request, Sampling, Stop, StopReason, StreamEvent
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Asked, Decoder
 from lacuna_inference.engine.batch import Batch
 from lacuna_inference.engine.scheduler import Job
 from lacuna_inference.errors import BadRequest, LacunaError
-from lacuna_inference.forward import driven
-from lacuna_inference.prompt.planner import Plan
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.forward import run_steps
+from lacuna_inference.prompt.planner import Prompt
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 CONTEXT = 128
 INCODER = by_name("incoder")
 MASKS = [f"<|mask:{n}|>" for n in range(20)]
-TEXT = TokenText(byte_tokenizer(list(dict.fromkeys([*INCODER.sentinels, *MASKS, *INCODER.ends]))), INCODER)
+TEXT = PromptTokenizer(byte_tokenizer(list(dict.fromkeys([*INCODER.sentinels, *MASKS, *INCODER.ends]))), INCODER)
 NAN, INFINITY = float("nan"), float("inf")
 
 
 class Narrow(ScriptedForward):
     """Fails as a KV store does when more is written to it than it holds."""
 
-    def step(self, ids: list[int], slot: ScriptedSlot, rows: int = 1) -> torch.Tensor:  # type: ignore[override]
+    def step(self, ids: list[int], slot: ScriptedCache, rows: int = 1) -> torch.Tensor:  # type: ignore[override]
         if len(slot.tokens) + len(ids) > CONTEXT:
             raise IndexError(f"place {len(slot.tokens) + len(ids)} of {CONTEXT}")
         return super().step(ids, slot, rows)
@@ -37,7 +37,7 @@ class Narrow(ScriptedForward):
 
 def narrow_decoder() -> Decoder:
     letter = TEXT.encode("a")[0]
-    return Decoder(Stores(Narrow(TEXT.size, lambda _: letter)), TEXT, CONTEXT)
+    return Decoder(PrefixCachePool(Narrow(TEXT.size, lambda _: letter)), TEXT, CONTEXT)
 
 
 def filled(holes: int, max_tokens: int) -> list[int]:
@@ -68,8 +68,8 @@ def test_a_hole_that_those_before_it_left_no_room_for_stays_empty() -> None:
     """A fill that is cut inside a token may take more tokens than were written."""
     decoder, request = narrow_decoder(), Request(("x\n", "\nq", "\n"), stop=Stop(4))
     ids = tuple(TEXT.encode("x" * (CONTEXT + 1)))
-    steps = decoder.fill(Plan(ids), request, request.parts, Sampling(), Asked(CancelToken()))
-    (fill,) = driven(steps, decoder.stores.forward)
+    steps = decoder.fill(Prompt(ids), request, request.parts, Sampling(), Asked(CancelToken()))
+    (fill,) = run_steps(steps, decoder.caches.forward)
     assert fill.text == ""
 
 
@@ -84,8 +84,8 @@ def test_a_hole_that_those_before_it_left_no_room_for_stays_empty() -> None:
         (Request(("a\n", "\n"), sampling=Sampling(INFINITY)), "the temperature must be a finite number"),
         (Request(("a\n", "\n"), sampling=Sampling(-1.0)), "the temperature must be a finite number"),
         (Request(("a\n", "\n"), sampling=Sampling(0.5, NAN)), "top_p must be between 0 and 1"),
-        (Request(("a\n", "\n"), alternatives=-1), "the number of alternatives must be 0 or more"),
-        (Request(("a\n",), prompt_alternatives=-1, raw=Raw.YES), "the number of alternatives must be 0 or more"),
+        (Request(("a\n", "\n"), top_logprobs=-1), "the number of alternatives must be 0 or more"),
+        (Request(("a\n",), prompt_logprobs=-1, raw=Raw.YES), "the number of alternatives must be 0 or more"),
         (Request(("a\n", "\n"), sampling=Sampling(top_k=-1)), "top_k must be 0 or more"),
         (Request(("a\n", "\n"), sampling=Sampling(min_p=2)), "min_p must be between 0 and 1"),
         (Request(("a\n", "\n"), sampling=Sampling(frequency_penalty=NAN)), "penalties must be finite"),
@@ -97,7 +97,7 @@ def test_limits_that_mean_nothing_are_refused(request_: Request, rule: str) -> N
     decoder = scripted_decoder("x = 1\ny = 2")
     with pytest.raises(BadRequest, match=rule):
         answer(decoder, "m", request_, CancelToken(), 0.0)
-    assert decoder.stores.work.passes == 0
+    assert decoder.caches.counts.passes == 0
 
 
 def test_the_fewest_lines_and_tokens_are_one_and_none() -> None:
@@ -119,44 +119,44 @@ def outcome(batch: Batch, request: Request) -> object:
     return found
 
 
-def raises(_: Piece) -> None:
+def raises(_: StreamEvent) -> None:
     raise RuntimeError("Event loop is closed")
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        Request(("b\n", "\n"), key="b", tell=raises),
-        Request(("b\n", "\n"), key="b", sampling=Sampling(0.5, seed=-1)),
-        Request(("b\n", "\n"), key="b", stop=Stop(truncate_before=("(",))),
-        Request(("b\n", "\n"), key="b", ids=(10**9,)),
+        Request(("b\n", "\n"), document_id="b", on_token=raises),
+        Request(("b\n", "\n"), document_id="b", sampling=Sampling(0.5, seed=-1)),
+        Request(("b\n", "\n"), document_id="b", stop=Stop(truncate_before=("(",))),
+        Request(("b\n", "\n"), document_id="b", ids=(10**9,)),
     ],
 )
 def test_a_request_that_fails_costs_no_other_document_its_cache(bad: Request) -> None:
     decoder = scripted_decoder("abc")
     batch, document = Batch(decoder, "m", 8), ("a\n" * 20, "\n")
-    outcome(batch, Request(document, key="a"))
-    held = decoder.stores.of("a", ()).tokens
+    outcome(batch, Request(document, document_id="a"))
+    held = decoder.caches.cache_for("a", ()).tokens
     assert held
     assert isinstance(outcome(batch, bad), LacunaError)
-    assert decoder.stores.of("a", ()).tokens == held
+    assert decoder.caches.cache_for("a", ()).tokens == held
 
 
 def test_a_pass_that_fails_costs_the_document_its_cache_that_it_was_for() -> None:
     decoder = scripted_decoder("abc")
-    batch, forward = Batch(decoder, "m", 8), decoder.stores.forward
+    batch, forward = Batch(decoder, "m", 8), decoder.caches.forward
     for key in "ab":
-        outcome(batch, Request((f"{key}\n", "\n"), key=key))
+        outcome(batch, Request((f"{key}\n", "\n"), document_id=key))
     step = forward.step
 
-    def half_done(ids: list[int], slot: ScriptedSlot, rows: int = 1) -> torch.Tensor:
+    def half_done(ids: list[int], slot: ScriptedCache, rows: int = 1) -> torch.Tensor:
         step(ids[:1], slot, rows)
         raise ZeroDivisionError
 
     forward.step = half_done  # type: ignore[method-assign, assignment]
-    assert isinstance(outcome(batch, Request(("b\nx\n", "\n"), key="b")), LacunaError)
+    assert isinstance(outcome(batch, Request(("b\nx\n", "\n"), document_id="b")), LacunaError)
     forward.step = step  # type: ignore[method-assign]
-    assert decoder.stores.of("a", ()).tokens
-    assert decoder.stores.of("b", ()).tokens == ()
-    found = outcome(batch, Request(("b\nx\n", "\n"), key="b"))
+    assert decoder.caches.cache_for("a", ()).tokens
+    assert decoder.caches.cache_for("b", ()).tokens == ()
+    found = outcome(batch, Request(("b\nx\n", "\n"), document_id="b"))
     assert found.candidates[0].text == "abc"  # type: ignore[attr-defined]

@@ -10,33 +10,33 @@ from helpers import family_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lacuna_inference.forward import Row
+from lacuna_inference.forward import VocabRow
 from lacuna_inference.in_file.candidates import ranker
 from lacuna_inference.in_file.candidates.copied import copied
-from lacuna_inference.in_file.candidates.ranker import weighed
-from lacuna_inference.in_file.mixer import EVIDENCE, Bridged
+from lacuna_inference.in_file.candidates.ranker import rank_candidates
+from lacuna_inference.in_file.mixer import EVIDENCE, CandidateMixer
 
 TEXT = family_text("lacuna")
 END = TEXT.sentinel("<|endofmask|>")
-FLAT: Row = np.full(TEXT.size, 1 / TEXT.size, np.float32)
+FLAT: VocabRow = np.full(TEXT.size, 1 / TEXT.size, np.float32)
 CODE = "def area(width, height):\n    return width * height\n\n"
 SIGNS = st.text("ab \n(é漢", max_size=40)
 
 
 def texts(before: str, after: str) -> list[str]:
-    return [text for text, _ in weighed(before, after)]
+    return [text for text, _ in rank_candidates(before, after)]
 
 
-def likeliest(distribution: Row) -> str:
+def likeliest(distribution: VocabRow) -> str:
     token = int(distribution.argmax())
     return "END" if token == END else TEXT.decode([token])
 
 
-def written(texts: list[tuple[str, float]], begun: str = "", other: Row = FLAT, most: int = 50) -> str:
+def written(texts: list[tuple[str, float]], healed_prefix: str = "", other: VocabRow = FLAT, most: int = 50) -> str:
     """What is written when the likeliest token is taken each time."""
-    bridged, tokens = Bridged(texts, begun, TEXT), list[int]()
+    bridged, tokens = CandidateMixer(texts, healed_prefix, TEXT), list[int]()
     while len(tokens) < most:
-        rest = begun.encode()[len(TEXT.decode(tokens).encode()) :]
+        rest = healed_prefix.encode()[len(TEXT.decode(tokens).encode()) :]
         allowed = TEXT.vocabulary.agreeing(rest) if rest else None
         token = int(bridged.mix(other, tokens, allowed).argmax())
         if token == END:
@@ -67,7 +67,7 @@ def test_nothing_is_found_across_the_hole() -> None:
 
 
 def test_the_bridge_that_agrees_further_is_likelier() -> None:
-    found = dict(weighed("total = first + last\nother = first * last\ntotal = first", "last\n"))
+    found = dict(rank_candidates("total = first + last\nother = first * last\ntotal = first", "last\n"))
     assert found[" + "] > found[" * "]
 
 
@@ -81,10 +81,10 @@ def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more(monkeypatch: 
         (above + "one = f(1)\n", "two = f(2)\n", ""): False,
     }
     for (before, after, text), more in holes.items():
-        weight = dict(weighed(before, after))[text]
+        weight = dict(rank_candidates(before, after))[text]
         with monkeypatch.context() as patched:
-            patched.setattr(ranker, "UNAIDED", 1.0)
-            chance = dict(weighed(before, after))[text]
+            patched.setattr(ranker, "SMALL_MODEL_ACCURACY", 1.0)
+            chance = dict(rank_candidates(before, after))[text]
         assert (weight > chance) == more
 
 
@@ -92,8 +92,8 @@ def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more(monkeypatch: 
 @example("ab", "", "ab" * 3000)
 def test_copies_stand_in_the_file_and_chances_leave_some(before: str, after: str, more: str) -> None:
     before += more
-    found = weighed(before, after)
-    assert len(found) <= ranker.MOST
+    found = rank_candidates(before, after)
+    assert len(found) <= ranker.MAX_CANDIDATES
     assert sum(chance for _, chance in found) < 1
     assert len({text for text, _ in found}) == len(found)
     assert all(chance > 0 for _, chance in found)
@@ -110,13 +110,13 @@ def test_the_word_under_the_cursor_is_no_evidence() -> None:
     unlikely = FLAT.copy()
     unlikely[TEXT.encode("!")[0]] = 3
     unlikely /= unlikely.sum()
-    assert written([("th", 0.3)], begun="wid", other=unlikely, most=6).startswith("wid!")
-    assert written([("th", 0.6)], begun="wid", other=unlikely) == "width"
+    assert written([("th", 0.3)], healed_prefix="wid", other=unlikely, most=6).startswith("wid!")
+    assert written([("th", 0.6)], healed_prefix="wid", other=unlikely) == "width"
 
 
 def test_every_token_is_evidence() -> None:
     """After a letter that the model did not expect, the bridge that has it is all but certain."""
-    bridged = Bridged([("ab", 0.01)], "", TEXT)
+    bridged = CandidateMixer([("ab", 0.01)], "", TEXT)
     a, b = TEXT.encode("ab")
     assert bridged.mix(FLAT, [])[a] == pytest.approx(0.01 + 0.99 / TEXT.size, rel=1e-5)
     sure = 0.01 / (0.01 + 0.99 / TEXT.size)
@@ -128,20 +128,20 @@ def test_where_texts_part_the_models_word_counts_between_them() -> None:
     prefers_b = FLAT.copy()
     prefers_b[b] *= 4
     prefers_b /= prefers_b.sum()
-    mixed = Bridged([("ax", 0.2), ("bx", 0.2)], "", TEXT).mix(prefers_b, [])
+    mixed = CandidateMixer([("ax", 0.2), ("bx", 0.2)], "", TEXT).mix(prefers_b, [])
     of_a, of_b = (float(mixed[token] - 0.6 * prefers_b[token]) for token in (a, b))
     assert of_b / of_a == pytest.approx(4**EVIDENCE, rel=1e-3)
     assert of_a + of_b == pytest.approx(0.4, rel=1e-3)
 
 
 def test_a_text_that_stands_in_more_places_is_likelier() -> None:
-    once = dict(weighed("if a:\n    go()\nif b:\n    stop()\nif c:\n    ", "\nelse:\n"))
-    twice = dict(weighed("if a:\n    go()\nif b:\n    stop()\nif d:\n    stop()\nif c:\n    ", "\nelse:\n"))
+    once = dict(rank_candidates("if a:\n    go()\nif b:\n    stop()\nif c:\n    ", "\nelse:\n"))
+    twice = dict(rank_candidates("if a:\n    go()\nif b:\n    stop()\nif d:\n    stop()\nif c:\n    ", "\nelse:\n"))
     assert twice["stop()"] / twice["go()"] > once["stop()"] / once["go()"]
 
 
 def test_a_text_that_went_on_otherwise_is_out() -> None:
-    bridged = Bridged([("ab", 0.5)], "", TEXT)
+    bridged = CandidateMixer([("ab", 0.5)], "", TEXT)
     bridged.mix(FLAT, [])
     c = TEXT.encode("c")
     np.testing.assert_array_equal(bridged.mix(FLAT, c), FLAT)
@@ -150,7 +150,7 @@ def test_a_text_that_went_on_otherwise_is_out() -> None:
 @given(st.lists(st.tuples(st.text("ab\n", max_size=4), st.floats(0, 0.2)), max_size=4), st.text("ab\n", max_size=5))
 @example([("a", 0.0), ("b", 0.0)], "a")
 def test_it_is_a_distribution(found: list[tuple[str, float]], text: str) -> None:
-    bridged, tokens = Bridged(found, "", TEXT), TEXT.encode(text)
+    bridged, tokens = CandidateMixer(found, "", TEXT), TEXT.encode(text)
     for length in range(len(tokens) + 1):
         mixed = bridged.mix(FLAT, tokens[:length])
         assert float(mixed.sum()) == pytest.approx(1, abs=1e-4)
@@ -158,7 +158,7 @@ def test_it_is_a_distribution(found: list[tuple[str, float]], text: str) -> None
 
 
 def test_where_only_some_tokens_are_allowed_it_is_one_among_these() -> None:
-    bridged = Bridged([("th", 0.25)], "wid", TEXT)
+    bridged = CandidateMixer([("th", 0.25)], "wid", TEXT)
     allowed = TEXT.vocabulary.agreeing(b"wid")
     mixed = bridged.mix(FLAT, [], allowed)
     assert float(mixed.sum()) == pytest.approx(1, abs=1e-4)
@@ -169,11 +169,11 @@ def test_they_are_nothing_to_a_model_that_finds_all_of_it_impossible() -> None:
     never = np.zeros_like(FLAT)
     never[TEXT.encode("x")] = 1
     a, b = TEXT.encode("ab")
-    bridged = Bridged([("ab", 0.5), ("b", 0.2)], "", TEXT)
+    bridged = CandidateMixer([("ab", 0.5), ("b", 0.2)], "", TEXT)
     assert bridged.mix(never, [])[a] == pytest.approx(0.5)
     assert likeliest(bridged.mix(never, [a])) == "b"
-    assert likeliest(Bridged([("a", 0.0)], "", TEXT).mix(never, [])) == "x"
-    lost = Bridged([("ab", 0.5)], "", TEXT)
+    assert likeliest(CandidateMixer([("a", 0.0)], "", TEXT).mix(never, [])) == "x"
+    lost = CandidateMixer([("ab", 0.5)], "", TEXT)
     lost.mix(never, [])
     np.testing.assert_array_equal(lost.mix(never, [b]), never)
 

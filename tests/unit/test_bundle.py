@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_server.bundle import create, installer
-from lacuna_server.bundle.create import Wanted
+from lacuna_server.bundle.create import BundleContents
 from lacuna_server.bundle.installer import MANIFEST, TOP, BundleError
 
 SILENT: Callable[[str], None] = lambda _: None  # noqa: E731
@@ -191,11 +191,11 @@ def test_the_launcher_leads_to_the_new_version_at_once(tmp_path: Path) -> None:
 
 
 def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
-    good = Wanted(tmp_path / "lacuna.tar", installer.here(), installer.python_here())
+    good = BundleContents(tmp_path / "lacuna.tar", installer.here(), installer.python_here())
     for wanted, message in (
-        (Wanted(tmp_path / "lacuna.tar", "plan9-mips", "3.11"), "no platform called plan9-mips"),
-        (Wanted(tmp_path / "missing" / "lacuna.tar", good.platform, good.python), "no folder"),
-        (Wanted(good.output, good.platform, good.python, wheel=tmp_path / "missing.whl"), "no file"),
+        (BundleContents(tmp_path / "lacuna.tar", "plan9-mips", "3.11"), "no platform called plan9-mips"),
+        (BundleContents(tmp_path / "missing" / "lacuna.tar", good.platform, good.python), "no folder"),
+        (BundleContents(good.output, good.platform, good.python, wheel=tmp_path / "missing.whl"), "no file"),
     ):
         with pytest.raises(BadRequest, match=message):
             create.create(wanted, SILENT)
@@ -210,7 +210,7 @@ def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
     (tmp_path / "folder").rmdir()
     (tmp_path / "lacuna_lsp-9-py3-none-any.whl").unlink()
     with pytest.raises(LacunaError, match="missing-model"):
-        create.create(Wanted(good.output, good.platform, good.python, model="missing-model"), SILENT)
+        create.create(BundleContents(good.output, good.platform, good.python, model="missing-model"), SILENT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -218,7 +218,7 @@ def test_pip_that_fails_leaves_nothing(tmp_path: Path) -> None:
     wheel = tmp_path / "lacuna_lsp-9-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("lacuna_lsp-9.dist-info/METADATA", "Metadata-Version: 2.4\nName: lacuna-lsp\nVersion: 9\n")
-    wanted = Wanted(
+    wanted = BundleContents(
         tmp_path / "lacuna.tar", installer.here(), installer.python_here(), wheel=wheel, options=("--no-index",)
     )
     with pytest.raises(LacunaError, match="pip could not get the packages"):
@@ -227,10 +227,10 @@ def test_pip_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_wheels_of_another_machine_are_asked_for_by_its_tags(tmp_path: Path) -> None:
-    target = create._target(Wanted(tmp_path / "x", "linux-arm64", "3.12"))
+    target = create._target(BundleContents(tmp_path / "x", "linux-arm64", "3.12"))
     assert "manylinux2014_aarch64" in target
     assert target[target.index("--python-version") + 1] == "3.12"
-    assert create._target(Wanted(tmp_path / "x", installer.here(), installer.python_here())) == [
+    assert create._target(BundleContents(tmp_path / "x", installer.here(), installer.python_here())) == [
         "--only-binary", ":all:"
     ]  # fmt: skip
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from lacuna_inference.api import EngineState, Phase, StopReason
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.core.admission import Rules, may_be_read, refusal
-from lacuna_server.core.cache import Cache
+from lacuna_server.core.answer_cache import AnswerCache
 from lacuna_server.core.completer import Completer
-from lacuna_server.core.pace import LONGEST_S, Pace
+from lacuna_server.core.pace import MAX_DELAY_S, Pace
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.service import Answer, Policy
+from lacuna_server.core.service import Policy, Suggestions
 from lacuna_server.core.snapshot import Snapshot
 
 
@@ -115,41 +115,41 @@ def test_comments_and_strings_on_wish(marked: str, reason: Withheld | None) -> N
     assert refusal(replace(at_cursor(marked, None), language="no-such"), rules, invoked=False) is None
 
 
-def left(cache: Cache, snapshot: Snapshot) -> tuple[str, ...] | None:
+def left(cache: AnswerCache, snapshot: Snapshot) -> tuple[str, ...] | None:
     found = cache.find(snapshot)
-    return None if found is None else found.suggestions
+    return None if found is None else found.texts
 
 
 @given(st.text("ab\n", max_size=6), st.text("ab\n", min_size=1, max_size=6), st.text("ab\n", max_size=3), st.data())
 def test_the_cache_finds_what_is_left_and_nothing_else(before: str, text: str, after: str, data: st.DataObject) -> None:
-    cache = Cache()
-    cache.put(Snapshot(before + after, len(before)), Answer((text,)))
+    cache = AnswerCache()
+    cache.put(Snapshot(before + after, len(before)), Suggestions((text,)))
     typed = data.draw(st.text("ab\n", max_size=6))
     now = Snapshot(before + typed + after, len(before) + len(typed))
     agrees = text.startswith(typed) and text != typed
     assert left(cache, now) == ((text[len(typed) :],) if agrees else None)
     assert left(cache, replace(now, text=now.text + "c")) is None
-    assert left(cache, replace(now, key="another document")) is None
+    assert left(cache, replace(now, document_id="another document")) is None
 
 
 def test_the_cache_goes_on_behind_a_crlf() -> None:
-    cache = Cache()
-    cache.put(Snapshot("a", 1), Answer(("\nb",)))
+    cache = AnswerCache()
+    cache.put(Snapshot("a", 1), Suggestions(("\nb",)))
     assert left(cache, Snapshot("a\r\n", 3)) == ("b",)
 
 
 def test_the_cache_is_small_and_keeps_what_is_of_use() -> None:
-    cache = Cache(2)
+    cache = AnswerCache(2)
     for text in "abc":
-        cache.put(Snapshot(text, 1), Answer(("x",)))
+        cache.put(Snapshot(text, 1), Suggestions(("x",)))
         assert left(cache, Snapshot("a", 1)) == ("x",)
     assert left(cache, Snapshot("b", 1)) is None
     assert left(cache, Snapshot("c", 1)) == ("x",)
 
 
 def test_no_suggestion_is_an_answer_for_this_place_only_and_keeps_its_reason() -> None:
-    cache = Cache()
-    cache.put(at_cursor("x|"), Answer(withheld=Withheld.REPEATS))
+    cache = AnswerCache()
+    cache.put(at_cursor("x|"), Suggestions(withheld=Withheld.REPEATS))
     found = cache.find(at_cursor("x|"))
     assert found is not None
     assert found.withheld is Withheld.REPEATS
@@ -163,7 +163,7 @@ def test_only_a_request_for_unread_text_waits() -> None:
         assert pace.delay(at_cursor(marked)) == 0
         pace.asked(at_cursor(marked))
     for _ in range(2):
-        assert pace.delay(at_cursor("z|\nc\n")) == LONGEST_S
+        assert pace.delay(at_cursor("z|\nc\n")) == MAX_DELAY_S
     for _ in range(10):
         pace.answered(5.0)
     assert pace.delay(at_cursor("a\ny|\nc\n")) == 0
@@ -177,7 +177,7 @@ def test_a_fast_typist_waits_less() -> None:
     assert pace.delay(at_cursor("a|\nc\n")) == pytest.approx(0.03)
 
 
-async def both(completer: Completer, first: Snapshot, second: Snapshot) -> tuple[Answer, Answer]:
+async def both(completer: Completer, first: Snapshot, second: Snapshot) -> tuple[Suggestions, Suggestions]:
     """The answers to two requests of which the second comes while the first is computed."""
     one = asyncio.ensure_future(completer.complete(first, Rules(), Policy()))
     await asyncio.sleep(0)
@@ -195,7 +195,7 @@ def test_equal_requests_are_computed_once() -> None:
         await asyncio.sleep(0)
         engine.release()
         one, two = await asking
-        assert one.suggestions == two.suggestions == ("1",)
+        assert one.texts == two.texts == ("1",)
         assert (one.cached, two.cached) == (False, True)
         return engine
 
@@ -220,7 +220,7 @@ def test_a_request_lives_as_long_as_somebody_waits() -> None:
 
 
 def test_a_request_that_repeats_a_cancelled_one_is_answered() -> None:
-    async def scenario() -> Answer:
+    async def scenario() -> Suggestions:
         engine = FakeEngine("1", held=True)
         completer = Completer(engine)
         first = asyncio.ensure_future(completer.complete(at_cursor("x|"), Rules(), Policy()))
@@ -236,11 +236,11 @@ def test_a_request_that_repeats_a_cancelled_one_is_answered() -> None:
         return await second
 
     answer = asyncio.run(scenario())
-    assert (answer.suggestions, answer.cached) == (("1",), False)
+    assert (answer.texts, answer.cached) == (("1",), False)
 
 
 def test_typing_along_asks_nobody_and_asking_by_hand_always_does() -> None:
-    async def scenario() -> list[Answer]:
+    async def scenario() -> list[Suggestions]:
         completer = Completer(engine)
         marked = [("x = |", False), ("x = ab|", False), ("x = abz|", False), ("x = |", True)]
         return [await completer.complete(at_cursor(m), Rules(), Policy(), invoked) for m, invoked in marked]
@@ -248,12 +248,12 @@ def test_typing_along_asks_nobody_and_asking_by_hand_always_does() -> None:
     engine = FakeEngine("abc")
     first, along, away, by_hand = asyncio.run(scenario())
     assert (first.cached, along.cached, away.cached, by_hand.cached) == (False, True, False, False)
-    assert along.suggestions == ("c",)
+    assert along.texts == ("c",)
     assert len(engine.requests) == 3
 
 
 def test_what_is_withheld_for_a_moment_is_asked_again() -> None:
-    async def scenario() -> list[Answer]:
+    async def scenario() -> list[Suggestions]:
         engine = FakeEngine("1", phase=Phase.LOADING)
         completer = Completer(engine)
         early = await completer.complete(at_cursor("x = |"), Rules(), Policy())
@@ -262,7 +262,7 @@ def test_what_is_withheld_for_a_moment_is_asked_again() -> None:
 
     early, late = asyncio.run(scenario())
     assert early.withheld is Withheld.LOADING
-    assert late.suggestions == ("1",)
+    assert late.texts == ("1",)
 
 
 def test_an_answer_that_the_deadline_cut_is_asked_for_again() -> None:
@@ -277,7 +277,7 @@ def test_an_answer_that_the_deadline_cut_is_asked_for_again() -> None:
 
 
 def test_a_request_that_was_put_off_gives_way_to_a_newer_one() -> None:
-    async def scenario() -> tuple[Answer, Answer]:
+    async def scenario() -> tuple[Suggestions, Suggestions]:
         completer = Completer(engine)
         await completer.complete(at_cursor("a\n|\nb\n"), Rules(), Policy())
         return await both(completer, at_cursor("z|\nb\n"), at_cursor("zz|\nb\n"))
@@ -285,7 +285,7 @@ def test_a_request_that_was_put_off_gives_way_to_a_newer_one() -> None:
     engine = FakeEngine("1")
     older, newer = asyncio.run(scenario())
     assert older.withheld is Withheld.CANCELLED
-    assert newer.suggestions == ("1",)
+    assert newer.texts == ("1",)
     assert [request.parts[0] for request in engine.requests] == ["a\n", "zz"]
 
 
@@ -295,4 +295,4 @@ def test_an_answer_says_why_it_ends_and_how_sure_it_is() -> None:
     assert answer.confidence == pytest.approx(0.905, abs=0.001)
     assert not answer.cut
     cut = asyncio.run(Completer(FakeEngine("g(x))")).complete(at_cursor("f(|)"), Rules(), Policy()))
-    assert (cut.suggestions, cut.cut) == (("g(x)",), True)
+    assert (cut.texts, cut.cut) == (("g(x)",), True)

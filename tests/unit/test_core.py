@@ -11,7 +11,7 @@ from lacuna_inference.api import EngineState, Phase, Request, Stop, StopReason
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import NotEnoughMemory
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.service import Answer, Policy, complete
+from lacuna_server.core.service import Policy, Suggestions, complete
 from lacuna_server.core.trigger import stop_for
 from lacuna_server.core.trimming import once, trim
 
@@ -95,32 +95,32 @@ def test_a_model_that_lost_its_way_is_followed_for_one_round(text: str, shown: s
     assert once(text) == shown
 
 
-def ask(engine: FakeEngine, marked: str = "x = |", invoked: bool = False) -> Answer:
+def ask(engine: FakeEngine, marked: str = "x = |", invoked: bool = False) -> Suggestions:
     return asyncio.run(complete(engine, at_cursor(marked), Policy(), invoked))
 
 
 def test_an_automatic_request_is_greedy_and_single() -> None:
     engine = FakeEngine("1")
-    assert ask(engine).suggestions == ("1",)
+    assert ask(engine).texts == ("1",)
     (request,) = engine.requests
     assert (request.candidates, request.sampling.temperature) == (1, 0)
-    assert (request.parts, request.path, request.key) == (("x = ", ""), "test.py", "test")
+    assert (request.parts, request.path, request.document_id) == (("x = ", ""), "test.py", "test")
 
 
 def test_only_an_answer_that_did_not_end_is_followed_for_one_round() -> None:
     rounds = "a" + ", a" * 20
-    assert ask(FakeEngine(rounds)).suggestions == (rounds,)
+    assert ask(FakeEngine(rounds)).texts == (rounds,)
     for reason in (StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CONTEXT_FULL, StopReason.DEADLINE):
-        assert ask(FakeEngine(rounds, reason=reason)).suggestions == ("a, a",)
+        assert ask(FakeEngine(rounds, reason=reason)).texts == ("a, a",)
     lines = ask(FakeEngine('"b",\n' * 12, reason=StopReason.MAX_LINES), "items = [\n|")
-    assert lines.suggestions == ('"b",\n"b"',)
+    assert lines.texts == ('"b",\n"b"',)
     lost = ask(FakeEngine("f(x, " * 12, reason=StopReason.MAX_TOKENS))
-    assert (lost.suggestions, lost.withheld) == ((), Withheld.LOOP)
+    assert (lost.texts, lost.withheld) == ((), Withheld.LOOP)
 
 
 def test_an_invoked_request_samples_several_and_shows_each_once() -> None:
     engine = FakeEngine(lambda _: ["1", "2", "1 "])
-    assert ask(engine, invoked=True).suggestions == ("1", "2")
+    assert ask(engine, invoked=True).texts == ("1", "2")
     assert engine.requests[0].candidates == 3
     assert engine.requests[0].sampling.temperature > 0
 

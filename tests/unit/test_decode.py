@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request, Sampling, Stop, StopReason
-from lacuna_inference.cache.pool import Stores
-from lacuna_inference.cache.prefix_cache import PrefixStore
+from lacuna_inference.cache.pool import PrefixCachePool
+from lacuna_inference.cache.prefix_cache import PrefixCache
 from lacuna_inference.decoding.answer import answer
-from lacuna_inference.decoding.sampler import Chooser
+from lacuna_inference.decoding.sampler import Sampler
 from lacuna_inference.errors import BadRequest, RequestCancelled
-from lacuna_inference.forward import MOST_ROWS
-from lacuna_inference.in_file.index import History
-from lacuna_inference.in_file.prompt_lookup import Drafts
+from lacuna_inference.forward import MAX_CACHED_LOGITS
+from lacuna_inference.in_file.index import FileIndex
+from lacuna_inference.in_file.prompt_lookup import PromptLookup
 from lacuna_inference.prompt.families import Layout
 
 PROMPTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=8)
@@ -32,71 +32,71 @@ def test_the_store_answers_for_every_prompt_and_reads_nothing_twice(
     prompts: list[list[int]], draft: list[int], rolls_back: bool
 ) -> None:
     forward = ScriptedForward(4, lambda tokens: tokens[-1], rolls_back=rolls_back)
-    store = PrefixStore(forward)
+    store = PrefixCache(forward)
     for ids in prompts:
-        held, passes, evaluated = list(forward.tokens), store.work.passes, store.work.evaluated
-        logits = store.after(ids, CancelToken(), lambda: draft)
+        held, passes, evaluated = list(forward.tokens), store.counts.passes, store.counts.evaluated
+        logits = store.compute_logits_after(ids, CancelToken(), lambda: draft)
         common = next((n for n, (a, b) in enumerate(zip(held, ids, strict=False)) if a != b), min(len(held), len(ids)))
         assert int(logits.argmax()) == ids[-1]
         assert forward.tokens[: len(ids)] == ids
         assert list(store.tokens) == forward.tokens
-        if store.work.passes == passes:
+        if store.counts.passes == passes:
             assert common == len(ids)
         elif rolls_back:
             drafted = len(forward.tokens) - len(ids)
-            assert store.work.evaluated - evaluated - drafted == len(ids) - min(common, len(ids) - 1)
+            assert store.counts.evaluated - evaluated - drafted == len(ids) - min(common, len(ids) - 1)
 
 
 def test_what_was_read_needs_no_second_pass_and_leaving_it_one() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1])
-    store = PrefixStore(forward)
+    store = PrefixCache(forward)
     for length in (3, 4, 5, 6):
-        store.after([1, 2, 3, 4, 5, 6][:length], CancelToken())
+        store.compute_logits_after([1, 2, 3, 4, 5, 6][:length], CancelToken())
     assert forward.steps == 4
     for length in (4, 3, 6, 5):
-        assert int(store.after([1, 2, 3, 4, 5, 6][:length], CancelToken()).argmax()) == length
+        assert int(store.compute_logits_after([1, 2, 3, 4, 5, 6][:length], CancelToken()).argmax()) == length
     assert forward.steps == 4
-    store.after([1, 2, 3, 4, 8], CancelToken())
+    store.compute_logits_after([1, 2, 3, 4, 8], CancelToken())
     assert forward.steps == 5
     assert forward.widths[-1] == 1
 
 
 def test_a_draft_that_comes_true_saves_passes_and_is_counted_once() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1] + 1)
-    store = PrefixStore(forward)
-    store.after([1], CancelToken(), draft=lambda: [2, 3, 7])
+    store = PrefixCache(forward)
+    store.compute_logits_after([1], CancelToken(), draft=lambda: [2, 3, 7])
     for ids in ([1, 2], [1, 2, 3], [1, 2], [1, 2, 3], [1, 2, 3, 4]):
-        store.after(ids, CancelToken())
+        store.compute_logits_after(ids, CancelToken())
     assert forward.steps == 2
-    assert (store.work.drafted, store.work.accepted, store.work.evaluated) == (3, 2, 5)
+    assert (store.counts.drafted, store.counts.accepted, store.counts.evaluated) == (3, 2, 5)
 
 
 def test_a_cache_that_cannot_go_back_gets_no_more_drafts() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1], rolls_back=False)
-    store = PrefixStore(forward)
-    store.after([1], CancelToken(), draft=lambda: [2])
-    store.after([1, 3], CancelToken(), draft=lambda: [2])
+    store = PrefixCache(forward)
+    store.compute_logits_after([1], CancelToken(), draft=lambda: [2])
+    store.compute_logits_after([1, 3], CancelToken(), draft=lambda: [2])
     assert forward.tokens == [1, 3]
-    assert int(store.after([1, 3, 4], CancelToken(), draft=lambda: [2]).argmax()) == 4
-    assert store.work.drafted == 1
+    assert int(store.compute_logits_after([1, 3, 4], CancelToken(), draft=lambda: [2]).argmax()) == 4
+    assert store.counts.drafted == 1
 
 
 def test_only_the_latest_logits_are_kept() -> None:
-    store = PrefixStore(ScriptedForward(4, lambda _: 0))
-    for length in range(1, 3 * MOST_ROWS):
-        store.after([1] * length, CancelToken())
-    assert store.bytes == 1000 + MOST_ROWS * 4 * 4
-    before = store.work.passes
-    store.after([1] * 10, CancelToken())
-    assert store.work.passes == before + 1
+    store = PrefixCache(ScriptedForward(4, lambda _: 0))
+    for length in range(1, 3 * MAX_CACHED_LOGITS):
+        store.compute_logits_after([1] * length, CancelToken())
+    assert store.nbytes == 1000 + MAX_CACHED_LOGITS * 4 * 4
+    before = store.counts.passes
+    store.compute_logits_after([1] * 10, CancelToken())
+    assert store.counts.passes == before + 1
 
 
 def test_cancel_between_prefill_chunks_keeps_what_was_done() -> None:
     cancel = CancelToken()
     forward = ScriptedForward(4, lambda _: 0, on_step=lambda _: cancel.cancel())
-    store = PrefixStore(forward)
+    store = PrefixCache(forward)
     with pytest.raises(RequestCancelled):
-        store.after([1] * 600, cancel)
+        store.compute_logits_after([1] * 600, cancel)
     assert forward.steps == 1
     assert len(store.tokens) == len(forward.tokens) == 256
 
@@ -107,24 +107,24 @@ def test_a_step_that_fails_half_way_is_cleared() -> None:
             raise MemoryError
 
     forward = ScriptedForward(4, lambda tokens: tokens[-1], on_step=fail)
-    store = PrefixStore(forward)
-    store.after([1, 2], CancelToken())
+    store = PrefixCache(forward)
+    store.compute_logits_after([1, 2], CancelToken())
     with pytest.raises(MemoryError):
-        store.after([1, 2, 3], CancelToken())
+        store.compute_logits_after([1, 2, 3], CancelToken())
     store.clear()
-    assert int(store.after([1, 2, 3], CancelToken()).argmax()) == 3
+    assert int(store.compute_logits_after([1, 2, 3], CancelToken()).argmax()) == 3
     assert forward.tokens == [1, 2, 3]
 
 
 def test_documents_have_stores_of_their_own_within_a_budget() -> None:
     forward = ScriptedForward(4, lambda tokens: tokens[-1])
-    stores = Stores(forward, budget=2 * (1000 + MOST_ROWS * 16))
+    stores = PrefixCachePool(forward, budget=2 * (1000 + MAX_CACHED_LOGITS * 16))
 
     def ask(key: str) -> int:
         """How many passes an answer for this document takes."""
-        before = stores.work.passes
-        stores.of(key, [1, 2]).after([1, 2], CancelToken())
-        return stores.work.passes - before
+        before = stores.counts.passes
+        stores.cache_for(key, [1, 2]).compute_logits_after([1, 2], CancelToken())
+        return stores.counts.passes - before
 
     assert [ask(key) for key in "aba"] == [1, 1, 0]
     assert ask("c") == 1  # takes the place of b
@@ -133,44 +133,44 @@ def test_documents_have_stores_of_their_own_within_a_budget() -> None:
 
 
 def test_there_is_one_store_whatever_the_budget() -> None:
-    stores = Stores(ScriptedForward(4, lambda _: 0), budget=0)
-    store = stores.of("a", [1])
-    assert stores.of("b", [1]) is store
+    stores = PrefixCachePool(ScriptedForward(4, lambda _: 0), budget=0)
+    store = stores.cache_for("a", [1])
+    assert stores.cache_for("b", [1]) is store
 
 
 def test_what_was_read_ahead_becomes_the_document_s_store_when_it_fits_better() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1])
-    stores = Stores(forward)
-    stores.of("a", [1, 2]).after([1, 2], CancelToken())
-    stores.of("a", [1, 5, 6], ahead=True).after([1, 5, 6], CancelToken())
+    stores = PrefixCachePool(forward)
+    stores.cache_for("a", [1, 2]).compute_logits_after([1, 2], CancelToken())
+    stores.cache_for("a", [1, 5, 6], is_prefetch=True).compute_logits_after([1, 5, 6], CancelToken())
     assert forward.steps == 2
-    stores.of("a", [1, 2]).after([1, 2], CancelToken())  # typed away from what was read ahead
+    stores.cache_for("a", [1, 2]).compute_logits_after([1, 2], CancelToken())  # typed away from what was read ahead
     assert forward.steps == 2
-    stores.of("a", [1, 5, 6]).after([1, 5, 6], CancelToken())  # accepted
+    stores.cache_for("a", [1, 5, 6]).compute_logits_after([1, 5, 6], CancelToken())  # accepted
     assert forward.steps == 2
-    stores.of("a", [1, 2, 3], ahead=True).after([1, 2, 3], CancelToken())
+    stores.cache_for("a", [1, 2, 3], is_prefetch=True).compute_logits_after([1, 2, 3], CancelToken())
     assert forward.widths[-1] == 1  # goes on from what the document's other store held
     assert len(forward.slots) == 2
 
 
 def test_an_empty_candidate_comes_last() -> None:
-    from lacuna_inference.api import Completion, Fill
+    from lacuna_inference.api import Candidate, Fill
     from lacuna_inference.decoding.answer import rank
 
-    empty, full = (Completion((Fill(t, StopReason.END_OF_HOLE, len(t), -1.0 if t else 0.0),)) for t in ("", "x"))
+    empty, full = (Candidate((Fill(t, StopReason.END_OF_HOLE, len(t), -1.0 if t else 0.0),)) for t in ("", "x"))
     assert max((empty, full), key=rank) is full
 
 
 def test_greedy_takes_the_likeliest_that_is_allowed() -> None:
     logits = torch.tensor([1.0, 5.0, 4.0, 9.0])
-    assert Chooser(Sampling(), banned=[1], known=3).choose(logits)[0] == 2
+    assert Sampler(Sampling(), banned=[1], known=3).choose(logits)[0] == 2
 
 
 def test_among_the_allowed_it_does_not_matter_how_unlikely_all_of_them_are() -> None:
     logits, allowed = torch.tensor([500.0, 1.0, 2.0]), np.array([1, 2])
-    token, logprob = Chooser(Sampling(), banned=[]).choose(logits, allowed)
+    token, logprob = Sampler(Sampling(), banned=[]).choose(logits, allowed)
     assert (token, logprob) == (2, pytest.approx(-math.log(1 + math.exp(-1)), abs=1e-5))
-    draws = [Chooser(Sampling(1.0, seed=seed), banned=[]).choose(logits, allowed)[0] for seed in range(300)]
+    draws = [Sampler(Sampling(1.0, seed=seed), banned=[]).choose(logits, allowed)[0] for seed in range(300)]
     assert draws.count(2) / 300 == pytest.approx(1 / (1 + math.exp(-1)), abs=0.1)
 
 
@@ -178,7 +178,7 @@ def test_top_k_and_min_p_leave_out_the_tail() -> None:
     logits = torch.tensor([1.0, 3.0, 2.0, -4.0])
 
     def drawn(sampling: Sampling) -> set[int]:
-        return {Chooser(replace(sampling, seed=seed), banned=[]).choose(logits)[0] for seed in range(60)}
+        return {Sampler(replace(sampling, seed=seed), banned=[]).choose(logits)[0] for seed in range(60)}
 
     assert drawn(Sampling(5.0)) == {0, 1, 2, 3}
     assert drawn(Sampling(5.0, top_k=2)) == {1, 2}
@@ -188,25 +188,25 @@ def test_top_k_and_min_p_leave_out_the_tail() -> None:
 
 def test_what_the_caller_adds_and_what_was_written_counts() -> None:
     logits = torch.tensor([1.0, 2.0, 3.0])
-    assert Chooser(Sampling(logit_bias=((0, 5.0),)), banned=[]).choose(logits)[0] == 0
-    assert Chooser(Sampling(logit_bias=((2, -100.0),)), banned=[]).choose(logits)[0] == 1
+    assert Sampler(Sampling(logit_bias=((0, 5.0),)), banned=[]).choose(logits)[0] == 0
+    assert Sampler(Sampling(logit_bias=((2, -100.0),)), banned=[]).choose(logits)[0] == 1
 
     def written(sampling: Sampling) -> list[int]:
-        chooser = Chooser(sampling, banned=[])
+        chooser = Sampler(sampling, banned=[])
         return [chooser.choose(logits)[0] for _ in range(5)]
 
     assert written(Sampling()) == [2, 2, 2, 2, 2]
     assert written(Sampling(presence_penalty=1.5)) == [2, 1, 2, 2, 2]
     assert written(Sampling(frequency_penalty=1.2)) == [2, 1, 2, 0, 1]
     with pytest.raises(BadRequest, match="no token"):
-        Chooser(Sampling(logit_bias=((3, 1.0),)), banned=[], known=3)
+        Sampler(Sampling(logit_bias=((3, 1.0),)), banned=[], known=3)
 
 
 def test_top_p_leaves_out_the_tail_and_a_seed_repeats() -> None:
     logits = torch.tensor([3.0, 2.9, -9.0, -9.0])
-    draws = [Chooser(Sampling(1.0, 0.9, seed), banned=[]).choose(logits)[0] for seed in range(40)]
+    draws = [Sampler(Sampling(1.0, 0.9, seed), banned=[]).choose(logits)[0] for seed in range(40)]
     assert set(draws) == {0, 1}
-    assert draws == [Chooser(Sampling(1.0, 0.9, seed), banned=[]).choose(logits)[0] for seed in range(40)]
+    assert draws == [Sampler(Sampling(1.0, 0.9, seed), banned=[]).choose(logits)[0] for seed in range(40)]
 
 
 def run(fill: str, request: Request, cancel: CancelToken | None = None):  # type: ignore[no-untyped-def]
@@ -250,7 +250,7 @@ def test_families_without_masks_fill_one_hole_after_the_other() -> None:
 def test_candidates_are_unique_and_counters_add_up() -> None:
     completions = run("same", Request(("a\n", "b"), candidates=3, sampling=Sampling(0.5, seed=1)))
     assert len(completions.candidates) == 1
-    counters = completions.counters
+    counters = completions.metrics
     assert counters.generated_tokens == 12
     assert counters.evaluated_tokens >= counters.prompt_tokens
     assert counters.forward_passes > 3
@@ -278,15 +278,15 @@ def test_cancel_is_seen_between_tokens() -> None:
 def test_only_an_anchored_prompt_leaves_out_a_bracket_that_an_editor_put_there(layout: Layout) -> None:
     decoder = replace(scripted_decoder("x", family="starcoder"), layout=layout)
     for before, after in (("f", "\n"), ("f(", ")\n")):
-        answer(decoder, "s", Request((before, after), key="k"), CancelToken(), 0.0)
-    read = decoder.text.decode(decoder.stores.of("k", []).tokens)
+        answer(decoder, "s", Request((before, after), document_id="k"), CancelToken(), 0.0)
+    read = decoder.tokenizer.decode(decoder.caches.cache_for("k", []).tokens)
     assert (")" in read) == (layout is Layout.CANONICAL)
 
 
 def drafted(before: str, after: str = "", written: str = "", widest: int = 8) -> str:
     text = family_text("starcoder")
-    drafts = Drafts(lambda: History((before, after), "", text), widest)
-    return text.decode(drafts.after(text.encode(written)))
+    drafts = PromptLookup(lambda: FileIndex((before, after), "", text), widest)
+    return text.decode(drafts.draft(text.encode(written)))
 
 
 def test_drafts_go_on_where_the_text_stood_before_as_far_as_the_match_is_long() -> None:
@@ -310,19 +310,21 @@ def test_the_cursor_s_line_is_not_its_own_example() -> None:
 
 def test_an_answer_that_was_given_before_is_the_latest_place() -> None:
     text = family_text("starcoder")
-    history = History(("ab1 \nab", ""), "", text)
+    history = FileIndex(("ab1 \nab", ""), "", text)
     longer = history.followed_by(text.encode("ab9"))
-    assert text.decode(Drafts(lambda: longer, 8).after([])) == "9"
-    assert text.decode(Drafts(lambda: history, 8).after([])) == "1 "  # the file itself is what it was
+    assert text.decode(PromptLookup(lambda: longer, 8).draft([])) == "9"
+    assert text.decode(PromptLookup(lambda: history, 8).draft([])) == "1 "  # the file itself is what it was
 
 
 def test_other_files_say_how_it_goes_on_where_the_own_one_does_not() -> None:
     text = family_text("starcoder")
-    history = History(("abX\nab", ""), "", text)
+    history = FileIndex(("abX\nab", ""), "", text)
     longer = history.preceded_by([text.encode_file("q = abc\n"), text.encode_file("ab1 zab2")])
-    assert text.decode(Drafts(lambda: longer, 8).after([])) == "X\n"
-    assert text.decode(Drafts(lambda: longer, 8).after(text.encode("1 z"))) == "ab2"
-    assert text.decode(Drafts(lambda: longer, 8).after(text.encode("2"))) == ""  # nothing follows, not another file
+    assert text.decode(PromptLookup(lambda: longer, 8).draft([])) == "X\n"
+    assert text.decode(PromptLookup(lambda: longer, 8).draft(text.encode("1 z"))) == "ab2"
+    assert (
+        text.decode(PromptLookup(lambda: longer, 8).draft(text.encode("2"))) == ""
+    )  # nothing follows, not another file
 
 
 TEXT = st.text("ab \n", max_size=40)
@@ -331,13 +333,13 @@ TEXT = st.text("ab \n", max_size=40)
 @given(TEXT, TEXT, st.text("ab \n", min_size=1, max_size=30), st.integers(1, 8))
 def test_drafts_change_no_answer(before: str, after: str, fill: str, widest: int) -> None:
     def answers(width: int) -> tuple[list[str], int]:
-        decoder = scripted_decoder(fill, widest_draft=width)
+        decoder = scripted_decoder(fill, max_draft_tokens=width)
         texts = []
         passes = 0
         for typed in ("", fill[:1], fill[:3], "zz"):
             completions = answer(decoder, "s", Request((before + typed, after), stop=Stop(20)), CancelToken(), 0.0)
             texts.append(completions.candidates[0].text)
-            passes += completions.counters.forward_passes
+            passes += completions.metrics.forward_passes
         return texts, passes
 
     plain, drafts = answers(0), answers(widest)

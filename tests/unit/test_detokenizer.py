@@ -9,17 +9,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 
-from lacuna_inference.api import Scored, Stop
+from lacuna_inference.api import Stop, TokenLogprob
 from lacuna_inference.decoding.hole import Hole
 from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 BYTES = family_text("incoder")
-BUNDLED = TokenText(Tokenizer.from_file(str(bundled_folder() / "tokenizer.json")), by_name("lacuna"))
+BUNDLED = PromptTokenizer(Tokenizer.from_file(str(bundled_folder() / "tokenizer.json")), by_name("lacuna"))
 
 
-def byte_fallback() -> TokenText:
+def byte_fallback() -> PromptTokenizer:
     """A Llama-like tokenizer, in which a character that it has no token for is bytes."""
     pieces = ["<unk>", "▁", "a", "b", "▁a", *(f"<0x{byte:02X}>" for byte in range(256))]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
@@ -27,7 +27,7 @@ def byte_fallback() -> TokenText:
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     parts = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     tokenizer.decoder = decoders.Sequence(parts)
-    return TokenText(tokenizer, by_name("plain"))
+    return PromptTokenizer(tokenizer, by_name("plain"))
 
 
 FALLBACK = byte_fallback()
@@ -60,16 +60,16 @@ def test_characters_that_are_bytes_come_whole(text: str) -> None:
     assert all(after.startswith(before) for before, after in pairwise(shown))
 
 
-def written(tokens: int, told: list[Scored]) -> tuple[Hole, CountingTokenizer]:
+def written(tokens: int, told: list[TokenLogprob]) -> tuple[Hole, CountingTokenizer]:
     """A hole of so many tokens, of which `told` was told as it became certain."""
     counting = CountingTokenizer(byte_tokenizer(list(by_name("starcoder").sentinels)))
-    text = TokenText(counting.as_tokenizer(), by_name("starcoder"))
+    text = PromptTokenizer(counting.as_tokenizer(), by_name("starcoder"))
     line = text.encode("    return 漢, 1\n")
     hole = Hole("", Stop(tokens, dedent_below=2, strings=("\n\n",)), text)
     counting.decoded = 0
     for number in range(tokens):
         hole.take(line[number % len(line)], -0.5)
-        told += hole.certain(len(told))
+        told += hole.certain_tokens(len(told))
     return hole, counting
 
 
@@ -79,7 +79,7 @@ def test_a_long_answer_costs_as_much_a_token_as_a_short_one() -> None:
 
 
 def test_what_was_told_while_it_was_written_is_the_answer() -> None:
-    told: list[Scored] = []
+    told: list[TokenLogprob] = []
     hole, _ = written(100, told)
-    assert tuple(told) == hole.certain()
+    assert tuple(told) == hole.certain_tokens()
     assert "".join(token.text for token in told) == hole.fill().text

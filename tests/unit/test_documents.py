@@ -159,7 +159,7 @@ def test_a_snapshot_shows_other_documents_of_its_language_the_last_edited_last()
     documents.edit("file:///a", [whole])
     snapshot = documents.snapshot("file:///d", types.Position(0, 0))
     assert snapshot is not None
-    assert snapshot.nearby == ("b", "a, edited")
+    assert snapshot.related_files == ("b", "a, edited")
 
 
 LONG = "é = 1; " * 43_000

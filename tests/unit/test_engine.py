@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from helpers import loaded, scripted_decoder
 
-from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Request
+from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelOptions, Phase, Request
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.engine.engine import ModelEngine, Progress
 from lacuna_inference.engine.scheduler import Job
@@ -41,7 +41,7 @@ def engine_with(model: Model) -> ModelEngine:
     return ModelEngine(ModelOptions("scripted"), model.load)
 
 
-def result(engine: ModelEngine, request: Request = REQUEST) -> Completions:
+def result(engine: ModelEngine, request: Request = REQUEST) -> CompletionResult:
     return engine.submit(request).result(10)
 
 
@@ -101,7 +101,7 @@ def test_out_of_memory_fails_that_request_only(error: BaseException) -> None:
     model.hook = fail
     with pytest.raises(NotEnoughMemory, match="ran out of memory"):
         result(engine, OTHER)
-    assert model.decoder.stores.of(None, [1]).tokens == ()
+    assert model.decoder.caches.cache_for(None, [1]).tokens == ()
     model.hook = lambda _: None
     assert result(engine).candidates[0].text == "1"
     engine.close()
@@ -182,11 +182,11 @@ def test_the_newest_request_of_a_key_replaces_older_ones() -> None:
     engine = engine_with(model)
     result(engine)
     blocked = Blocked(model)
-    running = engine.submit(Request(("a\n", ""), key="document"))
+    running = engine.submit(Request(("a\n", ""), document_id="document"))
     assert blocked.entered.wait(10)
-    queued = engine.submit(Request(("ab\n", ""), key="document"))
-    other = engine.submit(Request(("z\n", ""), key="another"))
-    newest = engine.submit(Request(("abc\n", ""), key="document"))
+    queued = engine.submit(Request(("ab\n", ""), document_id="document"))
+    other = engine.submit(Request(("z\n", ""), document_id="another"))
+    newest = engine.submit(Request(("abc\n", ""), document_id="document"))
     blocked.release()
     for replaced in (running, queued):
         with pytest.raises(RequestCancelled):
@@ -226,31 +226,31 @@ def test_a_future_that_the_waiter_cancelled_is_passed_over() -> None:
 def follow(engine: ModelEngine, model: Model, request: Request) -> int:
     """Answers `request` and waits until the spare work that it brings is done; passes of that work."""
     finished = threading.Event()
-    done = engine._jobs.done
+    done = engine._scheduler.done
 
     def note(job: Job) -> None:
         done(job)
-        if not engine._jobs._running and not engine._jobs._spare:
+        if not engine._scheduler._running and not engine._scheduler._prefetch:
             finished.set()
 
-    engine._jobs.done = note  # type: ignore[method-assign]
+    engine._scheduler.done = note  # type: ignore[method-assign]
     result(engine, request)
-    before = model.decoder.stores.work.passes
+    before = model.decoder.caches.counts.passes
     finished.clear()
     assert finished.wait(10)
-    engine._jobs.done = done  # type: ignore[method-assign]
-    return model.decoder.stores.work.passes - before
+    engine._scheduler.done = done  # type: ignore[method-assign]
+    return model.decoder.caches.counts.passes - before
 
 
 def test_while_nobody_asks_the_answer_after_accepting_is_computed() -> None:
     model = Model("x = 1\ny = 2")
     engine = engine_with(model)
-    request = Request(("a\n", "\nb"), key="document", looks_ahead=True)
+    request = Request(("a\n", "\nb"), document_id="document", prefetch_next=True)
     assert follow(engine, model, request) > 0
-    accepted = result(engine, Request(("a\nx = 1\ny = 2", "\nb"), key="document"))
-    assert accepted.counters.forward_passes == 0
-    typed = result(engine, Request(("a\n", "\nb"), key="document"))
-    assert typed.counters.forward_passes == 0
+    accepted = result(engine, Request(("a\nx = 1\ny = 2", "\nb"), document_id="document"))
+    assert accepted.metrics.forward_passes == 0
+    typed = result(engine, Request(("a\n", "\nb"), document_id="document"))
+    assert typed.metrics.forward_passes == 0
     engine.close()
 
 
@@ -258,19 +258,19 @@ def test_an_answer_that_ran_out_of_time_is_finished_while_nobody_asks() -> None:
     model = Model("x" * 30)
     model.hook = lambda _: time.sleep(0.01)
     engine = engine_with(model)
-    request = Request(("a\n", "\nb"), key="document", looks_ahead=True, deadline_s=0.05)
+    request = Request(("a\n", "\nb"), document_id="document", prefetch_next=True, deadline_s=0.05)
     assert follow(engine, model, request) > 10
-    whole = result(engine, Request(("a\n", "\nb"), key="document"))
-    assert (whole.candidates[0].text, whole.counters.forward_passes) == ("x" * 30, 0)
+    whole = result(engine, Request(("a\n", "\nb"), document_id="document"))
+    assert (whole.candidates[0].text, whole.metrics.forward_passes) == ("x" * 30, 0)
     engine.close()
 
 
 def test_in_a_pause_the_prompt_is_laid_out_as_the_model_was_trained() -> None:
     model = Model("1")
-    model.decoder = replace(model.decoder, settles=True)
+    model.decoder = replace(model.decoder, relayout_on_pause=True)
     engine = engine_with(model)
     before = "a\nxxxxxxxxxx ="
-    follow(engine, model, Request((before + " fo", "\nb"), key="document", looks_ahead=True))
+    follow(engine, model, Request((before + " fo", "\nb"), document_id="document", prefetch_next=True))
     assert model.decoder.anchors.of("document", before + " foo", "\nb").before == before
     assert model.decoder.anchors.of("document", before + "\n", "\nb").before == before + "\n"
     engine.close()
@@ -281,12 +281,12 @@ def test_a_request_stops_work_that_nobody_waits_for() -> None:
     engine = engine_with(model)
     result(engine)
     blocked = Blocked(model)
-    engine._jobs.later(Request(("spare\n", ""), key="document", ahead=True))
-    engine._jobs._quiet_s = 0
-    with engine._jobs._changed:
-        engine._jobs._changed.notify()
+    engine._scheduler.enqueue_prefetch(Request(("spare\n", ""), document_id="document", is_prefetch=True))
+    engine._scheduler._quiet_s = 0
+    with engine._scheduler._changed:
+        engine._scheduler._changed.notify()
     assert blocked.entered.wait(10)
-    (spare,) = engine._jobs._running
+    (spare,) = engine._scheduler._running
     waiting = engine.submit(OTHER)
     blocked.release()
     assert waiting.result(10).candidates[0].text == "xy"

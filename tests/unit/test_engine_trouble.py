@@ -13,14 +13,14 @@ from helpers import loaded, scripted_decoder
 
 from lacuna_inference.api import (
     CancelToken,
-    Completions,
-    Counters,
+    CompletionResult,
     EngineState,
     ModelOptions,
     Phase,
-    Piece,
     Request,
-    Tokens,
+    RequestMetrics,
+    StreamEvent,
+    TokenizeOptions,
 )
 from lacuna_inference.engine import batch as batch_module
 from lacuna_inference.engine.assemble import LoadedModel
@@ -28,7 +28,7 @@ from lacuna_inference.engine.batch import Batch
 from lacuna_inference.engine.engine import ModelEngine, Progress
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.engine.replicas import ReplicatedEngine
-from lacuna_inference.engine.scheduler import Job, Jobs
+from lacuna_inference.engine.scheduler import Job, Scheduler
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 from lacuna_inference.forward import Step
 
@@ -67,7 +67,7 @@ def start(engines: list[ModelEngine], load: Callable[[Progress], LoadedModel], *
     return engines[-1]
 
 
-def ask(engine: ModelEngine, text: str = "a\n") -> Completions:
+def ask(engine: ModelEngine, text: str = "a\n") -> CompletionResult:
     return engine.submit(Request((text, "\n"))).result(10)
 
 
@@ -143,12 +143,12 @@ def test_requests_that_fail_by_their_own_fault_do_not_unload_the_model(engines: 
     engine = start(engines, model.load)
     ask(engine)
 
-    def tell(_: Piece) -> None:
+    def tell(_: StreamEvent) -> None:
         raise RuntimeError("CUDA error: says who?")
 
     for number in range(7):
         with pytest.raises(EngineUnavailable, match="unexpected"):
-            engine.submit(Request((f"{number}\n", "\n"), tell=tell)).result(10)
+            engine.submit(Request((f"{number}\n", "\n"), on_token=tell)).result(10)
     assert ask(engine, "b\n").candidates[0].text == "1"
     assert model.loads == 1
 
@@ -159,7 +159,7 @@ def test_those_that_run_beside_the_one_that_met_it_hear_that_the_model_is_loaded
     model = Model("x" * 40, broken=1)
     engine = start(engines, model.load)
     ask(engine)
-    with engine._jobs._changed:
+    with engine._scheduler._changed:
         futures = [engine.submit(Request((f"{n}\n", "\n"))) for n in range(3)]
         model.fails.set()
     errors = [future.exception(10) for future in futures]
@@ -167,7 +167,7 @@ def test_those_that_run_beside_the_one_that_met_it_hear_that_the_model_is_loaded
     assert sum("loaded again; ask again" in str(error) for error in errors) == 2
     assert ask(engine, "b\n").candidates[0].text == "x" * 40
     assert engine.close(10)
-    assert not engine._jobs._running
+    assert not engine._scheduler._running
 
 
 class Panic(BaseException):
@@ -183,7 +183,7 @@ def test_a_request_that_panics_before_its_first_step_is_answered(
     def panics(*_: object) -> None:
         raise Panic
 
-    monkeypatch.setattr(batch_module, "answering", panics)
+    monkeypatch.setattr(batch_module, "answer_steps", panics)
     with pytest.raises(EngineUnavailable):
         ask(engine, "b\n")
     engine._thread.join(10)
@@ -193,17 +193,17 @@ def test_a_request_that_panics_before_its_first_step_is_answered(
 def ends_or_panics(*, panics: str) -> Callable[..., Iterator[Step]]:
     """In place of `answering`: each request takes one step; that of the path `panics` panics, the others end."""
 
-    def answering(decoder: object, _: str, request: Request, *__: object) -> Generator[Step, None, Completions]:
-        yield Step([1], decoder.stores.forward.slot())  # type: ignore[attr-defined]
+    def answering(decoder: object, _: str, request: Request, *__: object) -> Generator[Step, None, CompletionResult]:
+        yield Step([1], decoder.caches.forward.new_kv_cache())  # type: ignore[attr-defined]
         if request.path == panics:
             raise Panic
-        return Completions((), Counters(), str(request.path))
+        return CompletionResult((), RequestMetrics(), str(request.path))
 
     return answering
 
 
 def test_what_ended_beside_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_module, "answering", ends_or_panics(panics="b"))
+    monkeypatch.setattr(batch_module, "answer_steps", ends_or_panics(panics="b"))
     batch = Batch(scripted_decoder("1"), "m", 8)
     jobs = {path: Job(Request(("x",), path=path), CancelToken()) for path in "abc"}
     for job in jobs.values():
@@ -211,8 +211,12 @@ def test_what_ended_beside_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPa
     with pytest.raises(Panic):
         batch.advance()
     given_up = EngineUnavailable("Given up.")
-    outcomes = dict(batch.give_up(given_up))
-    assert outcomes == {jobs["a"]: Completions((), Counters(), "a"), jobs["b"]: given_up, jobs["c"]: given_up}
+    outcomes = dict(batch.abort(given_up))
+    assert outcomes == {
+        jobs["a"]: CompletionResult((), RequestMetrics(), "a"),
+        jobs["b"]: given_up,
+        jobs["c"]: given_up,
+    }
     assert not batch
 
 
@@ -227,11 +231,11 @@ def test_a_panic_of_a_pass_leaves_the_answers_of_the_cancelled() -> None:
     def panics(*_: object) -> torch.Tensor:
         raise Panic
 
-    decoder.stores.forward.step = panics  # type: ignore[method-assign]
+    decoder.caches.forward.step = panics  # type: ignore[method-assign]
     with pytest.raises(Panic):
         batch.advance()
     given_up = EngineUnavailable("Given up.")
-    outcomes = dict(batch.give_up(given_up))
+    outcomes = dict(batch.abort(given_up))
     assert isinstance(outcomes[left], RequestCancelled)
     assert outcomes[stays] is given_up
 
@@ -303,7 +307,7 @@ def test_the_other_engines_survive_their_listeners_too(replicated: bool) -> None
 
 
 def test_a_request_that_is_cancelled_while_it_waits_leaves_at_once() -> None:
-    jobs, cancel = Jobs(), CancelToken()
+    jobs, cancel = Scheduler(), CancelToken()
     stays, leaves = Job(Request(("a",)), CancelToken()), Job(Request(("b",)), cancel)
     jobs.add(stays)
     jobs.add(leaves)
@@ -318,14 +322,14 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_at_once() -> None:
 
 
 def test_a_request_whose_future_is_cancelled_while_it_waits_leaves_at_once() -> None:
-    jobs, job = Jobs(), Job(Request(("text",)), CancelToken())
+    jobs, job = Scheduler(), Job(Request(("text",)), CancelToken())
     jobs.add(job)
     assert job.future.cancel()
     assert not jobs._waiting
 
 
 def test_a_request_that_was_cancelled_before_it_came_does_not_wait() -> None:
-    jobs, job = Jobs(), Job(Request(("text",)), CancelToken())
+    jobs, job = Scheduler(), Job(Request(("text",)), CancelToken())
     job.cancel.cancel()
     jobs.add(job)
     assert job.future.done()
@@ -352,7 +356,7 @@ def test_a_cancel_while_the_model_loads_is_answered_at_once(engines: list[ModelE
 def test_a_request_for_tokens_ends_no_engine(engines: list[ModelEngine]) -> None:
     """It is answered without candidates, so nothing follows from it."""
     engine = start(engines, Model("x = 1").load)
-    asked = Request(("a",), key="document", looks_ahead=True, tokens=Tokens())
+    asked = Request(("a",), document_id="document", prefetch_next=True, tokenize=TokenizeOptions())
     assert engine.submit(asked).result(10).candidates == ()
     ask(engine)
     assert engine.state.phase is Phase.WARM
@@ -362,11 +366,11 @@ def test_work_that_follows_an_answer_tells_nobody(engines: list[ModelEngine]) ->
     model = Model("x = 1")
     engine = start(engines, model.load)
     ask(engine)
-    told: list[Piece] = []
-    request = Request(("a\n", "\nb"), key="document", looks_ahead=True, tell=told.append)
+    told: list[StreamEvent] = []
+    request = Request(("a\n", "\nb"), document_id="document", prefetch_next=True, on_token=told.append)
     queued: list[Request] = []
-    engine._jobs.later = queued.append  # type: ignore[method-assign]
+    engine._scheduler.enqueue_prefetch = queued.append  # type: ignore[method-assign]
     engine.submit(request).result(10)
     ask(engine, "b\n")  # by now the work that follows was named
     assert told
-    assert [(one.ahead, one.tell) for one in queued] == [(True, None)]
+    assert [(one.is_prefetch, one.on_token) for one in queued] == [(True, None)]

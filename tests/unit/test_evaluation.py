@@ -12,16 +12,16 @@ from lacuna_inference.errors import BadRequest
 from lacuna_lab.evaluation import files, report, run
 from lacuna_lab.evaluation.copier import copy
 from lacuna_lab.evaluation.files import SourceFile
-from lacuna_lab.evaluation.holes import SINGLE_LINE, Hole, Kind, cut
+from lacuna_lab.evaluation.holes import SINGLE_LINE, EvaluationHole, HoleKind, cut
 from lacuna_lab.evaluation.metrics import bootstrap, edit_similarity
-from lacuna_lab.evaluation.run import Answer, score
+from lacuna_lab.evaluation.run import HoleAnswer, score
 
 TEXT = Path(run.__file__).read_text()
 FILE = SourceFile("own", "run.py", TEXT)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_a_hole_and_its_surroundings_make_up_the_file(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(HoleKind))
+def test_a_hole_and_its_surroundings_make_up_the_file(kind: HoleKind) -> None:
     for seed in range(30):
         hole = cut(FILE, kind, random.Random(seed))
         assert hole is not None
@@ -30,10 +30,10 @@ def test_a_hole_and_its_surroundings_make_up_the_file(kind: Kind) -> None:
         if kind in SINGLE_LINE:
             assert "\n" not in hole.truth
             assert hole.suffix.startswith("\n")
-        if kind is Kind.INSIDE_WORD:
+        if kind is HoleKind.INSIDE_WORD:
             assert hole.prefix[-1].isidentifier() or hole.prefix[-1].isdigit()
             assert (hole.truth[0]).isalnum() or hole.truth[0] == "_"
-        if kind is Kind.LINES:
+        if kind is HoleKind.LINES:
             assert 1 <= hole.truth.count("\n") <= 5
 
 
@@ -41,12 +41,12 @@ def test_the_same_seed_gives_the_same_holes() -> None:
     assert run.holes([FILE], 3, 1) == run.holes([FILE], 3, 1) != run.holes([FILE], 3, 2)
 
 
-def hole(truth: str, kind: Kind = Kind.REST_OF_LINE) -> Hole:
-    return Hole(kind, FILE, "x = ", "\ny = 2\n", truth)
+def hole(truth: str, kind: HoleKind = HoleKind.REST_OF_LINE) -> EvaluationHole:
+    return EvaluationHole(kind, FILE, "x = ", "\ny = 2\n", truth)
 
 
 def test_scores() -> None:
-    right = score(hole("1"), Answer("1 \nz = 3"))
+    right = score(hole("1"), HoleAnswer("1 \nz = 3"))
     assert (right.exact, right.exact_stripped, right.similarity, right.parses, right.end_found) == (
         True,
         True,
@@ -54,33 +54,33 @@ def test_scores() -> None:
         True,
         True,
     )
-    blank = score(hole(" 1"), Answer("1"))
+    blank = score(hole(" 1"), HoleAnswer("1"))
     assert (blank.exact, blank.exact_stripped) == (False, True)
-    assert not score(hole("1"), Answer("1\n2\n3")).end_found
-    assert not score(hole("1"), Answer("1", ended=False)).end_found
-    assert not score(hole("1"), Answer("(1")).parses
-    assert score(hole("1", Kind.NEXT_LINE), Answer("1")).end_found is None
-    assert not score(hole("1\n2", Kind.LINES), Answer("1")).exact
+    assert not score(hole("1"), HoleAnswer("1\n2\n3")).end_found
+    assert not score(hole("1"), HoleAnswer("1", ended=False)).end_found
+    assert not score(hole("1"), HoleAnswer("(1")).parses
+    assert score(hole("1", HoleKind.NEXT_LINE), HoleAnswer("1")).end_found is None
+    assert not score(hole("1\n2", HoleKind.LINES), HoleAnswer("1")).exact
 
 
 @pytest.mark.parametrize(
     ("truth", "answer", "early", "late"),
     [
-        ("f(x)", Answer("f(x)"), False, False),
-        ("f(x)", Answer("f(x) \n"), False, False),
-        ("f(x)", Answer("f("), True, False),
-        ("f(x)", Answer(""), True, False),
-        ("f(x)", Answer("f(", ended=False), False, False),
-        ("f(x)", Answer("f(x)\ny"), False, True),
-        ("f(x)", Answer("f(x)", ended=False), False, True),
-        ("f(x)", Answer("g(x)\ny"), False, False),
-        ("f(x)\ny", Answer("f(x)"), True, False),
+        ("f(x)", HoleAnswer("f(x)"), False, False),
+        ("f(x)", HoleAnswer("f(x) \n"), False, False),
+        ("f(x)", HoleAnswer("f("), True, False),
+        ("f(x)", HoleAnswer(""), True, False),
+        ("f(x)", HoleAnswer("f(", ended=False), False, False),
+        ("f(x)", HoleAnswer("f(x)\ny"), False, True),
+        ("f(x)", HoleAnswer("f(x)", ended=False), False, True),
+        ("f(x)", HoleAnswer("g(x)\ny"), False, False),
+        ("f(x)\ny", HoleAnswer("f(x)"), True, False),
     ],
 )
-def test_how_well_the_end_is_found(truth: str, answer: Answer, early: bool, late: bool) -> None:
-    found = score(hole(truth, Kind.LINES), answer)
+def test_how_well_the_end_is_found(truth: str, answer: HoleAnswer, early: bool, late: bool) -> None:
+    found = score(hole(truth, HoleKind.LINES), answer)
     assert (found.early, found.late) == (early, late)
-    left_to_right = score(hole(truth, Kind.NEXT_LINE), answer)
+    left_to_right = score(hole(truth, HoleKind.NEXT_LINE), answer)
     assert (left_to_right.early, left_to_right.late) == (None, None)
 
 
@@ -116,8 +116,8 @@ def test_a_table_has_a_row_for_each_kind_and_answerer() -> None:
     fake = list(run.scores(holes, run.by_engine(FakeEngine("pass"), 16)))
     copied = list(run.scores(holes, run.by_copier))
     tables = {"fake": report.rows(fake), "copier": report.rows(copied)}
-    assert report.markdown(tables).count("\n") == 1 + 2 * len(Kind)
-    assert len(report.as_json(tables)["fake"]) == len(Kind)
+    assert report.markdown(tables).count("\n") == 1 + 2 * len(HoleKind)
+    assert len(report.as_json(tables)["fake"]) == len(HoleKind)
     assert report.end_found_single_line(fake).mean == 1.0
 
 

@@ -10,7 +10,7 @@ from helpers import byte_tokenizer, family_text
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.prompt.families import FAMILIES, Layout, Traits, by_name, doubt, infill_tokens, recognise
 from lacuna_inference.prompt.planner import plan
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 A, B, C, D, N = 64, 65, 66, 67, 198  # 'a' to 'd' and the line end in the sorted byte-level alphabet
 # the sentinels of each family follow the 256 bytes in the order in which helpers.family_text adds them
@@ -48,7 +48,7 @@ def test_every_family_has_a_golden_prompt() -> None:
 def test_golden_prompt(name: str) -> None:
     for layout in Layout:
         prompt = plan(("a\n", "b"), None, family_text(name), 128, 16, layout)
-        assert (list(prompt.ids), prompt.begun) == (GOLDEN[name], "")
+        assert (list(prompt.ids), prompt.healed_prefix) == (GOLDEN[name], "")
 
 
 ANCHORED = {
@@ -74,7 +74,7 @@ CANONICAL = {
 def test_the_line_stands_behind_the_anchor_or_in_the_prefix(layout: Layout, golden: dict[str, list[int]]) -> None:
     for name, expected in golden.items():
         prompt = plan(("a\ncd e", "b"), None, family_text(name, words=True), 128, 16, layout)
-        assert (list(prompt.ids), prompt.begun) == (expected, " e"), name
+        assert (list(prompt.ids), prompt.healed_prefix) == (expected, " e"), name
 
 
 def test_incoder_fills_two_holes_in_one_text() -> None:
@@ -227,7 +227,7 @@ def test_unknown_tokens_are_no_family() -> None:
 
 def test_a_split_sentinel_is_refused_with_a_clear_message() -> None:
     with pytest.raises(ModelUnusable, match=r"'<fim_prefix>' as one token.*--family"):
-        TokenText(byte_tokenizer(["<|endoftext|>"]), by_name("starcoder"))
+        PromptTokenizer(byte_tokenizer(["<|endoftext|>"]), by_name("starcoder"))
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

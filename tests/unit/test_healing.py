@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lacuna_inference.api import CancelToken, Request, Stop
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.planner import plan
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
-BUNDLED = TokenText(Tokenizer.from_file(str(bundled_folder() / "tokenizer.json")), by_name("lacuna"))
+BUNDLED = PromptTokenizer(Tokenizer.from_file(str(bundled_folder() / "tokenizer.json")), by_name("lacuna"))
 LINE = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\n"), max_size=30)
 
 
@@ -44,7 +44,7 @@ def test_a_sign_outside_the_byte_alphabet_is_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "kept", "begun"),
+    ("before", "kept", "healed_prefix"),
     [
         ("x\n    return sel", "    return", " sel"),
         ("x\n    return self.", "    return self", "."),
@@ -54,11 +54,11 @@ def test_a_sign_outside_the_byte_alphabet_is_itself() -> None:
         ("x = 漢字", "x =", " 漢字"),
     ],
 )
-def test_the_last_word_of_the_line_is_left_out_of_the_prompt(before: str, kept: str, begun: str) -> None:
+def test_the_last_word_of_the_line_is_left_out_of_the_prompt(before: str, kept: str, healed_prefix: str) -> None:
     prompt = plan((before, "\ny\n"), None, BUNDLED, 256, 16)
     hole = prompt.ids.index(BUNDLED.sentinel("<|mask:2|>"))
     assert BUNDLED.decode(prompt.ids[hole + 1 :]) == kept
-    assert prompt.begun == begun
+    assert prompt.healed_prefix == healed_prefix
 
 
 @given(LINE, st.text(max_size=60), st.integers(64, 200))
@@ -67,14 +67,14 @@ def test_a_healed_prompt_fits_and_loses_nothing_of_the_line(line: str, suffix: s
     assert len(prompt.ids) + 16 <= context
     hole = len(prompt.ids) - prompt.ids[::-1].index(BUNDLED.sentinel("<|mask:2|>"))
     kept = b"".join(BUNDLED.vocabulary.bytes_of[token] for token in prompt.ids[hole:])
-    assert line.encode().endswith(kept + prompt.begun.encode())
+    assert line.encode().endswith(kept + prompt.healed_prefix.encode())
 
 
 @given(LINE, st.integers(0, 1000), st.integers(1, 12))
 def test_any_model_spells_what_was_begun_and_answers_only_what_follows(line: str, seed: int, most: int) -> None:
     rng = random.Random(seed)
     forward = ScriptedForward(BUNDLED.size, lambda _: rng.randrange(BUNDLED.size))
-    decoder = Decoder(Stores(forward), BUNDLED, 512)
+    decoder = Decoder(PrefixCachePool(forward), BUNDLED, 512)
     fill = answer(decoder, "random", Request((line, "\n"), None, Stop(most)), CancelToken(), 0.0).candidates[0].fills[0]
     held = forward.tokens[forward.tokens.index(BUNDLED.sentinel("<|mask:2|>")) + 1 :]
     written = BUNDLED.decode(held)  # all but the last token
@@ -98,8 +98,8 @@ def test_spelling_again_costs_nothing_of_the_answer() -> None:
 
 
 def test_a_long_word_is_not_spelt_again() -> None:
-    assert plan(("y = '" + "字" * 100, "\n"), None, BUNDLED, 512, 16).begun == ""
-    assert plan(("y = " + "x" * 1000, "\n"), None, BUNDLED, 512, 16).begun == ""
+    assert plan(("y = '" + "字" * 100, "\n"), None, BUNDLED, 512, 16).healed_prefix == ""
+    assert plan(("y = " + "x" * 1000, "\n"), None, BUNDLED, 512, 16).healed_prefix == ""
 
 
 def test_lines_are_encoded_as_the_text_is() -> None:
@@ -126,6 +126,6 @@ def test_a_sentencepiece_vocabulary_spells_too() -> None:
 def test_a_vocabulary_that_does_not_spell_its_texts_is_not_healed() -> None:
     tokenizer = Tokenizer(models.WordLevel({"<|endoftext|>": 0, "fo": 1, "x": 2, "a": 3}, unk_token="x"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    text = TokenText(tokenizer, by_name("plain"))
+    text = PromptTokenizer(tokenizer, by_name("plain"))
     assert not text.spells
-    assert plan(("fo", ""), None, text, 64, 8).begun == ""
+    assert plan(("fo", ""), None, text, 64, 8).healed_prefix == ""

@@ -11,9 +11,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt import incremental
 from lacuna_inference.prompt.families import by_name
+from lacuna_inference.prompt.incremental import MAX_TEXTS as TEXTS_REMEMBERED
 from lacuna_inference.prompt.incremental import SHORT, IncrementalEncoder
-from lacuna_inference.prompt.incremental import TEXTS as TEXTS_REMEMBERED
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -100,7 +100,7 @@ MAKERS = (
     bundled,
 )
 KINDS = {maker.__name__: maker() for maker in MAKERS}
-TEXT_OF = {kind: TokenText(tokenizer, by_name("plain")) for kind, tokenizer in KINDS.items()}
+TEXT_OF = {kind: PromptTokenizer(tokenizer, by_name("plain")) for kind, tokenizer in KINDS.items()}
 CODE = "def f(x1, x22):\n    if x1 == 12345:\n\n        return [x22, '  é漢e\u0301']\n    \n\n" * 6
 
 
@@ -185,7 +185,7 @@ def test_only_some_texts_are_remembered() -> None:
 
 
 def test_long_texts_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incremental, "MOST_BYTES", 3 * len(CODE.encode()))
+    monkeypatch.setattr(incremental, "MAX_CACHE_BYTES", 3 * len(CODE.encode()))
     encoder = encoder_of("gpt2_like")
     texts = [str(number) + CODE for number in range(4)]
     for text in texts:

@@ -123,7 +123,7 @@ def test_an_editor_is_told_why_there_is_nothing_in_go() -> None:
     session = Session(Settings(), lambda _: engine)
 
     def withheld(language: str, place: str) -> Withheld | None:
-        snapshot = Snapshot("x = ", 4, language=language, place=place)
+        snapshot = Snapshot("x = ", 4, language=language, uri_path=place)
         return asyncio.run(session.complete(snapshot, invoked=True)).withheld
 
     assert withheld("go", "/a/b.go") is Withheld.MODEL_LANGUAGE

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import Completion, Completions, Counters, Fill, Piece, Raw, Request, Scored, Stop, StopReason
+from lacuna_inference.api import (
+    Candidate,
+    CompletionResult,
+    Fill,
+    Raw,
+    Request,
+    RequestMetrics,
+    Stop,
+    StopReason,
+    StreamEvent,
+    TokenLogprob,
+)
 from lacuna_server.http import line_ends
 
 TEXT = st.text("ab\n\r", max_size=20)
@@ -16,13 +27,13 @@ TEXT = st.text("ab\n\r", max_size=20)
 def test_the_model_sees_lf_and_an_answer_has_crlf(before: str, written: str) -> None:
     asked = line_ends.with_lf(Request((before, "\r\n"), stop=Stop(strings=("\r\n#",))))
     assert asked.parts == (before.replace("\r\n", "\n"), "\n")
-    scored = (Scored(written, -1.0, ((written, -1.0),)),)
+    scored = (TokenLogprob(written, -1.0, ((written, -1.0),)),)
     fill = Fill(written, StopReason.NEWLINE, 1, -1.0, scored)
-    answer = line_ends.with_crlf(Completions((Completion((fill,)),), Counters(), "m"))
+    answer = line_ends.with_crlf(CompletionResult((Candidate((fill,)),), RequestMetrics(), "m"))
     text = answer.candidates[0].text
     assert text.count("\n") == text.count("\r\n") == written.count("\n")
-    assert answer.candidates[0].fills[0].scored[0].text == text
-    assert line_ends.piece_with_crlf(Piece(0, 0, scored[0])).token.alternatives[0][0] == text
+    assert answer.candidates[0].fills[0].token_logprobs[0].text == text
+    assert line_ends.piece_with_crlf(StreamEvent(0, 0, scored[0])).token.top_logprobs[0][0] == text
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request
 from lacuna_inference.decoding.answer import answer
-from lacuna_inference.in_file.index import MOST_BEFORE, History
+from lacuna_inference.in_file.index import MAX_CODE_POINTS_BEFORE, FileIndex
 from lacuna_inference.prompt import lines
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.lines import LONGEST_LINE, LineEncoder
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.lines import MAX_LINE_CODE_POINTS, LineEncoder
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 LINE = st.one_of(st.text("ab 漢<|mask:0|>", max_size=12), st.integers(990, 1010).map(lambda n: "漢x" * (n // 2)))
 TEXTS = st.lists(st.tuples(LINE, st.sampled_from(["\n", "\n\n", "\r\n", ""])), max_size=80).map(
@@ -26,16 +26,16 @@ TEXTS = st.lists(st.tuples(LINE, st.sampled_from(["\n", "\n\n", "\r\n", ""])), m
 FAMILIES = {name: family_text(name) for name in ("lacuna", "codestral")}
 
 
-def counted(family: str = "lacuna") -> tuple[CountingTokenizer, TokenText]:
+def counted(family: str = "lacuna") -> tuple[CountingTokenizer, PromptTokenizer]:
     """A text of `family`, and what counts the characters that it has tokenised."""
     sentinels = [*by_name(family).sentinels, *by_name(family).ends]
     counting = CountingTokenizer(byte_tokenizer(list(dict.fromkeys(sentinels))))
-    return counting, TokenText(counting.as_tokenizer(), by_name(family))
+    return counting, PromptTokenizer(counting.as_tokenizer(), by_name(family))
 
 
-def read(history: History) -> None:
+def read(index: FileIndex) -> None:
     """Has both sides of the hole tokenised."""
-    assert len(history.before) + len(history.after) > 0
+    assert len(index.before) + len(index.after) > 0
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
@@ -44,7 +44,7 @@ def test_the_ids_are_those_of_every_line_by_itself(family: str, one: str, other:
     text = FAMILIES[family]
     for edited in (one, other + one, one[3:]):
         lines_of_it = re.findall(r"[^\n]*\n+|[^\n]+", edited)
-        expected = [token for line in lines_of_it for token in text.encode_bare(line[-LONGEST_LINE:])]
+        expected = [token for line in lines_of_it for token in text.encode_bare(line[-MAX_LINE_CODE_POINTS:])]
         assert text.encode_lines(edited).tolist() == expected
 
 
@@ -52,21 +52,21 @@ def test_a_key_in_a_file_of_many_lines_costs_no_more_than_its_line() -> None:
     counting, text = counted()
     numbers = random.Random(0)
     above = "".join(f"{numbers.randrange(10**6)},\n" for _ in range(25_000))
-    read(History((above + "x", above), "", text))
+    read(FileIndex((above + "x", above), "", text))
     before = counting.characters
     for typed in ("xy", "xyz", "xyz\n"):
-        read(History((above + typed, above), "", text))
+        read(FileIndex((above + typed, above), "", text))
     assert counting.characters - before < 1000
 
 
 def test_a_window_that_moves_over_a_long_file_costs_its_edges() -> None:
     counting, text = counted()
     file = "".join(f"value_{n} = {n}\n" for n in range(20_000))
-    assert len(file) > MOST_BEFORE + 40_000
-    read(History((file[: MOST_BEFORE + 1000],), "", text))
+    assert len(file) > MAX_CODE_POINTS_BEFORE + 40_000
+    read(FileIndex((file[: MAX_CODE_POINTS_BEFORE + 1000],), "", text))
     before = counting.characters
-    for end in range(MOST_BEFORE + 1001, MOST_BEFORE + 1101, 10):
-        read(History((file[:end],), "", text))
+    for end in range(MAX_CODE_POINTS_BEFORE + 1001, MAX_CODE_POINTS_BEFORE + 1101, 10):
+        read(FileIndex((file[:end],), "", text))
     assert counting.characters - before < 5000
 
 
@@ -84,14 +84,14 @@ def test_the_first_key_in_a_large_file_is_one_call_and_forgets_no_prompt() -> No
 def test_a_file_is_not_tokenised_where_nothing_looks_at_it() -> None:
     decoder = scripted_decoder("x", "starcoder")
     counting, text = counted("starcoder")
-    object.__setattr__(decoder, "text", text)
+    object.__setattr__(decoder, "tokenizer", text)
     file = "".join(f"value_{n} = {n}\n" for n in range(5000))
     answer(decoder, "scripted", Request((file, "\n")), CancelToken(), 0.0)
     assert counting.characters < 30_000  # what the prompt shows, looked for in steps
 
 
 def test_what_was_used_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MOST_BYTES", 30)
+    monkeypatch.setattr(lines, "MAX_CACHE_BYTES", 30)
     seen: list[str] = []
 
     def encode_all(texts: list[str]) -> list[list[int]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.in_file.candidates.candidate import Bridge
+from lacuna_inference.in_file.candidates.candidate import FillCandidate
 from lacuna_inference.in_file.candidates.listed import listed
 
 FILE = "def one(self):\n    self.begin()\n    return self\n\ndef two(self):\n    return None\n\n"
 LINES = st.lists(st.sampled_from(["a", "  a b", "  ", "", "\ta", "  a (漢"]), max_size=8).map("\n".join)
 
 
-def found(marked: str) -> list[Bridge]:
+def found(marked: str) -> list[FillCandidate]:
     """The bridges of the hole at the mark |."""
     before, after = marked.split("|")
     return listed(before, after)

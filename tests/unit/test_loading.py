@@ -52,12 +52,12 @@ def test_an_engine_that_ends_is_replaced_a_few_times(monkeypatch: pytest.MonkeyP
         for number in range(1, 5):
             await heard.until(lambda: len(heard.said) == number)  # noqa: B023
             heard.engines[-1].enter(FAILED)
-            if number <= loading._MOST_HEALED:
+            if number <= loading._MAX_RESTARTS:
                 await heard.until(lambda: len(heard.engines) == number + 1)  # noqa: B023
         await turns()
-        assert len(heard.engines) == 1 + loading._MOST_HEALED
+        assert len(heard.engines) == 1 + loading._MAX_RESTARTS
         *healed, last = heard.shown
-        assert len(healed) == loading._MOST_HEALED
+        assert len(healed) == loading._MAX_RESTARTS
         assert all("started again" in message for message in healed)
         assert last == "Lacuna: It is broken."
         assert heard.engines[0].closed

@@ -8,19 +8,19 @@ from helpers import family_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.forward import Row
-from lacuna_inference.in_file.index import History
-from lacuna_inference.in_file.ngrams import END_ODDS, Local
+from lacuna_inference.forward import VocabRow
+from lacuna_inference.in_file.index import FileIndex
+from lacuna_inference.in_file.ngrams import END_ODDS, NgramMixer
 
 TEXT = family_text("lacuna")
-FLAT: Row = np.full(TEXT.size, 1 / TEXT.size, np.float32)
+FLAT: VocabRow = np.full(TEXT.size, 1 / TEXT.size, np.float32)
 
 
-def mixed(before: str, after: str = "", written: str = "", begun: str = "") -> Row:
-    return Local(History((before, after), begun, TEXT), TEXT).mix(FLAT, TEXT.encode(written))
+def mixed(before: str, after: str = "", written: str = "", healed_prefix: str = "") -> VocabRow:
+    return NgramMixer(FileIndex((before, after), healed_prefix, TEXT), TEXT).mix(FLAT, TEXT.encode(written))
 
 
-def likeliest(distribution: Row) -> str:
+def likeliest(distribution: VocabRow) -> str:
     return TEXT.decode([int(distribution.argmax())])
 
 
@@ -44,8 +44,8 @@ def test_the_longer_match_counts_more() -> None:
 def test_what_is_spelt_again_is_not_its_own_example() -> None:
     z = TEXT.encode("z")[0]
     assert mixed("q\nzzz\nz")[z] > 0.1
-    for begun in ("", "zzz"):
-        assert mixed("q\nzzz", begun=begun)[z] < 0.1
+    for healed_prefix in ("", "zzz"):
+        assert mixed("q\nzzz", healed_prefix=healed_prefix)[z] < 0.1
 
 
 def test_nothing_is_matched_across_the_hole() -> None:
@@ -67,5 +67,5 @@ def test_the_model_shares_line_ends_between_text_and_the_hole_s_end() -> None:
     model = FLAT.copy()
     model[list(TEXT.ends)] = 0
     model[end] = 99 * model[TEXT.newlines].sum()
-    distribution = Local(History(("abc\nabc", ""), "", TEXT), TEXT).mix(model / model.sum(), [])
+    distribution = NgramMixer(FileIndex(("abc\nabc", ""), "", TEXT), TEXT).mix(model / model.sum(), [])
     assert int(distribution.argmax()) == end

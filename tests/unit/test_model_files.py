@@ -174,9 +174,9 @@ def test_a_weight_file_that_is_not_whole_is_named_by_all(folder: Path, content: 
     message = refusal(folder)
     assert f"{folder / name} {said}" in message
     with pytest.raises(ModelUnusable, match=said):
-        assemble.load(ModelOptions(str(folder), device="cpu"), lambda *_: None)
+        assemble.load_model(ModelOptions(str(folder), device="cpu"), lambda *_: None)
     (found,) = doctor._model(Settings(model=str(folder)))
-    assert (found.verdict, f"{found.found} {found.remedy}") == (doctor.Verdict.BAD, message)
+    assert (found.verdict, f"{found.found} {found.remedy}") == (doctor.Status.BAD, message)
 
 
 def test_a_cut_file_is_found_before_its_tensors_are_read(folder: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.planner import plan
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.windows import Window
 
 STARCODER = family_text("starcoder")
@@ -24,7 +24,9 @@ def windows(prefix: str, suffix: str, context: int = 200, max_tokens: int = 20) 
     ids = list(prompt.ids)
     assert len(ids) + max_tokens <= context
     after_prefix, middle = ids.index(257), ids.index(258)
-    return STARCODER.decode(ids[1:after_prefix]) + prompt.begun, STARCODER.decode(ids[after_prefix + 1 : middle])
+    return STARCODER.decode(ids[1:after_prefix]) + prompt.healed_prefix, STARCODER.decode(
+        ids[after_prefix + 1 : middle]
+    )
 
 
 def test_short_texts_stand_whole() -> None:
@@ -135,7 +137,7 @@ def test_a_long_line_is_not_tokenised_whole(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("family", [STARCODER, LACUNA])
-def test_in_a_long_line_most_keys_leave_the_prompt_as_it_is(family: TokenText) -> None:
+def test_in_a_long_line_most_keys_leave_the_prompt_as_it_is(family: PromptTokenizer) -> None:
     """They only add to its end, where the line stands; or else the whole prompt is read again at every key."""
     line = "d = {" + ", ".join(f"'k{n}': {n}" for n in range(5000))
     made = [plan((line + ", x" * keys, "\n"), None, family, 300, 20).ids for keys in range(20)]
@@ -160,7 +162,7 @@ def test_the_prompt_always_fits_and_holds_ends_of_the_text(prefix: str, suffix: 
     ids = list(prompt.ids)
     assert len(ids) + 16 <= context
     ordinary = [i for i in ids if i < 256]
-    before = text.encode(prefix[: len(prefix) - len(prompt.begun)])
+    before = text.encode(prefix[: len(prefix) - len(prompt.healed_prefix)])
     kept = len(ordinary)
     assert any(
         ordinary == before[len(before) - n :] + text.encode(suffix)[: kept - n]

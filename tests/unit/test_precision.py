@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.evaluation.files import SourceFile
-from lacuna_lab.evaluation.holes import Hole, Kind
-from lacuna_lab.evaluation.run import Answer
-from lacuna_lab.precision import answers, gates, logits, place, statistics, variants
+from lacuna_lab.evaluation.holes import EvaluationHole, HoleKind
+from lacuna_lab.evaluation.run import HoleAnswer
+from lacuna_lab.precision import answers, gates, kl_statistics, logits, study_dir, variants
+from lacuna_lab.precision.kl_statistics import Measure, Positions, Summary
 from lacuna_lab.precision.layers import LayerError
-from lacuna_lab.precision.place import Place
-from lacuna_lab.precision.questions import Window, questions
-from lacuna_lab.precision.statistics import Measure, Positions, Summary
+from lacuna_lab.precision.questions import TextWindow, questions
+from lacuna_lab.precision.study_dir import StudyDir
 
 Array = NDArray[np.float64]
 
@@ -60,8 +60,8 @@ def test_the_figures_are_those_of_an_independent_computation(seed: int, apart: f
     test = reference + apart * rng.standard_normal((count, 17))
     following = [int(token) for token in rng.integers(0, 17, count)]
     expected = by_numpy(reference, test, following)
-    found = statistics.summary(
-        [statistics.compare(torch.from_numpy(reference), torch.from_numpy(test), torch.tensor(following), 5)]
+    found = kl_statistics.summary(
+        [kl_statistics.compare(torch.from_numpy(reference), torch.from_numpy(test), torch.tensor(following), 5)]
     )
     assert found.divergence.mean == pytest.approx(expected["mean"], rel=1e-9, abs=1e-15)
     assert found.divergence.error == found.divergence.naive_error == pytest.approx(expected["naive"], rel=1e-9)
@@ -78,25 +78,27 @@ def test_impossible_tokens_add_nothing_and_lost_ones_are_infinite() -> None:
     certain = torch.tensor([[0.0, -torch.inf]])
     even = torch.zeros(1, 2)
     token = torch.tensor([0])
-    assert statistics.compare(certain, even, token, 0).divergence[0] == pytest.approx(log(2))
-    assert np.isnan(statistics.compare(even, certain, token, 0).divergence[0])  # a logit that is not finite
+    assert kl_statistics.compare(certain, even, token, 0).divergence[0] == pytest.approx(log(2))
+    assert np.isnan(kl_statistics.compare(even, certain, token, 0).divergence[0])  # a logit that is not finite
 
 
 def test_positions_without_numbers_are_counted_apart() -> None:
     reference = torch.zeros(3, 4)
     test = reference.clone()
     test[1, 2] = torch.nan
-    found = statistics.summary([statistics.compare(reference, test, torch.tensor([0, 1, 2]), 0)])
+    found = kl_statistics.summary([kl_statistics.compare(reference, test, torch.tensor([0, 1, 2]), 0)])
     assert (found.positions, found.not_finite) == (3, 1)
     assert found.divergence.mean == 0
-    everywhere = statistics.summary([statistics.compare(reference, reference * torch.nan, torch.tensor([0, 1, 2]), 0)])
+    everywhere = kl_statistics.summary(
+        [kl_statistics.compare(reference, reference * torch.nan, torch.tensor([0, 1, 2]), 0)]
+    )
     assert everywhere.not_finite == 3
     assert np.isnan(everywhere.divergence.mean)
 
 
 def test_errors_are_of_windows_because_their_positions_depend_on_each_other() -> None:
     """Two windows of two equal values each: as good as two values, not four."""
-    found = statistics.measure([np.array([0.0, 0.0]), np.array([1.0, 1.0])])
+    found = kl_statistics.measure([np.array([0.0, 0.0]), np.array([1.0, 1.0])])
     assert found.mean == 0.5
     assert found.error == pytest.approx(0.5)  # the error of the mean of 0 and 1
     assert found.naive_error == pytest.approx(np.std([0, 0, 1, 1], ddof=1) / 2)
@@ -106,16 +108,16 @@ def test_errors_are_of_windows_because_their_positions_depend_on_each_other() ->
     ("b", "c", "p"), [(0, 0, 1.0), (1, 1, 1.0), (0, 5, 0.0625), (1, 9, 22 / 1024), (10, 0, 2 / 1024)]
 )
 def test_mcnemars_exact_test(b: int, c: int, p: float) -> None:
-    assert statistics.mcnemar(b, c) == statistics.mcnemar(c, b) == pytest.approx(p)
+    assert kl_statistics.mcnemar(b, c) == kl_statistics.mcnemar(c, b) == pytest.approx(p)
 
 
 SOURCE = SourceFile("group", "x.py", "value = 1\n")
-HOLE = Hole(Kind.REST_OF_LINE, SOURCE, "value", "\n", " = 1")
+HOLE = EvaluationHole(HoleKind.REST_OF_LINE, SOURCE, "value", "\n", " = 1")
 
 
 def test_suggestions_are_compared_with_each_other_and_with_the_file() -> None:
-    reference = [Answer(text) for text in (" = 1", " = 1", " = 2", " = 2")]
-    test = [Answer(text) for text in (" = 1", " = 3", " = 1", " + 2")]
+    reference = [HoleAnswer(text) for text in (" = 1", " = 1", " = 2", " = 2")]
+    test = [HoleAnswer(text) for text in (" = 1", " = 3", " = 1", " + 2")]
     found = answers.compare([HOLE] * 4, reference, test)
     assert found.identical.mean == 0.25
     assert found.first_difference == 3  # of 3, 3 and 1
@@ -124,15 +126,15 @@ def test_suggestions_are_compared_with_each_other_and_with_the_file() -> None:
 
 
 def test_all_the_same_is_still_uncertain() -> None:
-    found = answers.compare([HOLE] * 10, [Answer("x")] * 10, [Answer("x")] * 10)
+    found = answers.compare([HOLE] * 10, [HoleAnswer("x")] * 10, [HoleAnswer("x")] * 10)
     assert found.identical.mean == 1
     assert 0.05 < found.identical.error < 0.15
     assert found.first_difference is None
 
 
 def test_answers_go_on_where_they_were_broken_off(tmp_path: Path) -> None:
-    hole = Hole(Kind.WHOLE_LINE, SOURCE, "value = 1\n", "\n", "other = 2")
-    decoder, holes, kept = scripted_decoder("other = 2"), [hole] * 25, Place("x", tmp_path)
+    hole = EvaluationHole(HoleKind.WHOLE_LINE, SOURCE, "value = 1\n", "\n", "other = 2")
+    decoder, holes, kept = scripted_decoder("other = 2"), [hole] * 25, StudyDir("x", tmp_path)
     done: list[int] = []
 
     def broken_off(number: int) -> None:
@@ -156,7 +158,7 @@ def summary(kl: float, same_top: float, not_finite: int = 0, error: float = 1e-9
 
 
 def suggested(identical: float, p_value: float = 1.0) -> answers.Suggestions:
-    return answers.Suggestions(100, Measure(identical, 1e-9, 1e-9), None, 0.5, 0.5, statistics.Flips(0, 0, p_value))
+    return answers.Suggestions(100, Measure(identical, 1e-9, 1e-9), None, 0.5, 0.5, kl_statistics.Flips(0, 0, p_value))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def test_the_users_own_text_in_any_language(tmp_path: Path) -> None:
         questions(ModelOptions(), [tmp_path / "image.png"], 100, 0, 0)
 
 
-WINDOWS = (Window("a", tuple(range(2, 40)), 3), Window("b", tuple(range(5, 20)), 1))
+WINDOWS = (TextWindow("a", tuple(range(2, 40)), 3), TextWindow("b", tuple(range(5, 20)), 1))
 
 
 def test_every_position_is_read_once_behind_what_stands_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +235,7 @@ def test_every_position_is_read_once_behind_what_stands_before_it(monkeypatch: p
 
 
 def test_reading_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
-    kept = Place("x", tmp_path)
+    kept = StudyDir("x", tmp_path)
 
     def fails(step: int) -> None:
         if step == 3:  # the header and the positions of the first window are read
@@ -257,23 +259,27 @@ def test_reading_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_too_small_is_told_of_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="--work"):
-        Place("x", tmp_path).require_room(10**18)
+        StudyDir("x", tmp_path).require_room(10**18)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadRequest, match="cannot be made"):
-        Place("x", tmp_path / "file")
+        StudyDir("x", tmp_path / "file")
 
 
 def test_studies_of_different_things_have_different_names() -> None:
-    names = {place.fingerprint({"a": 1}, [1, 2]), place.fingerprint({"a": 1}, [1, 3]), place.fingerprint({"a": 2}, [1])}
+    names = {
+        study_dir.fingerprint({"a": 1}, [1, 2]),
+        study_dir.fingerprint({"a": 1}, [1, 3]),
+        study_dir.fingerprint({"a": 2}, [1]),
+    }
     assert len(names) == 3
-    assert place.fingerprint({"a": 1, "b": 2}) == place.fingerprint({"b": 2, "a": 1})
+    assert study_dir.fingerprint({"a": 1, "b": 2}) == study_dir.fingerprint({"b": 2, "a": 1})
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
-    kept = Place("x", tmp_path)
+    kept = StudyDir("x", tmp_path)
     assert kept.arrays("layers") is kept.data("answers") is kept.positions("int8", 0) is None
     kept.put_arrays("layers", [np.full((2, 3), number, np.float32) for number in range(12)])
     assert [float(array[0, 0]) for array in kept.arrays("layers") or []] == list(range(12))

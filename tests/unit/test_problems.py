@@ -13,8 +13,8 @@ import pytest
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.evaluation import problems
-from lacuna_lab.evaluation.execute import Limits, passes
-from lacuna_lab.evaluation.problems import Result
+from lacuna_lab.evaluation.execute import SandboxLimits, passes
+from lacuna_lab.evaluation.problems import ProblemResult
 
 RECORD = {
     "task_id": "SingleLine/1",
@@ -65,7 +65,8 @@ def test_the_published_solution_is_an_exact_match_and_passes(tmp_path: Path) -> 
 
 def test_pass_at_k_is_unbiased() -> None:
     results = [
-        Result(str(n), ("",) * 4, False, 0.0, tuple(i < right for i in range(4))) for n, right in [(0, 1), (1, 4)]
+        ProblemResult(str(n), ("",) * 4, False, 0.0, tuple(i < right for i in range(4)))
+        for n, right in [(0, 1), (1, 4)]
     ]
     assert problems.pass_at(1, results).mean == pytest.approx((1 / 4 + 1) / 2)
     assert problems.pass_at(2, results).mean == pytest.approx((1 / 2 + 1) / 2)
@@ -74,8 +75,12 @@ def test_pass_at_k_is_unbiased() -> None:
 
 
 def test_holes_of_one_function_are_resampled_together() -> None:
-    holes = [Result(f"SingleLineInfilling/HumanEval/{n}/L{line}", ("",), n > 0, 1.0) for n in (0, 1) for line in (0, 1)]
-    apart = [Result(f"{n}", ("",), hole.exact, 1.0) for n, hole in enumerate(holes * 50)]
+    holes = [
+        ProblemResult(f"SingleLineInfilling/HumanEval/{n}/L{line}", ("",), n > 0, 1.0)
+        for n in (0, 1)
+        for line in (0, 1)
+    ]
+    apart = [ProblemResult(f"{n}", ("",), hole.exact, 1.0) for n, hole in enumerate(holes * 50)]
     assert problems.exact(holes * 50).low == 0 < problems.exact(apart).low
 
 
@@ -126,7 +131,7 @@ def test_a_solution_may_use_the_standard_library(program: str) -> None:
     ],
 )
 def test_a_program_passes_only_at_its_end_and_within_its_limits(program: str, verdict: bool) -> None:
-    assert passes(program, Limits(seconds=1.5, memory_mb=256)) is verdict
+    assert passes(program, SandboxLimits(seconds=1.5, memory_mb=256)) is verdict
 
 
 @needs_limits

@@ -12,7 +12,7 @@ from helpers import echoing_decoder, family_text, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import CancelToken, Completions, Raw, Request, Stop, StopReason, Tokens
+from lacuna_inference.api import CancelToken, CompletionResult, Raw, Request, Stop, StopReason, TokenizeOptions
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.errors import BadRequest
@@ -25,7 +25,7 @@ STARCODER, LACUNA = family_text("starcoder"), family_text("lacuna", extra=["<|ma
 INFILLING = [family.name for family in FAMILIES if family.infill]
 
 
-def asked(decoder: Decoder, request: Request) -> Completions:
+def asked(decoder: Decoder, request: Request) -> CompletionResult:
     return answer(decoder, "scripted", request, CancelToken(), time.perf_counter())
 
 
@@ -67,18 +67,18 @@ def test_a_raw_prompt_is_filled_and_a_text_with_the_same_signs_is_not() -> None:
     spelt = "<fim_prefix>a\n<fim_suffix>\n<fim_middle>"
     filled = asked(decoder, Request((spelt,), raw=Raw.YES))
     assert (filled.candidates[0].text, filled.candidates[0].fills[0].reason) == ("x = 1", StopReason.END_OF_HOLE)
-    assert filled.counters.prompt_tokens == 6
-    assert asked(decoder, Request((spelt,))).counters.prompt_tokens > 30
+    assert filled.metrics.prompt_tokens == 6
+    assert asked(decoder, Request((spelt,))).metrics.prompt_tokens > 30
 
 
 def test_sentinels_count_where_the_caller_says_so() -> None:
     decoder = scripted_decoder("x = 1", "starcoder")
     built, text = "<fim_prefix>a\n<fim_suffix>\n<fim_middle>", "a\n"
-    assert asked(decoder, Request((built,), raw=Raw.SENTINELS)).counters.prompt_tokens == 6
+    assert asked(decoder, Request((built,), raw=Raw.SENTINELS)).metrics.prompt_tokens == 6
     healed = Request((text + "lo",), raw=Raw.SENTINELS)
     assert (
-        asked(decoder, healed).counters.prompt_tokens
-        == asked(decoder, replace(healed, raw=Raw.NO)).counters.prompt_tokens
+        asked(decoder, healed).metrics.prompt_tokens
+        == asked(decoder, replace(healed, raw=Raw.NO)).metrics.prompt_tokens
     )
 
 
@@ -86,7 +86,7 @@ def test_nothing_of_a_raw_prompt_is_spelt_again_or_laid_out() -> None:
     text = family_text("starcoder", words=True)
     ids = raw.of_text(("import logg",), text, 512, 16).ids
     assert list(ids) == text.encode("import logg")
-    assert plan(("import logg",), None, text, 512, 16).begun
+    assert plan(("import logg",), None, text, 512, 16).healed_prefix
 
 
 def test_a_prompt_with_sentinels_that_is_too_long_is_refused() -> None:
@@ -115,7 +115,7 @@ def test_a_very_long_prompt_is_not_tokenised(monkeypatch: pytest.MonkeyPatch) ->
 def test_ids_are_the_prompt_whatever_else_is_said() -> None:
     for kind in Raw:
         request = Request(("",), raw=kind, ids=(256, 64, 257, 64, 258))
-        assert asked(scripted_decoder("x", "starcoder"), request).counters.prompt_tokens == 5
+        assert asked(scripted_decoder("x", "starcoder"), request).metrics.prompt_tokens == 5
 
 
 def test_a_raw_text_without_sentinels_that_is_too_long_shows_its_end() -> None:
@@ -135,35 +135,35 @@ def test_an_answer_behind_a_long_raw_prompt_has_what_room_is_left() -> None:
 @pytest.mark.parametrize("length", [1, 2, 64, 65, 66, 130, 200])
 def test_the_tokens_of_a_prompt_are_scored_by_the_model(length: int) -> None:
     decoder, prompt = echoing_decoder(), ("ab" * 200)[:length]
-    request = Request((prompt,), raw=Raw.YES, stop=Stop(0), prompt_alternatives=2)
-    found = asked(decoder, request).prompt
+    request = Request((prompt,), raw=Raw.YES, stop=Stop(0), prompt_logprobs=2)
+    found = asked(decoder, request).prompt_logprobs
     assert "".join(token.text for token in found) == prompt
-    logits = torch.zeros(decoder.text.size)
-    logits[decoder.text.encode("a")[0]] = 10.0  # the model goes on with the first letter
+    logits = torch.zeros(decoder.tokenizer.size)
+    logits[decoder.tokenizer.encode("a")[0]] = 10.0  # the model goes on with the first letter
     likely, unlikely = sorted(set(logits.log_softmax(-1).tolist()), reverse=True)
     for before, token in pairwise(found):
         assert token.logprob == pytest.approx(likely if token.text == "a" else unlikely, abs=1e-5)
-        assert token.alternatives[0][0] == "a"
-        assert len(token.alternatives) == 2
-        assert before.id == decoder.text.encode(before.text)[0]
+        assert token.top_logprobs[0][0] == "a"
+        assert len(token.top_logprobs) == 2
+        assert before.id == decoder.tokenizer.encode(before.text)[0]
 
 
 def test_a_prompt_that_is_laid_out_by_us_is_not_scored() -> None:
     with pytest.raises(BadRequest, match="can be scored"):
-        asked(scripted_decoder("x"), Request(("a\n", "\n"), prompt_alternatives=0))
+        asked(scripted_decoder("x"), Request(("a\n", "\n"), prompt_logprobs=0))
 
 
 def test_a_text_is_tokenised_without_the_model() -> None:
     decoder = scripted_decoder("x", "starcoder")
-    tokenised = asked(decoder, Request(("<fim_prefix>aé",), tokens=Tokens()))
-    assert (tokenised.prompt[0].id, tokenised.prompt[0].text) == (256, "<fim_prefix>")
-    assert "".join(token.text for token in tokenised.prompt) == "<fim_prefix>aé"
-    assert (tokenised.candidates, tokenised.counters.forward_passes) == ((), 0)
-    as_text = asked(decoder, Request(("<fim_prefix>",), tokens=Tokens(specials=False))).prompt
+    tokenised = asked(decoder, Request(("<fim_prefix>aé",), tokenize=TokenizeOptions()))
+    assert (tokenised.prompt_logprobs[0].id, tokenised.prompt_logprobs[0].text) == (256, "<fim_prefix>")
+    assert "".join(token.text for token in tokenised.prompt_logprobs) == "<fim_prefix>aé"
+    assert (tokenised.candidates, tokenised.metrics.forward_passes) == ((), 0)
+    as_text = asked(decoder, Request(("<fim_prefix>",), tokenize=TokenizeOptions(specials=False))).prompt_logprobs
     assert len(as_text) == len("<fim_prefix>")
-    ids = tuple(token.id for token in tokenised.prompt if token.id is not None)
-    back = asked(decoder, Request(("",), ids=ids, tokens=Tokens()))
-    assert "".join(token.text for token in back.prompt) == "<fim_prefix>aé"
+    ids = tuple(token.id for token in tokenised.prompt_logprobs if token.id is not None)
+    back = asked(decoder, Request(("",), ids=ids, tokenize=TokenizeOptions()))
+    assert "".join(token.text for token in back.prompt_logprobs) == "<fim_prefix>aé"
 
 
 @given(st.lists(st.integers(0, 259), max_size=40))

@@ -12,11 +12,21 @@ from typing import Any
 import httpx
 import pytest
 
-from lacuna_inference.api import CancelToken, EngineState, Phase, Raw, Request, Sampling, Stop, StopReason, Tokens
+from lacuna_inference.api import (
+    CancelToken,
+    EngineState,
+    Phase,
+    Raw,
+    Request,
+    Sampling,
+    Stop,
+    StopReason,
+    TokenizeOptions,
+)
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 from lacuna_inference.remote import engine as remote
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
-from lacuna_inference.remote.server_kinds import REQUEST, request_json
+from lacuna_inference.remote.json_form import request_from_json, request_to_json
 
 REQUEST_HERE = Request(
     ("import os\nx = os.", "\nprint(x)\n"), path="a.py", stop=Stop(max_tokens=9, single_line=True), sampling=Sampling()
@@ -112,8 +122,10 @@ def test_our_own_rules_end_what_a_server_writes_on() -> None:
 
 
 def test_a_request_travels_whole() -> None:
-    request = Request(("a", "b"), stop=Stop(3, strings=("x",)), key="k", sampling=Sampling(0.5, seed=3), tell=print)
-    assert REQUEST.validate_json(json.dumps(request_json(request))) == request
+    request = Request(
+        ("a", "b"), stop=Stop(3, strings=("x",)), document_id="k", sampling=Sampling(0.5, seed=3), on_token=print
+    )
+    assert request_from_json(json.loads(json.dumps(request_to_json(request)))) == request
 
 
 @pytest.mark.parametrize(
@@ -145,7 +157,7 @@ def test_a_wrong_token_is_not_tried_again() -> None:
 
 
 def test_a_server_that_is_lost_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(remote, "FIRST_RETRY_S", 0.01)
     away = False
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -185,8 +197,8 @@ def test_cancel_and_newest_wins_need_no_answer_of_the_server() -> None:
     engine = engine_with(handle)  # type: ignore[arg-type]
     cancel = CancelToken()
     cancelled = engine.submit(REQUEST_HERE, cancel)
-    older = engine.submit(Request(("a",), key="k"))
-    newer = engine.submit(Request(("ab",), key="k"))
+    older = engine.submit(Request(("a",), document_id="k"))
+    newer = engine.submit(Request(("ab",), document_id="k"))
     cancel.cancel()
     for gone in (cancelled, older):
         with pytest.raises(RequestCancelled):
@@ -247,9 +259,9 @@ def test_a_password_in_the_address_is_never_shown() -> None:
     "request_of_ours",
     [
         Request(("<fim_prefix>",), raw=Raw.YES),
-        Request(("x",), tokens=Tokens()),
-        Request(("x",), prompt_alternatives=0),
-        Request(("x",), alternatives=2),
+        Request(("x",), tokenize=TokenizeOptions()),
+        Request(("x",), prompt_logprobs=0),
+        Request(("x",), top_logprobs=2),
         Request(("x", ""), sampling=Sampling(frequency_penalty=1.0)),
     ],
 )
@@ -258,4 +270,4 @@ def test_what_other_servers_cannot_do_is_refused(request_of_ours: Request) -> No
     with pytest.raises(BadRequest, match="not asked for"):
         engine.submit(request_of_ours).result(20)
     engine.close()
-    assert REQUEST.validate_python(json.loads(json.dumps(request_json(request_of_ours)))) == request_of_ours
+    assert request_from_json(json.loads(json.dumps(request_to_json(request_of_ours)))) == request_of_ours

@@ -196,7 +196,7 @@ def test_a_server_that_would_not_see_what_is_behind_the_cursor_is_warned_of(
 
 
 def test_a_server_that_drops_the_first_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(remote, "FIRST_RETRY_S", 0.01)
     dropped = iter([httpx.RemoteProtocolError("Server disconnected without sending a response.")])
 
     def handle(_: httpx.Request) -> httpx.Response:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import Completions, Request, Sampling, Stop, StopReason
+from lacuna_inference.api import CompletionResult, Request, Sampling, Stop, StopReason
 from lacuna_inference.errors import BadRequest, EngineUnavailable
 from lacuna_inference.prompt.families import FAMILIES, by_name
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
@@ -36,7 +36,7 @@ def asked(
     answer: Callable[[str, Body], httpx.Response | str] = lambda _, __: "1",
     told: Body = MODELS,
     **options: Any,
-) -> tuple[Completions, list[tuple[str, Body]]]:
+) -> tuple[CompletionResult, list[tuple[str, Body]]]:
     """The engine's completions, and the paths and bodies that a server got which answers `answer(path, body)`."""
     posts: list[tuple[str, Body]] = []
 

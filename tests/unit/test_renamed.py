@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.in_file.candidates import renamed as module
-from lacuna_inference.in_file.candidates.renamed import MOST_BEFORE, renamed
+from lacuna_inference.in_file.candidates.renamed import MAX_CODE_POINTS_BEFORE, renamed
 
 SIZE = "    @property\n    def size(self):\n        return self._size\n\n"
 PARTS = st.lists(st.sampled_from(["a", "b_c", "A", "1", "(", ")", "\n", "\n    ", " ", "漢", "_"]), max_size=30)
@@ -51,7 +51,7 @@ def test_how_far_sides_are_alike_is_counted() -> None:
 
 def test_in_a_long_file_the_nearest_text_counts() -> None:
     """And where what is read begins does not follow the cursor."""
-    file = "x = 1\n" * MOST_BEFORE + SIZE
+    file = "x = 1\n" * MAX_CODE_POINTS_BEFORE + SIZE
     for typed in ("", "se", "self"):
         assert "self._age"[len(typed) :] in texts(
             f"    @property\n    def age(self):\n        return {typed}|\n\n    @p", file
@@ -92,13 +92,15 @@ def test_behind_a_very_long_line_only_what_is_near_is_read(counting: CountingPat
     line = "d = {" + ", ".join(f"'k{n}': {n}" for n in range(30_000))
     for before in (line, line + "\n", line + "\n    x = "):
         list(renamed(before, "\nprint(d)\n"))
-    assert counting.read < 2 * MOST_BEFORE + 10_000
+    assert counting.read < 2 * MAX_CODE_POINTS_BEFORE + 10_000
 
 
 @given(PARTS, st.integers(1, 200))
 def test_what_is_read_in_parts_is_what_is_read_at_once(parts: list[str], times: int) -> None:
     text = "".join(parts) * times
-    assert module._read_before(text[:MOST_BEFORE]).tokens == module._TOKEN.findall(text[:MOST_BEFORE])
+    assert module._read_before(text[:MAX_CODE_POINTS_BEFORE]).tokens == module._TOKEN.findall(
+        text[:MAX_CODE_POINTS_BEFORE]
+    )
 
 
 @given(TEXTS, TEXTS)

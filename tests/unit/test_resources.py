@@ -8,8 +8,8 @@ import pytest
 
 from lacuna_inference.errors import BadRequest, LacunaError, ModelUnusable
 from lacuna_lab.resources import estimate, report, verdict
-from lacuna_lab.resources.measure import Measured
-from lacuna_lab.resources.verdict import Place
+from lacuna_lab.resources.measure import MemoryMeasurement
+from lacuna_lab.resources.verdict import MemoryBudget
 
 PARAMETERS = {  # from the formulas 2 V d + V + L (12 d^2 + 7 d) + 2 d and V d + L (4 d^2 + 2 d f + 9 d + f) + 2 d
     "CodeGen-350M": 356_712_448, "CodeGen-2B": 2_779_356_160, "CodeGen-6B": 7_064_213_504,
@@ -61,9 +61,9 @@ def test_sizes_that_are_none(text: str) -> None:
         verdict.size(text)
 
 
-def judged(name: str, free: float, kind: str = "cuda", context: int = 2048) -> list[verdict.Verdict]:
+def judged(name: str, free: float, kind: str = "cuda", context: int = 2048) -> list[verdict.FitVerdict]:
     subject = estimate.find(name)
-    return verdict.verdicts(estimate.needs(subject, context), [Place("here", kind, int(free))], context, 2048)
+    return verdict.verdicts(estimate.needs(subject, context), [MemoryBudget("here", kind, int(free))], context, 2048)
 
 
 def test_a_card_that_is_large_enough_and_one_that_is_not() -> None:
@@ -136,7 +136,7 @@ def test_what_is_no_model() -> None:
 def test_the_measured_stands_beside_the_estimate() -> None:
     subject = estimate.find("InCoder-1B")
     need = next(n for n in estimate.needs(subject, 2048) if (n.kind, n.dtype) == ("cuda", "float16"))
-    measured = Measured(
+    measured = MemoryMeasurement(
         "float16", "cuda:0", ("plain",), 2048, need.resident, 0, 2 * need.kv_token * 2048, need.activations, 0,
         need.disk, 1.0,
     )  # fmt: skip

@@ -9,19 +9,19 @@ from helpers import echoing_decoder, family_text, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import CancelToken, Completions, Request, Stop, StopReason
+from lacuna_inference.api import CancelToken, CompletionResult, Request, Stop, StopReason
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.planner import plan
 from lacuna_inference.prompt.room import for_answer, for_prompt
-from lacuna_inference.remote.server_kinds import WIRES, Setting
+from lacuna_inference.remote.server_kinds import SERVER_KINDS, Setting
 
 LINES = "".join(f"line{n:03}\n" for n in range(200))
 STARCODER = family_text("starcoder")
 
 
-def asked(decoder: Decoder, request: Request) -> Completions:
+def asked(decoder: Decoder, request: Request) -> CompletionResult:
     return answer(decoder, "scripted", request, CancelToken(), time.perf_counter())
 
 
@@ -46,25 +46,25 @@ def test_an_answer_that_asks_for_more_than_there_is_room_for_is_limited(wanted: 
     long = asked(echoing_decoder(), Request((LINES, "\n"), stop=Stop(wanted)))
     (fill,) = long.candidates[0].fills
     assert fill.reason is StopReason.MAX_TOKENS
-    assert fill.tokens == long.counters.limit
+    assert fill.tokens == long.metrics.limit
     assert 240 < fill.tokens < wanted
 
 
 def test_a_limit_is_told_only_where_there_is_one() -> None:
-    assert asked(scripted_decoder("x"), Request(("a\n", "\n"), stop=Stop(64))).counters.limit is None
+    assert asked(scripted_decoder("x"), Request(("a\n", "\n"), stop=Stop(64))).metrics.limit is None
 
 
 def test_the_holes_of_one_prompt_share_what_is_left() -> None:
     completions = asked(echoing_decoder(), Request(("a\n", "\nb\n", "\n"), stop=Stop(2000)))
     first, second = completions.candidates[0].fills
-    assert first.tokens == second.tokens == completions.counters.limit
+    assert first.tokens == second.tokens == completions.metrics.limit
     assert first.tokens + second.tokens > 450
 
 
 @pytest.mark.parametrize("kind", ["openai", "llama.cpp", "ollama", "tgi"])
 def test_other_servers_are_asked_for_no_more_than_fits(kind: str) -> None:
     request = Request((LINES * 10, "\n"), stop=Stop(5000))
-    ask = WIRES[kind].ask
+    ask = SERVER_KINDS[kind].ask
     assert ask is not None
     body = str(ask(request, Setting("m", by_name("starcoder"), 1024), 1))
     assert "5000" not in body

@@ -50,7 +50,7 @@ def test_what_is_kept_before_closing_signs(marked: str, answer: str, shown: str)
     ],
 )
 def test_other_languages_have_other_strings(language: str, marked: str, answer: str, shown: str) -> None:
-    assert trim(answer, replace(at_cursor(marked), language=language, place="")) == shown
+    assert trim(answer, replace(at_cursor(marked), language=language, uri_path="")) == shown
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_lexers_that_leave_characters_out_do_no_harm() -> None:
 def test_plain_text_stays_plain_however_many_files_are_open() -> None:
     for number in range(100):
         lexing.lexer_for("", f"{number}.py")
-    assert not lexing.Surroundings(replace(at_cursor("a (|)"), language="brainfog", place="")).is_known
-    assert not lexing.Surroundings(replace(at_cursor("a (|)"), language="", place="a.txt")).is_known
+    assert not lexing.Surroundings(replace(at_cursor("a (|)"), language="brainfog", uri_path="")).is_known
+    assert not lexing.Surroundings(replace(at_cursor("a (|)"), language="", uri_path="a.txt")).is_known
 
 
 @pytest.mark.parametrize(("language", "most"), [("python", 1500), ("cpp", 800)])

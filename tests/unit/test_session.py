@@ -19,7 +19,7 @@ from lacuna_server import engines
 from lacuna_server import settings as settings_module
 from lacuna_server.core.paths import is_on_a_share
 from lacuna_server.lsp.session import Session
-from lacuna_server.lsp.uris import file_name, local_path, parts, place_of
+from lacuna_server.lsp.uris import file_name, local_path, parts, uri_path
 from lacuna_server.settings import Settings
 
 IMPOSSIBLE: list[dict[str, Any]] = [
@@ -245,7 +245,7 @@ def test_no_settings_are_read_from_a_network_share(uri: str) -> None:
 
 @given(st.one_of(st.text(), st.builds("{}:{}//{}{}".format, *[st.text("[]:/\\%@?#é\ud800\n.a", max_size=6)] * 4)))
 def test_every_string_is_a_uri(uri: str) -> None:
-    assert isinstance(place_of(uri), str)
+    assert isinstance(uri_path(uri), str)
     assert file_name(uri) is None or file_name(uri)
     assert parts(uri).scheme == parts(uri).scheme.lower()
     local_path(uri)

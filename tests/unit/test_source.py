@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lacuna_inference.errors import BadRequest
 from lacuna_server.commands import source
-from lacuna_server.commands.source import HOLE, Source
+from lacuna_server.commands.source import HOLE, SourceText
 
 BOM = b"\xef\xbb\xbf"
 LINES = st.lists(st.tuples(st.text("ab ü漢📦\t\x0c\u2028", max_size=4), st.sampled_from(["\n", "\r\n", "\r", ""])))
@@ -22,7 +22,7 @@ LINES = st.lists(st.tuples(st.text("ab ü漢📦\t\x0c\u2028", max_size=4), st.s
 def test_every_byte_outside_the_hole_is_kept(lines: list[tuple[str, str]], has_bom: bool, data: st.DataObject) -> None:
     text = "".join(part for line in lines for part in line)
     offset = data.draw(st.integers(0, len(text)))
-    taken = Source((text[:offset], text[offset:]), None, has_bom)
+    taken = SourceText((text[:offset], text[offset:]), None, has_bom)
     original = (BOM if has_bom else b"") + text.encode()
     assert taken.written(()) == taken.written([""]) == original
     before = (BOM if has_bom else b"") + text[:offset].encode()
@@ -43,7 +43,7 @@ def test_every_byte_outside_the_hole_is_kept(lines: list[tuple[str, str]], has_b
 )
 def test_inserted_line_ends_are_those_of_the_file(text: str, line_end: str) -> None:
     before, after = text.split("|")
-    assert Source((before, after)).woven(["x\ny"]) == f"{before}x{line_end}y{after}"
+    assert SourceText((before, after)).woven(["x\ny"]) == f"{before}x{line_end}y{after}"
 
 
 @given(LINES)
@@ -70,7 +70,7 @@ def test_a_name_that_is_not_utf_8_can_stand_in_a_prompt(tmp_path: Path) -> None:
     name = os.fsdecode(bytes(tmp_path) + b"/a\xff.py")
     Path(name).write_text(HOLE)
     taken = source.read(name)
-    assert taken.path == f"{tmp_path}/a\ufffd.py" == taken.snapshot.place
+    assert taken.path == f"{tmp_path}/a\ufffd.py" == taken.snapshot.uri_path
 
 
 def test_a_byte_order_mark_is_no_column(tmp_path: Path) -> None:

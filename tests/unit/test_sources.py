@@ -33,13 +33,13 @@ def copy(tiny: Path, to: Path, *leave_out: str) -> Path:
 
 def refusal(folder: str | Path, kind: type[LacunaError] = ModelUnusable) -> str:
     with pytest.raises(kind) as caught:
-        assemble.load(ModelOptions(str(folder), device="cpu"), lambda *_: None)
+        assemble.load_model(ModelOptions(str(folder), device="cpu"), lambda *_: None)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_a_complete_folder_loads_and_is_described(tiny: Path) -> None:
-    model = assemble.load(ModelOptions(str(tiny), device="cpu"), lambda *_: None)
+    model = assemble.load_model(ModelOptions(str(tiny), device="cpu"), lambda *_: None)
     assert (model.family.name, model.device, model.dtype) == ("starcoder", "cpu", "float32")
     assert model.decoder.context == 128
     description = describe(ModelOptions(str(tiny), device="cpu"))
@@ -155,7 +155,7 @@ def test_pickled_weights_are_refused_and_converted(tiny: Path, tmp_path: Path, s
     assert len(written) == shards
     converted = {name: tensor for file in written for name, tensor in load_file(file).items()}
     assert all(torch.equal(tensor, state[name]) for name, tensor in converted.items())
-    assert assemble.load(ModelOptions(str(folder), device="cpu"), lambda *_: None).decoder.context == 128
+    assert assemble.load_model(ModelOptions(str(folder), device="cpu"), lambda *_: None).decoder.context == 128
 
 
 def test_converting_can_change_the_dtype(tiny: Path, tmp_path: Path) -> None:

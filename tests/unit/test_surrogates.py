@@ -38,10 +38,10 @@ def test_no_wire_is_given_half_a_character_to_stop_at() -> None:
         Request((f"x = '{HIGH}'\ny = ", "\n")),
         Request((f"y = '{LOW}", "\n")),
         Request(("y = ", f"\nx = '{LOW}'\n")),
-        Request(("y = \n", "\n"), nearby=(f"x = '{HIGH}'\n",)),
+        Request(("y = \n", "\n"), related_files=(f"x = '{HIGH}'\n",)),
         Request(("y = \n", "\n"), path=f"{HIGH}.py"),
     ],
 )
 def test_half_a_character_is_answered_like_any_other(family: str, request_: Request) -> None:
-    decoder = scripted_decoder("x", family, widest_draft=4)
+    decoder = scripted_decoder("x", family, max_draft_tokens=4)
     assert answer(decoder, "scripted", request_, CancelToken(), 0.0).candidates

@@ -314,7 +314,7 @@ async def test_other_documents_and_cells_do_not_see_an_old_text() -> None:
     change = {"textDocument": {"uri": URIS[1], "version": 2}, "contentChanges": [{}]}
     connection.notify("textDocument/didChange", change)
     assert await connection.ask(URIS[0])
-    assert asked[0].nearby == ()
+    assert asked[0].related_files == ()
 
 
 def book(connection: Connection, method: str, **params: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from helpers import at_cursor
 from lsprotocol import types
 
-from lacuna_server.core.service import Answer
+from lacuna_server.core.service import Suggestions
 from lacuna_server.lsp import to_lsp
 from lacuna_server.lsp.capabilities import Client, position_encoding, resolve
 
@@ -19,7 +19,7 @@ TWO_LINES = "if x:\n        return $y}"
 
 def popup(marked: str, suggestion: str, client: Client = Client()) -> types.CompletionItem:  # noqa: B008
     snapshot = at_cursor(marked)
-    answer = Answer((suggestion,), model="fake")
+    answer = Suggestions((suggestion,), model="fake")
     (item,) = to_lsp.popup_items(answer, ["7"], snapshot, AT, client).items
     return item
 
@@ -31,7 +31,7 @@ def edit(item: types.CompletionItem) -> types.TextEdit:
 
 def test_inline_items_have_an_empty_range_at_the_cursor() -> None:
     position = types.Position(3, 4)
-    items = to_lsp.inline_items(Answer(("a", "b")), ["7", "8"], position).items
+    items = to_lsp.inline_items(Suggestions(("a", "b")), ["7", "8"], position).items
     assert [(item.insert_text, item.range) for item in items] == [(t, types.Range(position, position)) for t in "ab"]
 
 
@@ -39,10 +39,10 @@ def test_a_selected_row_must_be_the_beginning() -> None:
     selected = types.SelectedCompletionInfo(
         range=types.Range(types.Position(0, 2), types.Position(0, 4)), text="append"
     )
-    fitting = to_lsp.with_selected(Answer(("pend(x)",)), ["7"], selected, at_cursor("a.ap|"))
-    assert to_lsp.going_on(Answer(("pend(x)",)), selected, at_cursor("a.ap|")).suggestions == ("pend(x)",)
+    fitting = to_lsp.with_selected(Suggestions(("pend(x)",)), ["7"], selected, at_cursor("a.ap|"))
+    assert to_lsp.going_on(Suggestions(("pend(x)",)), selected, at_cursor("a.ap|")).texts == ("pend(x)",)
     assert [(i.insert_text, i.range) for i in fitting.items] == [("append(x)", selected.range)]
-    assert to_lsp.going_on(Answer(("ply(x)",)), selected, at_cursor("a.ap|")).suggestions == ()
+    assert to_lsp.going_on(Suggestions(("ply(x)",)), selected, at_cursor("a.ap|")).texts == ()
 
 
 def test_a_popup_item_starts_at_the_word_and_filters_by_it() -> None:
@@ -53,7 +53,7 @@ def test_a_popup_item_starts_at_the_word_and_filters_by_it() -> None:
 
 
 def test_lists_are_incomplete() -> None:
-    assert to_lsp.popup_items(Answer(), [], at_cursor("|"), AT, Client()).is_incomplete
+    assert to_lsp.popup_items(Suggestions(), [], at_cursor("|"), AT, Client()).is_incomplete
 
 
 def test_the_whole_text_is_in_the_documentation_also_with_backticks() -> None:

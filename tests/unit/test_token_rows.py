@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, processors
 
 from lacuna_inference.api import CancelToken, ModelOptions, Request, Sampling, Stop
 from lacuna_inference.decoding.answer import answer
-from lacuna_inference.decoding.sampler import Chooser
+from lacuna_inference.decoding.sampler import Sampler
 from lacuna_inference.engine import assemble
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import BadRequest
@@ -35,7 +35,7 @@ def folder_with(place: Path, tokenizer: Tokenizer, rows: int = ROWS, **changed: 
 
 
 def load(folder: Path, **chosen: Any) -> LoadedModel:
-    return assemble.load(ModelOptions(str(folder), context=128, device="cpu", **chosen), lambda *_: None)
+    return assemble.load_model(ModelOptions(str(folder), context=128, device="cpu", **chosen), lambda *_: None)
 
 
 def written(loaded: LoadedModel, request: Request) -> str:
@@ -59,7 +59,7 @@ def test_a_token_behind_the_last_row_is_text(tmp_path: Path, add: Callable[[Toke
     add(tokenizer)
     loaded = load(folder_with(tmp_path, tokenizer), forward=forward)
     assert loaded.family.name == "starcoder"
-    text = loaded.decoder.text
+    text = loaded.decoder.tokenizer
     assert text.size == ROWS
     assert len(text.encode("<pad>")) == len("<pad>")
     request = Request(("x = '<pad>'\ny = ", "\n# <pad>\n"), stop=Stop(max_tokens=5), sampling=Sampling(1.0, seed=1))
@@ -72,13 +72,13 @@ def test_a_token_behind_the_last_row_is_text(tmp_path: Path, add: Callable[[Toke
 def test_sentinels_without_rows_are_no_sentinels(tmp_path: Path) -> None:
     loaded = load(folder_with(tmp_path, byte_tokenizer(SENTINELS), rows=257))
     assert loaded.family.name == "plain"
-    assert len(loaded.decoder.text.encode("<fim_prefix>")) > 1
+    assert len(loaded.decoder.tokenizer.encode("<fim_prefix>")) > 1
     assert isinstance(written(loaded, Request(("<fim_prefix>x = ",), stop=Stop(max_tokens=3))), str)
 
 
 def test_ends_without_rows_are_none(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, byte_tokenizer(), eos_token_id=[5, 999_999])
-    assert load(folder).decoder.text.ends == {5}
+    assert load(folder).decoder.tokenizer.ends == {5}
 
 
 @pytest.mark.parametrize(
@@ -95,19 +95,19 @@ def test_ids_that_no_token_has_are_never_chosen(tmp_path: Path) -> None:
     for token in content["added_tokens"]:
         token["id"] += 20
     (folder / "tokenizer.json").write_text(json.dumps(content))
-    text = load(folder).decoder.text
+    text = load(folder).decoder.tokenizer
     assert [text.sentinel(sentinel) for sentinel in SENTINELS] == list(range(276, 276 + len(SENTINELS)))
     gap = set(range(256, 276))
     assert gap <= text.banned
     logits = torch.zeros(300)
     logits[260] = 10.0
-    chooser = Chooser(Sampling(1.0, seed=1), text.banned, 280)
+    chooser = Sampler(Sampling(1.0, seed=1), text.banned, 280)
     assert not gap & {chooser.choose(logits)[0] for _ in range(50)}
 
 
 @pytest.mark.parametrize("banned", [[], [3], [3, 7], [3, 8, 100], [8], range(100)])
 def test_what_is_banned_may_lie_behind_the_rows(banned: list[int]) -> None:
-    chooser = Chooser(Sampling(), banned, 50)
+    chooser = Sampler(Sampling(), banned, 50)
     chosen, _ = chooser.choose(torch.arange(8.0))
     assert chosen == max(set(range(8)) - set(banned), default=0)
     assert np.isneginf(chooser._scores[[i for i in banned if i < 8]]).all()

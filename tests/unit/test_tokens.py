@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 
 from lacuna_inference.api import CancelToken, Request, StopReason
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 INCODER = family_text("incoder")
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=40)
@@ -51,7 +51,7 @@ def _sentencepiece(special: list[str]) -> Tokenizer:
 
 
 def test_sentencepiece_keeps_leading_blanks_and_adds_none_to_the_suffix() -> None:
-    text = TokenText(_sentencepiece(list(by_name("codellama").sentinels)), by_name("codellama"))
+    text = PromptTokenizer(_sentencepiece(list(by_name("codellama").sentinels)), by_name("codellama"))
     assert text.encode("a") == [4]
     assert text.encode_bare("b") == [3]
     assert text.decode([5]) == " b"
@@ -59,14 +59,14 @@ def test_sentencepiece_keeps_leading_blanks_and_adds_none_to_the_suffix() -> Non
 
 
 def test_a_sentinel_in_the_text_brings_no_blank_with_it() -> None:
-    text = TokenText(_sentencepiece(["<s>", *by_name("codellama").sentinels[1:]]), by_name("codellama"))
+    text = PromptTokenizer(_sentencepiece(["<s>", *by_name("codellama").sentinels[1:]]), by_name("codellama"))
     whole = text.decode(text.encode("a<s>b"))
     assert "▁" not in whole.strip()
     assert whole.count(" ") == 1
 
 
 def test_banned_are_all_special_tokens_but_the_ends() -> None:
-    text = TokenText(
+    text = PromptTokenizer(
         byte_tokenizer(["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"]), by_name("starcoder")
     )
     assert text.banned == {256, 257, 258}
@@ -87,12 +87,12 @@ def with_gap(tokenizer: Tokenizer, start: int, width: int) -> Tokenizer:
 def test_a_vocabulary_with_a_gap_is_as_large_as_its_highest_id() -> None:
     family = by_name("lacuna")
     names = list(dict.fromkeys([*family.sentinels, *family.ends]))
-    text = TokenText(with_gap(byte_tokenizer(names), 256, 20), family)
+    text = PromptTokenizer(with_gap(byte_tokenizer(names), 256, 20), family)
     end = text.sentinel("<|endofmask|>")
     assert text.size == 1 + max(text.sentinel(name) for name in names) == 256 + len(names) + 20
     written = [*text.encode("x"), end]
     mask = text.sentinel("<|mask:2|>")
     forward = ScriptedForward(text.size + 4, lambda ids: written[min(len(ids) - ids.index(mask) - 1, 1)])
-    decoder = Decoder(Stores(forward), text, 256)
+    decoder = Decoder(PrefixCachePool(forward), text, 256)
     fill = answer(decoder, "scripted", Request(("y = 1\n", "\n")), CancelToken(), 0.0).candidates[0].fills[0]
     assert (fill.text, fill.reason) == ("x", StopReason.END_OF_HOLE)

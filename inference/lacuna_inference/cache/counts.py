@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Work:
+class TokenCounts:
     """What was done so far, in tokens and forward passes.
 
     `evaluated` are all tokens that the model read, the `drafted` ones among them, of which `accepted` came true.
@@ -19,12 +19,12 @@ class Work:
     drafted: int = 0
     accepted: int = 0
 
-    def since(self, before: Work) -> Work:
-        return Work(*(getattr(self, name) - getattr(before, name) for name in self.__slots__))
+    def since(self, before: TokenCounts) -> TokenCounts:
+        return TokenCounts(*(getattr(self, name) - getattr(before, name) for name in self.__slots__))
 
-    def copy(self) -> Work:
-        return self.since(Work())
+    def copy(self) -> TokenCounts:
+        return self.since(TokenCounts())
 
-    def add(self, other: Work) -> None:
+    def add(self, other: TokenCounts) -> None:
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))

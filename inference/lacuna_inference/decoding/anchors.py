@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lacuna_inference.decoding.recent import Recent
+from lacuna_inference.decoding.per_document import PerDocument
 from lacuna_inference.prompt.windows import Window
 
-LONGEST_TYPED = 400
+MAX_TYPED_CODE_POINTS = 400
 """Characters behind the anchor after which a new one is set (about 128 tokens)."""
 _CLOSERS = frozenset(")]}\"'`")
-_MOST_CLOSERS = 4
+_MAX_CLOSERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Anchors:
     """The anchors of the documents that were asked for last, and the windows of their last prompts."""
 
     def __init__(self) -> None:
-        self._anchors: Recent[Anchor] = Recent()
-        self.windows: Recent[Window] = Recent()
+        self._anchors: PerDocument[Anchor] = PerDocument()
+        self.windows: PerDocument[Window] = PerDocument()
 
     def of(self, key: str | None, prefix: str, suffix: str) -> Anchor:
         """The anchor for the cursor between `prefix` and `suffix`; kept while the typist stays behind it."""
@@ -53,7 +53,7 @@ def _holds(anchor: Anchor, prefix: str, suffix: str, line_start: int) -> bool:
     """Whether the cursor still stands behind `anchor`, on its line, with nothing changed around it but closers."""
     if not prefix.startswith(anchor.before) or len(anchor.before) < line_start:
         return False
-    if len(prefix) - len(anchor.before) > LONGEST_TYPED:
+    if len(prefix) - len(anchor.before) > MAX_TYPED_CODE_POINTS:
         return False
     closers = suffix[: len(suffix) - len(anchor.suffix)]
-    return len(closers) <= _MOST_CLOSERS and set(closers) <= _CLOSERS and suffix[len(closers) :] == anchor.suffix
+    return len(closers) <= _MAX_CLOSERS and set(closers) <= _CLOSERS and suffix[len(closers) :] == anchor.suffix

@@ -8,23 +8,23 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from lacuna_inference.api import MOST_NEARBY, CancelToken, Fill, Piece, Request, Sampling, Stop, StopReason
-from lacuna_inference.cache.counts import Work
-from lacuna_inference.cache.pool import Stores
-from lacuna_inference.cache.prefix_cache import PrefixStore
+from lacuna_inference.api import MAX_RELATED_FILES, CancelToken, Fill, Request, Sampling, Stop, StopReason, StreamEvent
+from lacuna_inference.cache.counts import TokenCounts
+from lacuna_inference.cache.pool import PrefixCachePool
+from lacuna_inference.cache.prefix_cache import PrefixCache
 from lacuna_inference.decoding.anchors import Anchors
-from lacuna_inference.decoding.ghosts import Ghosts
 from lacuna_inference.decoding.hole import Hole
-from lacuna_inference.decoding.sampler import Chooser
+from lacuna_inference.decoding.sampler import Sampler
+from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.forward import Steps
-from lacuna_inference.in_file.index import History
-from lacuna_inference.in_file.mixer import Mixture
-from lacuna_inference.in_file.prompt_lookup import LONGEST, Drafts
+from lacuna_inference.in_file.index import FileIndex
+from lacuna_inference.in_file.mixer import DistributionMixer
+from lacuna_inference.in_file.prompt_lookup import MAX_MATCH_TOKENS, PromptLookup
 from lacuna_inference.prompt import room
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.planner import Plan
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.planner import Prompt
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 Choice = Callable[[Tensor], tuple[int, float]]
 
@@ -49,68 +49,74 @@ class Clock:
 class Decoder:
     """A warm model: its stores, its text, the length of its context in tokens, the longest draft, and what runs it.
 
-    `settles`: prompts of a document are laid out anew, as the model was trained, when its typist pauses.
+    `relayout_on_pause`: prompts of a document are laid out anew, as the model was trained, when its typist pauses.
     """
 
-    stores: Stores
-    text: TokenText
+    caches: PrefixCachePool
+    tokenizer: PromptTokenizer
     context: int
-    widest_draft: int = 0
-    forward: str = ""
+    max_draft_tokens: int = 0
+    forward_name: str = ""
     layout: Layout = Layout.ANCHORED
-    settles: bool = False
+    relayout_on_pause: bool = False
     anchors: Anchors = field(default_factory=Anchors)
-    ghosts: Ghosts = field(default_factory=Ghosts)
+    reuse: SuggestionReuse = field(default_factory=SuggestionReuse)
 
     def fill(
-        self, plan: Plan, request: Request, parts: Sequence[str], sampling: Sampling, asked: Asked
+        self, prompt: Prompt, request: Request, parts: Sequence[str], sampling: Sampling, asked: Asked
     ) -> Steps[tuple[Fill, ...]]:
         """A fill for every hole of `plan`, in order; `parts` is the text that it was made of.
 
         Raises RequestCancelled between two tokens.
         """
-        ids = list(plan.ids)
-        asked.whole = asked.whole and plan.whole
-        history = History(parts, plan.begun, self.text)
-        chooser = Chooser(sampling, self.text.banned, self.text.size)
-        stop, fills = self._stop(plan, request, asked), []
-        with self.stores.borrowed(request.key, ids, request.ahead, asked.work) as store:
-            drafts = Drafts(lambda: self._examples(history.followed_by(store.answer), request), self.widest_draft)
+        ids = list(prompt.ids)
+        asked.whole = asked.whole and prompt.whole
+        history = FileIndex(parts, prompt.healed_prefix, self.tokenizer)
+        chooser = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
+        stop, fills = self._stop(prompt, request, asked), []
+        with self.caches.lease(request.document_id, ids, request.is_prefetch, asked.work) as store:
+            drafts = PromptLookup(
+                lambda: self._examples(history.followed_by(store.answer), request), self.max_draft_tokens
+            )
             writer = _Writer(self, store, drafts, chooser, request, asked)
-            for number in range(plan.holes):
+            for number in range(prompt.holes):
                 if number:
-                    ids += plan.between[number - 1]
-                hole = Hole("" if number else plan.begun, stop, self.text)
+                    ids += prompt.between[number - 1]
+                hole = Hole("" if number else prompt.healed_prefix, stop, self.tokenizer)
                 yield from writer.write(hole, ids, self.choice(hole, chooser, history, parts, number))
-                if self.widest_draft:
-                    store.answer = history.context(hole.tokens, LONGEST + len(hole.tokens))
-                ids += hole.held()
+                if self.max_draft_tokens:
+                    store.answer = history.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))
+                ids += hole.prompt_ids()
                 fill = hole.fill()
-                fills.append(fill if request.alternatives is None else replace(fill, scored=hole.certain()))
+                fills.append(
+                    fill if request.top_logprobs is None else replace(fill, token_logprobs=hole.certain_tokens())
+                )
                 asked.hole += 1
         return tuple(fills)
 
-    def _stop(self, plan: Plan, request: Request, asked: Asked) -> Stop:
+    def _stop(self, prompt: Prompt, request: Request, asked: Asked) -> Stop:
         """When to stop, with no more tokens than the context has room for behind the prompt."""
-        wanted, read = request.stop.max_tokens, len(plan.ids) + len(self.text.encode_bare(plan.begun))
-        most = room.for_answer(self.context, read, wanted, plan.holes)
+        wanted, read = request.stop.max_tokens, len(prompt.ids) + len(self.tokenizer.encode_bare(prompt.healed_prefix))
+        most = room.for_answer(self.context, read, wanted, prompt.holes)
         if most < wanted:
             asked.limit = most
         return replace(request.stop, max_tokens=most)
 
-    def _examples(self, history: History, request: Request) -> History:
+    def _examples(self, index: FileIndex, request: Request) -> FileIndex:
         """What drafts are taken from: other files first, because the latest place counts."""
-        return history.preceded_by([self.text.encode_file(text) for text in request.nearby[-MOST_NEARBY:]])
+        return index.preceded_by(
+            [self.tokenizer.encode_file(text) for text in request.related_files[-MAX_RELATED_FILES:]]
+        )
 
-    def choice(self, hole: Hole, chooser: Chooser, history: History, parts: Sequence[str], number: int) -> Choice:
+    def choice(self, hole: Hole, sampler: Sampler, index: FileIndex, parts: Sequence[str], number: int) -> Choice:
         """How the tokens of hole `number` are chosen from logits [vocabulary]: their ids and log-probabilities."""
-        if not self.text.family.local:
-            return lambda logits: chooser.choose(logits, hole.allowed())
-        mixture = Mixture(history, parts, number, hole.begun, self.text)
+        if not self.tokenizer.family.local:
+            return lambda logits: sampler.choose(logits, hole.allowed())
+        mixture = DistributionMixer(index, parts, number, hole.healed_prefix, self.tokenizer)
 
         def choose(logits: Tensor) -> tuple[int, float]:
             allowed = hole.allowed()
-            return chooser.choose(logits, allowed, lambda p: mixture.mix(p, hole.tokens, allowed))
+            return sampler.choose(logits, allowed, lambda p: mixture.mix(p, hole.tokens, allowed))
 
         return choose
 
@@ -125,7 +131,7 @@ class Asked:
     cancel: CancelToken
     crowd: Callable[[], int] = lambda: 1
     clock: Clock = field(default_factory=Clock)
-    work: Work = field(default_factory=Work)
+    work: TokenCounts = field(default_factory=TokenCounts)
     candidate: int = 0
     hole: int = 0
     whole: bool = True
@@ -138,9 +144,9 @@ class _Writer:
     """Writes the holes of one prompt."""
 
     decoder: Decoder
-    store: PrefixStore
-    drafts: Drafts
-    chooser: Chooser
+    cache: PrefixCache
+    lookup: PromptLookup
+    sampler: Sampler
     request: Request
     asked: Asked
 
@@ -160,23 +166,25 @@ class _Writer:
             if hole.reason is None and len(ids) + len(hole.tokens) >= self.decoder.context:
                 hole.reason = StopReason.CONTEXT_FULL
             if hole.reason is None and deadline is not None and clock.elapsed >= deadline:
-                hole.stop_at_line_end(even_inside=clock.elapsed >= 2 * deadline, whole=self.request.tell is not None)
+                hole.stop_at_line_end(
+                    even_inside=clock.elapsed >= 2 * deadline, whole=self.request.on_token is not None
+                )
             told = self._tell(hole, told)
             if hole.reason is None:
                 logits = yield from self._after(hole, ids)
 
     def _alternatives(self) -> tuple[tuple[str, float], ...]:
-        count = self.request.alternatives
-        text = self.decoder.text
-        return tuple((text.decode([i]), p) for i, p in self.chooser.likeliest(count)) if count else ()
+        count = self.request.top_logprobs
+        text = self.decoder.tokenizer
+        return tuple((text.decode([i]), p) for i, p in self.sampler.top_logprobs(count)) if count else ()
 
     def _tell(self, hole: Hole, told: int) -> int:
         """Tells what has become certain behind the first `told` tokens; how many are told now."""
-        if (tell := self.request.tell) is None:
+        if (tell := self.request.on_token) is None:
             return told
-        certain = hole.certain(told)
+        certain = hole.certain_tokens(told)
         for token in certain:
-            tell(Piece(self.asked.candidate, self.asked.hole, token))
+            tell(StreamEvent(self.asked.candidate, self.asked.hole, token))
         return told + len(certain)
 
     def _prompted(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
@@ -192,11 +200,11 @@ class _Writer:
         """Logits after what `hole` holds."""
         held = [*ids, *hole.tokens]
         room = self.decoder.context - len(held)
-        return (yield from self.store.reading(held, self.asked.cancel, lambda: self._draft(hole, room)))
+        return (yield from self.cache.logits_after(held, self.asked.cancel, lambda: self._draft(hole, room)))
 
     def _draft(self, hole: Hole, room: int) -> list[int]:
         """What may follow what `hole` holds, up to `room` tokens. In a crowd rows are dearer."""
-        room = min(room, self.decoder.widest_draft // self.asked.crowd())
-        draft = self.drafts.after(hole.tokens)[: max(0, room)] if room > 0 else []
+        room = min(room, self.decoder.max_draft_tokens // self.asked.crowd())
+        draft = self.lookup.draft(hole.tokens)[: max(0, room)] if room > 0 else []
         allowed = hole.allowed()
         return draft if allowed is None or not draft or draft[0] in allowed else []

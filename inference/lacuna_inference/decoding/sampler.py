@@ -14,13 +14,13 @@ from torch import Tensor
 
 from lacuna_inference.api import Sampling
 from lacuna_inference.errors import BadRequest, NotFinite
-from lacuna_inference.forward import Row
+from lacuna_inference.forward import VocabRow
 
 COLDEST = 1e-5
 """A temperature below it is greedy: dividing by it leaves the numbers' range."""
 
 
-class Chooser:
+class Sampler:
     """Chooses tokens for one candidate. The same seed gives the same choices for the same logits."""
 
     def __init__(self, sampling: Sampling, banned: Iterable[int], known: int | None = None) -> None:
@@ -34,27 +34,30 @@ class Chooser:
         self._known = known
         self._banned = np.array(sorted(banned), np.int64)
         self._random = np.random.default_rng(sampling.seed)
-        self._scores: Row = np.zeros(0, np.float32)
+        self._scores: VocabRow = np.zeros(0, np.float32)
         self._ids: NDArray[np.int64] | None = None
         self._written: Counter[int] = Counter()
 
     def choose(
-        self, logits: Tensor, allowed: NDArray[np.int64] | None = None, mix: Callable[[Row], Row] | None = None
+        self,
+        logits: Tensor,
+        allowed: NDArray[np.int64] | None = None,
+        mix: Callable[[VocabRow], VocabRow] | None = None,
     ) -> tuple[int, float]:
         """The chosen id and its log-probability in nats, from logits [vocabulary] on any device.
 
         `mix` may change the probabilities. With `allowed`, which must not be empty, one of these ids is chosen, and its
         probability is that among them. Raises NotFinite where a number is NaN, or the largest one infinite.
         """
-        scores: Row = logits[: self._known].float().cpu().numpy().copy()
+        scores: VocabRow = logits[: self._known].float().cpu().numpy().copy()
         if not np.isfinite(scores.max()):  # the maximum of numbers with NaN among them is NaN
             raise NotFinite
         scores[self._banned[: np.searchsorted(self._banned, len(scores))]] = -np.inf  # a model may have fewer rows
         if mix is not None:
             with np.errstate(divide="ignore"):  # what is impossible stays so
                 scores = np.log(mix(_softmax(scores)))
-        if self._sampling.shifted:
-            self._shift(scores)
+        if self._sampling.adjusts_logits:
+            self._adjust(scores)
         if allowed is not None:
             scores = scores[allowed]
         self._scores, self._ids = scores, allowed
@@ -66,21 +69,21 @@ class Chooser:
         self._written[place] += 1
         return place, logprob
 
-    def likeliest(self, count: int) -> list[tuple[int, float]]:
+    def top_logprobs(self, count: int) -> list[tuple[int, float]]:
         """The likeliest ids in the place of the one chosen last, with their log-probabilities in nats."""
         with np.errstate(divide="ignore"):
             logprobs = np.log(_softmax(self._scores))
         places = np.argsort(-logprobs, kind="stable")[:count]
         return [(int(n if self._ids is None else self._ids[n]), float(logprobs[n])) for n in places]
 
-    def _shift(self, scores: Row) -> None:
+    def _adjust(self, scores: VocabRow) -> None:
         """Adds what the caller wants added, and takes what was written."""
         for token, bias in self._sampling.logit_bias:
             scores[token] += np.float32(bias)
         for token, count in self._written.items():
             scores[token] -= np.float32(self._sampling.presence_penalty + count * self._sampling.frequency_penalty)
 
-    def _sample(self, scores: Row) -> int:
+    def _sample(self, scores: VocabRow) -> int:
         probabilities = _softmax(scores / np.float32(self._sampling.temperature))
         order = np.argsort(-probabilities, kind="stable")
         reached = np.cumsum(probabilities[order], dtype=np.float64)
@@ -89,7 +92,7 @@ class Chooser:
         drawn = self._random.random() * reached[kept - 1]
         return int(order[min(int(np.searchsorted(reached[:kept], drawn, side="right")), kept - 1)])
 
-    def _kept(self, probabilities: Row, before: NDArray[np.float64]) -> int:
+    def _kept(self, probabilities: VocabRow, before: NDArray[np.float64]) -> int:
         """How many of the likeliest may be drawn, of `probabilities` that fall; `before` each is their sum."""
         sampling, kept = self._sampling, len(probabilities)
         if sampling.top_p < 1:
@@ -101,11 +104,11 @@ class Chooser:
         return max(1, kept)
 
 
-def _softmax(scores: Row) -> Row:
+def _softmax(scores: VocabRow) -> VocabRow:
     """Probabilities; all alike where every score is impossible."""
     most = scores.max()
     if not np.isfinite(most):
         return np.full_like(scores, 1 / len(scores))
     weights = np.exp(scores - most)
-    probabilities: Row = weights / weights.sum()
+    probabilities: VocabRow = weights / weights.sum()
     return probabilities

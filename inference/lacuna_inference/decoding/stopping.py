@@ -85,8 +85,8 @@ def certain(text: str, stop: Stop) -> int:
         return 0
     end = len(text.rstrip()) if stop.dedent_below or stop.max_lines else len(text)
     for string in stop.strings:
-        begun = next((n for n in range(min(len(string) - 1, len(text)), 0, -1) if text.endswith(string[:n])), 0)
-        end = min(end, len(text) - begun)
+        healed_prefix = next((n for n in range(min(len(string) - 1, len(text)), 0, -1) if text.endswith(string[:n])), 0)
+        end = min(end, len(text) - healed_prefix)
     return end
 
 

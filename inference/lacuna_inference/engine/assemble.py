@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lacuna_inference.api import ModelFacts, ModelOptions
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.forward import Forward
 from lacuna_inference.models import facts, loader
@@ -17,7 +17,7 @@ from lacuna_inference.models.loading.config import end_ids
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.models.parallel.workers import ParallelForward, Workers
 from lacuna_inference.prompt.families import Family, Layout
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class LoadedModel:
     facts: ModelFacts = field(default_factory=ModelFacts)
 
     @property
-    def lost(self) -> str:
+    def failure(self) -> str:
         """What befell the processes that ran it; empty as long as nothing did."""
         return "" if self.workers is None else self.workers.lost
 
@@ -48,7 +48,7 @@ class LoadedModel:
             self.workers.close()
 
 
-def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | None = None) -> LoadedModel:
+def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | None = None) -> LoadedModel:
     """Reads the model from disk. Raises a LacunaError that says what is wrong and what to do.
 
     `progress` is called with a share from 0 to 1 and what is being done. Weights for a GPU stay in `kept`, in host
@@ -65,7 +65,7 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
     family = loader.choose_family(folder, tokenizer, options.family)
     if (unsure := loader.doubt(folder, tokenizer, family, options.family)) is not None:
         logger.warning("%s is prompted as %s, but %s. Name another with --family.", folder.name, family.name, unsure)
-    text = TokenText(tokenizer, family, end_ids(folder.config))
+    text = PromptTokenizer(tokenizer, family, end_ids(folder.config))
     context = loader.context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
     parts: Workers | None = None
@@ -77,11 +77,11 @@ def load(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | No
         forward, kind = loader.read_forward(
             folder, dtype, device, options, context, kept if device.type == "cuda" else None
         )
-    widest = forward.widest_draft if options.draft_tokens is None else options.draft_tokens
+    widest = forward.max_draft_tokens if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
-    settles = options.layout == "auto" and family.anchored_untrained
-    decoder = Decoder(Stores(forward), text, context, widest, kind, layout, settles)
+    relayout_on_pause = options.layout == "auto" and family.anchored_untrained
+    decoder = Decoder(PrefixCachePool(forward), text, context, widest, kind, layout, relayout_on_pause)
     shown = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
     places = ", ".join(map(str, devices))
     told = facts.of(folder, text, context, shown)

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from lacuna_inference.api import Completions
-from lacuna_inference.decoding.answer import answering
+from lacuna_inference.api import CompletionResult
+from lacuna_inference.decoding.answer import answer_steps
 from lacuna_inference.decoding.loop import Asked, Decoder
 from lacuna_inference.engine.health import Health, empty_device_cache
 from lacuna_inference.engine.scheduler import Job
@@ -30,8 +30,8 @@ from lacuna_inference.forward import Forward, Step, Steps
 
 logger = logging.getLogger(__name__)
 
-Outcome: TypeAlias = "Completions | LacunaError"
-Over: TypeAlias = "list[tuple[Job, Outcome]]"
+Outcome: TypeAlias = "CompletionResult | LacunaError"
+Finished: TypeAlias = "list[tuple[Job, Outcome]]"
 _NOT_BEGUN = Step((), None)
 _TEST = "def f():\n"
 """What a model is tested with that may have failed."""
@@ -40,7 +40,7 @@ _TEST = "def f():\n"
 @dataclass(slots=True, eq=False)
 class _Running:
     job: Job
-    steps: Steps[Completions]
+    steps: Steps[CompletionResult]
     step: Step = _NOT_BEGUN
 
 
@@ -51,10 +51,10 @@ class Batch:
     """
 
     def __init__(self, decoder: Decoder, model: str, most: int) -> None:
-        self._decoder, self._model, self._most = decoder, model, most
-        self._health = Health(decoder.stores.forward, [*decoder.text.begin, *decoder.text.encode(_TEST)])
+        self._decoder, self._model, self._max_requests = decoder, model, most
+        self._health = Health(decoder.caches.forward, [*decoder.tokenizer.begin, *decoder.tokenizer.encode(_TEST)])
         self._running: list[_Running] = []
-        self._over: Over = []
+        self._finished: Finished = []
 
     def __len__(self) -> int:
         return len(self._running)
@@ -66,54 +66,54 @@ class Batch:
 
     @property
     def has_room(self) -> bool:
-        return len(self) < self._most and self._decoder.stores.has_room_beside_busy()
+        return len(self) < self._max_requests and self._decoder.caches.has_room_beside_busy()
 
-    def start(self, job: Job) -> Over:
+    def start(self, job: Job) -> Finished:
         """Takes `job` in; those that are over by now: older ones that were cancelled, and `job`, if it was easy."""
-        self._leave_cancelled()
+        self._drop_cancelled()
         one = _Running(job, self._answering(job))
         self._running.append(one)
         self._resume(one, lambda: next(one.steps))
-        return self._taken()
+        return self._drain_finished()
 
-    def advance(self) -> Over:
+    def advance(self) -> Finished:
         """One pass for all of them; those that are over."""
-        self._leave_cancelled()
+        self._drop_cancelled()
         running = list(self._running)
-        for one, logits in zip(running, self._passed([one.step for one in running]), strict=True):
+        for one, logits in zip(running, self._step_together([one.step for one in running]), strict=True):
             if self.lost:
                 break
-            self._resume(one, _sent(one.steps, logits))
-        return self._taken()
+            self._resume(one, _sending(one.steps, logits))
+        return self._drain_finished()
 
-    def give_up(self, error: LacunaError) -> Over:
+    def abort(self, error: LacunaError) -> Finished:
         """Ends all of them with `error`; the jobs that have no answer yet, and those that were over before."""
         running, self._running = self._running, []
         for one in running:
             with suppress(Exception):
                 one.steps.close()
-            self._over.append((one.job, error))
-        return self._taken()
+            self._finished.append((one.job, error))
+        return self._drain_finished()
 
-    def _answering(self, job: Job) -> Steps[Completions]:
+    def _answering(self, job: Job) -> Steps[CompletionResult]:
         asked = Asked(job.cancel, lambda: max(1, len(self)))
-        return (yield from answering(self._decoder, self._model, job.request, asked, job.queued))
+        return (yield from answer_steps(self._decoder, self._model, job.request, asked, job.queued))
 
-    def _taken(self) -> Over:
-        over, self._over = self._over, []
+    def _drain_finished(self) -> Finished:
+        over, self._finished = self._finished, []
         return over
 
-    def _leave_cancelled(self) -> None:
+    def _drop_cancelled(self) -> None:
         for one in [one for one in self._running if one.job.cancel.cancelled]:
-            outcome = self._outcome(_sent(one.steps, RequestCancelled()))
+            outcome = self._outcome(_sending(one.steps, RequestCancelled()))
             self._end(one, RequestCancelled() if isinstance(outcome, Step) else outcome)
 
-    def _passed(self, asked: Sequence[Step]) -> list[Tensor | Exception]:
+    def _step_together(self, asked: Sequence[Step]) -> list[Tensor | Exception]:
         """The logits of each step, or how it failed. What fails together is tried one by one: one may be to blame."""
-        forward = self._decoder.stores.forward
+        forward = self._decoder.caches.forward
         if len(asked) > 1:
             try:
-                if (together := forward.together(asked)) is not None:
+                if (together := forward.step_batch(asked)) is not None:
                     return list(together)
             except Exception as error:
                 kind = type(error).__name__
@@ -129,7 +129,7 @@ class Batch:
             self._end(one, outcome)
 
     def _end(self, one: _Running, outcome: Outcome) -> None:
-        self._over.append((one.job, outcome))
+        self._finished.append((one.job, outcome))
         self._running.remove(one)
 
     def _outcome(self, resume: Callable[[], Step]) -> Step | Outcome:
@@ -137,8 +137,8 @@ class Batch:
         try:
             return resume()
         except StopIteration as end:
-            completions: Completions = end.value
-            if completions.counters.forward_passes:  # others say nothing of the model
+            completions: CompletionResult = end.value
+            if completions.metrics.forward_passes:  # others say nothing of the model
                 self._health.answered()
             return completions
         except NotFinite as error:
@@ -151,7 +151,7 @@ class Batch:
 
     def _unexpected(self, error: Exception) -> LacunaError:
         if out_of_memory(error):
-            self._decoder.stores.clear()
+            self._decoder.caches.clear()
             empty_device_cache()
             remedy = "Shorten the context (--context) or choose a smaller model."
             return NotEnoughMemory("This request ran out of memory.", remedy)
@@ -165,7 +165,7 @@ def unexpected() -> EngineUnavailable:
     return EngineUnavailable("The engine met an unexpected error.", "Look into the log.")
 
 
-def _sent(steps: Steps[Completions], logits: Tensor | Exception) -> Callable[[], Step]:
+def _sending(steps: Steps[CompletionResult], logits: Tensor | Exception) -> Callable[[], Step]:
     if isinstance(logits, Exception):
         return lambda: steps.throw(logits)
     return lambda: steps.send(logits)
@@ -173,6 +173,6 @@ def _sent(steps: Steps[Completions], logits: Tensor | Exception) -> Callable[[],
 
 def _alone(forward: Forward, step: Step) -> Tensor | Exception:
     try:
-        return forward.step(step.ids, step.slot, step.rows)
+        return forward.step(step.ids, step.kv_cache, step.n_logits)
     except Exception as error:
         return error

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from lacuna_inference.api import (
     CancelToken,
-    Completions,
+    CompletionResult,
     EngineState,
     ModelOptions,
     Phase,
@@ -26,15 +26,15 @@ from lacuna_inference.api import (
     Stop,
 )
 from lacuna_inference.engine.listeners import Listener, Listeners
-from lacuna_inference.engine.prefetch import following
-from lacuna_inference.engine.scheduler import Job, Jobs, settle
+from lacuna_inference.engine.prefetch import prefetch_requests
+from lacuna_inference.engine.scheduler import Job, Scheduler, resolve
 from lacuna_inference.errors import EngineUnavailable, LacunaError, device_failed, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from lacuna_inference.engine.assemble import LoadedModel
-    from lacuna_inference.engine.batch import Over
+    from lacuna_inference.engine.batch import Finished
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ _NICENESS = 5
 """How far the thread steps back where all processors are busy. On two cores, while a model decoded, an edit and a
 command behind it took 9 ms in the slowest hundredth of cases without it, and 6 ms with it."""
 
-_MOST_LOSSES, _LOSSES_S = 3, 300.0
+_MAX_RELOADS, _RELOAD_WINDOW_S = 3, 300.0
 """A model that is lost so often in so many seconds is not loaded again."""
 
 Progress = Callable[[float, str], None]
@@ -59,11 +59,11 @@ class ModelEngine:
     def __init__(self, options: ModelOptions, load: Load | None = None) -> None:
         self._name = options.model
         self._idle_unload_s = options.idle_unload_s
-        self._most = max(1, options.batch)
+        self._max_batch = max(1, options.batch)
         self._load = load or _loader(options)
         self._state = EngineState(Phase.UNLOADED, model=options.model)
         self._listeners = Listeners()
-        self._jobs = Jobs()
+        self._scheduler = Scheduler()
         self._closed = False
         self._losses: list[float] = []
         self._changed = threading.RLock()
@@ -79,13 +79,13 @@ class ModelEngine:
                 self._enter(EngineState(Phase.LOADING, model=self._name))
                 self._thread.start()
 
-    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         job = Job(request, cancel or CancelToken())
         with self._changed:
             if (refusal := self._refusal()) is not None:
                 job.future.set_exception(refusal)
                 return job.future
-            self._jobs.add(job)
+            self._scheduler.add(job)
         self.start()
         return job.future
 
@@ -96,7 +96,7 @@ class ModelEngine:
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
             self._closed = True
-            self._jobs.close(EngineUnavailable("The engine was closed."))
+            self._scheduler.close(EngineUnavailable("The engine was closed."))
         if self._thread.is_alive():
             self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -111,7 +111,7 @@ class ModelEngine:
     def _run(self) -> None:
         """The thread. Whatever ends it, nobody is left waiting."""
         try:
-            _give_way()
+            _lower_priority()
             self._load_and_serve()
         except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
             logger.critical("The engine ended.", exc_info=True)
@@ -125,12 +125,12 @@ class ModelEngine:
             finally:
                 model.close()
             del model
-            _give_memory_back()
+            _release_memory()
             if self._closed or (lost and not self._load_again(lost)):
                 break
             if not lost:
                 self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
-                self._jobs.wait()
+                self._scheduler.wait()
                 self._enter(EngineState(Phase.LOADING, model=self._name))
 
     def _loaded(self) -> LoadedModel | None:
@@ -152,47 +152,47 @@ class ModelEngine:
         """Answers jobs, several side by side, until there are none for long; or until the model is lost, and how."""
         from lacuna_inference.engine.batch import Batch, unexpected
 
-        batch = Batch(model.decoder, model.name, self._most)
+        batch = Batch(model.decoder, model.name, self._max_batch)
 
         def may_start() -> bool:
-            return batch.has_room and not (model.lost or batch.lost)
+            return batch.has_room and not (model.failure or batch.lost)
 
         try:
-            while not (model.lost or batch.lost):
-                while may_start() and (job := self._jobs.take(0.0 if batch else self._idle_unload_s)) is not None:
-                    self._settle(model, batch.start(job))
+            while not (model.failure or batch.lost):
+                while may_start() and (job := self._scheduler.take(0.0 if batch else self._idle_unload_s)) is not None:
+                    self._resolve(model, batch.start(job))
                 if not batch:
                     break
-                self._settle(model, batch.advance())
+                self._resolve(model, batch.advance())
         except BaseException:
-            self._settle(model, batch.give_up(unexpected()))
+            self._resolve(model, batch.abort(unexpected()))
             raise
-        lost = model.lost or batch.lost
-        self._settle(model, batch.give_up(EngineUnavailable(lost, "The model is loaded again; ask again.")))
+        lost = model.failure or batch.lost
+        self._resolve(model, batch.abort(EngineUnavailable(lost, "The model is loaded again; ask again.")))
         return lost
 
-    def _settle(self, model: LoadedModel, over: Over) -> None:
+    def _resolve(self, model: LoadedModel, over: Finished) -> None:
         for job, outcome in over:
-            settle(job, outcome)
+            resolve(job, outcome)
         for job, outcome in over:
-            if isinstance(outcome, Completions):
-                self._look_ahead(model, job.request, outcome)
-            self._jobs.done(job)
+            if isinstance(outcome, CompletionResult):
+                self._enqueue_prefetch(model, job.request, outcome)
+            self._scheduler.done(job)
 
-    def _look_ahead(self, model: LoadedModel, request: Request, completions: Completions) -> None:
+    def _enqueue_prefetch(self, model: LoadedModel, request: Request, completions: CompletionResult) -> None:
         """Notes what may be asked next. The answer was given: what goes wrong here concerns nobody."""
         try:
-            for later in following(model.decoder, request, completions):
-                self._jobs.later(later)
+            for later in prefetch_requests(model.decoder, request, completions):
+                self._scheduler.enqueue_prefetch(later)
         except Exception:
             logger.exception("What follows an answer cannot be prepared.")
 
     def _load_again(self, lost: str) -> bool:
         """Whether a model that was lost is to be loaded again: not when that happens too often."""
         now = time.monotonic()
-        self._losses = [*(then for then in self._losses if now - then < _LOSSES_S), now]
-        if len(self._losses) >= _MOST_LOSSES:
-            self._fail(f"{lost} It happened {_MOST_LOSSES} times in a row. Look into the log, then restart it.")
+        self._losses = [*(then for then in self._losses if now - then < _RELOAD_WINDOW_S), now]
+        if len(self._losses) >= _MAX_RELOADS:
+            self._fail(f"{lost} It happened {_MAX_RELOADS} times in a row. Look into the log, then restart it.")
             return False
         logger.error("%s The model is loaded again.", lost)
         self._enter(EngineState(Phase.LOADING, message=lost, model=self._name))
@@ -208,12 +208,12 @@ class ModelEngine:
             try:
                 self._enter(EngineState(Phase.FAILED, message=message, model=self._name))
             finally:
-                self._jobs.fail(EngineUnavailable(f"The model is not loaded: {message}"))
+                self._scheduler.fail_all(EngineUnavailable(f"The model is not loaded: {message}"))
 
     def _enter(self, state: EngineState) -> None:
         with self._changed:
             self._state = state = replace(state, facts=state.facts if state.facts.family else self._state.facts)
-            self._listeners.tell(state)
+            self._listeners.notify(state)
 
 
 def _why_not_loaded(error: BaseException) -> str:
@@ -222,13 +222,13 @@ def _why_not_loaded(error: BaseException) -> str:
     return f"The model failed to load: {type(error).__name__}: {first_line(error)}. Run: lacuna doctor"
 
 
-def _give_memory_back() -> None:
+def _release_memory() -> None:
     from lacuna_inference.engine.health import empty_device_cache
 
     empty_device_cache()
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     """Lets the threads that wait for this one go first. Only Linux can tell the threads of a process apart."""
     sys.setswitchinterval(min(_SWITCH_S, sys.getswitchinterval()))
     if sys.platform == "linux":
@@ -246,12 +246,12 @@ def _loader(options: ModelOptions) -> Load:
         go_offline()
         from lacuna_inference.engine import assemble
 
-        return assemble.load(options, progress, kept)
+        return assemble.load_model(options, progress, kept)
 
     return load
 
 
-def _answer(model: LoadedModel, job: Job) -> Completions:
+def _answer(model: LoadedModel, job: Job) -> CompletionResult:
     from lacuna_inference.decoding.answer import answer
 
     return answer(model.decoder, model.name, job.request, job.cancel, job.queued)

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 from lacuna_inference.api import (
     CancelToken,
-    Completion,
-    Completions,
-    Counters,
+    Candidate,
+    CompletionResult,
     EngineState,
     Fill,
     Phase,
     Request,
-    Scored,
+    RequestMetrics,
     StopReason,
+    TokenLogprob,
 )
 from lacuna_inference.engine.listeners import Listener, Listeners
 from lacuna_inference.errors import EngineUnavailable, LacunaError, RequestCancelled
@@ -30,7 +30,7 @@ class Pending:
 
     request: Request
     cancel: CancelToken
-    future: Future[Completions] = field(default_factory=Future)
+    future: Future[CompletionResult] = field(default_factory=Future)
 
 
 class FakeEngine:
@@ -67,9 +67,9 @@ class FakeEngine:
     def enter(self, state: EngineState) -> None:
         """Puts the engine into `state` and tells those who watch."""
         self._state = state
-        self._listeners.tell(state)
+        self._listeners.notify(state)
 
-    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         pending = Pending(request, cancel or CancelToken())
         self.requests.append(request)
         if self.closed or self._state.phase is Phase.FAILED:
@@ -100,11 +100,11 @@ class FakeEngine:
         return True
 
 
-def _completions(request: Request, texts: str | Sequence[str], reason: StopReason) -> Completions:
-    if request.tokens is not None:
-        letters = tuple(Scored(letter, 0.0, id=ord(letter)) for letter in request.parts[0])
-        return Completions((), Counters(), "fake", letters)
+def _completions(request: Request, texts: str | Sequence[str], reason: StopReason) -> CompletionResult:
+    if request.tokenize is not None:
+        letters = tuple(TokenLogprob(letter, 0.0, id=ord(letter)) for letter in request.parts[0])
+        return CompletionResult((), RequestMetrics(), "fake", letters)
     texts = [texts] if isinstance(texts, str) else texts
     holes = max(1, len(request.parts) - 1)
-    candidates = tuple(Completion(tuple(Fill(text, reason, len(text), -0.1) for _ in range(holes))) for text in texts)
-    return Completions(candidates, Counters(generated_tokens=sum(map(len, texts))), "fake")
+    candidates = tuple(Candidate(tuple(Fill(text, reason, len(text), -0.1) for _ in range(holes))) for text in texts)
+    return CompletionResult(candidates, RequestMetrics(generated_tokens=sum(map(len, texts))), "fake")

@@ -18,7 +18,7 @@ from lacuna_inference.forward import Forward
 
 logger = logging.getLogger(__name__)
 
-MOST_FAILURES = 3
+MAX_FAILURES_IN_A_ROW = 3
 """Requests in a row that may fail unexpectedly before the model itself is tested."""
 
 
@@ -38,14 +38,14 @@ class Health:
     def failed(self, error: Exception) -> None:
         """A request failed unexpectedly. May take a forward pass."""
         self._failures += 1
-        if device_failed(error) or self._failures >= MOST_FAILURES:
+        if device_failed(error) or self._failures >= MAX_FAILURES_IN_A_ROW:
             self._failures = 0
             self.lost = self.lost or self._trouble()
 
     def _trouble(self) -> str:
         """What the model fails with when it reads a few tokens into an empty slot; empty when it does not fail."""
         try:
-            logits = self._forward.step(self._ids, self._forward.slot())
+            logits = self._forward.step(self._ids, self._forward.new_kv_cache())
             if not bool(torch.isfinite(logits.max())):
                 raise NotFinite
         except LacunaError as error:

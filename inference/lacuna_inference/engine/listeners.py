@@ -24,14 +24,14 @@ class Listeners:
     def add(self, listener: Listener, state: EngineState) -> None:
         """Adds `listener` and tells it the present state."""
         self._listeners.append(listener)
-        _tell(listener, state)
+        _notify(listener, state)
 
-    def tell(self, state: EngineState) -> None:
+    def notify(self, state: EngineState) -> None:
         for listener in tuple(self._listeners):  # a listener may add another
-            _tell(listener, state)
+            _notify(listener, state)
 
 
-def _tell(listener: Listener, state: EngineState) -> None:
+def _notify(listener: Listener, state: EngineState) -> None:
     try:
         listener(state)
     except Exception:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
-from lacuna_inference.api import CancelToken, Completions, Engine, EngineState, Phase, Request
+from lacuna_inference.api import CancelToken, CompletionResult, Engine, EngineState, Phase, Request
 from lacuna_inference.engine.listeners import Listener, Listeners
 
 _REMEMBERED = 4096
@@ -29,7 +29,7 @@ class ReplicatedEngine:
         self._changed = threading.RLock()
         self._listeners = Listeners()
         self._states: dict[int, EngineState] = {}
-        self._places: OrderedDict[str, int] = OrderedDict()
+        self._engine_of: OrderedDict[str, int] = OrderedDict()
         self._waiting = [0] * len(self._engines)
         self.moved = 0
         """Documents whose engine failed and that went to another."""
@@ -52,9 +52,9 @@ class ReplicatedEngine:
         for engine in self._engines:
             engine.start()
 
-    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         with self._changed:
-            number = self._place(request)
+            number = self._route(request)
             self._waiting[number] += 1
         future = self._engines[number].submit(request, cancel)
         future.add_done_callback(lambda _: self._done(number))
@@ -68,25 +68,25 @@ class ReplicatedEngine:
         closed = [engine.close(timeout) for engine in self._engines]
         return all(closed)
 
-    def _place(self, request: Request) -> int:
+    def _route(self, request: Request) -> int:
         """The engine of the request's document, or of its caller; else the one with least to do."""
-        key = request.key or request.caller
-        known = self._places.get(key) if key is not None else None
+        key = request.document_id or request.caller
+        known = self._engine_of.get(key) if key is not None else None
         if known is not None and self._usable(known):
             number = known
         else:
             self.moved += known is not None
-            number = self._idlest()
+            number = self._least_busy()
         if key is not None:
-            self._places[key] = number
-            self._places.move_to_end(key)
-            if len(self._places) > _REMEMBERED:
-                self._places.popitem(last=False)
+            self._engine_of[key] = number
+            self._engine_of.move_to_end(key)
+            if len(self._engine_of) > _REMEMBERED:
+                self._engine_of.popitem(last=False)
         return number
 
-    def _idlest(self) -> int:
+    def _least_busy(self) -> int:
         usable = [number for number in range(len(self._engines)) if self._usable(number)]
-        documents = list(self._places.values())
+        documents = list(self._engine_of.values())
         ready = [number for number in usable if self._states[number].phase is Phase.WARM] or usable
         return min(
             ready or range(len(self._engines)),
@@ -105,4 +105,4 @@ class ReplicatedEngine:
             self._states[number] = state
             if len(self._states) < len(self._engines):
                 return
-            self._listeners.tell(self.state)
+            self._listeners.notify(self.state)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
-from lacuna_inference.api import CancelToken, Completions, Request
+from lacuna_inference.api import CancelToken, CompletionResult, Request
 from lacuna_inference.errors import LacunaError, RequestCancelled
 
 QUIET_S = 0.25
@@ -31,14 +31,14 @@ class Job:
 
     request: Request
     cancel: CancelToken
-    spare: bool = False
-    future: Future[Completions] = field(default_factory=Future)
+    is_prefetch: bool = False
+    future: Future[CompletionResult] = field(default_factory=Future)
     queued: float = field(default_factory=time.perf_counter)
     turn: int = 0
     """Its document's place in the line: the smallest has waited for an answer longest."""
 
 
-def settle(job: Job, outcome: Completions | LacunaError) -> None:
+def resolve(job: Job, outcome: CompletionResult | LacunaError) -> None:
     """Gives `job` its one answer; a later one is dropped."""
     with suppress(InvalidStateError):  # answered before, or cancelled by the one who waits
         if isinstance(outcome, LacunaError):
@@ -47,43 +47,43 @@ def settle(job: Job, outcome: Completions | LacunaError) -> None:
             job.future.set_result(outcome)
 
 
-class Jobs:
+class Scheduler:
     """Thread-safe; one thread takes, perhaps several at a time, any thread adds."""
 
     def __init__(self, quiet_s: float = QUIET_S) -> None:
         self._quiet_s = quiet_s
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
-        self._spare: deque[Request] = deque()
+        self._prefetch: deque[Request] = deque()
         self._running: list[Job] = []
         self._turns = count(1)
-        self._came: OrderedDict[str | None, int] = OrderedDict()
+        self._turn_of: OrderedDict[str | None, int] = OrderedDict()
         """When each document came in line, with its first request and with each answer. The latest at the end."""
         self._closed = False
 
     def add(self, job: Job) -> None:
         """Queues `job`. Older ones of its key fail; spare work stops and is forgotten, being made for an older text."""
         with self._changed:
-            if job.request.key is not None:
-                self._replace_older(job.request.key)
-            self._spare.clear()
+            if job.request.document_id is not None:
+                self._replace_older(job.request.document_id)
+            self._prefetch.clear()
             for running in self._running:
-                if running.spare:
+                if running.is_prefetch:
                     running.cancel.cancel()
-            if _document(job) not in self._came:
-                self._line_up(job)
-            job.turn = self._came[_document(job)]
+            if _document(job) not in self._turn_of:
+                self._give_turn(job)
+            job.turn = self._turn_of[_document(job)]
             self._waiting.append(job)
             self._changed.notify()
-        leave = self._leaver(job)
+        leave = self._withdrawal(job)
         job.cancel.on_cancel(leave)
         job.future.add_done_callback(leave)
 
-    def later(self, request: Request) -> None:
+    def enqueue_prefetch(self, request: Request) -> None:
         """Has `request` computed when nobody asks for anything, only so that it is cheap when it comes."""
         with self._changed:
             if not self._waiting:
-                self._spare.append(request)
+                self._prefetch.append(request)
 
     def take(self, patience: float | None = None) -> Job | None:
         """The next job, which `done` must follow; waits for it. None after `close`, or after `patience` seconds.
@@ -97,7 +97,7 @@ class Jobs:
                 if (job := self._next(waited)) is not None:
                     self._running.append(job)
                     return job
-                limits = [self._quiet_s if self._spare else None, patience]
+                limits = [self._quiet_s if self._prefetch else None, patience]
                 left = [limit - waited for limit in limits if limit is not None]
                 if patience is not None and waited >= patience:
                     return None
@@ -111,14 +111,14 @@ class Jobs:
                 return
             self._running.remove(job)
             if not job.cancel.cancelled:
-                self._line_up(job)
+                self._give_turn(job)
 
-    def fail(self, error: LacunaError) -> None:
+    def fail_all(self, error: LacunaError) -> None:
         """Gives all that have no answer yet this outcome: those that wait, and those that were taken."""
         with self._changed:
             self._fail_waiting(error)
             while self._running:
-                settle(self._running.pop(), error)
+                resolve(self._running.pop(), error)
 
     def close(self, error: LacunaError) -> None:
         """Stops the running jobs, fails the waiting ones, and ends `take`."""
@@ -135,11 +135,11 @@ class Jobs:
             self._changed.wait_for(lambda: self._waiting or self._closed)
 
     def _fail_waiting(self, error: LacunaError) -> None:
-        self._spare.clear()
+        self._prefetch.clear()
         while self._waiting:
-            settle(self._waiting.popleft(), error)
+            resolve(self._waiting.popleft(), error)
 
-    def _leaver(self, job: Job) -> Callable[..., None]:
+    def _withdrawal(self, job: Job) -> Callable[..., None]:
         """What takes `job` out of the line at once when nobody wants it any more, and its text out of memory.
 
         It holds the job weakly: whoever asked may keep the token and the future for long.
@@ -152,7 +152,7 @@ class Jobs:
                 if job is None or job not in self._waiting:
                     return
                 self._waiting.remove(job)
-            settle(job, RequestCancelled())
+            resolve(job, RequestCancelled())
 
         return leave
 
@@ -161,11 +161,11 @@ class Jobs:
             job = min(self._waiting, key=self._turn)
             self._waiting.remove(job)
             if job.cancel.cancelled:
-                settle(job, RequestCancelled())
+                resolve(job, RequestCancelled())
             elif job.future.set_running_or_notify_cancel():
                 return job
-        if self._spare and not self._running and waited >= self._quiet_s:
-            return Job(self._spare.popleft(), CancelToken(), spare=True)
+        if self._prefetch and not self._running and waited >= self._quiet_s:
+            return Job(self._prefetch.popleft(), CancelToken(), is_prefetch=True)
         return None
 
     def _turn(self, job: Job) -> tuple[int, int]:
@@ -177,25 +177,25 @@ class Jobs:
         running = sum(_caller(running) == _caller(job) for running in self._running)
         return running, job.turn
 
-    def _line_up(self, job: Job) -> None:
-        self._came[_document(job)] = next(self._turns)
-        self._came.move_to_end(_document(job))
-        if len(self._came) > _REMEMBERED:
-            self._came.popitem(last=False)
+    def _give_turn(self, job: Job) -> None:
+        self._turn_of[_document(job)] = next(self._turns)
+        self._turn_of.move_to_end(_document(job))
+        if len(self._turn_of) > _REMEMBERED:
+            self._turn_of.popitem(last=False)
 
     def _replace_older(self, key: str) -> None:
         """The newest request of a key wins; the older ones are cancelled, also one that is being computed."""
-        for job in [j for j in self._waiting if j.request.key == key]:
+        for job in [j for j in self._waiting if j.request.document_id == key]:
             self._waiting.remove(job)
-            settle(job, RequestCancelled("A newer request took this one's place."))
+            resolve(job, RequestCancelled("A newer request took this one's place."))
         for running in self._running:
-            if running.request.key == key:
+            if running.request.document_id == key:
                 running.cancel.cancel()
 
 
 def _caller(job: Job) -> str | None:
-    return job.request.caller or job.request.key
+    return job.request.caller or job.request.document_id
 
 
 def _document(job: Job) -> str | None:
-    return job.request.key or job.request.caller
+    return job.request.document_id or job.request.caller

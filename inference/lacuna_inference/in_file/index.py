@@ -9,26 +9,26 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 Ids = NDArray[np.int64]
 
-MOST_BEFORE, MOST_AFTER = 200_000, 50_000
+MAX_CODE_POINTS_BEFORE, MAX_CODE_POINTS_AFTER = 200_000, 50_000
 """Code points around the hole that are looked at."""
 _HOLE = np.array([-1])
 """Stands where text is missing; no token matches it."""
 
 
-class History:
+class FileIndex:
     """The whole file, also what lies outside the model's context; `before` and `after` are the sides of the hole.
 
     Nothing is matched in the cursor's own line: lines seldom repeat themselves, but answers that copy them do for ever.
     The text is tokenised when its tokens are first asked for, which for many models is never.
     """
 
-    def __init__(self, parts: Sequence[str], begun: str, text: TokenText) -> None:
-        """`parts` are the texts around the hole; `begun` ends the first and will be written again."""
-        self._parts, self._begun, self._text = parts, begun, text
+    def __init__(self, parts: Sequence[str], healed_prefix: str, tokenizer: PromptTokenizer) -> None:
+        """`parts` are the texts around the hole; `healed_prefix` ends the first and will be written again."""
+        self._parts, self._begun, self._tokenizer = parts, healed_prefix, tokenizer
 
     @cached_property
     def before(self) -> Ids:
@@ -38,27 +38,27 @@ class History:
     @cached_property
     def after(self) -> Ids:
         """The tokens behind the hole."""
-        return self._text.encode_lines("".join(self._parts[1:])[:MOST_AFTER])
+        return self._tokenizer.encode_lines("".join(self._parts[1:])[:MAX_CODE_POINTS_AFTER])
 
     @cached_property
     def _above_and_line(self) -> tuple[Ids, Ids]:
         first = self._parts[0]
-        before = first[: len(first) - len(self._begun)][-MOST_BEFORE:]
+        before = first[: len(first) - len(self._begun)][-MAX_CODE_POINTS_BEFORE:]
         line_start = before.rfind("\n") + 1
-        return self._text.encode_lines(before[:line_start]), self._text.encode_lines(before[line_start:])
+        return self._tokenizer.encode_lines(before[:line_start]), self._tokenizer.encode_lines(before[line_start:])
 
     @cached_property
     def _tokens(self) -> Ids:
         above, line = self._above_and_line
         return np.concatenate((above, np.full(len(line), -1), _HOLE, self.after, _HOLE))
 
-    def followed_by(self, tokens: Sequence[int]) -> History:
+    def followed_by(self, tokens: Sequence[int]) -> FileIndex:
         """Another history, in which `tokens`, text that stands nowhere in the file, are the latest there is."""
         longer = copy(self)
         longer._tokens = np.concatenate((self._tokens, np.array(tokens, np.int64), _HOLE))
         return longer
 
-    def preceded_by(self, texts: Sequence[Ids]) -> History:
+    def preceded_by(self, texts: Sequence[Ids]) -> FileIndex:
         """Another history, in which the tokens of other texts come before all others."""
         longer = copy(self)
         apart = [piece for text in texts for piece in (text, _HOLE)]
@@ -85,7 +85,7 @@ class History:
                 return
             yield places
 
-    def at(self, places: Ids) -> Ids:
+    def tokens_at(self, places: Ids) -> Ids:
         """The tokens at `places`."""
         found: Ids = self._tokens[places]
         return found

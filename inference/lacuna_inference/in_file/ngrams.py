@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lacuna_inference.forward import Row
-from lacuna_inference.in_file.index import History, Ids
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.forward import VocabRow
+from lacuna_inference.in_file.index import FileIndex, Ids
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 TRUST = (0.02, 0.13, 0.22, 0.3, 0.32, 0.25, 0.25, 0.3, 0.9)
 """How far a match of 0, 1, 2 ... tokens is trusted. Fitted to the bundled model when it had seen 32 M tokens, on files
@@ -22,22 +22,22 @@ it is judged on. For the present model a new fit, on packages it never saw, woul
 END_ODDS = 3.0
 """The bundled model says too rarely that the hole ends, and an end too early costs less than a line too many. With 2.0,
 which suited the model before, 87.2 % of single-line holes were closed; with 3.0, the one other value tried, 95.1 %."""
-_FEW = 256
+_MAX_COUNTED_BY_SET = 256
 """Up to so many tokens a set tells how many kinds there are; for more it is counted over the vocabulary."""
 
 
-class Local:
+class NgramMixer:
     """The n-grams of one request's text."""
 
-    def __init__(self, history: History, text: TokenText) -> None:
-        self._history = history
-        self._ends, self._newlines = np.array(sorted(text.ends)), np.array(text.newlines)
-        tokens = np.concatenate((history.before, history.after))
-        counts = np.bincount(tokens, minlength=text.size)
-        self._alone: Row = (counts / max(1, len(tokens))).astype(np.float32)
+    def __init__(self, index: FileIndex, tokenizer: PromptTokenizer) -> None:
+        self._index = index
+        self._ends, self._newlines = np.array(sorted(tokenizer.ends)), np.array(tokenizer.newlines)
+        tokens = np.concatenate((index.before, index.after))
+        counts = np.bincount(tokens, minlength=tokenizer.size)
+        self._alone: VocabRow = (counts / max(1, len(tokens))).astype(np.float32)
         self._share = TRUST[0] * _seen_again(len(tokens), int(np.count_nonzero(counts)))
 
-    def mix(self, probabilities: Row, written: Sequence[int]) -> Row:
+    def mix(self, probabilities: VocabRow, written: Sequence[int]) -> VocabRow:
         """The mixture [vocabulary] of `probabilities`, the end's raised, and of what followed elsewhere in the file.
 
         `written` are the hole's tokens so far. Each length of match gets a share as in Witten and Bell's smoothing
@@ -58,11 +58,11 @@ class Local:
 
     def _matches(self, written: Sequence[int]) -> list[tuple[float, Ids]]:
         """What follows the last 1, 2 ... tokens in the file, with the trust in it, while there is any."""
-        context = self._history.context(written, len(TRUST) - 1)
-        places = self._history.matches(context, len(TRUST) - 1)
-        return [(trust, self._history.at(found)) for trust, found in zip(TRUST[1:], places, strict=False)]
+        context = self._index.context(written, len(TRUST) - 1)
+        places = self._index.matches(context, len(TRUST) - 1)
+        return [(trust, self._index.tokens_at(found)) for trust, found in zip(TRUST[1:], places, strict=False)]
 
-    def _ended(self, local: Row, model: Row) -> Row:
+    def _ended(self, local: VocabRow, model: VocabRow) -> VocabRow:
         """Gives the hole's end its part of the line ends: where the hole ends the file does not know, but the model."""
         end, newline = model[self._ends].sum(), model[self._newlines].sum()
         part = end / (end + newline) if end + newline > 0 else np.float32(0)
@@ -77,4 +77,6 @@ def _seen_again(count: int, kinds: int) -> float:
 
 
 def _kinds(tokens: Ids) -> int:
-    return len(set(tokens.tolist())) if len(tokens) <= _FEW else int(np.count_nonzero(np.bincount(tokens)))
+    return (
+        len(set(tokens.tolist())) if len(tokens) <= _MAX_COUNTED_BY_SET else int(np.count_nonzero(np.bincount(tokens)))
+    )

@@ -10,28 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from lacuna_inference.in_file.index import History
+from lacuna_inference.in_file.index import FileIndex
 
-LONGEST = 5
+MAX_MATCH_TOKENS = 5
 """Tokens of a match; longer ones are not told apart."""
 
 
-class Drafts:
+class PromptLookup:
     """Drafts of at most `widest` tokens. What they are taken from is made when the first is wanted."""
 
-    def __init__(self, source: Callable[[], History], widest: int) -> None:
+    def __init__(self, source: Callable[[], FileIndex], widest: int) -> None:
         self._source = source
-        self._widest = widest
+        self._max_draft_tokens = widest
 
-    def after(self, written: Sequence[int]) -> list[int]:
+    def draft(self, written: Sequence[int]) -> list[int]:
         """What may follow the text before the hole and `written`; as many tokens as the match is long."""
-        if self._widest < 1:
+        if self._max_draft_tokens < 1:
             return []
         best, length = 0, 0
-        for places in self._history.matches(self._history.context(written, LONGEST), LONGEST):
+        for places in self._index.matches(self._index.context(written, MAX_MATCH_TOKENS), MAX_MATCH_TOKENS):
             best, length = int(places[-1]), length + 1
-        return self._history.following(best, min(self._widest, length)) if length else []
+        return self._index.following(best, min(self._max_draft_tokens, length)) if length else []
 
     @cached_property
-    def _history(self) -> History:
+    def _index(self) -> FileIndex:
         return self._source()

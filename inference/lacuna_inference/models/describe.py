@@ -13,7 +13,7 @@ from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.loading import memory, sources
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def describe(options: ModelOptions) -> Description:
     dtype = loader.choose_dtype(options.dtype, folder.config, device)
     tokenizer = read_tokenizer(folder, options)
     family = loader.choose_family(folder, tokenizer, options.family)
-    text = TokenText(tokenizer, family)
+    text = PromptTokenizer(tokenizer, family)
     size = memory.size_of(transformers_forward.read_config(folder, options), dtype, options.trust_remote_code)
     context = loader.context_of(folder.config, family, options.context)
     forward, not_own = loader.choose_forward(folder, options, context)
@@ -97,7 +97,7 @@ def describe(options: ModelOptions) -> Description:
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
-        forward=registry.called(options.acceleration, device) if forward == "own" else forward,
+        forward=registry.forward_name(options.acceleration, device) if forward == "own" else forward,
         not_own=not_own,
         languages=folder.languages,
         doubt=loader.doubt(folder, tokenizer, family, options.family) or "",

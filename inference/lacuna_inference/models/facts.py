@@ -9,21 +9,21 @@ from safetensors import safe_open
 
 from lacuna_inference.api import ModelFacts
 from lacuna_inference.models.loading.sources import ModelFolder
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 
-def of(folder: ModelFolder, text: TokenText, context: int, dtype: str) -> ModelFacts:
+def of(folder: ModelFolder, tokenizer: PromptTokenizer, context: int, dtype: str) -> ModelFacts:
     """The facts of the model in `folder`, run with a `context` of so many tokens and in `dtype`."""
     return ModelFacts(
-        family=text.family.name,
+        family=tokenizer.family.name,
         architecture=str(folder.config.get("model_type", "")),
         parameters=sum(map(_parameters, folder.weight_files)),
         weight_bytes=sum(file.stat().st_size for file in folder.weight_files),
         dtype=dtype,
         context=context,
-        vocabulary=text.size,
-        begin="".join(text.pieces(text.begin)),
-        end="".join(text.pieces(sorted(text.ends)[:1])),
+        vocabulary=tokenizer.size,
+        begin="".join(tokenizer.pieces(tokenizer.begin)),
+        end="".join(tokenizer.pieces(sorted(tokenizer.ends)[:1])),
         languages=folder.languages,
     )
 

@@ -21,7 +21,7 @@ from lacuna_inference.models.loading.config import another_task, positions
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.models.parallel import workers
-from lacuna_inference.models.parallel.worker import Plan
+from lacuna_inference.models.parallel.worker import WorkerPlan
 from lacuna_inference.models.parallel.workers import Workers
 from lacuna_inference.prompt import families
 from lacuna_inference.prompt.families import Family, Traits, by_name, recognise
@@ -39,7 +39,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def examine(options: ModelOptions) -> None:
+def validate(options: ModelOptions) -> None:
     """All that `load` can refuse before it looks at a device or reads a weight. Raises what it raises."""
     folder = find(options)
     family = choose_family(folder, read_tokenizer(folder, options), options.family)
@@ -51,14 +51,14 @@ def find(options: ModelOptions) -> ModelFolder:
     folder = sources.find(options.model, options.revision)
     if (kind := another_task(folder.config)) is not None:
         raise ModelUnusable(f"{folder.name} is a {kind}, which writes no text.", "Choose a causal language model.")
-    if (flaw := registry.flaw(folder.config)) is not None:
+    if (flaw := registry.config_error(folder.config)) is not None:
         raise ModelUnusable(f"{folder.path / 'config.json'} is wrong: {flaw}.", "Correct it, or fetch the model again.")
     return folder
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
     """`own` or `transformers`, and why not the own one. Raises BadRequest when the wanted one cannot run it."""
-    reason = registry.obstacle(folder, context)
+    reason = registry.why_not_supported(folder, context)
     if reason is None and (options.device_map or options.max_memory):
         reason = "it is spread over several devices"
     if options.forward == "transformers":
@@ -123,7 +123,7 @@ def start_shards(
     context: int,
     progress: Progress,
 ) -> Workers:
-    reason = registry.obstacle(folder, context) or registry.indivisible(folder.config, len(devices))
+    reason = registry.why_not_supported(folder, context) or registry.why_not_sharded(folder.config, len(devices))
     if reason is None and len({device.type for device in devices}) > 1:
         reason = "its devices are of different kinds"
     if reason is None and options.quantization != "none" and devices[0].type != "cpu":
@@ -133,7 +133,7 @@ def start_shards(
             f"{folder.name} cannot be run in {len(devices)} parts: {reason}.", "Choose --spread layers, or replicas."
         )
     names = tuple(map(str, devices))
-    plan = Plan(folder, dtype, names, context, options.quantization, "")
+    plan = WorkerPlan(folder, dtype, names, context, options.quantization, "")
     return workers.start(plan, lambda share, text: progress(0.15 + 0.7 * share, text))
 
 

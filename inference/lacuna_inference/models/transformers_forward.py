@@ -18,12 +18,12 @@ from lacuna_inference.models.forward.network import Heads
 from lacuna_inference.models.loading import files, memory
 from lacuna_inference.models.loading.sketch import Sketch
 from lacuna_inference.models.loading.sources import ModelFolder, unusable
-from lacuna_inference.models.loading.weights import lacking
+from lacuna_inference.models.loading.weights import missing_tensor
 
 _WIDEST_DRAFT = 7
 
 
-class LibrarySlot:
+class TransformersCache:
     """One DynamicCache."""
 
     def __init__(self, config: Any) -> None:
@@ -31,11 +31,11 @@ class LibrarySlot:
         self.cache = DynamicCache(config=config)
 
     @property
-    def held(self) -> int:
+    def length(self) -> int:
         return int(self.cache.get_seq_length())
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         kept = [getattr(layer, name, None) for layer in self.cache.layers for name in ("keys", "values")]
         return sum(tensor.nbytes for tensor in kept if tensor is not None)
 
@@ -44,7 +44,7 @@ class LibrarySlot:
 
         Caches with a full sliding window or a recurrent state cannot be cropped: then nothing is kept.
         """
-        surplus = self.held - length
+        surplus = self.length - length
         if length > 0 and surplus > 0:
             try:
                 self.cache.crop(-surplus)
@@ -52,10 +52,10 @@ class LibrarySlot:
                 length = 0
         if length <= 0:
             self.cache = DynamicCache(config=self._config)
-        return self.held
+        return self.length
 
 
-class LibraryForward:
+class TransformersForward:
     """Eager, without `generate()`.
 
     Positions are always given: models with absolute positions (XGLM, GPTBigCode) would otherwise derive them from a
@@ -65,32 +65,32 @@ class LibraryForward:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         model.train(False)
-        self.widest_draft = 0 if model.device.type == "cpu" else _WIDEST_DRAFT
+        self.max_draft_tokens = 0 if model.device.type == "cpu" else _WIDEST_DRAFT
         self._chooses_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
 
-    def slot(self) -> LibrarySlot:
+    def new_kv_cache(self) -> TransformersCache:
         """An empty cache for one sequence."""
-        return LibrarySlot(self.model.config)
+        return TransformersCache(self.model.config)
 
     @torch.inference_mode()
-    def step(self, ids: Sequence[int], slot: LibrarySlot, rows: int = 1) -> Tensor:
+    def step(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int = 1) -> Tensor:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
-        held, device = slot.held, self.model.device
+        held, device = kv_cache.length, self.model.device
         output = self.model(
             input_ids=torch.tensor([list(ids)], device=device),
             position_ids=torch.arange(held, held + len(ids), device=device)[None],
-            past_key_values=slot.cache,
+            past_key_values=kv_cache.cache,
             use_cache=True,
-            **({"logits_to_keep": rows} if self._chooses_rows else {}),
+            **({"logits_to_keep": n_logits} if self._chooses_rows else {}),
         )
-        logits: Tensor = output.logits[0, -rows:]
+        logits: Tensor = output.logits[0, -n_logits:]
         return logits
 
-    def together(self, asked: Sequence[Step]) -> None:
+    def step_batch(self, asked: Sequence[Step]) -> None:
         """There is no such pass: caches of different lengths have no pass in common."""
 
 
-def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions) -> LibraryForward:
+def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions) -> TransformersForward:
     """The model in `folder` as transformers runs it. Raises ModelUnusable, and NotEnoughMemory when it does not fit."""
     spread = bool(options.device_map or options.max_memory)
     placement: dict[str, Any] = {"device_map": options.device_map or ("auto" if spread else {"": str(device)})}
@@ -117,8 +117,8 @@ def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options:
         raise unusable(folder, error) from error
     model, found = loaded
     if missing := sorted(found["missing_keys"]):
-        raise lacking(missing[0])  # transformers would go on with random numbers
-    return LibraryForward(model)
+        raise missing_tensor(missing[0])  # transformers would go on with random numbers
+    return TransformersForward(model)
 
 
 def read_config(folder: ModelFolder, options: ModelOptions) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 REPLACEMENT = "\ufffd"
 """Stands where the bytes of a character are not all there, or are none of a character."""
-_MOST_OPEN = 16
+_MAX_OPEN_TOKENS = 16
 """Tokens that wait for the end of a character; more are the bytes of none."""
 _UNFINISHED = 3
 """Tokens at most that a character lacks the end of: it has up to four bytes."""
@@ -43,7 +43,7 @@ class Detokenizer:
 
     def _whole(self, shown: str) -> int:
         """How many of too many open tokens end where no character is cut in two: all but the last few."""
-        if len(self._open) <= _MOST_OPEN:
+        if len(self._open) <= _MAX_OPEN_TOKENS:
             return 0
         for left in range(_UNFINISHED, 2 * _UNFINISHED + 1):
             count = len(self._open) - left

@@ -15,7 +15,7 @@ from enum import Enum, StrEnum
 from lacuna_inference.errors import BadRequest
 
 
-class Part(Enum):
+class Placeholder(Enum):
     """A place in a layout that the request's text fills."""
 
     HEADER = "header"
@@ -35,8 +35,8 @@ class Layout(StrEnum):
     """At the cursor, as the model was trained."""
 
 
-HEADER, PREFIX, SUFFIX, LINE = Part.HEADER, Part.PREFIX, Part.SUFFIX, Part.LINE
-Piece = str | Part
+HEADER, PREFIX, SUFFIX, LINE = Placeholder.HEADER, Placeholder.PREFIX, Placeholder.SUFFIX, Placeholder.LINE
+LayoutPiece = str | Placeholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Family:
 
     name: str
     published: str
-    infill: tuple[Piece, ...] | None
+    infill: tuple[LayoutPiece, ...] | None
     ends: tuple[str, ...]
     begin: str | None = None
     context: int = 2048
@@ -78,7 +78,7 @@ class Family:
     begin_added: bool = False
     """The published tokenizer puts `begin` before every text by itself, and so do servers that are sent text."""
 
-    def layout(self, wanted: Layout) -> tuple[Piece, ...] | None:
+    def layout(self, wanted: Layout) -> tuple[LayoutPiece, ...] | None:
         """The layout for one hole, anchored or not; None for models that only write from left to right.
 
         Only where the suffix stands behind the prefix does anchoring spare anything: else typing appends anyway.

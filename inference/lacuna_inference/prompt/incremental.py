@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-TEXTS, MOST_BYTES = 64, 2_000_000
+MAX_TEXTS, MAX_CACHE_BYTES = 64, 2_000_000
 """How many texts are remembered, and how much of them in UTF-8."""
 SHORT = 200
 """Code points of a text that is not remembered: it is tokenised in no time, and there are many of them."""
@@ -77,7 +77,7 @@ class IncrementalEncoder:
         """The texts that were asked for longest ago give way."""
         self._known[data] = known
         self._bytes += len(data)
-        while len(self._known) > 1 and (len(self._known) > TEXTS or self._bytes > MOST_BYTES):
+        while len(self._known) > 1 and (len(self._known) > MAX_TEXTS or self._bytes > MAX_CACHE_BYTES):
             self._forget(next(iter(self._known)))
 
     def _forget(self, data: bytes) -> None:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
 
-LONGEST_LINE = 1000
+MAX_LINE_CODE_POINTS = 1000
 """Characters of a line; of a longer one only the end is tokenised."""
-MOST_BYTES = 2_000_000
+MAX_CACHE_BYTES = 2_000_000
 """UTF-8 bytes of all chunks that are remembered: some eight files of the size that one request looks at."""
-_UNLIKELY, _MOST_LINES = np.uint64(2**60), 64
+_UNLIKELY, _MAX_LINES = np.uint64(2**60), 64
 """A line whose hash is smaller, one in 16, ends a chunk; lines of a chunk where none of them is."""
 _LINE_AND_ENDS = re.compile(r"[^\n]*\n+|[^\n]+")
 _NEWLINE = ord("\n")
@@ -58,7 +58,7 @@ class LineEncoder:
 
     def _forget(self) -> None:
         """Drops what was used longest ago, while there is too much."""
-        while self._bytes > MOST_BYTES:
+        while self._bytes > MAX_CACHE_BYTES:
             chunk, _ = self._known.popitem(last=False)
             self._bytes -= len(chunk)
 
@@ -71,9 +71,9 @@ def _chunks(text: str) -> list[bytes]:
 
 def _shortened(chunk: bytes) -> bytes:
     """The end of a line that is too long."""
-    if len(chunk) <= LONGEST_LINE or b"\n" in chunk.rstrip(b"\n"):
+    if len(chunk) <= MAX_LINE_CODE_POINTS or b"\n" in chunk.rstrip(b"\n"):
         return chunk
-    return chunk.decode()[-LONGEST_LINE:].encode()
+    return chunk.decode()[-MAX_LINE_CODE_POINTS:].encode()
 
 
 def _borders(data: bytes) -> list[int]:
@@ -86,7 +86,7 @@ def _borders(data: bytes) -> list[int]:
         return []
     newline = signs == _NEWLINE
     places = np.concatenate(([0], np.flatnonzero(newline[:-1] & ~newline[1:]) + 1, [len(signs)]))
-    starts, long = places[:-1], np.diff(places) > LONGEST_LINE
+    starts, long = places[:-1], np.diff(places) > MAX_LINE_CODE_POINTS
     ending = np.add.reduceat(_WEIGHTS[signs], starts) < _UNLIKELY
     ending[0] = True
     ends = np.flatnonzero(ending | long | np.append(long[1:], True)) + 1
@@ -95,4 +95,4 @@ def _borders(data: bytes) -> list[int]:
 
 def _parted(first: int, end: int) -> list[int]:
     """The ends of the chunks between two borders, in lines."""
-    return [*range(first + _MOST_LINES, end, _MOST_LINES), end]
+    return [*range(first + _MAX_LINES, end, _MAX_LINES), end]

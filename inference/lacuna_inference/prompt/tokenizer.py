@@ -18,7 +18,7 @@ from lacuna_inference.prompt.incremental import IncrementalEncoder
 from lacuna_inference.prompt.lines import LineEncoder
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
-LONGEST_BEGUN = 8
+MAX_HEALED_TOKENS = 8
 """Tokens of a word under the cursor that is spelt again; each costs a forward pass, and a longer one stays as it is."""
 _SEARCHED = 200
 """Characters before the cursor in which that word is looked for."""
@@ -26,11 +26,11 @@ _LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
 _SAMPLE = "def naïve(X):\n    if X != '漢字':\n\t# é\n"
 _TEXTS = 16
 """Texts in lines that are remembered whole: most keys change neither what is above their line nor what is below it."""
-_LONGEST_FILE = 50_000
+_MAX_FILE_CODE_POINTS = 50_000
 """Characters of another file that are looked at."""
 
 
-class TokenText:
+class PromptTokenizer:
     """The tokenizer as the prompt code needs it.
 
     A sentinel string that stands in the user's own text (the source of a tokenizer, say) is encoded as ordinary
@@ -89,7 +89,7 @@ class TokenText:
         """As `encode`, without the blank that sentencepiece puts before a text."""
         return [token for piece in self._without_sentinels(text) for token in self._bare(piece)]
 
-    def begun(self, prefix: str) -> str:
+    def healed_prefix(self, prefix: str) -> str:
         """The end of `prefix` that is healed: the last piece of its last line."""
         return self.last_piece(prefix[prefix.rfind("\n") + 1 :][-_SEARCHED:])
 
@@ -105,7 +105,14 @@ class TokenText:
         piece = text[pieces[-1][1][0] :] if pieces else text
         word = _LAST_WORD.search(text)
         candidates = (piece, word.group() if word else "")
-        return next((begun for begun in candidates if len(self.encode_bare(begun)) <= LONGEST_BEGUN), "")
+        return next(
+            (
+                healed_prefix
+                for healed_prefix in candidates
+                if len(self.encode_bare(healed_prefix)) <= MAX_HEALED_TOKENS
+            ),
+            "",
+        )
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -154,7 +161,7 @@ class TokenText:
 
     def encode_file(self, text: str) -> NDArray[np.int64]:
         """As `encode_lines`, for a text that seldom changes. Of a very long one only the end counts."""
-        return self._in_lines(text[-_LONGEST_FILE:])
+        return self._in_lines(text[-_MAX_FILE_CODE_POINTS:])
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.

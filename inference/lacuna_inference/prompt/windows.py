@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 SUFFIX_SHARE = 4
 """The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""
@@ -14,7 +14,7 @@ STEPS = 4
 EDGE = 8
 """A hole with less than this part of the room on a side, where there is more text, gets another window."""
 _CHARACTERS_PER_TOKEN = 6
-_MOST_CHARACTERS_PER_TOKEN = 16
+_MAX_CODE_POINTS_PER_TOKEN = 16
 """A text with more need not be tokenised to know that it is too long."""
 
 
@@ -27,7 +27,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownWindow:
     """Tokens before and behind the hole, and the window that they are; None where it does not end with whole lines."""
 
     before: list[int]
@@ -35,7 +35,7 @@ class Shown:
     window: Window | None
 
 
-def kept(prefix: str, suffix: str, room: int, text: TokenText, window: Window | None) -> Shown | None:
+def kept(prefix: str, suffix: str, room: int, tokenizer: PromptTokenizer, window: Window | None) -> ShownWindow | None:
     """What the last prompt showed, when it fits still and the hole is not at its very edge; else None.
 
     A window that moves costs the whole prompt, and with a grid alone it would move every few lines.
@@ -43,28 +43,28 @@ def kept(prefix: str, suffix: str, room: int, text: TokenText, window: Window | 
     if window is None or window.before > len(prefix) or window.behind > len(suffix):
         return None
     end = len(suffix) - window.behind
-    if len(prefix) - window.before + end > room * _MOST_CHARACTERS_PER_TOKEN:
+    if len(prefix) - window.before + end > room * _MAX_CODE_POINTS_PER_TOKEN:
         return None
     if (window.before and prefix[window.before - 1] != "\n") or (window.behind and suffix[end - 1 : end] != "\n"):
         return None  # the text outside it has changed
-    before, after = text.encode(prefix[window.before :]), text.encode_bare(suffix[:end])
+    before, after = tokenizer.encode(prefix[window.before :]), tokenizer.encode_bare(suffix[:end])
     narrow = (window.before and len(before) < room // EDGE) or (window.behind and len(after) < room // EDGE)
-    return None if narrow or len(before) + len(after) > room else Shown(before, after, window)
+    return None if narrow or len(before) + len(after) > room else ShownWindow(before, after, window)
 
 
-def chosen(prefix: str, suffix: str, room: int, text: TokenText) -> Shown:
+def chosen(prefix: str, suffix: str, room: int, tokenizer: PromptTokenizer) -> ShownWindow:
     """Tokens of the end of `prefix` and of the beginning of `suffix`, together at most `room`, prefix first.
 
     The suffix's share changes in steps, so that its end stays where it is while the user types.
     """
     step = max(1, room // STEPS)
-    start, before = last_tokens(prefix, room, text.encode)
+    start, before = last_tokens(prefix, room, tokenizer.encode)
     share = max((room - len(before)) // step * step, room // SUFFIX_SHARE)
-    end, after = _first_tokens(suffix, share, text.encode_bare)
+    end, after = _first_tokens(suffix, share, tokenizer.encode_bare)
     if len(before) + len(after) > room:
-        start, before = last_tokens(prefix, room - len(after), text.encode)
+        start, before = last_tokens(prefix, room - len(after), tokenizer.encode)
     window = None if start is None or end is None else Window(start, len(suffix) - end)
-    return Shown(before, after, window)
+    return ShownWindow(before, after, window)
 
 
 def last_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> tuple[int | None, list[int]]:

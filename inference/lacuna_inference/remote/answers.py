@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from lacuna_inference.api import Completions, Request
+from lacuna_inference.api import CompletionResult, Request
 from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, RequestCancelled
+from lacuna_inference.remote.json_form import result_from_json
 
 T = TypeVar("T")
-COMPLETIONS: TypeAdapter[Completions] = TypeAdapter(Completions)
-_LONGEST = 300
+_MAX_MESSAGE_CODE_POINTS = 300
 """Characters of a server's own words that are passed on."""
 _REMEDIES = {
     "does not support insert": "Name its prompt family with --family.",
@@ -87,11 +87,11 @@ def tgi(answer: Any) -> list[Written]:
     return [Written(found.generated_text, not ended)]
 
 
-def whole(answer: Any, request: Request) -> Completions:
+def whole(answer: Any, request: Request) -> CompletionResult:
     """The answer of a server of ours: candidates with a fill for each hole."""
-    found = _checked(COMPLETIONS.validate_python, answer)
+    found = _checked(result_from_json, answer)
     holes = max(1, len(request.parts) - 1)
-    written = request.tokens is None
+    written = request.tokenize is None
     if (written and not found.candidates) or any(len(candidate.fills) != holes for candidate in found.candidates):
         raise EngineUnavailable(
             "The server's answer is not understood: it has no text for a hole.", "Is it of another version?"
@@ -136,7 +136,7 @@ def _said(answer: dict[str, Any]) -> str:
     """The server's own words: servers put them in different places."""
     error = answer.get("error") or answer.get("message") or answer.get("detail")
     words = error.get("message") if isinstance(error, dict) else error
-    return " ".join(words.split())[:_LONGEST] if isinstance(words, str) else ""
+    return " ".join(words.split())[:_MAX_MESSAGE_CODE_POINTS] if isinstance(words, str) else ""
 
 
 def _checked(check: Callable[[Any], T], answer: Any) -> T:

@@ -16,19 +16,19 @@ from typing import Any
 
 import httpx
 
-from lacuna_inference.api import CancelToken, Completions, EngineState, ModelFacts, Phase, Request
+from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelFacts, Phase, Request
 from lacuna_inference.engine.listeners import Listener, Listeners
-from lacuna_inference.engine.scheduler import Job, settle
+from lacuna_inference.engine.scheduler import Job, resolve
 from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, RequestCancelled
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.remote import address, answers, exchange
-from lacuna_inference.remote.server_kinds import WIRES, Json, Setting
+from lacuna_inference.remote.server_kinds import SERVER_KINDS, Json, Setting
 
 logger = logging.getLogger(__name__)
 
 CANCEL_S = 0.01
 """How often a running request looks whether it was cancelled."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 10.0
+FIRST_RETRY_S, MAX_RETRY_S = 0.25, 10.0
 """Between two attempts to reach the server; doubled after each."""
 LOADING_S = 0.5
 """Between two looks at a server that answers, but is not ready."""
@@ -55,11 +55,13 @@ class RemoteEngine:
 
     def __init__(self, options: RemoteOptions, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """Raises BadRequest for a kind or a family that is not known, and for what else cannot be used of `options`."""
-        if options.kind not in WIRES:
-            raise BadRequest(f"Servers of the kind {options.kind!r} are not known.", f"Known are {', '.join(WIRES)}.")
+        if options.kind not in SERVER_KINDS:
+            raise BadRequest(
+                f"Servers of the kind {options.kind!r} are not known.", f"Known are {', '.join(SERVER_KINDS)}."
+            )
         if options.token and not (options.token.isascii() and options.token.isprintable()):
             raise BadRequest("The token for the server cannot be sent.", "It may have letters, digits and signs only.")
-        self._wire = WIRES[options.kind]
+        self._wire = SERVER_KINDS[options.kind]
         family = None if options.family is None else by_name(options.family)
         self._setting = Setting(options.model, family, options.context)
         self._facts = ModelFacts()
@@ -86,15 +88,19 @@ class RemoteEngine:
                 self._enter(Phase.LOADING, "connecting")
                 self._thread.start()
 
-    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         job = Job(request, cancel or CancelToken())
         with self._changed:
             if self._closed or self._state.phase is Phase.FAILED:
                 job.future.set_exception(EngineUnavailable("The server is not there.", self._state.message))
                 return job.future
-            for older in [j for j in self._jobs if request.key is not None and j.request.key == request.key]:
+            for older in [
+                j
+                for j in self._jobs
+                if request.document_id is not None and j.request.document_id == request.document_id
+            ]:
                 older.cancel.cancel()
-                settle(older, RequestCancelled("A newer request took this one's place."))
+                resolve(older, RequestCancelled("A newer request took this one's place."))
             self._jobs.append(job)
             self.start()
             self._loop.call_soon_threadsafe(self._begin, job)
@@ -109,7 +115,7 @@ class RemoteEngine:
             self._closed = True
             for job in self._jobs:
                 job.cancel.cancel()
-                settle(job, EngineUnavailable("The engine was closed."))
+                resolve(job, EngineUnavailable("The engine was closed."))
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout)
@@ -135,7 +141,7 @@ class RemoteEngine:
 
     async def _connect(self) -> None:
         """Tries until the server is ready, or says that it wants another token."""
-        wait = FIRST_WAIT_S
+        wait = FIRST_RETRY_S
         while not self._ready.is_set():
             try:
                 response = await self._http.get(self._wire.ready)
@@ -164,7 +170,7 @@ class RemoteEngine:
                     return
                 self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_why(error)}); it is tried again")
                 await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT_S)
+                wait = min(2 * wait, MAX_RETRY_S)
             except Exception as error:
                 kind = type(error).__name__
                 self._enter(Phase.FAILED, f"{self._url} answers what is not understood ({kind}). Check engine_kind.")
@@ -182,23 +188,23 @@ class RemoteEngine:
             while not pending.done() and not job.cancel.cancelled:
                 await asyncio.wait({pending}, timeout=CANCEL_S)
             if not pending.done():
-                settle(job, RequestCancelled())
+                resolve(job, RequestCancelled())
             else:
-                settle(job, pending.result())
+                resolve(job, pending.result())
         except LacunaError as error:
-            settle(job, error)
+            resolve(job, error)
         except httpx.TransportError as error:
             self._lost(error)
-            settle(job, EngineUnavailable(f"{self._url} does not answer ({_why(error)}).", "It is tried again."))
+            resolve(job, EngineUnavailable(f"{self._url} does not answer ({_why(error)}).", "It is tried again."))
         except Exception as error:
             logger.error("The server's answer is not understood (%s).", type(error).__name__)  # its text may hold code
-            settle(job, EngineUnavailable(f"{self._url} answers what is not understood: {type(error).__name__}."))
+            resolve(job, EngineUnavailable(f"{self._url} answers what is not understood: {type(error).__name__}."))
         finally:
             pending.cancel()
             with self._changed:
                 self._jobs.remove(job)
 
-    async def _asked(self, request: Request) -> Completions:
+    async def _asked(self, request: Request) -> CompletionResult:
         await self._ready.wait()
         request = replace(request, caller=self._caller)
         return await exchange.completions(request, self._wire, self._setting, self._post)
@@ -216,10 +222,10 @@ class RemoteEngine:
         with self._changed:
             model = self._setting.model or self._url
             self._state = EngineState(phase, float(phase is Phase.WARM), message, model, self._facts)
-            self._listeners.tell(self._state)
+            self._listeners.notify(self._state)
             if phase is Phase.FAILED:
                 for job in self._jobs:
-                    settle(job, EngineUnavailable("The server is not there.", message))
+                    resolve(job, EngineUnavailable("The server is not there.", message))
                     job.cancel.cancel()
 
 

@@ -8,19 +8,27 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lacuna_inference.api import Completion, Completions, Counters, Fill, Request, StopReason
+from lacuna_inference.api import Candidate, CompletionResult, Fill, Request, RequestMetrics, StopReason
 from lacuna_inference.decoding import stopping
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.remote import answers
 from lacuna_inference.remote.answers import Written
-from lacuna_inference.remote.server_kinds import LACUNA_PATH, Json, Question, Setting, Wire, refusal, request_json
+from lacuna_inference.remote.json_form import request_to_json
+from lacuna_inference.remote.server_kinds import (
+    LACUNA_PATH,
+    HttpQuestion,
+    Json,
+    ServerKind,
+    Setting,
+    refusal,
+)
 
 Post = Callable[[str, Json], Awaitable[Any]]
 """Posts a body to a path of the server and returns the JSON of its answer. Raises LacunaError."""
 _SEEDS = 2**31
 
 
-async def completions(request: Request, wire: Wire, setting: Setting, post: Post) -> Completions:
+async def completions(request: Request, wire: ServerKind, setting: Setting, post: Post) -> CompletionResult:
     """The answer of a server behind `post`. Raises LacunaError, and what `post` raises.
 
     Candidates are fewer than asked for where the server gave fewer, or the same text more than once and `distinct` ones
@@ -28,21 +36,21 @@ async def completions(request: Request, wire: Wire, setting: Setting, post: Post
     """
     request = replace(request, candidates=max(1, request.candidates))
     if wire.ask is None:
-        return answers.whole(await post(LACUNA_PATH, request_json(request)), request)
+        return answers.whole(await post(LACUNA_PATH, request_to_json(request)), request)
     if (what := refusal(request)) is not None:
         raise BadRequest(f"Servers of this kind are not asked for {what}.", "Ask lacuna serve.")
     asker = _Asker(wire.ask, wire, setting, post)
-    begun = await asker.fills(_hole(request, ()), request.candidates)
-    filled = await asyncio.gather(*(_filled(asker, request, fill) for fill in begun))
-    return Completions(_candidates(filled, request), Counters(forward="remote"), setting.model)
+    healed_prefix = await asker.fills(_hole(request, ()), request.candidates)
+    filled = await asyncio.gather(*(_filled(asker, request, fill) for fill in healed_prefix))
+    return CompletionResult(_candidates(filled, request), RequestMetrics(forward="remote"), setting.model)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asker:
     """Asks about one hole at a time."""
 
-    ask: Callable[[Request, Setting, int], Question]
-    wire: Wire
+    ask: Callable[[Request, Setting, int], HttpQuestion]
+    wire: ServerKind
     setting: Setting
     post: Post
 
@@ -73,12 +81,12 @@ class _Asker:
         return [_fill(text, question, request, self.setting) for text in written]
 
 
-async def _filled(asker: _Asker, request: Request, first: Fill) -> Completion:
+async def _filled(asker: _Asker, request: Request, first: Fill) -> Candidate:
     """Fills the holes behind the first one, each with those before it already filled."""
     fills = [first]
     while len(fills) < len(request.parts) - 1:
         fills.append((await asker.fills(_hole(request, fills), 1))[0])
-    return Completion(tuple(fills))
+    return Candidate(tuple(fills))
 
 
 def _hole(request: Request, fills: Sequence[Fill]) -> Request:
@@ -89,11 +97,11 @@ def _hole(request: Request, fills: Sequence[Fill]) -> Request:
     return replace(request, parts=(before + request.parts[number], *(("".join(after),) if after else ())))
 
 
-def _candidates(filled: Sequence[Completion], request: Request) -> tuple[Completion, ...]:
+def _candidates(filled: Sequence[Candidate], request: Request) -> tuple[Candidate, ...]:
     if not request.distinct:
         greedy = request.sampling.temperature == 0
         return tuple(filled) * request.candidates if greedy else tuple(filled)
-    texts: dict[tuple[str, ...], Completion] = {}
+    texts: dict[tuple[str, ...], Candidate] = {}
     for completion in filled:
         texts.setdefault(tuple(fill.text for fill in completion.fills), completion)
     return tuple(texts.values())
@@ -111,7 +119,7 @@ def _seeded(request: Request, seed: int | None) -> Request:
     return replace(request, sampling=replace(request.sampling, seed=seed))
 
 
-def _fill(written: Written, question: Question, request: Request, setting: Setting) -> Fill:
+def _fill(written: Written, question: HttpQuestion, request: Request, setting: Setting) -> Fill:
     """What our own rules leave of a text: they end it also where the server does not know them."""
     text, reason = written.text, StopReason.MAX_TOKENS if written.cut else StopReason.END_OF_HOLE
     ends = [place for end in setting.family.ends if (place := text.find(end)) >= 0]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lacuna_inference.api import Request
-from lacuna_inference.prompt.families import Family, Part
+from lacuna_inference.prompt.families import Family, Placeholder
 from lacuna_inference.prompt.room import for_answer, for_prompt
 from lacuna_inference.remote.escaping import ordinary, respellings
 
@@ -15,7 +15,7 @@ CHARACTERS_PER_TOKEN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownText:
     """The text before and behind the hole without any sentinel in it, and how to spell again what was changed."""
 
     before: str
@@ -42,11 +42,11 @@ def around(request: Request, context: int) -> tuple[str, str]:
     return _last(request.parts[0], room - len(suffix)), suffix
 
 
-def shown(request: Request, family: Family | None, context: int) -> Shown:
+def shown(request: Request, family: Family | None, context: int) -> ShownText:
     """As `around`, with no sentinel of `family` in it."""
     texts = around(request, context)
     before, after = (ordinary(text, family) for text in texts)
-    return Shown(before, after, respellings(texts, family))
+    return ShownText(before, after, respellings(texts, family))
 
 
 def as_text(request: Request, family: Family, context: int, begins: bool | None = None) -> str:
@@ -58,19 +58,21 @@ def as_text(request: Request, family: Family, context: int, begins: bool | None 
     return laid_out(shown(request, family, context), request, family, begins)
 
 
-def laid_out(texts: Shown, request: Request, family: Family, begins: bool | None = None) -> str:
+def laid_out(texts: ShownText, request: Request, family: Family, begins: bool | None = None) -> str:
     """As `as_text`, of what is `shown`."""
     header = ordinary(family.header(request.path), family) if family.header else ""
     begin = "" if family.begin is None else family.begin
-    layout = family.infill if len(request.parts) > 1 and family.infill else (begin, Part.HEADER, Part.PREFIX)
+    layout = (
+        family.infill if len(request.parts) > 1 and family.infill else (begin, Placeholder.HEADER, Placeholder.PREFIX)
+    )
     if (family.begin_added if begins is None else begins) and layout[0] == begin:
         layout = layout[1:]
-    start = texts.before.rfind("\n") + 1 if Part.LINE in layout else len(texts.before)
+    start = texts.before.rfind("\n") + 1 if Placeholder.LINE in layout else len(texts.before)
     filled = {
-        Part.HEADER: header,
-        Part.PREFIX: texts.before[:start],
-        Part.SUFFIX: texts.after,
-        Part.LINE: texts.before[start:],
+        Placeholder.HEADER: header,
+        Placeholder.PREFIX: texts.before[:start],
+        Placeholder.SUFFIX: texts.after,
+        Placeholder.LINE: texts.before[start:],
     }
     return "".join(piece if isinstance(piece, str) else filled[piece] for piece in layout)
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from lacuna_inference.api import Completions, Raw, Request
+from lacuna_inference.api import Raw, Request
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Family, by_name
 from lacuna_inference.remote import answers
 from lacuna_inference.remote.answers import Written
-from lacuna_inference.remote.prompt import Shown, around, laid_out, most_tokens, shown
+from lacuna_inference.remote.prompt import ShownText, around, laid_out, most_tokens, shown
 
 Json = dict[str, Any]
 LACUNA_PATH = "/lacuna/answer"
-REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
-MOST_STOPS = 4
+MAX_STOP_STRINGS = 4
 """Of OpenAI's interface, and of text-generation-inference unless it is started with more."""
 _UNNAMED = by_name("codegen")
 """How a model is prompted whose family nobody named: it goes on after the text."""
@@ -41,16 +38,16 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class HttpQuestion:
     """A body and the path that it is posted to; `shown` is the text in it, where that is not the user's as it is."""
 
     path: str
     body: Json
-    shown: Shown = field(default_factory=lambda: Shown("", ""))
+    shown: ShownText = field(default_factory=lambda: ShownText("", ""))
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class ServerKind:
     """How to ask a server.
 
     `ask` makes a question about one hole, with so many candidates; None for a server that takes our requests whole.
@@ -60,7 +57,7 @@ class Wire:
     """
 
     ready: str
-    ask: Callable[[Request, Setting, int], Question] | None
+    ask: Callable[[Request, Setting, int], HttpQuestion] | None
     read: Callable[[Any], list[Written]] = lambda _: []
     models: Callable[[Json], str] = lambda _: ""
     listed: str | None = None
@@ -69,26 +66,15 @@ class Wire:
     languages: Callable[[Json], tuple[str, ...]] = lambda _: ()
 
 
-def request_json(request: Request) -> Json:
-    """A request as JSON, all but who listens to its pieces."""
-    told = {field.name: getattr(request, field.name) for field in fields(request) if field.name != "tell"}
-    tokens = None if request.tokens is None else asdict(request.tokens)
-    return {**told, "stop": asdict(request.stop), "sampling": asdict(request.sampling), "tokens": tokens}
-
-
 def refusal(request: Request) -> str | None:
     """What of a request only a server of ours can do, or None."""
     wanted = {
         "prompts that are taken as they are": request.raw is not Raw.NO,
-        "the tokens of an answer": request.alternatives is not None,
-        "the tokens of a prompt": request.prompt_alternatives is not None or request.tokens is not None,
-        "biases and penalties": request.sampling.shifted,
+        "the tokens of an answer": request.top_logprobs is not None,
+        "the tokens of a prompt": request.prompt_logprobs is not None or request.tokenize is not None,
+        "biases and penalties": request.sampling.adjusts_logits,
     }
     return next((what for what, is_wanted in wanted.items() if is_wanted), None)
-
-
-def completions_json(completions: Completions) -> Json:
-    return asdict(completions)
 
 
 def stops(request: Request, setting: Setting, most: int | None = None) -> list[str]:
@@ -112,27 +98,27 @@ def _tail(request: Request) -> Json:
     return {"top_k": request.sampling.top_k, "min_p": request.sampling.min_p}
 
 
-def _text(request: Request, setting: Setting, begins: bool | None = None) -> tuple[str, Shown]:
+def _text(request: Request, setting: Setting, begins: bool | None = None) -> tuple[str, ShownText]:
     """The prompt as one text, and what is shown in it."""
     texts = shown(request, setting.named, setting.context)
     return laid_out(texts, request, setting.family, begins), texts
 
 
-def _openai(request: Request, setting: Setting, candidates: int) -> Question:
-    prompt, texts = (list(request.ids), Shown("", "")) if request.ids is not None else _text(request, setting)
+def _openai(request: Request, setting: Setting, candidates: int) -> HttpQuestion:
+    prompt, texts = (list(request.ids), ShownText("", "")) if request.ids is not None else _text(request, setting)
     body = {
         "model": setting.model,
         "prompt": prompt,
         "max_tokens": most_tokens(request, setting.context),
         "n": candidates,
-        "stop": stops(request, setting, MOST_STOPS),
+        "stop": stops(request, setting, MAX_STOP_STRINGS),
         **{name: value for name, value in _tail(request).items() if value},  # not of OpenAI's interface
         **_sampling(request),
     }
-    return Question("/v1/completions", body, texts)
+    return HttpQuestion("/v1/completions", body, texts)
 
 
-def _llama_cpp(request: Request, setting: Setting, _: int) -> Question:
+def _llama_cpp(request: Request, setting: Setting, _: int) -> HttpQuestion:
     """`/infill` takes what is before and behind the hole as it is, but reads sentinels in `prompt`: that is empty."""
     body = {
         **({"model": setting.model} if setting.model else {}),
@@ -145,15 +131,15 @@ def _llama_cpp(request: Request, setting: Setting, _: int) -> Question:
         **_sampling(request),
     }
     if request.ids is not None:
-        return Question("/completion", {"prompt": list(request.ids), **body})
+        return HttpQuestion("/completion", {"prompt": list(request.ids), **body})
     if len(request.parts) == 1:
         prompt, texts = _text(request, setting, begins=True)
-        return Question("/completion", {"prompt": prompt, **body}, texts)
+        return HttpQuestion("/completion", {"prompt": prompt, **body}, texts)
     before, after = around(request, setting.context)
-    return Question("/infill", {"input_prefix": before, "prompt": "", "input_suffix": after, **body})
+    return HttpQuestion("/infill", {"input_prefix": before, "prompt": "", "input_suffix": after, **body})
 
 
-def _ollama(request: Request, setting: Setting, _: int) -> Question:
+def _ollama(request: Request, setting: Setting, _: int) -> HttpQuestion:
     """A prompt of ours, unless its family is not known; then the model's template has to have a place for the suffix.
 
     Without a suffix Ollama would take what is before the cursor for a message of a chat.
@@ -175,15 +161,15 @@ def _ollama(request: Request, setting: Setting, _: int) -> Question:
         **({"num_ctx": setting.context} if setting.context > _OLLAMA_CONTEXT else {}),
         **_sampling(request),
     }
-    return Question("/api/generate", {"model": setting.model, **prompt, "stream": False, "options": options}, texts)
+    return HttpQuestion("/api/generate", {"model": setting.model, **prompt, "stream": False, "options": options}, texts)
 
 
-def _tgi(request: Request, setting: Setting, _: int) -> Question:
+def _tgi(request: Request, setting: Setting, _: int) -> HttpQuestion:
     _no_ids(request, "text-generation-inference")
     sampling = request.sampling
     parameters: Json = {
         "max_new_tokens": max(1, most_tokens(request, setting.context)),
-        "stop": stops(request, setting, MOST_STOPS),
+        "stop": stops(request, setting, MAX_STOP_STRINGS),
         "return_full_text": False,
         "details": True,
     }
@@ -193,16 +179,16 @@ def _tgi(request: Request, setting: Setting, _: int) -> Question:
         parameters |= {"top_k": sampling.top_k} if sampling.top_k else {}
         parameters |= {} if sampling.seed is None else {"seed": sampling.seed}
     prompt, texts = _text(request, setting)
-    return Question("/generate", {"inputs": prompt, "parameters": parameters}, texts)
+    return HttpQuestion("/generate", {"inputs": prompt, "parameters": parameters}, texts)
 
 
-def _tabby(request: Request, setting: Setting, _: int) -> Question:
+def _tabby(request: Request, setting: Setting, _: int) -> HttpQuestion:
     _no_ids(request, "Tabby")
     texts = shown(request, None, setting.context)
     segments = {"prefix": texts.before, "suffix": texts.after, **({"filepath": request.path} if request.path else {})}
     seed = {} if request.sampling.seed is None else {"seed": request.sampling.seed}
     body = {"segments": segments, "temperature": request.sampling.temperature, **seed}
-    return Question("/v1/completions", body, texts)
+    return HttpQuestion("/v1/completions", body, texts)
 
 
 def _no_ids(request: Request, server: str) -> None:
@@ -241,18 +227,20 @@ def _languages(told: Json) -> tuple[str, ...]:
     return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
-WIRES: dict[str, Wire] = {
-    "lacuna": Wire(
+SERVER_KINDS: dict[str, ServerKind] = {
+    "lacuna": ServerKind(
         "/health/ready", None, models=lambda answer: str(answer.get("model", "")), languages=_languages,
         endpoints=("/health", LACUNA_PATH),
     ),
-    "openai": Wire("/v1/models", _openai, answers.choices, _first_model, several=True, endpoints=("/v1/completions",)),
-    "llama.cpp": Wire(
+    "openai": ServerKind(
+        "/v1/models", _openai, answers.choices, _first_model, several=True, endpoints=("/v1/completions",)
+    ),
+    "llama.cpp": ServerKind(
         "/health", _llama_cpp, answers.llama_cpp, _only_model, "/v1/models", endpoints=("/infill", "/completion"),
     ),
-    "ollama": Wire("/api/tags", _ollama, answers.ollama, _first_model, endpoints=("/api/generate", "/api")),
-    "tgi": Wire("/health", _tgi, answers.tgi, endpoints=("/generate",)),
-    "tabby": Wire(
+    "ollama": ServerKind("/api/tags", _ollama, answers.ollama, _first_model, endpoints=("/api/generate", "/api")),
+    "tgi": ServerKind("/health", _tgi, answers.tgi, endpoints=("/generate",)),
+    "tabby": ServerKind(
         "/v1/health", _tabby, answers.choices, lambda answer: str(answer.get("model") or ""),
         endpoints=("/v1/completions",),
     ),

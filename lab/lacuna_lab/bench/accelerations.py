@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from lacuna_inference.api import Request, Stop
 from lacuna_lab.bench import accelerations_near
 from lacuna_lab.bench.accelerations_models import Contestant, Models
-from lacuna_lab.bench.accelerations_steps import Group, Setup, Step
-from lacuna_lab.bench.typist import Session
+from lacuna_lab.bench.accelerations_steps import AblationStep, Group, Setup
+from lacuna_lab.bench.typing_trace import TypingTrace
 
-_MOST_GAPS = 20
+_MAX_GAPS = 20
 """Keys that went another way of which it is told how near the choice was; each costs a session up to there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TypingLoad:
     """A request for each key of a session, and what was then typed up to the line's end (None behind a typo)."""
 
     requests: tuple[Request, ...]
@@ -30,7 +30,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TimedAnswer:
     """Seconds from the request to the text, the tokens that were read for it and the passes that read them."""
 
     taken_s: float
@@ -40,15 +40,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """A contestant's answers to all works, one after the other, and the most bytes that it kept between two keys."""
 
-    answers: list[Answer]
+    answers: list[TimedAnswer]
     kept_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class AccelerationFigures:
     """Seconds a key; counters are means a key. `times_faster` compares mean seconds with those it is compared with.
 
     `weight_bytes` are all tensors of the forward, `kept_bytes` what a session leaves in memory: KV cache and logits.
@@ -74,13 +74,13 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AccelerationRow:
     """A step and its figures; None where it does not apply."""
 
     group: Group
     name: str
     exact: bool
-    figures: Figures | None
+    figures: AccelerationFigures | None
     why_not: str = ""
 
     @property
@@ -89,26 +89,28 @@ class Row:
         return self.exact and self.figures is not None and self.figures.differing > 0
 
 
-def work(session: Session, keys: int, max_tokens: int, key: str = "") -> Work:
+def typing_load(session: TypingTrace, keys: int, max_tokens: int, key: str = "") -> TypingLoad:
     """The first `keys` keys of `session`; `key` tells documents of the same name apart."""
     stop = Stop(max_tokens, single_line=True)
     requests = [
-        Request((typed.text[: typed.cursor], typed.text[typed.cursor :]), session.name, stop, key=key + session.name)
+        Request(
+            (typed.text[: typed.cursor], typed.text[typed.cursor :]), session.name, stop, document_id=key + session.name
+        )
         for typed in session.keys[:keys]
     ]
-    return Work(tuple(requests), tuple(_typed_later(session)[:keys]))
+    return TypingLoad(tuple(requests), tuple(_typed_later(session)[:keys]))
 
 
 def measure(
     contestants: Mapping[Setup, Contestant],
-    works: Sequence[Work],
+    works: Sequence[TypingLoad],
     repeats: int = 1,
     tell: Callable[[str], None] = lambda _: None,
-) -> dict[Setup, Measured]:
+) -> dict[Setup, Measurement]:
     """The answers of all contestants, who take turns key by key; each is first once. What libraries prepare at the
     first answer is not measured. `tell` hears how far it is."""
     order = list(contestants)
-    answers: dict[Setup, list[Answer]] = {setup: [] for setup in order}
+    answers: dict[Setup, list[TimedAnswer]] = {setup: [] for setup in order}
     kept = dict.fromkeys(order, 0)
     for contestant in contestants.values():
         contestant.begin()
@@ -121,48 +123,50 @@ def measure(
             for setup in order[turn % len(order) :] + order[: turn % len(order)]:
                 answers[setup].append(timed(contestants[setup], request))
         kept = {setup: max(kept[setup], contestants[setup].kept_bytes) for setup in order}
-    return {setup: Measured(answers[setup], kept[setup]) for setup in order}
+    return {setup: Measurement(answers[setup], kept[setup]) for setup in order}
 
 
-def timed(contestant: Contestant, request: Request) -> Answer:
+def timed(contestant: Contestant, request: Request) -> TimedAnswer:
     """The contestant's answer to `request`, now."""
     started = time.perf_counter()
     reply = contestant.ask(request)
-    return Answer(time.perf_counter() - started, reply.text, reply.evaluated, reply.passes)
+    return TimedAnswer(time.perf_counter() - started, reply.text, reply.evaluated, reply.passes)
 
 
 def rows(
-    planned: Sequence[Step], measured: Mapping[Setup, Measured], works: Sequence[Work], models: Models
-) -> list[Row]:
+    planned: Sequence[AblationStep], measured: Mapping[Setup, Measurement], works: Sequence[TypingLoad], models: Models
+) -> list[AccelerationRow]:
     """A row for each step, in order."""
     first = next(iter(measured.values()))
     found = []
     for step in planned:
         if step.setup is None or step.against is None:
-            found.append(Row(step.group, step.name, step.exact, None, step.why_not))
+            found.append(AccelerationRow(step.group, step.name, step.exact, None, step.why_not))
             continue
         here, against = measured[step.setup], measured[step.against]
         runner = step.setup.runner
         gap = largest_gap(models, step.against, works, here, against) if step.exact else None
         costs = (models.weight_bytes(runner), models.prepared_s.get(runner, 0.0))
-        found.append(Row(step.group, step.name, step.exact, figures(here, against, first, works, costs, gap)))
+        found.append(
+            AccelerationRow(step.group, step.name, step.exact, figures(here, against, first, works, costs, gap))
+        )
     return found
 
 
 def figures(
-    here: Measured,
-    against: Measured,
-    first: Measured,
-    works: Sequence[Work],
+    here: Measurement,
+    against: Measurement,
+    first: Measurement,
+    works: Sequence[TypingLoad],
     costs: tuple[int, float],
     gap: float | None = None,
-) -> Figures:
+) -> AccelerationFigures:
     """The figures of `here`. `costs` are the bytes of the weights and the seconds that loading them took."""
     answers, keys = here.answers, len(here.answers)
     taken = [answer.taken_s for answer in answers]
     typed = [text for work in works for text in work.typed] * (keys // sum(len(work.typed) for work in works))
     judged = [(answer.text, text) for answer, text in zip(answers, typed, strict=True) if text is not None]
-    return Figures(
+    return AccelerationFigures(
         keys=keys,
         mean_s=statistics.fmean(taken),
         p50_s=statistics.median(taken),
@@ -179,17 +183,19 @@ def figures(
     )
 
 
-def _differing(one: Measured, other: Measured) -> list[int]:
+def _differing(one: Measurement, other: Measurement) -> list[int]:
     """Numbers of the answers that have different texts."""
     both = zip(one.answers, other.answers, strict=True)
     return [number for number, (a, b) in enumerate(both) if a.text != b.text]
 
 
-def largest_gap(models: Models, against: Setup, works: Sequence[Work], here: Measured, there: Measured) -> float | None:
+def largest_gap(
+    models: Models, against: Setup, works: Sequence[TypingLoad], here: Measurement, there: Measurement
+) -> float | None:
     """How far two tokens lay apart, at most, where `here` left the texts of `against`."""
     places = [(work, number) for work in works for number in range(len(work.requests))]
     gaps = []
-    for number in _differing(here, there)[:_MOST_GAPS]:
+    for number in _differing(here, there)[:_MAX_GAPS]:
         work, at = places[number % len(places)]
         for text in (here.answers[number].text, there.answers[number].text):
             asked = work.requests[: at + 1]
@@ -197,12 +203,12 @@ def largest_gap(models: Models, against: Setup, works: Sequence[Work], here: Mea
     return max((gap for gap in gaps if gap is not None), default=None)
 
 
-def _typed_later(session: Session) -> list[str | None]:
+def _typed_later(session: TypingTrace) -> list[str | None]:
     """For each key what is typed behind it up to the line's end; None where a typo stands before it."""
     return list(reversed(list(_typed_backwards(session))))
 
 
-def _typed_backwards(session: Session) -> Iterator[str | None]:
+def _typed_backwards(session: TypingTrace) -> Iterator[str | None]:
     end = session.keys[-1].text
     for key, following in zip(reversed(session.keys), [None, *reversed(session.keys)], strict=False):
         if following is not None and following.jumped:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lacuna_lab.bench.accelerations import Figures, Row
+from lacuna_lab.bench.accelerations import AccelerationFigures, AccelerationRow
 from lacuna_lab.bench.accelerations_steps import Group
 from lacuna_lab.bench.accelerations_table import About, milliseconds, times
 from lacuna_lab.evaluation.chart import check, save
@@ -20,7 +20,7 @@ _WIDTH, _ROW_HEIGHT = 11.0, 0.42
 _LEFT, _FALLS, _RISES, _OTHER, _WRONG = "#c9d3df", "#2a9d5c", "#d1603d", "#8fa3bd", "#b00020"
 
 
-def draw(rows: Sequence[Row], about: About, target: Path) -> None:
+def draw(rows: Sequence[AccelerationRow], about: About, target: Path) -> None:
     """Mean milliseconds of a key, logarithmic, falling from step to step. Raises BadRequest when it cannot."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -43,7 +43,7 @@ def draw(rows: Sequence[Row], about: About, target: Path) -> None:
     save(figure, target)
 
 
-def _bars(axes: Axes, rows: Sequence[Row], first: Figures, lowest: float) -> None:
+def _bars(axes: Axes, rows: Sequence[AccelerationRow], first: AccelerationFigures, lowest: float) -> None:
     """A bar for each row, with what the step before it took; `lowest` is where they begin, in ms."""
     before = 1000 * first.mean_s
     for place, row in enumerate(rows):
@@ -63,7 +63,7 @@ def _bars(axes: Axes, rows: Sequence[Row], first: Figures, lowest: float) -> Non
         before = here if ladder else before
 
 
-def _name(row: Row) -> str:
+def _name(row: AccelerationRow) -> str:
     if row.broken:
         return f"{row.name} †"
     sign = "" if row.exact else " *"

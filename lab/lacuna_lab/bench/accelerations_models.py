@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from lacuna_inference.api import CancelToken, ModelOptions, Request
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.anchors import Anchors
-from lacuna_inference.decoding.answer import answer, planned
-from lacuna_inference.decoding.ghosts import Ghosts
+from lacuna_inference.decoding.answer import answer, prompt_for
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.engine import assemble
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import LacunaError
@@ -28,7 +28,7 @@ from lacuna_inference.models.forward.network import OwnForward
 from lacuna_inference.models.loading import sources
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_lab.bench.accelerations_steps import BASES, Acceleration, Runner, Setup
 
 _LIBRARY = (Runner.UNCACHED, Runner.GENERATE, Runner.LIBRARY)
@@ -36,7 +36,7 @@ _QUANTIZATION = {Runner.INT8: "int8", Runner.INT4: "int4"}
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ModelReply:
     """A text, the tokens that the model read for it, and the passes that it read them in."""
 
     text: str
@@ -50,7 +50,7 @@ class Contestant(Protocol):
     def begin(self) -> None:
         """Forgets everything: a new session begins."""
 
-    def ask(self, request: Request) -> Reply: ...
+    def ask(self, request: Request) -> ModelReply: ...
 
     @property
     def kept_bytes(self) -> int:
@@ -78,7 +78,7 @@ class Models:
         base = self._loaded[Runner.LIBRARY if Runner.OWN in self.why_not else Runner.OWN]
         self._load_others(base, compiles)
         self._tokenizer = read_tokenizer(self._folder, self._options)
-        self._ends = base.decoder.text.ends
+        self._ends = base.decoder.tokenizer.ends
         self.base = base
         self._refuse_accelerations(base)
 
@@ -108,19 +108,19 @@ class Models:
         assert forward is not None
         return forward
 
-    def _text(self, setup: Setup) -> TokenText:
+    def _text(self, setup: Setup) -> PromptTokenizer:
         family = self.base.family
         family = replace(family, local=family.local and Acceleration.LOCAL in setup.on)
-        kind = TokenText if Acceleration.HEALED in setup.on else _Unhealed
+        kind = PromptTokenizer if Acceleration.HEALED in setup.on else _Unhealed
         return kind(self._tokenizer, family, self._ends)
 
-    def _decoders(self, setup: Setup, text: TokenText) -> Callable[[], Decoder]:
+    def _decoders(self, setup: Setup, tokenizer: PromptTokenizer) -> Callable[[], Decoder]:
         loaded, forward = self._loaded[setup.runner].decoder, self._forward(setup.runner)
-        widest = loaded.widest_draft if Acceleration.DRAFTS in setup.on else 0
+        widest = loaded.max_draft_tokens if Acceleration.DRAFTS in setup.on else 0
         layout = Layout.ANCHORED if Acceleration.ANCHORED in setup.on else Layout.CANONICAL
 
         def fresh() -> Decoder:
-            return Decoder(Stores(forward), text, loaded.context, widest, loaded.forward, layout)
+            return Decoder(PrefixCachePool(forward), tokenizer, loaded.context, widest, loaded.forward_name, layout)
 
         return fresh
 
@@ -164,7 +164,7 @@ class Models:
         if kind == "own":
             self._refuse((Runner.GRAPHS,), "this device could not record them")
         else:
-            decoder = replace(base.decoder, stores=Stores(recorded), forward=kind)
+            decoder = replace(base.decoder, caches=PrefixCachePool(recorded), forward_name=kind)
             self._loaded[Runner.GRAPHS] = replace(base, decoder=decoder, forward=recorded, kind=kind)
 
     def _try(self, runner: Runner, options: ModelOptions) -> None:
@@ -179,13 +179,13 @@ class Models:
     def _load(self, runner: Runner, options: ModelOptions) -> LoadedModel:
         self._tell(f"loading: {runner}")
         started = time.perf_counter()
-        self._loaded[runner] = assemble.load(options, lambda *_: None)
+        self._loaded[runner] = assemble.load_model(options, lambda *_: None)
         self.prepared_s[runner] = time.perf_counter() - started
         return self._loaded[runner]
 
     def _refuse_accelerations(self, base: LoadedModel) -> None:
-        family, text = base.family, base.decoder.text
-        if not base.decoder.widest_draft:
+        family, text = base.family, base.decoder.tokenizer
+        if not base.decoder.max_draft_tokens:
             self.why_not[Acceleration.DRAFTS] = "several tokens cost this forward too much more than one here"
         if family.infill is None or family.layout(Layout.ANCHORED) == family.layout(Layout.CANONICAL):
             self.why_not[Acceleration.ANCHORED] = "typing only appends to this family's prompts anyway"
@@ -213,10 +213,10 @@ def tensor_bytes(forward: object) -> int:
     return sum(found.values())
 
 
-class _Unhealed(TokenText):
+class _Unhealed(PromptTokenizer):
     """Text whose prompts end at the cursor, also inside a word."""
 
-    def begun(self, prefix: str) -> str:
+    def healed_prefix(self, prefix: str) -> str:
         return ""
 
 
@@ -230,18 +230,18 @@ class _Decoding:
     def begin(self) -> None:
         self._decoder = self._fresh()
 
-    def ask(self, request: Request) -> Reply:
+    def ask(self, request: Request) -> ModelReply:
         decoder = self._decoder
         if Acceleration.KEPT not in self._on:
-            decoder.stores.of(request.key, ()).clear()
+            decoder.caches.cache_for(request.document_id, ()).clear()
         if Acceleration.GHOSTS not in self._on:
-            decoder = replace(decoder, ghosts=Ghosts())
+            decoder = replace(decoder, reuse=SuggestionReuse())
         found = answer(decoder, "", request, CancelToken(), time.perf_counter())
-        return Reply(found.candidates[0].text, found.counters.evaluated_tokens, found.counters.forward_passes)
+        return ModelReply(found.candidates[0].text, found.metrics.evaluated_tokens, found.metrics.forward_passes)
 
     @property
     def kept_bytes(self) -> int:
-        return self._decoder.stores.bytes
+        return self._decoder.caches.nbytes
 
 
 class _Generating:
@@ -249,9 +249,9 @@ class _Generating:
 
     def __init__(self, fresh: Callable[[], Decoder], cached: bool) -> None:
         self._decoder, self._cached = fresh(), cached
-        forward: Any = self._decoder.stores.forward
-        self._model, self._slot = forward.model, forward.slot()
-        text = self._decoder.text
+        forward: Any = self._decoder.caches.forward
+        self._model, self._slot = forward.model, forward.new_kv_cache()
+        text = self._decoder.tokenizer
         lines = [token for token, piece in text.vocabulary.bytes_of.items() if b"\n" in piece]
         self._stops = sorted({*text.ends, *lines})
         padding = range(text.size, self._model.config.vocab_size)
@@ -260,14 +260,14 @@ class _Generating:
     def begin(self) -> None:
         self._decoder = replace(self._decoder, anchors=Anchors())
 
-    def ask(self, request: Request) -> Reply:
-        ids = planned(self._decoder, request).ids
+    def ask(self, request: Request) -> ModelReply:
+        ids = prompt_for(self._decoder, request).ids
         written = self._write(ids, request.stop.max_tokens)
-        text = self._decoder.text
+        text = self._decoder.tokenizer
         shown = text.decode([token for token in written if token not in text.ends]).split("\n")[0]
         count, length = len(written), len(ids)
         read = length + count - 1 if self._cached else count * length + count * (count - 1) // 2
-        return Reply(shown, read, count)
+        return ModelReply(shown, read, count)
 
     @property
     def kept_bytes(self) -> int:

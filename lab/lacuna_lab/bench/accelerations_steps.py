@@ -67,7 +67,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AblationStep:
     """A setup and the one that it is compared with, of which it must give the same texts when it is `exact`.
 
     Without a setup `why_not` says why it is not measured.
@@ -81,7 +81,7 @@ class Step:
     why_not: str = ""
 
 
-def steps(why_not: WhyNot) -> list[Step]:
+def steps(why_not: WhyNot) -> list[AblationStep]:
     """All steps, those that build on each other first. The own loop has one forward at least."""
     ladder = list(_ladder(why_not))
     base, everything = base_and_everything(why_not)
@@ -94,19 +94,19 @@ def base_and_everything(why_not: WhyNot) -> tuple[Setup, Setup]:
     return Setup(runner), Setup(runner, frozenset(one for one in Acceleration if one not in why_not))
 
 
-def setups(planned: list[Step]) -> list[Setup]:
+def setups(planned: list[AblationStep]) -> list[Setup]:
     """Each setup once, as several steps may share one."""
     return list(dict.fromkeys(step.setup for step in planned if step.setup is not None))
 
 
-def _ladder(why_not: WhyNot) -> Iterator[Step]:
+def _ladder(why_not: WhyNot) -> Iterator[AblationStep]:
     here: Setup | None = None
     for runner in BASES:
         if runner in why_not:
             yield _absent(Group.LADDER, runner, why_not)
         else:
             setup = Setup(runner)
-            yield Step(Group.LADDER, runner, True, setup, here or setup)
+            yield AblationStep(Group.LADDER, runner, True, setup, here or setup)
             here = setup
     assert here is not None
     for one in Acceleration:
@@ -114,37 +114,37 @@ def _ladder(why_not: WhyNot) -> Iterator[Step]:
             yield _absent(Group.LADDER, one, why_not)
         else:
             setup = Setup(here.runner, here.on | {one})
-            yield Step(Group.LADDER, one, one in EXACT, setup, here)
+            yield AblationStep(Group.LADDER, one, one in EXACT, setup, here)
             here = setup
 
 
-def _instead(why_not: WhyNot, everything: Setup) -> Iterator[Step]:
+def _instead(why_not: WhyNot, everything: Setup) -> Iterator[AblationStep]:
     for runner in INSTEAD:
         if runner in why_not:
             yield _absent(Group.INSTEAD, runner, why_not)
         else:
-            yield Step(Group.INSTEAD, runner, runner in EXACT, Setup(runner, everything.on), everything)
+            yield AblationStep(Group.INSTEAD, runner, runner in EXACT, Setup(runner, everything.on), everything)
 
 
-def _alone(why_not: WhyNot, base: Setup) -> Iterator[Step]:
+def _alone(why_not: WhyNot, base: Setup) -> Iterator[AblationStep]:
     for slower, faster in pairwise(runner for runner in BASES if runner not in why_not):
-        yield Step(Group.ALONE, faster, True, Setup(faster), Setup(slower))
+        yield AblationStep(Group.ALONE, faster, True, Setup(faster), Setup(slower))
     for one in Acceleration:
         if one not in why_not:
-            yield Step(Group.ALONE, one, one in EXACT, Setup(base.runner, frozenset({one})), base)
+            yield AblationStep(Group.ALONE, one, one in EXACT, Setup(base.runner, frozenset({one})), base)
     for runner in INSTEAD:
         if runner not in why_not:
-            yield Step(Group.ALONE, runner, runner in EXACT, Setup(runner), base)
+            yield AblationStep(Group.ALONE, runner, runner in EXACT, Setup(runner), base)
 
 
-def _left_out(why_not: WhyNot, base: Setup, everything: Setup) -> Iterator[Step]:
+def _left_out(why_not: WhyNot, base: Setup, everything: Setup) -> Iterator[AblationStep]:
     if base.runner is Runner.OWN and Runner.LIBRARY not in why_not:
-        yield Step(Group.LEFT_OUT, Runner.OWN, True, Setup(Runner.LIBRARY, everything.on), everything)
+        yield AblationStep(Group.LEFT_OUT, Runner.OWN, True, Setup(Runner.LIBRARY, everything.on), everything)
     for one in Acceleration:
         if one in everything.on:
             without = Setup(everything.runner, everything.on - {one})
-            yield Step(Group.LEFT_OUT, one, one in EXACT, without, everything)
+            yield AblationStep(Group.LEFT_OUT, one, one in EXACT, without, everything)
 
 
-def _absent(group: Group, one: Runner | Acceleration, why_not: WhyNot) -> Step:
-    return Step(group, one, one in EXACT, why_not=why_not[one])
+def _absent(group: Group, one: Runner | Acceleration, why_not: WhyNot) -> AblationStep:
+    return AblationStep(group, one, one in EXACT, why_not=why_not[one])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lacuna_lab.bench.accelerations import Figures, Row
+from lacuna_lab.bench.accelerations import AccelerationFigures, AccelerationRow
 from lacuna_lab.bench.accelerations_steps import Group, Runner
 
 _MIB = 2**20
-_Factor = Callable[[Figures], float]
+_Factor = Callable[[AccelerationFigures], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class About:
         return f"{model}, {self.dtype} on {self.device}"
 
 
-def table(rows: Sequence[Row], about: About) -> Iterator[str]:
+def table(rows: Sequence[AccelerationRow], about: About) -> Iterator[str]:
     """Line by line: everything added up, other ways to run it, each one alone and left out, several typists."""
     yield f"## What makes it faster: {about.title}"
     yield ""
@@ -57,7 +57,7 @@ def table(rows: Sequence[Row], about: About) -> Iterator[str]:
     yield from _notes(rows)
 
 
-def _ladder(rows: Sequence[Row], first: str, against: str) -> Iterator[str]:
+def _ladder(rows: Sequence[AccelerationRow], first: str, against: str) -> Iterator[str]:
     yield (
         f"| {first} | ms a key, mean | p50 | faster than {against} | tokens evaluated a key | passes a key "
         f"| weights MiB | kept MiB | same text as {against} | as plain greedy | as typed |"
@@ -75,7 +75,7 @@ def _ladder(rows: Sequence[Row], first: str, against: str) -> Iterator[str]:
         )
 
 
-def _one_at_a_time(rows: Sequence[Row]) -> Iterator[str]:
+def _one_at_a_time(rows: Sequence[AccelerationRow]) -> Iterator[str]:
     """Alone: beside the forward that reads everything from nothing. Left out: everything else stays on."""
     yield (
         "| acceleration | alone, ms a key | faster than without | weights + kept MiB | same text | left out, ms a key "
@@ -90,7 +90,7 @@ def _one_at_a_time(rows: Sequence[Row]) -> Iterator[str]:
         yield f"| {name} | {' | '.join(cells)} |"
 
 
-def _cells(row: Row | None, factor: _Factor) -> list[str]:
+def _cells(row: AccelerationRow | None, factor: _Factor) -> list[str]:
     if row is None or row.figures is None:
         return [""] * 4
     found = row.figures
@@ -98,7 +98,7 @@ def _cells(row: Row | None, factor: _Factor) -> list[str]:
     return [milliseconds(found.mean_s), times(factor(found)), f"{size:.0f}", identical(row)]
 
 
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
+def _notes(rows: Sequence[AccelerationRow]) -> Iterator[str]:
     yield (
         "Weights: all tensors of the forward, in every order they are kept in. Kept: KV cache and logits after a "
         "session. Plain greedy: the first row. As typed: the share of suggestions that are what was then typed up to "
@@ -114,7 +114,7 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
             yield f"**{row.name} ({row.group}) changed texts that it must not change.**"
 
 
-def identical(row: Row) -> str:
+def identical(row: AccelerationRow) -> str:
     """Whether the texts are those of the one it is compared with, and whether they have to be."""
     found = row.figures
     if found is None:

@@ -17,9 +17,9 @@ import httpx
 from lacuna_inference.api import Request, Stop
 from lacuna_inference.prompt.families import Family
 from lacuna_inference.remote.prompt import as_text
-from lacuna_lab.bench.typist import Key, Session
+from lacuna_lab.bench.typing_trace import Key, TypingTrace
 
-MOST_TOKENS = 16
+MAX_TOKENS = 16
 _PATIENCE_S = 120.0
 
 
@@ -63,7 +63,7 @@ def lacuna(url: str) -> Target:
             "suffix": after,
             "session": user,
             "stop": "\n",
-            "max_tokens": MOST_TOKENS,
+            "max_tokens": MAX_TOKENS,
             "path": "a.py",
         }
 
@@ -74,15 +74,15 @@ def completions(name: str, url: str, model: str, family: Family, context: int) -
     """A server with OpenAI's completions, which is sent the whole prompt."""
 
     def body(_: str, before: str, after: str) -> dict[str, Any]:
-        request = Request((before, after), path="a.py", stop=Stop(MOST_TOKENS))
+        request = Request((before, after), path="a.py", stop=Stop(MAX_TOKENS))
         prompt = as_text(request, family, context)
         stops = ["\n", *family.ends][:4]
-        return {"model": model, "prompt": prompt, "max_tokens": MOST_TOKENS, "temperature": 0, "stop": stops}
+        return {"model": model, "prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0, "stop": stops}
 
     return Target(name, url, "/v1/completions", body, lambda answer: int(answer["usage"]["completion_tokens"]))
 
 
-async def measure(target: Target, sessions: Sequence[Session], users: int, seconds: float) -> Load:
+async def measure(target: Target, sessions: Sequence[TypingTrace], users: int, seconds: float) -> Load:
     """So many users for so long; the sessions are dealt out among them, each begun at another place."""
     load = Load(users)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
@@ -95,7 +95,7 @@ async def measure(target: Target, sessions: Sequence[Session], users: int, secon
 
 
 async def _type(
-    client: httpx.AsyncClient, target: Target, sessions: Sequence[Session], user: int, until: float, load: Load
+    client: httpx.AsyncClient, target: Target, sessions: Sequence[TypingTrace], user: int, until: float, load: Load
 ) -> None:
     session = sessions[user % len(sessions)]
     first = (user // len(sessions)) * 37 % max(1, len(session.keys))

@@ -17,7 +17,7 @@ HELD = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class DecodeSubject:
     """A model in one dtype behind one forward. `weight_bytes` are read by a pass that decodes one token."""
 
     model: str
@@ -29,7 +29,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DecodeRow:
     """`width` tokens were read in a pass: one, or one and its draft. `share` is of the measured copy bandwidth."""
 
     model: str
@@ -42,8 +42,8 @@ class Row:
 
 
 def measure(
-    subjects: Sequence[Subject], widths: Sequence[int], device: torch.device, bandwidth: float, repeats: int
-) -> list[Row]:
+    subjects: Sequence[DecodeSubject], widths: Sequence[int], device: torch.device, bandwidth: float, repeats: int
+) -> list[DecodeRow]:
     """A row for each subject and width; the subjects take turns, so that a disturbance meets all of them."""
     slots = [_filled(subject.forward) for subject in subjects]
     taken: dict[tuple[int, int], list[float]] = {}
@@ -54,7 +54,7 @@ def measure(
     return [_row(subjects[number], width, median(times), bandwidth) for (number, width), times in taken.items()]
 
 
-def table(rows: Sequence[Row], bandwidth: float) -> Iterator[str]:
+def table(rows: Sequence[DecodeRow], bandwidth: float) -> Iterator[str]:
     """The rows as a Markdown table, line by line."""
     yield f"Copy bandwidth: {bandwidth / 1e9:.1f} GB/s (read and written)"
     yield ""
@@ -68,7 +68,7 @@ def table(rows: Sequence[Row], bandwidth: float) -> Iterator[str]:
 
 
 def _filled(forward: Forward) -> Any:
-    slot = forward.slot()
+    slot = forward.new_kv_cache()
     forward.step([7] * HELD, slot)
     return slot
 
@@ -81,7 +81,7 @@ def _pass(forward: Forward, slot: Any, width: int, device: torch.device) -> floa
     return seconds(lambda: forward.step([5] * width, slot, width), device)
 
 
-def _row(subject: Subject, width: int, pass_s: float, bandwidth: float) -> Row:
+def _row(subject: DecodeSubject, width: int, pass_s: float, bandwidth: float) -> DecodeRow:
     name = f"{subject.model} (random weights)" if subject.random_weights else subject.model
     share = subject.weight_bytes / pass_s / bandwidth
-    return Row(name, subject.forward_name, subject.dtype, width, pass_s, width / pass_s, share)
+    return DecodeRow(name, subject.forward_name, subject.dtype, width, pass_s, width / pass_s, share)

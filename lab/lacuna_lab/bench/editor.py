@@ -15,8 +15,8 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 from lacuna_lab.bench import stamped
-from lacuna_lab.bench.typing import Answer, Run
-from lacuna_lab.bench.typist import Session
+from lacuna_lab.bench.typing_bench import Run, TypedAnswer
+from lacuna_lab.bench.typing_trace import TypingTrace
 
 _URI = "file:///bench/{}"
 _READY = "Lacuna is ready"
@@ -51,7 +51,7 @@ async def connected(
         await client.stop()  # type: ignore[no-untyped-call]
 
 
-def opened(client: LanguageClient, session: Session) -> str:
+def opened(client: LanguageClient, session: TypingTrace) -> str:
     """Opens the session's document; its URI."""
     uri = _URI.format(session.name)
     document = types.TextDocumentItem(uri, "python", 0, session.text)
@@ -77,7 +77,7 @@ def change(uri: str, version: int, span: types.Range, inserted: str) -> types.Di
     )
 
 
-async def drive(session: Session, environment: Mapping[str, str]) -> Run:
+async def drive(session: TypingTrace, environment: Mapping[str, str]) -> Run:
     """Every key is followed by a request; the next one comes after its human gap, and never before the answer."""
     async with connected(environment) as client:
         uri = opened(client, session)
@@ -89,7 +89,7 @@ async def drive(session: Session, environment: Mapping[str, str]) -> Run:
         return Run(answers, cpu_s, process.memory_info().rss)
 
 
-async def delays(session: Session, environment: Mapping[str, str], answers: int) -> list[float]:
+async def delays(session: TypingTrace, environment: Mapping[str, str], answers: int) -> list[float]:
     """Seconds from sending an edit until the server has applied it, all while `answers` answers are computed."""
     async with connected(environment, (stamped.__name__,)) as client:
         uri = opened(client, session)
@@ -107,7 +107,7 @@ async def delays(session: Session, environment: Mapping[str, str], answers: int)
     return found
 
 
-async def _typed(client: LanguageClient, uri: str, session: Session) -> list[Answer]:
+async def _typed(client: LanguageClient, uri: str, session: TypingTrace) -> list[TypedAnswer]:
     answers, text = [], session.text
     for version, key in enumerate(session.keys, 1):
         started = time.perf_counter()
@@ -117,7 +117,7 @@ async def _typed(client: LanguageClient, uri: str, session: Session) -> list[Ans
         taken = time.perf_counter() - started
         explained = await client.workspace_execute_command_async(types.ExecuteCommandParams("lacuna.explain"))
         counters = dict(explained["counters"]) if explained else {}
-        answers.append(Answer(taken, key.gap_s, suggestion, counters, key.jumped))
+        answers.append(TypedAnswer(taken, key.gap_s, suggestion, counters, key.jumped))
         text = key.text
         await asyncio.sleep(max(0.0, key.gap_s - (time.perf_counter() - started)))
     return answers

@@ -36,22 +36,22 @@ def load(file: Path, context: int) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class LlamaSlot:
+class LlamaCache:
     """The one sequence that the model holds."""
 
     llama: Any
 
     @property
-    def held(self) -> int:
+    def length(self) -> int:
         return int(self.llama.n_tokens)
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         return 0
 
     def rollback(self, length: int) -> int:
-        self.llama.n_tokens = min(self.held, length)
-        return self.held
+        self.llama.n_tokens = min(self.length, length)
+        return self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,15 @@ class LlamaForward:
     """`Forward` with one slot."""
 
     llama: Any
-    widest_draft: int = 0
+    max_draft_tokens: int = 0
 
-    def slot(self) -> LlamaSlot:
+    def new_kv_cache(self) -> LlamaCache:
         self.llama.reset()
-        return LlamaSlot(self.llama)
+        return LlamaCache(self.llama)
 
-    def together(self, asked: Sequence[Step]) -> None:
+    def step_batch(self, asked: Sequence[Step]) -> None:
         """Not done here: one caller is measured."""
 
-    def step(self, ids: Sequence[int], slot: LlamaSlot, rows: int = 1) -> Tensor:
+    def step(self, ids: Sequence[int], kv_cache: LlamaCache, n_logits: int = 1) -> Tensor:
         self.llama.eval(list(ids))
-        return torch.from_numpy(self.llama.scores[slot.held - rows : slot.held])
+        return torch.from_numpy(self.llama.scores[kv_cache.length - n_logits : kv_cache.length])

@@ -19,10 +19,10 @@ from lacuna_inference.engine import assemble
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.planner import plan
-from lacuna_inference.prompt.tokenizer import TokenText
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_lab.bench import llama_cpp
-from lacuna_lab.bench.typing import Answer, Run
-from lacuna_lab.bench.typist import Key, Session
+from lacuna_lab.bench.typing_bench import Run, TypedAnswer
+from lacuna_lab.bench.typing_trace import Key, TypingTrace
 
 Write = Callable[[list[int]], list[int]]
 """Prompt ids -> ids of the answer."""
@@ -31,11 +31,13 @@ Write = Callable[[list[int]], list[int]]
 class Peer:
     """A way to write behind prompts, with the tokenizer and the windows of a Lacuna model."""
 
-    def __init__(self, text: TokenText, context: int, max_tokens: int, write: Write, suffix_last: bool = False) -> None:
-        self._text, self._context, self._max_tokens = text, context, max_tokens
+    def __init__(
+        self, tokenizer: PromptTokenizer, context: int, max_tokens: int, write: Write, suffix_last: bool = False
+    ) -> None:
+        self._tokenizer, self._context, self._max_tokens = tokenizer, context, max_tokens
         self._write, self._suffix_last = write, suffix_last
 
-    def drive(self, session: Session) -> Run:
+    def drive(self, session: TypingTrace) -> Run:
         """One key after the other, without pauses; a pause would change nothing for them."""
         process = psutil.Process()
         before = process.cpu_times()
@@ -44,16 +46,16 @@ class Peer:
         cpu_s = after.user + after.system - before.user - before.system
         return Run(answers, cpu_s, process.memory_info().rss)
 
-    def _answer(self, name: str, key: Key) -> Answer:
+    def _answer(self, name: str, key: Key) -> TypedAnswer:
         started = time.perf_counter()
         ids = self._write(self._prompt(name, key))
-        line = self._text.decode([i for i in ids if i not in self._text.ends]).split("\n")[0]
-        return Answer(time.perf_counter() - started, key.gap_s, line, jumped=key.jumped)
+        line = self._tokenizer.decode([i for i in ids if i not in self._tokenizer.ends]).split("\n")[0]
+        return TypedAnswer(time.perf_counter() - started, key.gap_s, line, jumped=key.jumped)
 
     def _prompt(self, name: str, key: Key) -> list[int]:
         parts = (key.text[: key.cursor], key.text[key.cursor :])
-        ids = list(plan(parts, name, self._text, self._context, self._max_tokens, Layout.CANONICAL).ids)
-        return _suffix_last(ids, self._text) if self._suffix_last else ids
+        ids = list(plan(parts, name, self._tokenizer, self._context, self._max_tokens, Layout.CANONICAL).ids)
+        return _suffix_last(ids, self._tokenizer) if self._suffix_last else ids
 
 
 def by_generate(options: ModelOptions, max_tokens: int, whole: bool) -> Peer:
@@ -63,11 +65,11 @@ def by_generate(options: ModelOptions, max_tokens: int, whole: bool) -> Peer:
     """
     import torch
 
-    from lacuna_inference.models.transformers_forward import LibraryForward
+    from lacuna_inference.models.transformers_forward import TransformersForward
 
-    loaded = assemble.load(replace(options, forward="transformers"), lambda *_: None)
-    assert isinstance(loaded.forward, LibraryForward)
-    text, model = loaded.decoder.text, loaded.forward.model
+    loaded = assemble.load_model(replace(options, forward="transformers"), lambda *_: None)
+    assert isinstance(loaded.forward, TransformersForward)
+    text, model = loaded.decoder.tokenizer, loaded.forward.model
     ends = [*text.ends] if whole else [*text.ends, *text.newlines]
 
     def write(ids: list[int]) -> list[int]:
@@ -96,8 +98,8 @@ def by_ctranslate2(options: ModelOptions, folder: Path, max_tokens: int) -> Peer
         raise BadRequest("CTranslate2 is not installed.", "pip install ctranslate2, or leave it out.") from error
     if not (folder / "model.bin").is_file():
         raise BadRequest(f"{folder} is no model of CTranslate2.", "Write one: ct2-transformers-converter.")
-    loaded = assemble.load(options, lambda *_: None)
-    text = loaded.decoder.text
+    loaded = assemble.load_model(options, lambda *_: None)
+    text = loaded.decoder.tokenizer
     names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
     generator = ctranslate2.Generator(str(folder), compute_type=loaded.dtype, intra_threads=os.cpu_count() or 1)
     ends = sorted({*text.ends, *text.newlines})
@@ -117,8 +119,8 @@ def by_llama_cpp(options: ModelOptions, file: Path, max_tokens: int, suffix_last
 
     `suffix_last` lays the prompt out as llama.vim has it laid out: what is typed stands before the suffix.
     """
-    loaded = assemble.load(options, lambda *_: None)
-    text, context = loaded.decoder.text, loaded.decoder.context
+    loaded = assemble.load_model(options, lambda *_: None)
+    text, context = loaded.decoder.tokenizer, loaded.decoder.context
     llama = llama_cpp.load(file, context)
     stops = {*text.ends, *text.newlines}
 
@@ -133,8 +135,8 @@ def by_llama_cpp(options: ModelOptions, file: Path, max_tokens: int, suffix_last
     return Peer(text, context, max_tokens, write, suffix_last)
 
 
-def _suffix_last(ids: Sequence[int], text: TokenText) -> list[int]:
+def _suffix_last(ids: Sequence[int], tokenizer: PromptTokenizer) -> list[int]:
     """A suffix-first prompt of the bundled model with prefix and suffix exchanged, at the same length."""
-    first, second, third = (text.sentinel(f"<|mask:{number}|>") for number in range(3))
+    first, second, third = (tokenizer.sentinel(f"<|mask:{number}|>") for number in range(3))
     begin, middle, end = ids.index(first), ids.index(second), ids.index(third)
     return [*ids[:begin], *ids[middle + 1 : end], first, *ids[begin + 1 : middle], second, third]

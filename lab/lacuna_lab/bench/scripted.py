@@ -12,10 +12,10 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from lacuna_inference.api import CancelToken, Completions, Phase, Request
+from lacuna_inference.api import CancelToken, CompletionResult, Phase, Request
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.core.admission import Rules
-from lacuna_server.core.service import Answer
+from lacuna_server.core.service import Suggestions
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp import app, transport
 from lacuna_server.settings import load
@@ -35,7 +35,7 @@ class ScriptedEngine(FakeEngine):
         self._came: dict[int, float] = {}
         threading.Thread(target=self._answer, daemon=True).start()
 
-    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         self._came[id(request)] = time.perf_counter()
         self.requests.clear()
         return super().submit(request, cancel)
@@ -58,9 +58,9 @@ def main() -> NoReturn:
     session = server.session
     computed = session.complete
 
-    async def timed(snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Answer:
+    async def timed(snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Suggestions:
         answer = await computed(snapshot, invoked, rules)
-        return replace(answer, suggestions=tuple(str(float(s) + answer.delay_s) for s in answer.suggestions))
+        return replace(answer, texts=tuple(str(float(s) + answer.delay_s) for s in answer.texts))
 
     session.complete = timed  # type: ignore[method-assign]
 

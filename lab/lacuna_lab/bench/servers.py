@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class PeerServer:
     """A server that runs. While another is measured it stands still: some go on with what nobody waits for."""
 
     url: str
@@ -61,7 +61,7 @@ class Server:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, ready: str) -> Iterator[Server]:
+def running(command: Sequence[str], port: int, ready: str) -> Iterator[PeerServer]:
     """The server while it runs. Raises LacunaError when it does not answer at `ready`."""
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **_NO_NETWORK}
@@ -73,7 +73,7 @@ def running(command: Sequence[str], port: int, ready: str) -> Iterator[Server]:
             if process.poll() is not None or time.monotonic() > limit:
                 raise LacunaError(f"{command[0]} {' '.join(command[1:4])} ... did not start.", "Start it by hand.")
             time.sleep(0.2)
-        yield Server(url, process)
+        yield PeerServer(url, process)
     finally:
         process.kill()
         process.wait()

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 import psutil
 from torch import Tensor
 
-from lacuna_inference.api import CancelToken, Completions, ModelOptions, Request, Stop
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Stop
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.engine import assemble
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.forward import Forward, KVCache, Step
 from lacuna_lab.bench import editor
-from lacuna_lab.bench.typist import Session
+from lacuna_lab.bench.typing_trace import TypingTrace
 
 _LONG = Stop(max_tokens=200)
 _ANSWERS, _CANCELS = 100, 20
@@ -29,7 +29,7 @@ _ANSWERS, _CANCELS = 100, 20
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class SteadinessFigures:
     """`edit_p99_s`: from sending an edit until the server has applied it, while an answer is computed.
 
     `cancelled_s` and `passes_after_cancel` are the worst of all; the growth of the resident memory is in bytes.
@@ -45,13 +45,15 @@ class Figures:
     growth: int
 
 
-def measure(options: ModelOptions, environment: dict[str, str], sessions: Sequence[Session], requests: int) -> Figures:
+def measure(
+    options: ModelOptions, environment: dict[str, str], sessions: Sequence[TypingTrace], requests: int
+) -> SteadinessFigures:
     """All of it, one after the other."""
     edits = sorted(asyncio.run(editor.delays(sessions[0], environment, min(_ANSWERS, requests))))
-    loaded = assemble.load(options, lambda *_: None)
+    loaded = assemble.load_model(options, lambda *_: None)
     assert loaded.forward is not None
     watched = _Watched(loaded.forward)
-    decoder = replace(loaded.decoder, stores=Stores(watched))
+    decoder = replace(loaded.decoder, caches=PrefixCachePool(watched))
     engine = ModelEngine(options, lambda _: replace(loaded, decoder=decoder))
     try:
         _outcome(engine.submit(Request(("x = ",))))  # until it is warm
@@ -59,7 +61,7 @@ def measure(options: ModelOptions, environment: dict[str, str], sessions: Sequen
         growth = _growth(engine, sessions, requests)
     finally:
         engine.close()
-    return Figures(
+    return SteadinessFigures(
         edits=len(edits),
         edit_p50_s=edits[len(edits) // 2],
         edit_p99_s=edits[int(0.99 * (len(edits) - 1))],
@@ -71,7 +73,7 @@ def measure(options: ModelOptions, environment: dict[str, str], sessions: Sequen
     )
 
 
-def table(figures: Figures) -> Iterator[str]:
+def table(figures: SteadinessFigures) -> Iterator[str]:
     """The figures as a Markdown table, line by line."""
     yield "| what | figure |"
     yield "| --- | --- |"
@@ -90,22 +92,22 @@ class _Watched:
     began: list[float] = field(default_factory=list)
 
     @property
-    def widest_draft(self) -> int:
-        return self.forward.widest_draft
+    def max_draft_tokens(self) -> int:
+        return self.forward.max_draft_tokens
 
-    def slot(self) -> KVCache:
-        found: KVCache = self.forward.slot()
+    def new_kv_cache(self) -> KVCache:
+        found: KVCache = self.forward.new_kv_cache()
         return found
 
-    def together(self, asked: Sequence[Step]) -> None:
+    def step_batch(self, asked: Sequence[Step]) -> None:
         """Not done here: each step is watched."""
 
-    def step(self, ids: Sequence[int], slot: KVCache, rows: int = 1) -> Tensor:
+    def step(self, ids: Sequence[int], kv_cache: KVCache, n_logits: int = 1) -> Tensor:
         self.began.append(time.perf_counter())
-        return self.forward.step(ids, slot, rows)
+        return self.forward.step(ids, kv_cache, n_logits)
 
 
-def _cancelled(engine: ModelEngine, watched: _Watched, session: Session) -> tuple[float, int]:
+def _cancelled(engine: ModelEngine, watched: _Watched, session: TypingTrace) -> tuple[float, int]:
     """Seconds from a cancel to the request's end, and the passes that began meanwhile."""
     place = random.Random(len(watched.began)).randrange(len(session.text))
     before, cancel = len(watched.began), CancelToken()
@@ -118,7 +120,7 @@ def _cancelled(engine: ModelEngine, watched: _Watched, session: Session) -> tupl
     return time.perf_counter() - started, sum(began > started for began in watched.began)
 
 
-def _growth(engine: ModelEngine, sessions: Sequence[Session], requests: int) -> int:
+def _growth(engine: ModelEngine, sessions: Sequence[TypingTrace], requests: int) -> int:
     """Bytes by which the resident memory grows over `requests` requests, as somebody makes them who types.
 
     All sessions are typed once before, so that every document has its store and the caches are filled.
@@ -131,11 +133,11 @@ def _growth(engine: ModelEngine, sessions: Sequence[Session], requests: int) -> 
             before = psutil.Process().memory_info().rss
         session, key = keys[number % len(keys)]
         parts = (key.text[: key.cursor], key.text[key.cursor :])
-        _outcome(engine.submit(Request(parts, session.name, Stop(16, single_line=True), key=session.name)))
+        _outcome(engine.submit(Request(parts, session.name, Stop(16, single_line=True), document_id=session.name)))
     gc.collect()
     return int(psutil.Process().memory_info().rss - before)
 
 
-def _outcome(future: Future[Completions]) -> None:
+def _outcome(future: Future[CompletionResult]) -> None:
     with suppress(RequestCancelled):
         future.result()

@@ -15,7 +15,7 @@ from lacuna_inference.models import loader
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.loading import memory, sources
 from lacuna_lab.bench import llama_cpp
-from lacuna_lab.bench.decode import HELD, Subject
+from lacuna_lab.bench.decode import HELD, DecodeSubject
 from lacuna_lab.bench.shapes import SHAPES, RandomTensors
 
 FORWARDS = ("own", "transformers")
@@ -25,7 +25,7 @@ _CONTEXT = HELD + 64
 
 def groups(
     names: Sequence[str], dtype: str, device: torch.device, llama_files: Sequence[Path] = ()
-) -> Iterator[list[Subject]]:
+) -> Iterator[list[DecodeSubject]]:
     """For each name the same weights behind both forwards; names are `bundled` or published shapes.
 
     Beside the bundled model stands llama.cpp with `llama_files`, its weights as GGUF.
@@ -47,24 +47,24 @@ def _ways(kind: str, device: torch.device) -> tuple[str, ...]:
     return ("auto", "none") if kind == "own" and device.type == "cuda" else ("auto",)
 
 
-def _bundled(kind: str, acceleration: str, dtype: str, device: torch.device) -> Subject:
+def _bundled(kind: str, acceleration: str, dtype: str, device: torch.device) -> DecodeSubject:
     from lacuna_inference.models import transformers_forward
 
     options = ModelOptions(BUNDLED, device=str(device), forward=kind, acceleration=acceleration)
     options = replace(options, quantization=INT8) if dtype == INT8 else replace(options, dtype=dtype)
-    loaded = assemble.load(options, lambda *_: None)
+    loaded = assemble.load_model(options, lambda *_: None)
     assert loaded.forward is not None
     size = memory.size_of(transformers_forward.read_config(sources.find(BUNDLED), options), _stored(dtype))
-    return Subject(BUNDLED, loaded.kind, loaded.dtype, loaded.forward, size.weight_bytes, random_weights=False)
+    return DecodeSubject(BUNDLED, loaded.kind, loaded.dtype, loaded.forward, size.weight_bytes, random_weights=False)
 
 
-def _llama(file: Path) -> Subject:
+def _llama(file: Path) -> DecodeSubject:
     forward = llama_cpp.LlamaForward(llama_cpp.load(file, _CONTEXT))
-    return Subject(BUNDLED, "llama.cpp", file.stem, forward, file.stat().st_size, random_weights=False)
+    return DecodeSubject(BUNDLED, "llama.cpp", file.stem, forward, file.stat().st_size, random_weights=False)
 
 
-def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
-    from lacuna_inference.models.transformers_forward import LibraryForward, random_model
+def _random(name: str, dtype: str, device: torch.device) -> list[DecodeSubject]:
+    from lacuna_inference.models.transformers_forward import TransformersForward, random_model
 
     computed = torch.float32 if dtype == INT8 else loader.dtype_named(dtype)
     tensors = RandomTensors(registry.tensors(SHAPES[name]), computed, device)
@@ -73,8 +73,8 @@ def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
         return []
     read = tensors.bytes * _stored(dtype).itemsize // computed.itemsize
 
-    def subject(kind: str, forward: Forward) -> Subject:
-        return Subject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
+    def subject(kind: str, forward: Forward) -> DecodeSubject:
+        return DecodeSubject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
 
     own_forward = registry.build(SHAPES[name], tensors, computed, device, _CONTEXT, dtype)
     subjects = []
@@ -82,7 +82,7 @@ def _random(name: str, dtype: str, device: torch.device) -> list[Subject]:
         forward, kind = registry.accelerate(own_forward, way)
         subjects.append(subject(kind, forward))
     if dtype != INT8 and (free is None or 2 * needed <= free):
-        subjects.append(subject("transformers", LibraryForward(random_model(SHAPES[name], computed, device))))
+        subjects.append(subject("transformers", TransformersForward(random_model(SHAPES[name], computed, device))))
     return subjects
 
 

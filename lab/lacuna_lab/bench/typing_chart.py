@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lacuna_lab.bench.typing import Row
+from lacuna_lab.bench.typing_bench import TypingRow
 from lacuna_lab.evaluation.chart import check, save
 
 __all__ = ["check", "draw"]
@@ -13,7 +13,7 @@ _WIDTH, _ROW_HEIGHT = 9.0, 0.6
 """In inches."""
 
 
-def draw(rows: Sequence[Row], target: Path) -> None:
+def draw(rows: Sequence[TypingRow], target: Path) -> None:
     """Median and 95th percentile of each contestant, on a logarithmic scale. Raises BadRequest when it cannot."""
     from matplotlib.figure import Figure
 

@@ -89,7 +89,7 @@ def bench_accelerations(
     from lacuna_lab.commands import bench_accelerations as bench
 
     settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
-    bench.run(settings, bench.Plan(files, keys, seed, repeats, compiles), out, json)
+    bench.run(settings, bench.AccelerationsPlan(files, keys, seed, repeats, compiles), out, json)
 
 
 @bench_app.command("answers")
@@ -163,5 +163,5 @@ def bench_http(
     from lacuna_lab.commands import bench_http as bench
 
     settings = settings_module.load(model=model, family=family, device=device)
-    plan = bench.Plan(users or (1, 4, 16, 64), seconds, rounds, seed, batch)
+    plan = bench.HttpBenchPlan(users or (1, 4, 16, 64), seconds, rounds, seed, batch)
     bench.run(settings, plan, llama_cpp or [], transformers, json)

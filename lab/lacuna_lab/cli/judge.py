@@ -59,10 +59,10 @@ def evaluate(
         )
     from lacuna_lab.commands import evaluate as evaluate_command
     from lacuna_lab.commands import problems as problems_command
-    from lacuna_lab.evaluation.problems import MOST_TOKENS
+    from lacuna_lab.evaluation.problems import MAX_TOKENS
 
     if problems is not None:
-        max_tokens = max_tokens or MOST_TOKENS
+        max_tokens = max_tokens or MAX_TOKENS
     settings = settings_module.load(
         model=model, family=family, device=device, dtype=dtype, context=context, max_tokens=max_tokens
     )
@@ -95,7 +95,7 @@ def resources(
     go_offline()
     from lacuna_lab.commands import resources as resources_command
 
-    wanted = resources_command.Wanted(context, gpu or [], measure, dtypes or [], device)
+    wanted = resources_command.ResourcesOptions(context, gpu or [], measure, dtypes or [], device)
     resources_command.run(models or ["bundled"], wanted, json)
 
 
@@ -125,5 +125,7 @@ def precision(
     from lacuna_lab.commands import precision as precision_command
 
     settings = settings_module.load(model=model, family=family, device=device, context=context, max_tokens=max_tokens)
-    wanted = precision_command.Wanted(reference, test, text or [], tokens, holes, seed, speed, out, work, keep)
+    wanted = precision_command.PrecisionOptions(
+        reference, test, text or [], tokens, holes, seed, speed, out, work, keep
+    )
     precision_command.run(settings, wanted, json)

@@ -16,8 +16,8 @@ from lacuna_server.commands.show import stderr
 from lacuna_server.settings import Settings
 
 if TYPE_CHECKING:
-    from lacuna_lab.bench.typing import Run
-    from lacuna_lab.bench.typist import Session
+    from lacuna_lab.bench.typing_bench import Run
+    from lacuna_lab.bench.typing_trace import TypingTrace
 
 WIDTHS = (1, 2, 4, 8)
 TRANSFORMERS = "transformers' forward"
@@ -64,7 +64,7 @@ def decode(
 
     device = choose_device(device_name)
     bandwidth = copy_bandwidth(device)
-    rows: list[bench.Row] = []
+    rows: list[bench.DecodeRow] = []
     for dtype in dtypes:
         for subjects in groups(names, dtype, device, llama_files):
             stderr.print(f"measuring {subjects[0].model} in {dtype}")
@@ -77,7 +77,7 @@ def decode(
 
 def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, chart: Path | None) -> None:
     """Types into the real server, with each acceleration off once, and beside it asks the peers; one table."""
-    from lacuna_lab.bench import typing as bench
+    from lacuna_lab.bench import typing_bench as bench
     from lacuna_lab.bench import typing_chart
 
     if chart is not None:
@@ -117,10 +117,10 @@ def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> N
 
 def lsp(seconds: float, rate: float, seed: int, as_json: bool) -> None:
     """What the server costs without a model, in a storm of keys."""
-    from lacuna_lab.bench import storm
+    from lacuna_lab.bench import stress
 
-    figures = storm.measure(seconds, rate, {**os.environ, **_UNCOUNTED}, seed)
-    _print(asdict(figures), storm.table(figures), as_json)
+    figures = stress.measure(seconds, rate, {**os.environ, **_UNCOUNTED}, seed)
+    _print(asdict(figures), stress.table(figures), as_json)
 
 
 def _print(found: object, table: Iterable[str], as_json: bool) -> None:
@@ -136,14 +136,14 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **chosen, **_UNCOUNTED, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
 
 
-def _sessions(plan: TypingPlan) -> list[Session]:
+def _sessions(plan: TypingPlan) -> list[TypingTrace]:
     from dataclasses import replace
 
-    from lacuna_lab.bench import typist
+    from lacuna_lab.bench import typing_trace
     from lacuna_lab.evaluation import files
 
     rng = random.Random(plan.seed)
-    typed = [typist.session(file, plan.runs, rng) for file in files.held_out(plan.files, plan.seed)]
+    typed = [typing_trace.typing_trace(file, plan.runs, rng) for file in files.held_out(plan.files, plan.seed)]
     return [replace(session, keys=session.keys[: plan.keys]) for session in typed]
 
 
@@ -155,12 +155,12 @@ def _transformers_takes_part(settings: Settings) -> bool:
     return False
 
 
-def _contestants(settings: Settings, others: Others) -> dict[str, Callable[[Session], Run]]:
+def _contestants(settings: Settings, others: Others) -> dict[str, Callable[[TypingTrace], Run]]:
     from lacuna_lab.bench import editor, peers
 
     environment = _environment(settings)
 
-    def server(changed: dict[str, str]) -> Callable[[Session], Run]:
+    def server(changed: dict[str, str]) -> Callable[[TypingTrace], Run]:
         return lambda session: asyncio.run(editor.drive(session, {**environment, **changed}))
 
     by_transformers = _transformers_takes_part(settings)

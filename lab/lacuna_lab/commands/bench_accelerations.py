@@ -16,9 +16,9 @@ from lacuna_server.commands.show import stderr
 from lacuna_server.settings import Settings
 
 if TYPE_CHECKING:
-    from lacuna_lab.bench.accelerations import Row
+    from lacuna_lab.bench.accelerations import AccelerationRow
     from lacuna_lab.bench.accelerations_table import About
-    from lacuna_lab.bench.typist import Session
+    from lacuna_lab.bench.typing_trace import TypingTrace
 
 NAME = "accelerations"
 """Of the files that are written."""
@@ -29,7 +29,7 @@ _PIECES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AccelerationsPlan:
     """How many files are typed into, after how many keys a session ends, how often it is typed; whether
     torch.compile is measured, too."""
 
@@ -40,7 +40,7 @@ class Plan:
     compiles: bool
 
 
-def run(settings: Settings, plan: Plan, folder: Path | None, as_json: bool) -> None:
+def run(settings: Settings, plan: AccelerationsPlan, folder: Path | None, as_json: bool) -> None:
     """Measures and prints. Raises a LacunaError before measuring when the results could not be written."""
     if folder is not None:
         _prepare(folder)
@@ -54,7 +54,7 @@ def run(settings: Settings, plan: Plan, folder: Path | None, as_json: bool) -> N
     print(json.dumps(found, indent=1) if as_json else "\n".join(lines))  # noqa: T201
 
 
-def _measured(settings: Settings, plan: Plan) -> tuple[list[Row], About]:
+def _measured(settings: Settings, plan: AccelerationsPlan) -> tuple[list[AccelerationRow], About]:
     from lacuna_lab.bench import accelerations, accelerations_crowd
     from lacuna_lab.bench.accelerations_models import Models
     from lacuna_lab.bench.accelerations_steps import base_and_everything, setups, steps
@@ -62,14 +62,14 @@ def _measured(settings: Settings, plan: Plan) -> tuple[list[Row], About]:
 
     options = settings.model_options()
     sessions = _sessions(plan.files, plan.seed)
-    works = [accelerations.work(session, plan.keys, settings.max_tokens) for session in sessions]
+    works = [accelerations.typing_load(session, plan.keys, settings.max_tokens) for session in sessions]
     models = Models(options, plan.compiles, stderr.print)
     planned = steps(models.why_not)
     contestants = {setup: models.contestant(setup) for setup in setups(planned)}
     measured = accelerations.measure(contestants, works, plan.repeats, stderr.print)
     rows = accelerations.rows(planned, measured, works, models)
     crowd = [
-        accelerations.work(session, plan.keys, settings.max_tokens, f"{number}/")
+        accelerations.typing_load(session, plan.keys, settings.max_tokens, f"{number}/")
         for number, session in enumerate(_sessions(accelerations_crowd.TYPISTS, plan.seed))
     ]
     stderr.print(f"{len(crowd)} typists")
@@ -89,12 +89,12 @@ def _measured(settings: Settings, plan: Plan) -> tuple[list[Row], About]:
     return rows, about
 
 
-def _sessions(count: int, seed: int) -> list[Session]:
-    from lacuna_lab.bench import typist
+def _sessions(count: int, seed: int) -> list[TypingTrace]:
+    from lacuna_lab.bench import typing_trace
     from lacuna_lab.evaluation import files
 
     rng = random.Random(seed)
-    return [typist.session(file, _PIECES, rng) for file in files.held_out(count, seed)]
+    return [typing_trace.typing_trace(file, _PIECES, rng) for file in files.held_out(count, seed)]
 
 
 def _is_random(options: ModelOptions) -> bool:
@@ -118,7 +118,9 @@ def _prepare(folder: Path) -> None:
     accelerations_chart.check(folder / f"{NAME}.png")
 
 
-def _write(folder: Path, found: dict[str, Any], lines: Sequence[str], rows: Sequence[Row], about: About) -> None:
+def _write(
+    folder: Path, found: dict[str, Any], lines: Sequence[str], rows: Sequence[AccelerationRow], about: About
+) -> None:
     from lacuna_lab.bench import accelerations_chart
 
     try:

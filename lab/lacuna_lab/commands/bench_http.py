@@ -15,9 +15,9 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading import sources
 from lacuna_inference.prompt import families
 from lacuna_inference.prompt.families import Family
-from lacuna_lab.bench import callers, servers, typist
+from lacuna_lab.bench import callers, servers, typing_trace
 from lacuna_lab.bench.callers import Load, Target
-from lacuna_lab.bench.servers import Server
+from lacuna_lab.bench.servers import PeerServer
 from lacuna_lab.evaluation import files
 from lacuna_server.commands.show import stderr, stdout
 from lacuna_server.settings import Settings
@@ -26,7 +26,7 @@ WARM_UP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class HttpBenchPlan:
     """Numbers of users, seconds for each, rounds; every server's turn comes in every round."""
 
     users: Sequence[int]
@@ -36,15 +36,15 @@ class Plan:
     batch: int
 
 
-def run(settings: Settings, plan: Plan, llama_cpp: Sequence[Path], transformers: bool, as_json: bool) -> None:
+def run(settings: Settings, plan: HttpBenchPlan, llama_cpp: Sequence[Path], transformers: bool, as_json: bool) -> None:
     """Measures and prints. Raises LacunaError when a server does not start."""
     rng = random.Random(plan.seed)
-    sessions = [typist.session(file, 12, rng) for file in files.held_out(max(plan.users), plan.seed)]
+    sessions = [typing_trace.typing_trace(file, 12, rng) for file in files.held_out(max(plan.users), plan.seed)]
     with ExitStack() as stack:
         running = _targets(settings, plan, llama_cpp, transformers, stack)
         loads: dict[tuple[str, int], list[Load]] = {}
 
-        def turn(target: Target, server: Server, users: int, seconds: float) -> Load:
+        def turn(target: Target, server: PeerServer, users: int, seconds: float) -> Load:
             server.go_on()
             load = asyncio.run(callers.measure(target, sessions, users, seconds))
             server.hold()
@@ -62,14 +62,14 @@ def run(settings: Settings, plan: Plan, llama_cpp: Sequence[Path], transformers:
 
 
 def _targets(
-    settings: Settings, plan: Plan, llama_cpp: Sequence[Path], transformers: bool, stack: ExitStack
-) -> list[tuple[Target, Server]]:
+    settings: Settings, plan: HttpBenchPlan, llama_cpp: Sequence[Path], transformers: bool, stack: ExitStack
+) -> list[tuple[Target, PeerServer]]:
     """Starts the servers, each held still."""
     folder = sources.find(settings.model)
     context = int(folder.config.get("max_position_embeddings") or settings.context)
     family = _family(settings) if llama_cpp or transformers else None
 
-    def start(command: Callable[[int], list[str]], ready: str) -> Server:
+    def start(command: Callable[[int], list[str]], ready: str) -> PeerServer:
         port = servers.free_port()
         server = stack.enter_context(servers.running(command(port), port, ready))
         server.hold()

@@ -15,9 +15,9 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.prompt.families import Layout
 from lacuna_lab.evaluation import chart, files, report, run
-from lacuna_lab.evaluation.crew import crew
 from lacuna_lab.evaluation.files import SourceFile
-from lacuna_lab.evaluation.holes import Hole
+from lacuna_lab.evaluation.holes import EvaluationHole
+from lacuna_lab.evaluation.worker_pool import worker_pool
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.settings import Settings
 
@@ -80,14 +80,14 @@ def examined(settings: Settings, also: Sequence[str]) -> list[str]:
 
     models = list(dict.fromkeys([settings.model, *also]))
     for model in models:
-        loader.examine(settings.model_copy(update={"model": model}).model_options())
+        loader.validate(settings.model_copy(update={"model": model}).model_options())
     return models
 
 
 def _judged(
     settings: Settings,
     model: str,
-    holes: Sequence[Hole],
+    holes: Sequence[EvaluationHole],
     sources: Sequence[SourceFile],
     both_layouts: bool,
     processes: int,
@@ -96,9 +96,9 @@ def _judged(
     from lacuna_inference.engine import assemble
 
     options = settings.model_copy(update={"model": model}).model_options()
-    loaded = assemble.load(options, lambda *_: None)
+    loaded = assemble.load_model(options, lambda *_: None)
     layouts = {f"{model}, {layout}": layout for layout in Layout} if both_layouts else {model: loaded.decoder.layout}
-    with crew(options, processes) if processes > 1 else nullcontext() as many:
+    with worker_pool(options, processes) if processes > 1 else nullcontext() as many:
         bits = sum(_shown(f"{model}: reading", len(sources), many.bits(sources) if many else _bits(loaded, sources)))
         found = {}
         for name, layout in layouts.items():
@@ -112,7 +112,7 @@ def _judged(
 
 
 def _scores(
-    options: ModelOptions, loaded: LoadedModel, layout: Layout, holes: Sequence[Hole], max_tokens: int
+    options: ModelOptions, loaded: LoadedModel, layout: Layout, holes: Sequence[EvaluationHole], max_tokens: int
 ) -> Iterator[run.Score]:
     """By a model that is loaded here."""
     laid_out = replace(loaded, decoder=replace(loaded.decoder, layout=layout))

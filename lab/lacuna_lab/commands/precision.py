@@ -16,8 +16,8 @@ from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.models.loading import sources
 from lacuna_lab import random_models
 from lacuna_lab.precision import charts, report, study, variants
-from lacuna_lab.precision.place import Place, fingerprint
 from lacuna_lab.precision.questions import Questions, questions
+from lacuna_lab.precision.study_dir import StudyDir, fingerprint
 from lacuna_server.commands.show import progress, stderr
 from lacuna_server.settings import Settings
 
@@ -26,7 +26,7 @@ NAME = "precision"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PrecisionOptions:
     """What is asked: dtypes as lists with commas, text of the user's own, sizes, where to write and to work."""
 
     reference: str
@@ -41,7 +41,7 @@ class Wanted:
     keep: bool
 
 
-def run(settings: Settings, wanted: Wanted, as_json: bool) -> None:
+def run(settings: Settings, wanted: PrecisionOptions, as_json: bool) -> None:
     """Prints the report. Raises a LacunaError before measuring when something is missing or cannot be written."""
     reference, *more = variants.named(wanted.reference)
     if more:
@@ -57,7 +57,7 @@ def run(settings: Settings, wanted: Wanted, as_json: bool) -> None:
     planned = study.Study(
         _name(asked), options, reference, tests, asked, settings.max_tokens, wanted.speed, random_weights
     )
-    place = Place(_fingerprint(planned, asked), wanted.work)
+    place = StudyDir(_fingerprint(planned, asked), wanted.work)
     stderr.print(f"working in {place.folder}: broken off, the same command goes on there")
     with progress("loading") as bar:
         task = bar.task_ids[0]
@@ -77,7 +77,7 @@ def run(settings: Settings, wanted: Wanted, as_json: bool) -> None:
             made.remove()
 
 
-def _options(settings: Settings, reference: str, work: Path | None) -> tuple[ModelOptions, Place | None]:
+def _options(settings: Settings, reference: str, work: Path | None) -> tuple[ModelOptions, StudyDir | None]:
     """The model's options, and the place of a model that had to be made: of a published shape, with random weights."""
     options = settings.model_options()
     try:
@@ -86,7 +86,7 @@ def _options(settings: Settings, reference: str, work: Path | None) -> tuple[Mod
         shape = random_models.known(options.model)
         if shape is None:
             raise
-        place = Place(f"random-{fingerprint(shape, reference)}", work)
+        place = StudyDir(f"random-{fingerprint(shape, reference)}", work)
         model = place.folder / shape
         if not random_models.is_whole(model):
             stderr.print(f"{shape} is not on this disk: random weights of its shape are written and studied")

@@ -14,7 +14,7 @@ from lacuna_lab.commands.evaluate import examined
 from lacuna_lab.evaluation import problems
 from lacuna_lab.evaluation.execute import WARNING, check_platform, passes
 from lacuna_lab.evaluation.metrics import Interval
-from lacuna_lab.evaluation.problems import Problem, Result
+from lacuna_lab.evaluation.problems import Problem, ProblemResult
 from lacuna_lab.evaluation.report import percent
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.settings import Settings
@@ -73,7 +73,7 @@ def _judged(settings: Settings, model: str, found: Sequence[Problem], samples: i
 
 def _results(
     engine: ModelEngine, settings: Settings, model: str, found: Sequence[Problem], samples: int, execute: bool
-) -> list[Result]:
+) -> list[ProblemResult]:
     results = []
     with progress(model) as bar:
         for number, problem in enumerate(found, 1):

@@ -12,17 +12,17 @@ from typing import Any
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models import loader
-from lacuna_inference.models.forward.linear import QUANTISED
+from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
 from lacuna_lab import random_models
 from lacuna_lab.precision import variants
 from lacuna_lab.resources import estimate, measure, report, verdict
-from lacuna_lab.resources.estimate import Need, Subject
-from lacuna_lab.resources.measure import Measured
+from lacuna_lab.resources.estimate import ModelSubject, Need
+from lacuna_lab.resources.measure import MemoryMeasurement
 from lacuna_server.commands.show import progress, stderr
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ResourcesOptions:
     """What is asked: `context` in tokens or None for the model's own; `dtypes` are those to measure."""
 
     context: int | None
@@ -32,7 +32,7 @@ class Wanted:
     device: str
 
 
-def run(names: Sequence[str], wanted: Wanted, as_json: bool) -> None:
+def run(names: Sequence[str], wanted: ResourcesOptions, as_json: bool) -> None:
     """Prints one model in detail, or several side by side."""
     places = verdict.places(wanted.cards)
     subjects = [estimate.find(name) for name in names]
@@ -55,12 +55,12 @@ def run(names: Sequence[str], wanted: Wanted, as_json: bool) -> None:
     print("\n".join(lines))  # noqa: T201
 
 
-def _context(subject: Subject, wanted: Wanted) -> int:
+def _context(subject: ModelSubject, wanted: ResourcesOptions) -> int:
     return min(wanted.context or subject.context, subject.context)
 
 
 def _detailed(
-    subject: Subject, needs: Sequence[Need], wanted: Wanted, places: Sequence[verdict.Place]
+    subject: ModelSubject, needs: Sequence[Need], wanted: ResourcesOptions, places: Sequence[verdict.MemoryBudget]
 ) -> Iterator[str]:
     context = _context(subject, wanted)
     verdicts = verdict.verdicts(needs, places, context, subject.context)
@@ -71,12 +71,12 @@ def _detailed(
     yield from verdict.advice(verdicts, published(subject))
 
 
-def published(subject: Subject) -> str:
+def published(subject: ModelSubject) -> str:
     """The dtype of the model's files, as its config says."""
     return str(subject.config.get("dtype") or subject.config.get("torch_dtype") or "float16")
 
 
-def _measured(subject: Subject, wanted: Wanted) -> list[Measured]:
+def _measured(subject: ModelSubject, wanted: ResourcesOptions) -> list[MemoryMeasurement]:
     device = str(loader.choose_device(wanted.device))
     found = []
     for dtype in wanted.dtypes or ["float32" if device == "cpu" else "float16"]:
@@ -87,7 +87,7 @@ def _measured(subject: Subject, wanted: Wanted) -> list[Measured]:
 
 
 @contextmanager
-def _folder(subject: Subject, dtype: str) -> Iterator[Path]:
+def _folder(subject: ModelSubject, dtype: str) -> Iterator[Path]:
     """The model's folder; for a shape that is not on this disk one of random weights, which is deleted again."""
     if subject.folder is not None:
         yield subject.folder
@@ -96,20 +96,24 @@ def _folder(subject: Subject, dtype: str) -> Iterator[Path]:
         raise BadRequest(f"{subject.name} is a config without weights.", "Name a model folder, or leave --measure out.")
     with tempfile.TemporaryDirectory(prefix="lacuna-") as place, progress(f"writing {subject.name}") as bar:
         stderr.print(f"{subject.name} is not on this disk: random weights of its shape are written and measured")
-        stored = loader.dtype_named("float32" if dtype in QUANTISED else dtype)
+        stored = loader.dtype_named("float32" if dtype in QUANTIZED_KERNELS else dtype)
         random_models.write(
             subject.name, Path(place), stored, lambda share: bar.update(bar.task_ids[0], completed=share)
         )
         yield Path(place)
 
 
-def _need(needs: Sequence[Need], measured: Measured) -> Need:
+def _need(needs: Sequence[Need], measured: MemoryMeasurement) -> Need:
     kind = measured.device.split(":")[0]
     return next(need for need in needs if need.dtype == measured.dtype and need.kind == kind)
 
 
 def _plain(
-    subject: Subject, needs: Sequence[Need], taken: Sequence[Measured], wanted: Wanted, places: Sequence[verdict.Place]
+    subject: ModelSubject,
+    needs: Sequence[Need],
+    taken: Sequence[MemoryMeasurement],
+    wanted: ResourcesOptions,
+    places: Sequence[verdict.MemoryBudget],
 ) -> dict[str, Any]:
     context = _context(subject, wanted)
     verdicts = verdict.verdicts(needs, places, context, subject.context)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from lacuna_inference import DISTRIBUTION
 from lacuna_inference.errors import BadRequest
-from lacuna_lab.evaluation.holes import Kind
-from lacuna_lab.evaluation.report import Row
+from lacuna_lab.evaluation.holes import HoleKind
+from lacuna_lab.evaluation.report import EvaluationRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,13 +30,13 @@ def check(target: Path) -> None:
         raise BadRequest(f"The chart cannot be written: {target} is a folder.", "Name a file.")
 
 
-def draw(tables: Mapping[str, Sequence[Row]], target: Path) -> None:
+def draw(tables: Mapping[str, Sequence[EvaluationRow]], target: Path) -> None:
     """Writes `target`. Raises BadRequest when it cannot be written."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_INCHES, layout="constrained")
     axes = figure.subplots()
-    kinds = [kind for kind in Kind if any(row.kind is kind for rows in tables.values() for row in rows)]
+    kinds = [kind for kind in HoleKind if any(row.kind is kind for rows in tables.values() for row in rows)]
     width = 0.8 / max(1, len(tables))
     for number, (name, rows) in enumerate(tables.items()):
         found = {row.kind: row.exact for row in rows}

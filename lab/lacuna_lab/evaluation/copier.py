@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 _TOKEN = re.compile(r"\w+|\n|[^\S\n]+|[^\w\s]")
-LONGEST, SHORTEST = 8, 1
-_MOST_TOKENS = 60
+MAX_MATCH_TOKENS, MIN_MATCH_TOKENS = 8, 1
+_MAX_TOKENS = 60
 
 
 def copy(prefix: str, suffix: str, lines: int) -> str:
@@ -14,10 +14,10 @@ def copy(prefix: str, suffix: str, lines: int) -> str:
     tokens = _TOKEN.findall(prefix)
     partial = tokens[-1] if tokens and tokens[-1].isidentifier() else ""
     source = [*tokens, "\0", *_TOKEN.findall(suffix)]
-    for n in range(min(LONGEST, len(tokens)), SHORTEST - 1, -1):
+    for n in range(min(MAX_MATCH_TOKENS, len(tokens)), MIN_MATCH_TOKENS - 1, -1):
         place = _latest(source, tokens[-n:], len(tokens), partial)
         if place is not None:
-            copied = "".join(source[place : place + _MOST_TOKENS]).split("\0")[0]
+            copied = "".join(source[place : place + _MAX_TOKENS]).split("\0")[0]
             rest = source[place - 1][len(partial) :] if partial else ""
             return "\n".join((rest + copied).split("\n")[:lines])
     return ""

@@ -23,7 +23,7 @@ WARNING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SandboxLimits:
     """What a program may use."""
 
     seconds: float = 10.0
@@ -36,7 +36,7 @@ def check_platform() -> None:
         raise BadRequest("--execute needs Linux or macOS: the limits cannot be set here.", "Leave --execute out.")
 
 
-def passes(program: str, limits: Limits = Limits()) -> bool:
+def passes(program: str, limits: SandboxLimits = SandboxLimits()) -> bool:
     """Whether `program` runs to its end without an error. Leaving early, also with exit code 0, does not count."""
     check_platform()
     end = secrets.token_hex(16)

@@ -14,7 +14,7 @@ _BORDER = re.compile(r"\b|(?<=\W)(?=\W)")
 _TRIES = 40
 
 
-class Kind(StrEnum):
+class HoleKind(StrEnum):
     """What was taken out."""
 
     REST_OF_LINE = "rest of line"
@@ -25,27 +25,27 @@ class Kind(StrEnum):
     NEXT_LINE = "next line, left to right"
 
 
-SINGLE_LINE = frozenset({Kind.REST_OF_LINE, Kind.INSIDE_WORD, Kind.WHOLE_LINE})
+SINGLE_LINE = frozenset({HoleKind.REST_OF_LINE, HoleKind.INSIDE_WORD, HoleKind.WHOLE_LINE})
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class EvaluationHole:
     """A hole and what stood in it. For `NEXT_LINE` the model does not see the suffix."""
 
-    kind: Kind
+    kind: HoleKind
     file: SourceFile
     prefix: str
     suffix: str
     truth: str
 
 
-def cut(file: SourceFile, kind: Kind, rng: random.Random) -> Hole | None:
+def cut(file: SourceFile, kind: HoleKind, rng: random.Random) -> EvaluationHole | None:
     """A random hole of this kind, or None when the file has no place for one."""
     for _ in range(_TRIES):
         span = _CUTTERS[kind](file.text, rng)
         if span is not None and file.text[span[0] : span[1]].strip():
             start, end = span
-            return Hole(kind, file, file.text[:start], file.text[end:], file.text[start:end])
+            return EvaluationHole(kind, file, file.text[:start], file.text[end:], file.text[start:end])
     return None
 
 
@@ -101,10 +101,10 @@ def _next_line(text: str, rng: random.Random) -> tuple[int, int] | None:
 
 
 _CUTTERS = {
-    Kind.REST_OF_LINE: _rest_of_line,
-    Kind.INSIDE_WORD: _inside_word,
-    Kind.WHOLE_LINE: _whole_line,
-    Kind.LINES: _lines,
-    Kind.SPAN: _span,
-    Kind.NEXT_LINE: _next_line,
+    HoleKind.REST_OF_LINE: _rest_of_line,
+    HoleKind.INSIDE_WORD: _inside_word,
+    HoleKind.WHOLE_LINE: _whole_line,
+    HoleKind.LINES: _lines,
+    HoleKind.SPAN: _span,
+    HoleKind.NEXT_LINE: _next_line,
 }

@@ -17,7 +17,7 @@ from lacuna_inference.api import Engine, Request, Sampling, Stop
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.evaluation.metrics import Interval, bootstrap, edit_similarity
 
-MOST_TOKENS = 256
+MAX_TOKENS = 256
 """Of an answer, unless the user says otherwise: most of HumanEval's functions are shorter."""
 _ORIGIN = re.compile(r"HumanEval/\d+")
 
@@ -41,7 +41,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ProblemResult:
     """The answers to one problem, the first of them scored; `passed` says for each answer whether its tests did."""
 
     task: str
@@ -68,7 +68,7 @@ def read(path: Path) -> list[Problem]:
     return found
 
 
-def answer(engine: Engine, problem: Problem, max_tokens: int, samples: int, temperature: float) -> Result:
+def answer(engine: Engine, problem: Problem, max_tokens: int, samples: int, temperature: float) -> ProblemResult:
     """Asks for `samples` answers: one greedily, several at `temperature`, each with its own seed.
 
     A left-to-right answer ends before the first line that begins at the margin; an infill where the model ends it.
@@ -82,10 +82,10 @@ def answer(engine: Engine, problem: Problem, max_tokens: int, samples: int, temp
         answers.append(engine.submit(Request(parts, "main.py", stop, sampling)).result().candidates[0].text)
     first = answers[0].rstrip()
     truth = problem.truth.rstrip()
-    return Result(problem.task, tuple(answers), first == truth, edit_similarity(first, truth))
+    return ProblemResult(problem.task, tuple(answers), first == truth, edit_similarity(first, truth))
 
 
-def pass_at(k: int, results: Sequence[Result]) -> Interval:
+def pass_at(k: int, results: Sequence[ProblemResult]) -> Interval:
     """The unbiased estimate of the share of problems that one of `k` answers solves, as HumanEval's authors define it.
 
     Raises ValueError when a problem has fewer than `k` judged answers.
@@ -99,17 +99,17 @@ def pass_at(k: int, results: Sequence[Result]) -> Interval:
     return bootstrap(values)
 
 
-def exact(results: Sequence[Result]) -> Interval:
+def exact(results: Sequence[ProblemResult]) -> Interval:
     """Share of problems whose first answer is the published solution, trailing blanks aside."""
     return bootstrap([(_origin(result), float(result.exact)) for result in results])
 
 
-def similarity(results: Sequence[Result]) -> Interval:
+def similarity(results: Sequence[ProblemResult]) -> Interval:
     """Mean edit similarity of the first answers."""
     return bootstrap([(_origin(result), result.similarity) for result in results])
 
 
-def _origin(result: Result) -> str:
+def _origin(result: ProblemResult) -> str:
     """The function of HumanEval that the task was cut from: holes of one function depend on each other."""
     found = _ORIGIN.search(result.task)
     return found[0] if found else result.task

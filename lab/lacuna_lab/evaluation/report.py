@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lacuna_lab.evaluation.holes import SINGLE_LINE, Kind
+from lacuna_lab.evaluation.holes import SINGLE_LINE, HoleKind
 from lacuna_lab.evaluation.metrics import Interval, bootstrap
 from lacuna_lab.evaluation.run import Score
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EvaluationRow:
     """One kind of hole for one answerer. Shares from 0 to 1, with intervals over files; see `Score`."""
 
-    kind: Kind
+    kind: HoleKind
     holes: int
     exact: Interval
     exact_stripped: Interval
@@ -26,9 +26,9 @@ class Row:
     late: Interval | None
 
 
-def rows(scores: Sequence[Score]) -> list[Row]:
+def rows(scores: Sequence[Score]) -> list[EvaluationRow]:
     """A row for each kind that was asked."""
-    return [_row(kind, found) for kind in Kind if (found := [s for s in scores if s.kind is kind])]
+    return [_row(kind, found) for kind in HoleKind if (found := [s for s in scores if s.kind is kind])]
 
 
 def end_found_single_line(scores: Sequence[Score]) -> Interval:
@@ -36,13 +36,13 @@ def end_found_single_line(scores: Sequence[Score]) -> Interval:
     return bootstrap([(s.file, float(bool(s.end_found))) for s in scores if s.kind in SINGLE_LINE])
 
 
-def markdown(tables: Mapping[str, Sequence[Row]]) -> str:
+def markdown(tables: Mapping[str, Sequence[EvaluationRow]]) -> str:
     """All answerers in one Markdown table, kind by kind."""
     lines = [
         "| hole | by | n | exact match | stripped | edit similarity | parses | end found | early | late |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for kind in Kind:
+    for kind in HoleKind:
         for name, table in tables.items():
             for row in table:
                 if row.kind is kind:
@@ -53,7 +53,7 @@ def markdown(tables: Mapping[str, Sequence[Row]]) -> str:
     return "\n".join(lines)
 
 
-def as_json(tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+def as_json(tables: Mapping[str, Sequence[EvaluationRow]]) -> dict[str, Any]:
     """The same as plain data."""
     return {name: [asdict(row) for row in table] for name, table in tables.items()}
 
@@ -63,14 +63,14 @@ def percent(interval: Interval) -> str:
     return f"{100 * interval.mean:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
-def _row(kind: Kind, scores: Sequence[Score]) -> Row:
+def _row(kind: HoleKind, scores: Sequence[Score]) -> EvaluationRow:
     def interval(name: str) -> Interval:
         return bootstrap([(score.file, float(getattr(score, name))) for score in scores])
 
     def asked(name: str) -> Interval | None:
         return None if getattr(scores[0], name) is None else interval(name)
 
-    return Row(
+    return EvaluationRow(
         kind=kind,
         holes=len(scores),
         exact=interval("exact"),

@@ -10,10 +10,10 @@ from lacuna_inference.api import Engine, Request, Stop, StopReason
 from lacuna_inference.text import parses
 from lacuna_lab.evaluation.copier import copy
 from lacuna_lab.evaluation.files import SourceFile
-from lacuna_lab.evaluation.holes import SINGLE_LINE, Hole, Kind, cut
+from lacuna_lab.evaluation.holes import SINGLE_LINE, EvaluationHole, HoleKind, cut
 from lacuna_lab.evaluation.metrics import edit_similarity
 
-MOST_LINES = 8
+MAX_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Score:
     what is missing: `early` ones stop before all of it, `late` ones go on behind it. None where no end is asked for.
     """
 
-    kind: Kind
+    kind: HoleKind
     file: str
     exact: bool
     exact_stripped: bool
@@ -37,36 +37,36 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HoleAnswer:
     """The text for a hole as it came, not cut at the line's end, and whether it was ended rather than broken off."""
 
     text: str
     ended: bool = True
 
 
-Answerer = Callable[[Hole], Answer]
+Answerer = Callable[[EvaluationHole], HoleAnswer]
 
 
-def holes(files: Sequence[SourceFile], per_file: int, seed: int) -> list[Hole]:
+def holes(files: Sequence[SourceFile], per_file: int, seed: int) -> list[EvaluationHole]:
     """`per_file` holes of each kind from each file."""
     rng = random.Random(seed)
-    found = (cut(file, kind, rng) for file in files for kind in Kind for _ in range(per_file))
+    found = (cut(file, kind, rng) for file in files for kind in HoleKind for _ in range(per_file))
     return [hole for hole in found if hole is not None]
 
 
-def scores(holes: Sequence[Hole], answerer: Answerer) -> Iterator[Score]:
+def scores(holes: Sequence[EvaluationHole], answerer: Answerer) -> Iterator[Score]:
     """The score of each hole, as it is answered."""
     for hole in holes:
         yield score(hole, answerer(hole))
 
 
-def score(hole: Hole, answer: Answer) -> Score:
+def score(hole: EvaluationHole, answer: HoleAnswer) -> Score:
     """The score of `answer`; a single-line hole takes its first line, as the editor would."""
-    single = hole.kind in SINGLE_LINE or hole.kind is Kind.NEXT_LINE
+    single = hole.kind in SINGLE_LINE or hole.kind is HoleKind.NEXT_LINE
     shown = answer.text.split("\n")[0] if single else answer.text
     written, truth = answer.text.rstrip(), hole.truth.rstrip()
     lines_over = written.count("\n") - truth.count("\n")
-    ends = hole.kind is not Kind.NEXT_LINE
+    ends = hole.kind is not HoleKind.NEXT_LINE
     return Score(
         kind=hole.kind,
         file=hole.file.place or hole.file.group + "/" + hole.file.name,
@@ -83,18 +83,18 @@ def score(hole: Hole, answer: Answer) -> Score:
 def by_engine(engine: Engine, max_tokens: int) -> Answerer:
     """Asks a warm engine, greedily, and lets it end by itself."""
 
-    def answer(hole: Hole) -> Answer:
-        left_to_right = hole.kind is Kind.NEXT_LINE
-        stop = Stop(max_tokens, single_line=left_to_right, max_lines=None if left_to_right else MOST_LINES + 2)
+    def answer(hole: EvaluationHole) -> HoleAnswer:
+        left_to_right = hole.kind is HoleKind.NEXT_LINE
+        stop = Stop(max_tokens, single_line=left_to_right, max_lines=None if left_to_right else MAX_LINES + 2)
         parts = (hole.prefix,) if left_to_right else (hole.prefix, hole.suffix)
         fill = engine.submit(Request(parts, hole.file.name, stop)).result().candidates[0].fills[0]
-        return Answer(fill.text, fill.reason is StopReason.END_OF_HOLE)
+        return HoleAnswer(fill.text, fill.reason is StopReason.END_OF_HOLE)
 
     return answer
 
 
-def by_copier(hole: Hole) -> Answer:
+def by_copier(hole: EvaluationHole) -> HoleAnswer:
     """The n-gram copier over the open file."""
-    suffix = "" if hole.kind is Kind.NEXT_LINE else hole.suffix
-    single = hole.kind in SINGLE_LINE or hole.kind is Kind.NEXT_LINE
-    return Answer(copy(hole.prefix, suffix, lines=1 if single else 3))
+    suffix = "" if hole.kind is HoleKind.NEXT_LINE else hole.suffix
+    single = hole.kind in SINGLE_LINE or hole.kind is HoleKind.NEXT_LINE
+    return HoleAnswer(copy(hole.prefix, suffix, lines=1 if single else 3))

@@ -15,7 +15,7 @@ from lacuna_inference.prompt.planner import plan
 
 def logprobs(forward: Forward, ids: Sequence[int]) -> Tensor:
     """Log-probability in nats of each of `ids` but the first, given those before it; float32 [len(ids) - 1]."""
-    logits = forward.step(ids, forward.slot(), len(ids))[:-1].float().log_softmax(-1)
+    logits = forward.step(ids, forward.new_kv_cache(), len(ids))[:-1].float().log_softmax(-1)
     found: Tensor = logits.gather(1, torch.tensor(ids[1:], device=logits.device)[:, None])[:, 0]
     return found
 
@@ -24,7 +24,7 @@ class Scorer:
     """Reads with a loaded model. Texts are read in pieces that fit its context, each from nothing but the header."""
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self._text = loaded.decoder.text
+        self._text = loaded.decoder.tokenizer
         self._context = loaded.decoder.context
         assert loaded.forward is not None
         self._forward = loaded.forward

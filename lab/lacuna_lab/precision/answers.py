@@ -9,17 +9,17 @@ from math import sqrt
 from statistics import median
 
 from lacuna_inference.api import CancelToken, Request, StopReason
-from lacuna_inference.cache.pool import Stores
+from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.anchors import Anchors
 from lacuna_inference.decoding.answer import answer
-from lacuna_inference.decoding.ghosts import Ghosts
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.errors import NotFinite
 from lacuna_lab.evaluation import run
-from lacuna_lab.evaluation.holes import Hole
-from lacuna_lab.precision import questions, statistics
-from lacuna_lab.precision.place import Place
-from lacuna_lab.precision.statistics import Flips, Measure
+from lacuna_lab.evaluation.holes import EvaluationHole
+from lacuna_lab.precision import kl_statistics, questions
+from lacuna_lab.precision.kl_statistics import Flips, Measure
+from lacuna_lab.precision.study_dir import StudyDir
 
 _SAVED_EVERY = 10
 """Answers after which they are written to disk."""
@@ -42,13 +42,20 @@ class Suggestions:
 
 
 def ask(
-    decoder: Decoder, dtype: str, holes: Sequence[Hole], max_tokens: int, place: Place, tell: Callable[[int], None]
-) -> list[run.Answer]:
+    decoder: Decoder,
+    dtype: str,
+    holes: Sequence[EvaluationHole],
+    max_tokens: int,
+    place: StudyDir,
+    tell: Callable[[int], None],
+) -> list[run.HoleAnswer]:
     """The answers to all holes, those that `place` has and the others; each as if nothing was asked before."""
     name = f"answers-{dtype}"
-    found = [run.Answer(**kept) for kept in place.data(name) or []]
+    found = [run.HoleAnswer(**kept) for kept in place.data(name) or []]
     for number, hole in enumerate(holes[len(found) :], len(found) + 1):
-        fresh = replace(decoder, stores=Stores(decoder.stores.forward), anchors=Anchors(), ghosts=Ghosts())
+        fresh = replace(
+            decoder, caches=PrefixCachePool(decoder.caches.forward), anchors=Anchors(), reuse=SuggestionReuse()
+        )
         request = questions.request(hole, max_tokens)
         found.append(_answered(fresh, request))
         if number % _SAVED_EVERY == 0 or number == len(holes):
@@ -57,16 +64,18 @@ def ask(
     return found
 
 
-def _answered(decoder: Decoder, request: Request) -> run.Answer:
+def _answered(decoder: Decoder, request: Request) -> run.HoleAnswer:
     """The answer; an empty one where the model computes numbers that are not finite, as some do in a narrow dtype."""
     try:
         fill = answer(decoder, "", request, CancelToken(), time.perf_counter()).candidates[0].fills[0]
     except NotFinite:
-        return run.Answer("", False)
-    return run.Answer(fill.text, fill.reason is StopReason.END_OF_HOLE)
+        return run.HoleAnswer("", False)
+    return run.HoleAnswer(fill.text, fill.reason is StopReason.END_OF_HOLE)
 
 
-def compare(holes: Sequence[Hole], reference: Sequence[run.Answer], test: Sequence[run.Answer]) -> Suggestions:
+def compare(
+    holes: Sequence[EvaluationHole], reference: Sequence[run.HoleAnswer], test: Sequence[run.HoleAnswer]
+) -> Suggestions:
     """The figures of answers to the same holes."""
     pairs = [(one.text, other.text) for one, other in zip(reference, test, strict=True)]
     same = [one == other for one, other in pairs]
@@ -81,7 +90,7 @@ def compare(holes: Sequence[Hole], reference: Sequence[run.Answer], test: Sequen
         first_difference=median(parted) if parted else None,
         exact_reference=sum(was) / count,
         exact_test=sum(now) / count,
-        flips=statistics.flips(was, now),
+        flips=kl_statistics.mcnemar_flips(was, now),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lacuna_lab.evaluation.chart import check, save
-from lacuna_lab.precision.statistics import joined
+from lacuna_lab.precision.kl_statistics import joined
 from lacuna_lab.precision.study import Found
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FILES", "check", "draw"]
 FILES = ("precision-kl.png", "precision-positions.png", "precision-layers.png")
 _INCHES = (9.0, 4.5)
-_LEAST = 1e-12
+_SMALLEST = 1e-12
 """Divergences are drawn from here on: less is what is left of rounding in sums of float64."""
 _BINS = 24
 
@@ -44,7 +44,7 @@ def _distribution(axes: Axes, found: Sequence[Found]) -> None:
     """Which share of positions diverges by more."""
     for one in found:
         divergence = joined(one.windows).divergence
-        values = np.sort(np.maximum(divergence[~np.isnan(divergence)], _LEAST))
+        values = np.sort(np.maximum(divergence[~np.isnan(divergence)], _SMALLEST))
         axes.plot(values, 1 - np.arange(len(values)) / len(values), label=one.dtype)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -61,7 +61,7 @@ def _course(axes: Axes, found: Sequence[Found]) -> None:
         if not len(place):
             continue
         groups = np.array_split(np.argsort(place, kind="stable"), min(_BINS, len(place)))
-        means = [max(float(divergence[group].mean()), _LEAST) for group in groups]
+        means = [max(float(divergence[group].mean()), _SMALLEST) for group in groups]
         axes.plot([float(place[group].mean()) for group in groups], means, marker=".", label=one.dtype)
     axes.set_yscale("log")
     axes.set_xlabel("tokens before the position")

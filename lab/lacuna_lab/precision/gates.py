@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lacuna_lab.precision.answers import Suggestions
+from lacuna_lab.precision.kl_statistics import Summary
 from lacuna_lab.precision.layers import LayerError
-from lacuna_lab.precision.statistics import Summary
 
 _KL = {"float16": 1e-3, "bfloat16": 1e-3, "int8": 5e-3}
 """Most mean KL divergence in nats."""
@@ -28,7 +28,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PrecisionVerdict:
     """`sentence` says what to do."""
 
     passed: bool
@@ -36,7 +36,7 @@ class Verdict:
     gates: tuple[Gate, ...]
 
 
-def judge(dtype: str, summary: Summary, layers: list[LayerError], suggestions: Suggestions | None) -> Verdict:
+def judge(dtype: str, summary: Summary, layers: list[LayerError], suggestions: Suggestions | None) -> PrecisionVerdict:
     """The verdict on a dtype that was measured against the reference."""
     gates = tuple(_gates(dtype, summary, layers, suggestions))
     missed = [gate.name for gate in gates if not gate.met]
@@ -51,7 +51,7 @@ def judge(dtype: str, summary: Summary, layers: list[LayerError], suggestions: S
         sentence += (
             f" Too close to tell apart from the bar: {', '.join(close)}; measure more with --tokens and --holes."
         )
-    return Verdict(not missed, sentence, gates)
+    return PrecisionVerdict(not missed, sentence, gates)
 
 
 def _gates(dtype: str, summary: Summary, layers: list[LayerError], suggestions: Suggestions | None) -> list[Gate]:

@@ -8,10 +8,10 @@ import torch
 
 from lacuna_inference.forward import Forward
 from lacuna_lab.precision import probe
-from lacuna_lab.precision.place import Place
-from lacuna_lab.precision.questions import Window
+from lacuna_lab.precision.questions import TextWindow
+from lacuna_lab.precision.study_dir import StudyDir
 
-MOST_TOKENS = 256
+MAX_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,18 @@ class LayerError:
     not_finite: int
 
 
-def keep(forward: Forward, window: Window, place: Place) -> None:
+def keep(forward: Forward, window: TextWindow, place: StudyDir) -> None:
     """Puts the reference's streams into `place`, once."""
     if place.arrays("layers") is None:
-        seen = probe.layers(forward, window.ids[:MOST_TOKENS])
+        seen = probe.layers(forward, window.ids[:MAX_TOKENS])
         place.put_arrays("layers", [layer.stream.numpy() for layer in seen])
 
 
-def errors(forward: Forward, window: Window, place: Place, computed: str) -> list[LayerError]:
+def errors(forward: Forward, window: TextWindow, place: StudyDir, computed: str) -> list[LayerError]:
     """A row for each layer of a forward whose activations are of the dtype `computed`."""
     limit = torch.finfo(getattr(torch, computed)).max
     found = []
-    seen = probe.layers(forward, window.ids[:MOST_TOKENS])
+    seen = probe.layers(forward, window.ids[:MAX_TOKENS])
     for number, (layer, array) in enumerate(zip(seen, place.arrays("layers") or [], strict=True)):
         reference, stream = torch.from_numpy(array).double(), layer.stream.double()
         error = float((stream - reference).norm() / reference.norm())

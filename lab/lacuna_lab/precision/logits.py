@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lacuna_inference.forward import Forward
-from lacuna_lab.precision import statistics
-from lacuna_lab.precision.place import Place
-from lacuna_lab.precision.questions import Window
+from lacuna_lab.precision import kl_statistics
+from lacuna_lab.precision.questions import TextWindow
+from lacuna_lab.precision.study_dir import StudyDir
 
 Tell = Callable[[int], None]
 """Hears how many windows are done."""
@@ -18,7 +18,7 @@ CHUNK = 256
 """Positions that are read, written and compared at a time: in a vocabulary of 50,000 fp32 logits of 51 MB."""
 
 
-def keep(forward: Forward, windows: tuple[Window, ...], vocabulary: int, place: Place, tell: Tell) -> None:
+def keep(forward: Forward, windows: tuple[TextWindow, ...], vocabulary: int, place: StudyDir, tell: Tell) -> None:
     """Writes the reference's logits of all windows that `place` does not have yet."""
     for number, window in enumerate(windows):
         if not place.has_logits(number):
@@ -29,7 +29,7 @@ def keep(forward: Forward, windows: tuple[Window, ...], vocabulary: int, place: 
 
 
 def compare(
-    forward: Forward, dtype: str, windows: tuple[Window, ...], vocabulary: int, place: Place, tell: Tell
+    forward: Forward, dtype: str, windows: tuple[TextWindow, ...], vocabulary: int, place: StudyDir, tell: Tell
 ) -> None:
     """Compares `dtype` with the kept logits, in all windows that `place` has no results of yet."""
     for number, window in enumerate(windows):
@@ -39,14 +39,14 @@ def compare(
                 reference = torch.from_numpy(kept[start : start + len(logits)].copy()).to(logits.device)
                 following = torch.tensor(window.ids[window.first + start :][: len(logits)])
                 here = window.first + start
-                found.append(statistics.compare(reference, logits[:, :vocabulary], following, here))
-            place.put_positions(dtype, number, statistics.joined(found))
+                found.append(kl_statistics.compare(reference, logits[:, :vocabulary], following, here))
+            place.put_positions(dtype, number, kl_statistics.joined(found))
         tell(number + 1)
 
 
-def chunks(forward: Forward, window: Window) -> Iterator[tuple[int, Tensor]]:
+def chunks(forward: Forward, window: TextWindow) -> Iterator[tuple[int, Tensor]]:
     """The number of the first position and the logits [positions, ids of the model] after each, in order."""
-    slot = forward.slot()
+    slot = forward.new_kv_cache()
     if window.first > 1:
         forward.step(window.ids[: window.first - 1], slot)
     for start in range(0, window.positions, CHUNK):

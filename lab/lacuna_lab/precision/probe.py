@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lacuna_inference.forward import Forward
-from lacuna_inference.models.forward.network import Block, Layer, Network, OwnForward
+from lacuna_inference.models.forward.network import Block, Network, OwnForward, TokenwiseLayer
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ def layers(forward: Forward, ids: Sequence[int]) -> list[LayerSeen]:
         raise ValueError("only the own forward and transformers' can be looked into")
     seen: list[LayerSeen] = []
     with _hooked(model, seen):
-        forward.step(ids, forward.slot())
+        forward.step(ids, forward.new_kv_cache())
     return seen
 
 
@@ -60,7 +60,7 @@ def _own(network: Network, ids: Sequence[int]) -> list[LayerSeen]:
     blocks = [watched(number, block) for number, block in enumerate(network.blocks)]
     last = _given(network.norm, _keeper(seen, len(blocks) - 1))
     forward = OwnForward(replace(network, blocks=blocks, norm=last))
-    forward.step(ids, forward.slot(), len(ids))
+    forward.step(ids, forward.new_kv_cache(), len(ids))
     return seen
 
 
@@ -75,7 +75,7 @@ def _keeper(seen: list[LayerSeen], number: int) -> Callable[[Tensor], None]:
     return keep
 
 
-def _given(layer: Layer, tell: Callable[[Tensor], None]) -> Layer:
+def _given(layer: TokenwiseLayer, tell: Callable[[Tensor], None]) -> TokenwiseLayer:
     def told(x: Tensor) -> Tensor:
         tell(x)
         return layer(x)
@@ -83,7 +83,7 @@ def _given(layer: Layer, tell: Callable[[Tensor], None]) -> Layer:
     return told
 
 
-def _telling(layer: Layer, tell: Callable[[Tensor], None]) -> Layer:
+def _telling(layer: TokenwiseLayer, tell: Callable[[Tensor], None]) -> TokenwiseLayer:
     def told(x: Tensor) -> Tensor:
         y = layer(x)
         tell(y)

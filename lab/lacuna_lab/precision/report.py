@@ -7,11 +7,11 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any
 
-from lacuna_lab.precision.statistics import Measure
-from lacuna_lab.precision.study import Found, Result, Study
+from lacuna_lab.precision.kl_statistics import Measure
+from lacuna_lab.precision.study import Found, Study, StudyResult
 from lacuna_lab.resources.report import amount
 
-_MOST_LAYERS = 6
+_MAX_LAYERS = 6
 """Rows of a dtype in the report: the first, the last, and some between; the JSON has all."""
 
 
@@ -20,7 +20,7 @@ def title(study: Study) -> str:
     return f"{study.name} (random weights)" if study.random_weights else study.name
 
 
-def markdown(study: Study, result: Result, date: str, charts: Sequence[str] = ()) -> Iterator[str]:
+def markdown(study: Study, result: StudyResult, date: str, charts: Sequence[str] = ()) -> Iterator[str]:
     """The report, line by line."""
     yield f"## Precision: {title(study)}, against {study.reference}"
     yield ""
@@ -47,7 +47,7 @@ def _verdict(study: Study, found: Found) -> str:
     return found.verdict.sentence
 
 
-def plain(study: Study, result: Result, date: str) -> dict[str, Any]:
+def plain(study: Study, result: StudyResult, date: str) -> dict[str, Any]:
     """The same for JSON: all figures, but no single position."""
     found = [{key: value for key, value in asdict(one).items() if key != "windows"} for one in result.found]
     asked = study.questions
@@ -73,7 +73,7 @@ def plain(study: Study, result: Result, date: str) -> dict[str, Any]:
     return figures
 
 
-def _about(study: Study, result: Result, date: str) -> Iterator[str]:
+def _about(study: Study, result: StudyResult, date: str) -> Iterator[str]:
     asked = study.questions
     windows = "window" if len(asked.windows) == 1 else "windows"
     text = "the files that were named" if asked.own_text else "held-out code"
@@ -166,10 +166,10 @@ def _layers(found: Sequence[Found]) -> Iterator[str]:
 
 
 def _chosen(count: int) -> list[int]:
-    return sorted({round(step * (count - 1) / (_MOST_LAYERS - 1)) for step in range(_MOST_LAYERS)}) if count else []
+    return sorted({round(step * (count - 1) / (_MAX_LAYERS - 1)) for step in range(_MAX_LAYERS)}) if count else []
 
 
-def _speeds(study: Study, result: Result) -> Iterator[str]:
+def _speeds(study: Study, result: StudyResult) -> Iterator[str]:
     if (reference := result.reference_speed) is None:
         return
     yield from _head(

@@ -41,7 +41,7 @@ def speeds(
 ) -> dict[str, Speed]:
     """Of each dtype, every one of which can be loaded; of none when the model's context is too short to measure it."""
     device = choose_device(options.device)
-    subject = estimate.Subject(folder.name, folder.config, folder.path)
+    subject = estimate.ModelSubject(folder.name, folder.config, folder.path)
     needed = decode.HELD + 8
     if subject.context < needed:
         return {}
@@ -61,10 +61,10 @@ def speeds(
     return found
 
 
-def _rows(options: ModelOptions, dtypes: Sequence[str], device: torch.device, copied: float) -> list[decode.Row]:
+def _rows(options: ModelOptions, dtypes: Sequence[str], device: torch.device, copied: float) -> list[decode.DecodeRow]:
     subjects = []
     for dtype in dtypes:
         loaded = variants.loaded(options, dtype, acceleration="auto")
         assert loaded.forward is not None
-        subjects.append(decode.Subject(loaded.name, loaded.kind, dtype, loaded.forward, 0, random_weights=False))
+        subjects.append(decode.DecodeSubject(loaded.name, loaded.kind, dtype, loaded.forward, 0, random_weights=False))
     return decode.measure(subjects, (1,), device, copied, _REPEATS)

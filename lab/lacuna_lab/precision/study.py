@@ -11,16 +11,16 @@ import torch
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import LacunaError
-from lacuna_inference.models.forward.linear import QUANTISED
-from lacuna_lab.evaluation.run import Answer
-from lacuna_lab.precision import answers, gates, layers, logits, speed, statistics, variants
+from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
+from lacuna_lab.evaluation.run import HoleAnswer
+from lacuna_lab.precision import answers, gates, kl_statistics, layers, logits, speed, variants
 from lacuna_lab.precision.answers import Suggestions
-from lacuna_lab.precision.gates import Verdict
+from lacuna_lab.precision.gates import PrecisionVerdict
+from lacuna_lab.precision.kl_statistics import Positions, Summary
 from lacuna_lab.precision.layers import LayerError
-from lacuna_lab.precision.place import Place
 from lacuna_lab.precision.questions import Questions
 from lacuna_lab.precision.speed import Speed
-from lacuna_lab.precision.statistics import Positions, Summary
+from lacuna_lab.precision.study_dir import StudyDir
 
 Tell = Callable[[str, float], None]
 """Hears what is being done, and which share of it is."""
@@ -35,7 +35,7 @@ class Found:
     summary: Summary | None = None
     layers: tuple[LayerError, ...] = ()
     suggestions: Suggestions | None = None
-    verdict: Verdict | None = None
+    verdict: PrecisionVerdict | None = None
     speed: Speed | None = None
     windows: tuple[Positions, ...] = field(default=(), repr=False)
 
@@ -55,7 +55,7 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StudyResult:
     """The reference's speed and its rivals' figures. `forward` is what runs the model, `threads` how many of torch."""
 
     device: str
@@ -66,13 +66,13 @@ class Result:
     found: tuple[Found, ...]
 
 
-def conduct(study: Study, place: Place, tell: Tell) -> Result:
+def conduct(study: Study, place: StudyDir, tell: Tell) -> StudyResult:
     """Does what `place` does not hold yet. Raises a LacunaError when the reference cannot be loaded or kept."""
     reference, device, forward = _keep_reference(study, place, tell)
     found = [_found(study, dtype, reference, place, tell) for dtype in study.tests]
     measured = [study.reference, *(one.dtype for one in found if not one.why_not)]
     speeds = speed.speeds(study.questions.folder, study.options, measured, tell) if study.measure_speed else {}
-    return Result(
+    return StudyResult(
         device=device,
         forward=forward,
         threads=torch.get_num_threads(),
@@ -84,10 +84,10 @@ def conduct(study: Study, place: Place, tell: Tell) -> Result:
 
 def vocabulary(loaded: LoadedModel) -> int:
     """Tokens that mean something: logits behind them are padding."""
-    return loaded.decoder.text.size
+    return loaded.decoder.tokenizer.size
 
 
-def _keep_reference(study: Study, place: Place, tell: Tell) -> tuple[list[Answer], str, str]:
+def _keep_reference(study: Study, place: StudyDir, tell: Tell) -> tuple[list[HoleAnswer], str, str]:
     """The reference's logits and streams to disk, and its answers."""
     asked, dtype = study.questions, study.reference
     tell(f"loading {dtype}", 0.0)
@@ -104,7 +104,7 @@ def _keep_reference(study: Study, place: Place, tell: Tell) -> tuple[list[Answer
     return found, loaded.device, loaded.kind
 
 
-def _found(study: Study, dtype: str, reference: Sequence[Answer], place: Place, tell: Tell) -> Found:
+def _found(study: Study, dtype: str, reference: Sequence[HoleAnswer], place: StudyDir, tell: Tell) -> Found:
     asked = study.questions
     gc.collect()  # the model before
     tell(f"loading {dtype}", 0.0)
@@ -116,13 +116,13 @@ def _found(study: Study, dtype: str, reference: Sequence[Answer], place: Place, 
     assert forward is not None
     counted = _counted(tell, f"{dtype}: reading", len(asked.windows))
     logits.compare(forward, dtype, asked.windows, vocabulary(loaded), place, counted)
-    computed = "bfloat16" if dtype in QUANTISED else dtype
+    computed = "bfloat16" if dtype in QUANTIZED_KERNELS else dtype
     errors = layers.errors(forward, asked.windows[0], place, computed)
     counted = _counted(tell, f"{dtype}: suggesting", len(asked.holes))
     given = answers.ask(loaded.decoder, dtype, asked.holes, study.max_tokens, place, counted)
     kept = [place.positions(dtype, number) for number in range(len(asked.windows))]
     windows = tuple(positions for positions in kept if positions is not None)
-    summary = statistics.summary(windows)
+    summary = kl_statistics.summary(windows)
     suggestions = answers.compare(asked.holes, reference, given) if asked.holes else None
     verdict = gates.judge(dtype, summary, errors, suggestions)
     return Found(dtype, "", summary, tuple(errors), suggestions, verdict, windows=windows)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.engine.assemble import LoadedModel, load
+from lacuna_inference.engine.assemble import LoadedModel, load_model
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.forward.linear import QUANTISED
+from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
 
 NAMES = {
     "fp32": "float32", "float32": "float32", "fp16": "float16", "float16": "float16",
@@ -27,11 +27,11 @@ def named(names: str) -> list[str]:
 
 def options(base: ModelOptions, dtype: str, acceleration: str = "none") -> ModelOptions:
     """How to load the model in `dtype`: without drafts and recorded steps, so that nothing else differs."""
-    computed = "float32" if dtype in QUANTISED else dtype
-    quantization = dtype if dtype in QUANTISED else "none"
+    computed = "float32" if dtype in QUANTIZED_KERNELS else dtype
+    quantization = dtype if dtype in QUANTIZED_KERNELS else "none"
     return replace(base, dtype=computed, quantization=quantization, acceleration=acceleration, draft_tokens=0)
 
 
 def loaded(base: ModelOptions, dtype: str, acceleration: str = "none") -> LoadedModel:
     """The model in `dtype`. Raises what loading raises."""
-    return load(options(base, dtype, acceleration), lambda *_: None)
+    return load_model(options(base, dtype, acceleration), lambda *_: None)

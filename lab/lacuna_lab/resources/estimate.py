@@ -8,7 +8,7 @@ from typing import Any
 
 from lacuna_inference.errors import LacunaError, ModelUnusable
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.forward.linear import QUANTISED
+from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
 from lacuna_inference.models.loading import sources
 from lacuna_inference.models.loading.config import positions
 from lacuna_inference.models.loading.files import read_json, weight_files
@@ -16,12 +16,12 @@ from lacuna_inference.models.loading.sketch import ITEM_BYTES, Sketch
 from lacuna_lab import random_models
 
 DTYPES = tuple(ITEM_BYTES)
-LONGEST = 2048
+MAX_DEFAULT_CONTEXT = 2048
 """Tokens of a context where a config names none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ModelSubject:
     """A model to be looked at. `folder` is None for a published shape that is not on this disk."""
 
     name: str
@@ -31,7 +31,7 @@ class Subject:
     @property
     def context(self) -> int:
         """The longest context in tokens."""
-        return positions(self.config) or LONGEST
+        return positions(self.config) or MAX_DEFAULT_CONTEXT
 
     @property
     def disk_bytes(self) -> int | None:
@@ -65,27 +65,27 @@ class Need:
         return max(0, min(longest, room // self.kv_token))
 
 
-def find(name: str) -> Subject:
+def find(name: str) -> ModelSubject:
     """The model called `name`: a model folder, a config.json, a hub id on this disk, or a published shape.
 
     Raises ModelNotFound when there is none, ModelUnusable for a config that cannot be read.
     """
     path = Path(name).expanduser()
     if path.is_file():
-        return Subject(name, read_json(path), None)
+        return ModelSubject(name, read_json(path), None)
     try:
         folder = sources.folder_of(name)
     except LacunaError:
         shape = random_models.known(name)
         if shape is None:
             raise
-        return Subject(shape, random_models.config_of(shape), None)
-    return Subject(name, read_json(folder / "config.json"), folder)
+        return ModelSubject(shape, random_models.config_of(shape), None)
+    return ModelSubject(name, read_json(folder / "config.json"), folder)
 
 
-def sketch(subject: Subject, context: int) -> Sketch:
+def sketch(subject: ModelSubject, context: int) -> Sketch:
     """The model's numbers. Raises ModelUnusable for a config that lacks something, or that nobody here can run."""
-    if flaw := registry.flaw(subject.config):
+    if flaw := registry.config_error(subject.config):
         raise _incomplete(subject, flaw)
     try:
         return registry.sketch(subject.config, context) or _by_the_library(subject.config)
@@ -93,7 +93,7 @@ def sketch(subject: Subject, context: int) -> Sketch:
         raise _incomplete(subject, f"{type(error).__name__}: {error}") from error
 
 
-def needs(subject: Subject, context: int) -> list[Need]:
+def needs(subject: ModelSubject, context: int) -> list[Need]:
     """A line for every dtype on every kind of device that can run it; `context` in tokens."""
     found = sketch(subject, context)
     return [
@@ -104,15 +104,15 @@ def needs(subject: Subject, context: int) -> list[Need]:
             resident=found.resident_bytes(dtype, kind),
             kv_token=found.kv_bytes(dtype),
             activations=found.activation_bytes(dtype, context),
-            disk=subject.disk_bytes or found.weight_bytes("float32" if dtype in QUANTISED else dtype),
+            disk=subject.disk_bytes or found.weight_bytes("float32" if dtype in QUANTIZED_KERNELS else dtype),
         )
         for kind in ("cpu", "cuda")
         for dtype in DTYPES
-        if dtype not in QUANTISED or (kind == "cpu" and found.own)
+        if dtype not in QUANTIZED_KERNELS or (kind == "cpu" and found.own)
     ]
 
 
-def _incomplete(subject: Subject, why: str) -> ModelUnusable:
+def _incomplete(subject: ModelSubject, why: str) -> ModelUnusable:
     message = f"The config of {subject.name} does not describe a whole model ({why})."
     return ModelUnusable(message, "Name a config.json as it was published.")
 

@@ -24,7 +24,14 @@ from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.forward import PREFILL_CHUNK
 from lacuna_inference.models import loader
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.forward.linear import BOTH_WAYS_BYTES, QUANTISED, Linear, Way, quantise, tune
+from lacuna_inference.models.forward.linear import (
+    MAX_TWO_LAYOUTS_BYTES,
+    QUANTIZED_KERNELS,
+    Kernel,
+    Linear,
+    quantize,
+    tune,
+)
 from lacuna_inference.models.loading import sources
 
 _EVERY_S = 0.003
@@ -32,7 +39,7 @@ _GENERATED = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MemoryMeasurement:
     """What a model took, in bytes and seconds.
 
     `weights` grew while loading and stayed, `loading` is the most that loading held of the host's memory for a moment,
@@ -54,7 +61,7 @@ class Measured:
     load_s: float
 
 
-def measure(folder: Path, dtype: str, device: str, context: int) -> Measured:
+def measure(folder: Path, dtype: str, device: str, context: int) -> MemoryMeasurement:
     """Measures the model in `folder` in a new process. Raises BadRequest where memory cannot be told apart."""
     if not Path("/proc/self/smaps").exists():
         raise BadRequest("--measure reads /proc, which this system does not have.", "Leave --measure out.")
@@ -63,18 +70,18 @@ def measure(folder: Path, dtype: str, device: str, context: int) -> Measured:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it was killed: memory ran out, probably"])[-1]
         raise ModelUnusable(f"Loading it as {dtype} on {device} failed: {last}.", "Try another dtype or a smaller one.")
-    return Measured(**json.loads(done.stdout))
+    return MemoryMeasurement(**json.loads(done.stdout))
 
 
 def main(arguments: list[str]) -> None:
     """Measures in this process, and prints JSON."""
     name, dtype, device_name, length = arguments
     folder, device, context = sources.find(name), torch.device(device_name), int(length)
-    if reason := registry.obstacle(folder, context):
+    if reason := registry.why_not_supported(folder, context):
         sys.exit(f"only the own forward is measured, and it does not run this model: {reason}")
-    computed = torch.float32 if dtype in QUANTISED else loader.dtype_named(dtype)
-    _warm_up(device, computed, QUANTISED.get(dtype))
-    if sum(file.stat().st_size for file in folder.weight_files) <= BOTH_WAYS_BYTES:
+    computed = torch.float32 if dtype in QUANTIZED_KERNELS else loader.dtype_named(dtype)
+    _warm_up(device, computed, QUANTIZED_KERNELS.get(dtype))
+    if sum(file.stat().st_size for file in folder.weight_files) <= MAX_TWO_LAYOUTS_BYTES:
         registry.read(folder, computed, device, context, dtype)  # libraries keep programs for its shapes
     before = _held(device, folder.path)
     with _watched() as peak, torch.inference_mode():
@@ -82,22 +89,22 @@ def main(arguments: list[str]) -> None:
         forward = registry.read(folder, computed, device, context, dtype)
         load_s = time.perf_counter() - started
     loaded = _held(device, folder.path)
-    slot = forward.slot()
+    slot = forward.new_kv_cache()
     slot.keys_values.fill_(0)
     filled = _held(device, folder.path)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     chunk = min(PREFILL_CHUNK, context - _GENERATED)
-    slot.held = context - chunk - _GENERATED  # the last chunk takes the most, and the others minutes
+    slot.length = context - chunk - _GENERATED  # the last chunk takes the most, and the others minutes
     with _watched() as reading:
         forward.step([5] * chunk, slot)
         for _ in range(_GENERATED):
             forward.step([5], slot)
     most = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else reading[0]
-    found = Measured(
+    found = MemoryMeasurement(
         dtype=dtype,
         device=device_name,
-        ways=tuple(dict.fromkeys(way.__name__ for way in (forward.tuning.few, forward.tuning.many))),
+        ways=tuple(dict.fromkeys(way.__name__ for way in (forward.tuning.decode_kernel, forward.tuning.batch_kernel))),
         context=context,
         weights=loaded - before,
         loading=peak[0] - peak[1],
@@ -110,13 +117,13 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(asdict(found)))  # noqa: T201
 
 
-def _warm_up(device: torch.device, dtype: torch.dtype, quantised: Way | None) -> None:
+def _warm_up(device: torch.device, dtype: torch.dtype, quantised: Kernel | None) -> None:
     """Starts the libraries' threads and buffers, so that they are not taken for the model's."""
     layers = [Linear(torch.randn(1024, 1024, device=device, dtype=dtype)) for _ in range(4)]
     if quantised is None:
         tune(layers)
     else:
-        quantise(layers, quantised)
+        quantize(layers, quantised)
     for rows in (1, 2, 8, 256):
         layers[0](torch.randn(rows, 1024, device=device, dtype=dtype))
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lacuna_inference.models.loading.sketch import Sketch
 from lacuna_lab import random_models
-from lacuna_lab.resources.estimate import Need, Subject
-from lacuna_lab.resources.measure import Measured
-from lacuna_lab.resources.verdict import Verdict
+from lacuna_lab.resources.estimate import ModelSubject, Need
+from lacuna_lab.resources.measure import MemoryMeasurement
+from lacuna_lab.resources.verdict import FitVerdict
 
 _KINDS = {"cpu": "CPU", "cuda": "GPU"}
 
 
-def one(subject: Subject, found: Sketch, needs: Sequence[Need], context: int) -> Iterator[str]:
+def one(subject: ModelSubject, found: Sketch, needs: Sequence[Need], context: int) -> Iterator[str]:
     """A model in all dtypes, as Markdown."""
     note = " (a published shape)" if random_models.is_random(subject.config) else ""
     yield (
@@ -48,7 +48,7 @@ def several(found: Mapping[str, Sequence[Need]], context: int) -> Iterator[str]:
                 yield f"| {name} | {need.dtype} | {' | '.join(map(amount, cells))} | {on_gpu} | {amount(need.disk)} |"
 
 
-def fits(verdicts: Sequence[Verdict], context: int) -> Iterator[str]:
+def fits(verdicts: Sequence[FitVerdict], context: int) -> Iterator[str]:
     """Each place with each dtype, as Markdown."""
     yield f"| where | free | dtype | needed for {context} tokens | fits | largest context |"
     yield "| --- " * 6 + "|"
@@ -59,7 +59,7 @@ def fits(verdicts: Sequence[Verdict], context: int) -> Iterator[str]:
         )
 
 
-def compared(found: Sketch, need: Need, measured: Measured) -> Iterator[str]:
+def compared(found: Sketch, need: Need, measured: MemoryMeasurement) -> Iterator[str]:
     """The estimate beside the measurement, as Markdown."""
     yield (
         f"{measured.dtype} on {measured.device}, {measured.context} tokens of context, products written as"

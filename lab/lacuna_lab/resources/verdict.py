@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.forward.linear import QUANTISED
+from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
 from lacuna_inference.models.loading import memory
 from lacuna_lab.resources.estimate import Need
 
@@ -22,7 +22,7 @@ RESERVED = {"cpu": 300 * 2**20, "cuda": 600 * 2**20}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MemoryBudget:
     """A device that is here, or a card that the user named. `free` in bytes."""
 
     name: str
@@ -31,10 +31,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FitVerdict:
     """One dtype in one place. `context` is the largest that fits, in tokens; 0 when the weights do not fit."""
 
-    place: Place
+    place: MemoryBudget
     need: Need
     needed: int
     context: int
@@ -49,20 +49,20 @@ def size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def places(cards: Sequence[str]) -> list[Place]:
+def places(cards: Sequence[str]) -> list[MemoryBudget]:
     """The devices of this machine with what is free of them now, and the named cards with all of theirs."""
     found = []
     free = memory.available_bytes(torch.device("cpu"))
     if free is not None:
-        found.append(Place("cpu", "cpu", free))
+        found.append(MemoryBudget("cpu", "cpu", free))
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         device = torch.device("cuda", index)
         name = f"{device} ({torch.cuda.get_device_name(device)})"
-        found.append(Place(name, "cuda", memory.available_bytes(device) or 0))
-    return [*found, *(Place(f"a card of {card}", "cuda", size(card)) for card in cards)]
+        found.append(MemoryBudget(name, "cuda", memory.available_bytes(device) or 0))
+    return [*found, *(MemoryBudget(f"a card of {card}", "cuda", size(card)) for card in cards)]
 
 
-def verdicts(needs: Sequence[Need], places: Sequence[Place], context: int, longest: int) -> list[Verdict]:
+def verdicts(needs: Sequence[Need], places: Sequence[MemoryBudget], context: int, longest: int) -> list[FitVerdict]:
     """Each dtype in each place that could run it, for `context` tokens; `longest` is the model's own limit."""
     found = []
     for place in places:
@@ -71,17 +71,17 @@ def verdicts(needs: Sequence[Need], places: Sequence[Place], context: int, longe
             if need.kind == place.kind:
                 needed = need.total(context)
                 most = need.largest_context(free, longest)
-                found.append(Verdict(place, need, needed + RESERVED[place.kind], most, needed <= free))
+                found.append(FitVerdict(place, need, needed + RESERVED[place.kind], most, needed <= free))
     return found
 
 
-def advice(verdicts: Sequence[Verdict], published: str) -> list[str]:
+def advice(verdicts: Sequence[FitVerdict], published: str) -> list[str]:
     """A sentence for each place; `published` is the dtype of the model's files."""
     names = dict.fromkeys(verdict.place.name for verdict in verdicts)
     return [f"{name}: {_advice([v for v in verdicts if v.place.name == name], published)}" for name in names]
 
 
-def _advice(here: Sequence[Verdict], published: str) -> str:
+def _advice(here: Sequence[FitVerdict], published: str) -> str:
     fitting = {verdict.need.dtype: verdict for verdict in here if verdict.fits}
     for dtype in _preferred(here[0].place.kind, published):
         if dtype in fitting:
@@ -103,8 +103,8 @@ def _preferred(kind: str, published: str) -> list[str]:
 
 
 def _how(dtype: str) -> str:
-    return f"LACUNA_QUANTIZATION={dtype}" if dtype in QUANTISED else f"--dtype {dtype}"
+    return f"LACUNA_QUANTIZATION={dtype}" if dtype in QUANTIZED_KERNELS else f"--dtype {dtype}"
 
 
-def _room(verdict: Verdict) -> str:
+def _room(verdict: FitVerdict) -> str:
     return f"{(verdict.place.free - verdict.needed) / 1e9:.1f} GB to spare"

@@ -33,7 +33,7 @@ _PARTS_OF_A_MODEL = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BundleContents:
     """What to put in. `wheel` is Lacuna's own, None for the one that belongs to this installation; `constraints` and
     `options` are for pip."""
 
@@ -48,7 +48,7 @@ class Wanted:
     options: tuple[str, ...] = ()
 
 
-def create(wanted: Wanted, tell: Tell) -> Path:
+def create(wanted: BundleContents, tell: Tell) -> Path:
     """Writes the bundle; its path. Raises a LacunaError that says what is missing, and leaves nothing half done."""
     if wanted.platform not in PLATFORMS:
         raise BadRequest(f"There is no platform called {wanted.platform}.", f"Known: {', '.join(PLATFORMS)}.")
@@ -77,7 +77,7 @@ def create(wanted: Wanted, tell: Tell) -> Path:
     return wanted.output
 
 
-def _put_model(wanted: Wanted, folder: Path, tell: Tell) -> str | None:
+def _put_model(wanted: BundleContents, folder: Path, tell: Tell) -> str | None:
     """Copies the model; its name in the bundle. The bundled model is in the wheel."""
     if wanted.model == BUNDLED:
         return None
@@ -101,7 +101,7 @@ def _name_of(model: str, path: Path) -> str:
     return "model" if installer.NAME.fullmatch(plain := re.sub(r"[^\w.+@-]", "-", name)) is None else plain
 
 
-def _put_wheels(wanted: Wanted, folder: Path) -> str:
+def _put_wheels(wanted: BundleContents, folder: Path) -> str:
     """All packages; the version of Lacuna among them. Its own wheel comes from no index, whatever is there."""
     folder.mkdir()
     own = _own_wheel(wanted, folder)
@@ -113,7 +113,7 @@ def _put_wheels(wanted: Wanted, folder: Path) -> str:
     return own.name.split("-")[1]
 
 
-def _own_wheel(wanted: Wanted, folder: Path) -> Path:
+def _own_wheel(wanted: BundleContents, folder: Path) -> Path:
     """Lacuna's wheel in `folder`: the one that was named, or one of what runs here."""
     if wanted.wheel is not None:
         if not wheel.is_ours(wanted.wheel):
@@ -135,7 +135,7 @@ def _checkout() -> Path | None:
     return root if project.get("name") == DISTRIBUTION else None
 
 
-def _target(wanted: Wanted) -> list[str]:
+def _target(wanted: BundleContents) -> list[str]:
     """pip's options for wheels of another machine."""
     tags = [part for tag in PLATFORMS[wanted.platform] for part in ("--platform", tag)]
     if (wanted.platform, wanted.python) == (installer.here(), installer.python_here()):
@@ -152,7 +152,7 @@ def _pip(*arguments: str) -> None:
         raise LacunaError(f"pip could not get the packages: {said[-1].removeprefix('ERROR: ')}.", "Is there a network?")
 
 
-def _put_manifest(wanted: Wanted, folder: Path, model: str | None, version: str) -> None:
+def _put_manifest(wanted: BundleContents, folder: Path, model: str | None, version: str) -> None:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != "install.py"]
     manifest: dict[str, Any] = {
         "format": installer.FORMAT,

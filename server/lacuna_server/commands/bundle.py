@@ -6,11 +6,11 @@ from pathlib import Path
 
 from lacuna_inference.errors import LacunaError
 from lacuna_server.bundle import installer
-from lacuna_server.bundle.create import Wanted
+from lacuna_server.bundle.create import BundleContents
 from lacuna_server.commands.show import stderr, stdout
 
 
-def create(wanted: Wanted) -> None:
+def create(wanted: BundleContents) -> None:
     """Writes a bundle, and says how to install it."""
     from lacuna_server.bundle import create as making
 

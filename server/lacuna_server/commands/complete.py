@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from lacuna_inference.api import Counters, Request, Sampling, Stop
+from lacuna_inference.api import Request, RequestMetrics, Sampling, Stop
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading import sources
 from lacuna_server.commands import source as reading
 from lacuna_server.commands.show import stderr, stdout, wait_until_warm
-from lacuna_server.commands.source import Source
+from lacuna_server.commands.source import SourceText
 from lacuna_server.core import service
 from lacuna_server.core.admission import Rules, is_secret, refusal
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.settings import Settings
 
 if TYPE_CHECKING:
-    from lacuna_inference.api import Completions
+    from lacuna_inference.api import CompletionResult
 
 _SHOWN_LINES = 14
 _SUGGESTION = "bold green"
@@ -35,7 +35,7 @@ class Outcome:
 
     model: str
     candidates: tuple[tuple[str, ...], ...] = ()
-    counters: Counters = field(default_factory=Counters)
+    counters: RequestMetrics = field(default_factory=RequestMetrics)
     withheld: Withheld | None = None
 
 
@@ -66,7 +66,7 @@ def _rules(settings: Settings, allow_secrets: bool) -> Rules:
     )
 
 
-def _completed(settings: Settings, source: Source) -> Outcome:
+def _completed(settings: Settings, source: SourceText) -> Outcome:
     engine = ModelEngine(settings.model_options())
     try:
         wait_until_warm(engine)
@@ -75,7 +75,7 @@ def _completed(settings: Settings, source: Source) -> Outcome:
         engine.close()
 
 
-def _one(engine: ModelEngine, settings: Settings, source: Source) -> Outcome:
+def _one(engine: ModelEngine, settings: Settings, source: SourceText) -> Outcome:
     policy = service.Policy(
         settings.max_tokens, settings.max_lines, settings.candidates, settings.temperature, settings.top_p
     )
@@ -83,10 +83,10 @@ def _one(engine: ModelEngine, settings: Settings, source: Source) -> Outcome:
     if request is None:
         return Outcome(settings.model, withheld=Withheld.INSIDE_WORD)
     answer = service.answer_from(engine.submit(request).result(), source.snapshot)
-    return Outcome(answer.model, tuple((s,) for s in answer.suggestions), answer.counters, answer.withheld)
+    return Outcome(answer.model, tuple((s,) for s in answer.texts), answer.metrics, answer.withheld)
 
 
-def _several(engine: ModelEngine, settings: Settings, source: Source) -> Outcome:
+def _several(engine: ModelEngine, settings: Settings, source: SourceText) -> Outcome:
     several = settings.candidates > 1
     request = Request(
         parts=tuple(service.with_lf(part) for part in source.parts),
@@ -95,12 +95,12 @@ def _several(engine: ModelEngine, settings: Settings, source: Source) -> Outcome
         sampling=Sampling(settings.temperature, settings.top_p, seed=0) if several else Sampling(),
         candidates=settings.candidates,
     )
-    completions: Completions = engine.submit(request).result()
+    completions: CompletionResult = engine.submit(request).result()
     texts = tuple(tuple(fill.text for fill in candidate.fills) for candidate in completions.candidates)
-    return Outcome(completions.model, texts, completions.counters)
+    return Outcome(completions.model, texts, completions.metrics)
 
 
-def _print(source: Source, outcome: Outcome) -> None:
+def _print(source: SourceText, outcome: Outcome) -> None:
     """The code with the suggestion in place: all of it into a pipe, its surroundings on a terminal."""
     if not outcome.candidates:
         _write(source, ())
@@ -118,7 +118,7 @@ def _print(source: Source, outcome: Outcome) -> None:
     )
 
 
-def _write(source: Source, fills: tuple[str, ...]) -> None:
+def _write(source: SourceText, fills: tuple[str, ...]) -> None:
     """Coloured and shortened on a terminal; else byte by byte, because rich changes tabs and control characters."""
     if stdout.is_terminal:
         stdout.print(_coloured([service.with_lf(part) for part in source.parts], fills), end="")

@@ -6,10 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lacuna_server.commands.show import print_table, progress
-from lacuna_server.doctor import Verdict, examine
+from lacuna_server.doctor import Status, examine
 from lacuna_server.settings import Settings
 
-_STYLES = {Verdict.GOOD: "green", Verdict.NOTE: "yellow", Verdict.BAD: "bold red"}
+_STYLES = {Status.GOOD: "green", Status.NOTE: "yellow", Status.BAD: "bold red"}
 
 
 def run(settings: Settings) -> int:
@@ -21,4 +21,4 @@ def run(settings: Settings) -> int:
         verdict = Text(finding.verdict, style=_STYLES[finding.verdict])
         table.add_row(verdict, finding.subject, finding.found, finding.remedy)
     print_table(table)
-    return int(any(finding.verdict is Verdict.BAD for finding in findings))
+    return int(any(finding.verdict is Status.BAD for finding in findings))

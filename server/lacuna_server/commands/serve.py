@@ -17,14 +17,14 @@ from lacuna_inference.errors import BadRequest
 from lacuna_server import engines
 from lacuna_server.commands.show import fault, stderr, warning
 from lacuna_server.http import app, listening, quiet, tls
-from lacuna_server.http.gateway import Limits
+from lacuna_server.http.gateway import GatewayLimits
 from lacuna_server.http.origins import is_loopback
 from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """Where the server listens, and who may ask."""
 
     host: str = "127.0.0.1"
@@ -44,7 +44,7 @@ def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> E
     if importlib.util.find_spec("ray") is None:
         raise BadRequest("Ray is not installed.", f"pip install '{DISTRIBUTION}[ray]'")
     _look_for_cluster(ray)
-    from lacuna_inference.models.loader import examine
+    from lacuna_inference.models.loader import validate
     from lacuna_server.scale.engine import RayEngine
     from lacuna_server.scale.replica import Scale
 
@@ -54,7 +54,7 @@ def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> E
         least, most = 0, 0
     if not 1 <= least <= most:
         raise BadRequest(f"{replicas!r} is no number of replicas.", "Write 2, or 1-4.")
-    examine(settings.model_options())
+    validate(settings.model_options())
     return RayEngine(settings.model_options(), Scale(least, most, gpus), None if ray == "local" else ray)
 
 
@@ -69,7 +69,7 @@ def _look_for_cluster(address: str) -> None:
         raise BadRequest(f"There is no Ray cluster at {address}: {error}.", "Start one: ray start --head.") from None
 
 
-def run(engine: Engine, place: Place, limits: Limits, most_bytes: int) -> int:
+def run(engine: Engine, place: ListenAddress, limits: GatewayLimits, most_bytes: int) -> int:
     """Serves; the exit code. Raises BadRequest for an address that would be open to everybody."""
     token = _token(place)
     if (place.certificate is None) != (place.key is None):
@@ -97,7 +97,7 @@ def _tell(state: EngineState, server: _Server) -> None:
         server.should_exit = True
 
 
-class _Server(listening.Server):
+class _Server(listening.HttpServer):
     """Says where it listens; a port in use is a sentence."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -119,7 +119,7 @@ class _Server(listening.Server):
         self.should_exit = True
 
 
-def _token(place: Place) -> str | None:
+def _token(place: ListenAddress) -> str | None:
     """The token of the file. Raises BadRequest where one is needed and not there."""
     if place.token_file is not None:
         return _read_token(place.token_file)

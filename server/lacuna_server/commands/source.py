@@ -23,7 +23,7 @@ _POSITION = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceText:
     """`parts` are the texts around the holes, as they stand in the file but for its byte order mark.
 
     `path` is None for standard input.
@@ -38,7 +38,7 @@ class Source:
         """The whole text with the cursor in its first hole."""
         text = "".join(self.parts)
         return Snapshot(
-            text, len(self.parts[0]), self.path, language=languages.of_first_line(text), place=self.path or ""
+            text, len(self.parts[0]), self.path, language=languages.of_first_line(text), uri_path=self.path or ""
         )
 
     def woven(self, fills: Sequence[str]) -> str:
@@ -52,7 +52,7 @@ class Source:
         return ((_BOM if self.has_bom else "") + self.woven(fills)).encode()
 
 
-def read(file: str, at: str | None = None) -> Source:
+def read(file: str, at: str | None = None) -> SourceText:
     """`file`, or standard input for `-`, with a hole at the cursor `at`, or with the holes that are marked in it.
 
     Raises BadRequest for what is no UTF-8 text file, for a place outside the text, and where there is no hole.
@@ -63,11 +63,11 @@ def read(file: str, at: str | None = None) -> Source:
     path = None if file == STDIN else os.fsencode(file).decode(errors="replace")  # a name may be no UTF-8
     if at is not None:
         offset = offset_at(text, at)
-        return Source((text[:offset], text[offset:]), path, has_bom)
+        return SourceText((text[:offset], text[offset:]), path, has_bom)
     parts = tuple(text.split(HOLE))
     if len(parts) == 1:
         raise BadRequest("There is no place to complete.", f"Give --at LINE:COLUMN, or write {HOLE} into the text.")
-    return Source(parts, path, has_bom)
+    return SourceText(parts, path, has_bom)
 
 
 def offset_at(text: str, at: str) -> int:

@@ -88,11 +88,11 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.SNOOZED if rules.snoozed else Withheld.MANUAL
     if not snapshot.in_step:
         return Withheld.OUT_OF_STEP
-    if not rules.secrets and is_secret(snapshot.place):
+    if not rules.secrets and is_secret(snapshot.uri_path):
         return Withheld.SECRET
-    if (unspoken := language_refusal(snapshot.language, snapshot.place, rules)) is not None:
+    if (unspoken := language_refusal(snapshot.language, snapshot.uri_path, rules)) is not None:
         return unspoken
-    if _matches(snapshot.place, rules.exclude):
+    if _matches(snapshot.uri_path, rules.exclude):
         return Withheld.EXCLUDED
     if len(snapshot.text) > rules.max_characters:
         return Withheld.TOO_LARGE
@@ -164,7 +164,7 @@ def _token_at(snapshot: Snapshot) -> Any:
     """Pygments' kind of the token that a letter typed at the cursor would belong to."""
     from pygments.token import Token
 
-    lexer = lexer_for(snapshot.language, snapshot.place)
+    lexer = lexer_for(snapshot.language, snapshot.uri_path)
     for start, kind, value in lexer.get_tokens_unprocessed(f"{snapshot.prefix}x{snapshot.suffix}"):
         if start + len(value) > snapshot.offset:
             return kind

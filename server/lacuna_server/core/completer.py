@@ -7,22 +7,22 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from lacuna_inference.api import Counters, Engine, StopReason
+from lacuna_inference.api import Engine, RequestMetrics, StopReason
 from lacuna_server.core.admission import Rules, refusal
-from lacuna_server.core.cache import Cache
+from lacuna_server.core.answer_cache import AnswerCache
 from lacuna_server.core.pace import Pace
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.service import Answer, Policy, complete
+from lacuna_server.core.service import Policy, Suggestions, complete
 from lacuna_server.core.snapshot import Snapshot
 
 _PASSING = frozenset({Withheld.LOADING, Withheld.UNAVAILABLE, Withheld.CANCELLED, Withheld.LOOP})
 """Reasons that may be gone with the next request."""
-Asked = tuple[str, str, int, bool]
+RequestKey = tuple[str, str, int, bool]
 
 
 @dataclass(slots=True)
-class _Running:
-    answer: asyncio.Task[Answer]
+class _Pending:
+    answer: asyncio.Task[Suggestions]
     waiting: int = 0
     told: bool = False
     """Whether somebody has been given the answer."""
@@ -38,24 +38,24 @@ class Completer:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._clock = clock
-        self._cache = Cache()
+        self._cache = AnswerCache()
         self._pace = Pace()
-        self._running: dict[Asked, _Running] = {}
-        self._newest: dict[str, Asked] = {}
+        self._running: dict[RequestKey, _Pending] = {}
+        self._newest: dict[str, RequestKey] = {}
 
-    async def complete(self, snapshot: Snapshot, rules: Rules, policy: Policy, invoked: bool = False) -> Answer:
+    async def complete(self, snapshot: Snapshot, rules: Rules, policy: Policy, invoked: bool = False) -> Suggestions:
         """What to show at the cursor, or why nothing is. A cancelled task leaves the answer to others who wait for it.
 
         An invoked request is always computed anew.
         """
         refused = await _refusal(snapshot, rules, invoked)
         if refused is not None:
-            return Answer(withheld=refused)
+            return Suggestions(withheld=refused)
         self._pace.key(self._clock())
         if not invoked and (found := self._cache.find(snapshot)) is not None:
-            return replace(found, counters=Counters(), cached=True, delay_s=0.0)
-        asked = snapshot.key, snapshot.text, snapshot.offset, invoked
-        self._newest[snapshot.key] = asked
+            return replace(found, metrics=RequestMetrics(), cached=True, delay_s=0.0)
+        asked = snapshot.document_id, snapshot.text, snapshot.offset, invoked
+        self._newest[snapshot.document_id] = asked
         return await self._shared(asked, lambda: self._computed(asked, snapshot, policy, invoked))
 
     def forget_answers(self) -> None:
@@ -67,11 +67,11 @@ class Completer:
         self._pace.forget(key)
         self._newest.pop(key, None)
 
-    async def _shared(self, asked: Asked, compute: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _shared(self, asked: RequestKey, compute: Callable[[], Awaitable[Suggestions]]) -> Suggestions:
         """The answer of the same request that runs already, or of a new one; cancelled when nobody waits any more."""
         running = self._running.get(asked)
         if running is None:
-            made = running = self._running[asked] = _Running(asyncio.ensure_future(compute()))
+            made = running = self._running[asked] = _Pending(asyncio.ensure_future(compute()))
             running.answer.add_done_callback(lambda _: self._ended(asked, made))
         running.waiting += 1
         try:
@@ -84,21 +84,21 @@ class Completer:
         told, running.told = running.told, True
         return replace(answer, cached=told)
 
-    def _ended(self, asked: Asked, running: _Running) -> None:
+    def _ended(self, asked: RequestKey, running: _Pending) -> None:
         """Nobody may join `running` any more."""
         if self._running.get(asked) is running:
             del self._running[asked]
 
-    async def _computed(self, asked: Asked, snapshot: Snapshot, policy: Policy, invoked: bool) -> Answer:
+    async def _computed(self, asked: RequestKey, snapshot: Snapshot, policy: Policy, invoked: bool) -> Suggestions:
         delay = 0.0 if invoked else self._pace.delay(snapshot)
         if delay:
             await asyncio.sleep(delay)
-            if self._newest.get(snapshot.key) != asked:
-                return Answer(withheld=Withheld.CANCELLED)
+            if self._newest.get(snapshot.document_id) != asked:
+                return Suggestions(withheld=Withheld.CANCELLED)
         self._pace.asked(snapshot)
         started = self._clock()
         answer = await complete(self._engine, snapshot, policy, invoked)
-        if answer.counters.total_s:
+        if answer.metrics.total_s:
             self._pace.answered(self._clock() - started)
         # an answer that the deadline cut is longer the next time
         if answer.withheld not in _PASSING and answer.stop is not StopReason.DEADLINE:

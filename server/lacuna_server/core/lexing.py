@@ -16,7 +16,7 @@ CODE, STRING, COMMENT, ERROR = "c", "s", "#", "!"
 
 _WINDOW = 4000
 """Characters before the cursor's line in which its beginning is looked for: about 3 ms of lexing, once a line."""
-_LONGEST = 2000
+_MAX_LINE_CODE_POINTS = 2000
 """Characters before the cursor that are lexed for one answer; past that (minified code) the text counts as plain."""
 _PLAIN = 500
 """Characters of a plain text that are looked at."""
@@ -27,10 +27,10 @@ class Surroundings:
 
     def __init__(self, snapshot: Snapshot) -> None:
         line_before, above = snapshot.line_before, snapshot.lines_around()[0]
-        self._lexer = lexer_for(snapshot.language, snapshot.place)
+        self._lexer = lexer_for(snapshot.language, snapshot.uri_path)
         window = _window(above)
         self.before = window[_outermost(self._lexer, window) :] + line_before
-        if len(self.before) > _LONGEST:
+        if len(self.before) > _MAX_LINE_CODE_POINTS:
             self._lexer, self.before = lexer_for("", ""), line_before[-_PLAIN:]
 
     @property

@@ -14,7 +14,7 @@ _FIRST_GAP_S = 0.2
 _PAUSE_S = 1.0
 """A longer gap is a pause and says nothing of how fast somebody types."""
 _GAPS = 1.5
-LONGEST_S = 0.15
+MAX_DELAY_S = 0.15
 
 
 class Pace:
@@ -38,15 +38,15 @@ class Pace:
         Not at all while only the cursor's line changes, or lines are added above it, because the model has read the
         rest; nor in a document's first request.
         """
-        before, around = self._read.get(snapshot.key), snapshot.lines_around()
+        before, around = self._read.get(snapshot.document_id), snapshot.lines_around()
         if before is None or (around[1] == before[1] and around[0].startswith(before[0])):
             return 0.0
         answer = sum(self._answers) / len(self._answers) if self._answers else 0.0
-        return min(LONGEST_S, max(0.0, _GAPS * sum(self._gaps) / len(self._gaps) - answer))
+        return min(MAX_DELAY_S, max(0.0, _GAPS * sum(self._gaps) / len(self._gaps) - answer))
 
     def asked(self, snapshot: Snapshot) -> None:
         """Notes that the model reads the text around the cursor now."""
-        self._read[snapshot.key] = snapshot.lines_around()
+        self._read[snapshot.document_id] = snapshot.lines_around()
 
     def answered(self, taken: float) -> None:
         """Notes how long an answer took."""

@@ -21,7 +21,7 @@ _NEUTRAL = "", "x"
 C's `'x'`."""
 _PROBE = " x"
 """Put behind the line to see whether a string is still open there."""
-_MOST_LEXED, _MOST_TRIED, _LEAST_TRIED = 6000, 32, 4
+_MAX_LEXED_CODE_POINTS, _MAX_TRIES, _MIN_TRIES = 6000, 32, 4
 """Characters that are lexed anew to try places, at some 2 ms a thousand, and how many places that are: this runs on the
 event loop."""
 
@@ -66,7 +66,7 @@ class _Seam:
     def affordable(self) -> int:
         """How many places may be tried."""
         line = len(self._line.before) + len(self._text) + len(self._after)
-        return max(_LEAST_TRIED, min(_MOST_TRIED, _MOST_LEXED // line))
+        return max(_MIN_TRIES, min(_MAX_TRIES, _MAX_LEXED_CODE_POINTS // line))
 
     def overlaps(self, place: int) -> bool:
         """Whether the answer ends, from `place` on, as the line goes on. A letter of a longer word is no overlap."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from lacuna_inference.api import (
-    MOST_NEARBY,
+    MAX_RELATED_FILES,
     CancelToken,
-    Completions,
-    Counters,
+    CompletionResult,
     Engine,
     Fill,
     Phase,
     Request,
+    RequestMetrics,
     Sampling,
     StopReason,
 )
@@ -46,16 +46,16 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Suggestions:
     """Suggestions, best first, and what they cost; or none, and why. `detail` is a sentence for the user.
 
     `stop` is why the model ended the first one, `cut` whether a part of it was left out, `confidence` the mean
     probability of its tokens. `cached`: it was found, not computed; `delay_s`: how long it was put off.
     """
 
-    suggestions: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     withheld: Withheld | None = None
-    counters: Counters = field(default_factory=Counters)
+    metrics: RequestMetrics = field(default_factory=RequestMetrics)
     model: str = ""
     detail: str = ""
     stop: StopReason | None = None
@@ -65,17 +65,17 @@ class Answer:
     delay_s: float = 0.0
 
 
-async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: bool = False) -> Answer:
+async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: bool = False) -> Suggestions:
     """What to show at the cursor. Never raises for a model's failure; a cancelled task cancels the request.
 
     Automatic requests are greedy and have one suggestion; invoked ones sample several.
     """
     request = request_for(snapshot, policy, invoked)
     if request is None:
-        return Answer(withheld=Withheld.INSIDE_WORD)
+        return Suggestions(withheld=Withheld.INSIDE_WORD)
     if engine.state.phase not in (Phase.WARM, Phase.ASLEEP):
         failed = engine.state.phase in (Phase.FAILED, Phase.UNREACHABLE)
-        return Answer(withheld=Withheld.UNAVAILABLE if failed else Withheld.LOADING, detail=engine.state.message)
+        return Suggestions(withheld=Withheld.UNAVAILABLE if failed else Withheld.LOADING, detail=engine.state.message)
     cancel = CancelToken()
     try:
         completions = await asyncio.wrap_future(engine.submit(request, cancel))
@@ -83,9 +83,9 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
         cancel.cancel()
         raise
     except RequestCancelled as error:
-        return Answer(withheld=Withheld.CANCELLED, counters=error.counters or Counters())
+        return Suggestions(withheld=Withheld.CANCELLED, metrics=error.counters or RequestMetrics())
     except LacunaError as error:
-        return Answer(withheld=Withheld.UNAVAILABLE, detail=str(error))
+        return Suggestions(withheld=Withheld.UNAVAILABLE, detail=str(error))
     return answer_from(completions, snapshot)
 
 
@@ -102,24 +102,24 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
         stop=stop,
         sampling=sampling,
         candidates=policy.candidates if several else 1,
-        key=snapshot.key or None,
+        document_id=snapshot.document_id or None,
         deadline_s=None if invoked else policy.deadline_s,
-        looks_ahead=policy.look_ahead,
-        nearby=tuple(map(_lf_kept, snapshot.nearby)),
+        prefetch_next=policy.look_ahead,
+        related_files=tuple(map(_lf_kept, snapshot.related_files)),
     )
 
 
-def answer_from(completions: Completions, snapshot: Snapshot) -> Answer:
+def answer_from(completions: CompletionResult, snapshot: Snapshot) -> Suggestions:
     """What of the engine's candidates is worth showing."""
     fills = [candidate.fills[0] for candidate in completions.candidates]
     outcomes = [_outcome(fill, snapshot) for fill in fills]
     shown = tuple(dict.fromkeys(o for o in outcomes if not isinstance(o, Withheld)))
     reason = None if shown else next((o for o in outcomes if isinstance(o, Withheld)), Withheld.EMPTY)
     first = next((fill for fill, o in zip(fills, outcomes, strict=True) if o is reason or o in shown), fills[0])
-    return Answer(
+    return Suggestions(
         shown,
         reason,
-        completions.counters,
+        completions.metrics,
         completions.model,
         stop=first.reason,
         cut=bool(shown) and shown[0] != with_lf(first.text),
@@ -137,5 +137,5 @@ def with_lf(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-_lf_kept = lru_cache(MOST_NEARBY)(with_lf)
+_lf_kept = lru_cache(MAX_RELATED_FILES)(with_lf)
 """For texts that stay what they are from key to key."""

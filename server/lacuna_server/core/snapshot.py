@@ -9,18 +9,18 @@ from dataclasses import dataclass
 class Snapshot:
     """Text and cursor of one request. `offset` counts code points. Lines end at LF, CRLF or CR, as in LSP.
 
-    `path` is for the prompt, None where not even the language is known; `place` is for the user's rules: the path of
-    its URI, whatever its scheme. `nearby` are the texts of other open documents of the same language, the one that was
-    edited last at the end. Without `in_step` the text is not known to be the editor's, and is left out.
+    `path` is for the prompt, None where not even the language is known. `uri_path` is for the user's rules: the path of
+    its URI, whatever its scheme. `related_files` are the texts of other open documents of the same language, the one
+    that was edited last at the end. Without `in_step` the text is not known to be the editor's, and is left out.
     """
 
     text: str
     offset: int
     path: str | None = None
-    key: str = ""
-    nearby: tuple[str, ...] = ()
+    document_id: str = ""
+    related_files: tuple[str, ...] = ()
     language: str = ""
-    place: str = ""
+    uri_path: str = ""
     in_step: bool = True
 
     @property

@@ -20,18 +20,18 @@ from lacuna_inference.remote.server_kinds import LACUNA_PATH
 from lacuna_server.http import engine as engine_endpoint
 from lacuna_server.http import errors, llama_cpp, native, ollama, openai, operations, page
 from lacuna_server.http.fields import Malformed
-from lacuna_server.http.gateway import Gateway, Limits
-from lacuna_server.http.guard import MOST_BYTES, Guard
+from lacuna_server.http.gateway import Gateway, GatewayLimits
+from lacuna_server.http.guard import MAX_BODY_BYTES, Guard
 from lacuna_server.http.metrics import Metrics
 from lacuna_server.http.origins import parse
 
 
 def build(
     engine: Engine,
-    limits: Limits | None = None,
+    limits: GatewayLimits | None = None,
     token: str | None = None,
     origins: Sequence[str] = (),
-    most_bytes: int = MOST_BYTES,
+    most_bytes: int = MAX_BODY_BYTES,
     local: bool = True,
     alias: str = "",
 ) -> FastAPI:
@@ -42,7 +42,7 @@ def build(
     """
     listed = frozenset(map(parse, origins))
     metrics = Metrics(engine)
-    gateway = Gateway(engine, limits or Limits(), metrics, alias)
+    gateway = Gateway(engine, limits or GatewayLimits(), metrics, alias)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _FREED = 4
-MOST_HEADER_BYTES = 2**14
+MAX_HEADER_BYTES = 2**14
 """Of a request's line and headers together."""
 
 
@@ -130,9 +130,9 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """h11 limits what is incomplete: in small pieces, everything that is too long is incomplete at some time."""
-        for start in range(0, len(data), MOST_HEADER_BYTES):
+        for start in range(0, len(data), MAX_HEADER_BYTES):
             if not self.transport.is_closing():
-                super().data_received(data[start : start + MOST_HEADER_BYTES])
+                super().data_received(data[start : start + MAX_HEADER_BYTES])
 
     def handle_events(self) -> None:
         super().handle_events()

@@ -8,7 +8,7 @@ from typing import Any
 
 from lacuna_inference.api import ModelFacts
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.prompt.families import Part, by_name
+from lacuna_inference.prompt.families import Placeholder, by_name
 from lacuna_server.http.gateway import Gateway
 
 Json = dict[str, Any]
@@ -76,7 +76,7 @@ def template(facts: ModelFacts) -> str:
         infill = None
     if infill is None:
         return "{{ .Prompt }}"
-    places = {Part.PREFIX: "{{ .Prompt }}", Part.SUFFIX: "{{ .Suffix }}"}
+    places = {Placeholder.PREFIX: "{{ .Prompt }}", Placeholder.SUFFIX: "{{ .Suffix }}"}
     layout = "".join(piece if isinstance(piece, str) else places.get(piece, "") for piece in infill)
     return "{{- if .Suffix }}" + layout + "{{- else }}{{ .Prompt }}{{- end }}"
 

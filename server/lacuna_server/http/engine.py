@@ -6,18 +6,20 @@ from dataclasses import replace
 
 from fastapi import APIRouter
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from lacuna_inference.api import Request
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.remote.server_kinds import LACUNA_PATH, REQUEST, completions_json
+from lacuna_inference.remote.json_form import request_from_json, result_to_json
+from lacuna_inference.remote.server_kinds import LACUNA_PATH
 from lacuna_server.http.fields import Malformed
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import caller_of
 
-MOST_CANDIDATES, MOST_PARTS, MOST_TOKENS, MOST_ALTERNATIVES, MOST_TEMPERATURE = 16, 17, 100_000, 20, 10
-MOST_PENALTY, MOST_BIAS = 10, 1000
+MAX_CANDIDATES, MAX_PARTS, MAX_TOKENS, MAX_TOP_LOGPROBS, MAX_TEMPERATURE = 16, 17, 100_000, 20, 10
+MAX_PENALTY, MAX_BIAS = 10, 1000
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -27,39 +29,43 @@ def router(gateway: Gateway) -> APIRouter:
     async def answer(http: HttpRequest) -> Response:
         """What `lacuna_inference.remote` asks; as stable as the package's version."""
         request = await _request(http)
-        return JSONResponse(completions_json(await gateway.answer(request, http)))
+        return JSONResponse(result_to_json(await gateway.answer(request, http)))
 
     return routes
 
 
 async def _request(http: HttpRequest) -> Request:
     try:
-        request = REQUEST.validate_json(await http.body())
+        request = request_from_json(from_json(await http.body()))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         raise Malformed(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    except ValueError as error:
+        raise Malformed(f"The body is not JSON: {error}.") from None
     if (what := _out_of_bounds(request)) is not None:
         raise BadRequest(f"The request's {what} is out of bounds.", "Is the language server of another version?")
     caller = request.caller or caller_of(http)
-    return replace(request, tell=None, caller=caller, key=request.key and f"{caller}\n{request.key}")
+    return replace(
+        request, on_token=None, caller=caller, document_id=request.document_id and f"{caller}\n{request.document_id}"
+    )
 
 
 def _out_of_bounds(request: Request) -> str | None:
     """What of a request no engine of ours would ask for."""
     stop, sampling, deadline = request.stop, request.sampling, request.deadline_s
     sound = {
-        "number of candidates": 1 <= request.candidates <= MOST_CANDIDATES,
-        "number of parts": 1 <= len(request.parts) <= MOST_PARTS,
+        "number of candidates": 1 <= request.candidates <= MAX_CANDIDATES,
+        "number of parts": 1 <= len(request.parts) <= MAX_PARTS,
         "number of lines": stop.max_lines is None or stop.max_lines >= 1,
-        "number of tokens": 0 <= stop.max_tokens <= MOST_TOKENS,
-        "temperature": 0 <= sampling.temperature <= MOST_TEMPERATURE,
+        "number of tokens": 0 <= stop.max_tokens <= MAX_TOKENS,
+        "temperature": 0 <= sampling.temperature <= MAX_TEMPERATURE,
         "top_p": 0 <= sampling.top_p <= 1,
         "min_p": 0 <= sampling.min_p <= 1,
-        "penalties": max(map(abs, (sampling.presence_penalty, sampling.frequency_penalty))) <= MOST_PENALTY,
-        "biases": all(token >= 0 and abs(bias) <= MOST_BIAS for token, bias in sampling.logit_bias),
+        "penalties": max(map(abs, (sampling.presence_penalty, sampling.frequency_penalty))) <= MAX_PENALTY,
+        "biases": all(token >= 0 and abs(bias) <= MAX_BIAS for token, bias in sampling.logit_bias),
         "seed": sampling.seed is None or sampling.seed >= 0,
         "deadline": deadline is None or 0 < deadline < float("inf"),
-        "number of alternatives": 0 <= (request.alternatives or 0) <= MOST_ALTERNATIVES
-        and 0 <= (request.prompt_alternatives or 0) <= MOST_ALTERNATIVES,
+        "number of alternatives": 0 <= (request.top_logprobs or 0) <= MAX_TOP_LOGPROBS
+        and 0 <= (request.prompt_logprobs or 0) <= MAX_TOP_LOGPROBS,
     }
     return next((what for what, fits in sound.items() if not fits), None)

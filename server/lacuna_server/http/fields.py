@@ -14,7 +14,7 @@ from starlette.requests import Request as HttpRequest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-MOST_TEXT = 4_000_000
+MAX_TEXT_CODE_POINTS = 4_000_000
 """Code points of a text; the body's bytes are limited besides."""
 
 
@@ -46,7 +46,7 @@ def _not_below_0(number: float) -> float:
     return max(number, 0)
 
 
-Text = Annotated[str, Field(max_length=MOST_TEXT)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CODE_POINTS)]
 Tokens = Annotated[int, Field(ge=0, le=100_000)]
 Temperature = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 ColdTemperature = Annotated[

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
-from lacuna_inference.api import CancelToken, Completions, Engine, Phase, Piece, Request
+from lacuna_inference.api import CancelToken, CompletionResult, Engine, Phase, Request, StreamEvent
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_server.core.admission import Rules, language_refusal
 from lacuna_server.http import line_ends
@@ -38,7 +38,7 @@ class CallerLeft(LacunaError):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GatewayLimits:
     """`waiting` requests at a time, running ones among them; `timeout_s` for one, after which it ends where it is.
 
     `languages` are the setting of that name.
@@ -58,7 +58,7 @@ class Limits:
 class Gateway:
     """Asks the engine. Every request that is let in ends with an answer or an error."""
 
-    def __init__(self, engine: Engine, limits: Limits, metrics: Metrics, alias: str = "") -> None:
+    def __init__(self, engine: Engine, limits: GatewayLimits, metrics: Metrics, alias: str = "") -> None:
         """`alias` is what callers know the model by."""
         self._alias = alias
         self.engine, self.limits, self._metrics = engine, limits, metrics
@@ -86,7 +86,7 @@ class Gateway:
         if (refused := language_refusal(language.strip().lower(), path, rules)) is not None:
             raise BadRequest(refused.sentence, "Send neither 'language' nor 'path' to complete the text anyway.")
 
-    async def answer(self, request: Request, http: HttpRequest) -> Completions:
+    async def answer(self, request: Request, http: HttpRequest) -> CompletionResult:
         """The answer. Raises Busy, TooLate, CallerLeft, and what the engine fails with."""
         crlf = line_ends.uses_crlf(request)
         with self._let_in(line_ends.with_lf(request)) as (future, _):
@@ -98,16 +98,16 @@ class Gateway:
             finally:
                 _forget(answered)
 
-    async def pieces(self, request: Request) -> AsyncGenerator[Piece | Completions]:
+    async def pieces(self, request: Request) -> AsyncGenerator[StreamEvent | CompletionResult]:
         """The pieces of the answer as they come, and at last all of it. Closing it cancels the request."""
         loop = asyncio.get_running_loop()
         crlf = line_ends.uses_crlf(request)
-        told: asyncio.Queue[Piece | None] = asyncio.Queue()
+        told: asyncio.Queue[StreamEvent | None] = asyncio.Queue()
 
-        def tell(piece: Piece) -> None:
+        def tell(piece: StreamEvent) -> None:
             loop.call_soon_threadsafe(told.put_nowait, piece)
 
-        with self._let_in(replace(line_ends.with_lf(request), tell=tell)) as (future, started):
+        with self._let_in(replace(line_ends.with_lf(request), on_token=tell)) as (future, started):
             answered = asyncio.wrap_future(future)
             answered.add_done_callback(lambda _: told.put_nowait(None))
             try:
@@ -126,7 +126,7 @@ class Gateway:
                 _forget(answered)
 
     @contextmanager
-    def _let_in(self, request: Request) -> Iterator[tuple[Future[Completions], float]]:
+    def _let_in(self, request: Request) -> Iterator[tuple[Future[CompletionResult], float]]:
         """Submits `request`; it is cancelled at the end of the block, if it is not over by then."""
         if self._inside >= self.limits.waiting:
             raise Busy("Too many requests are waiting.", "Try again in a moment.")
@@ -139,8 +139,8 @@ class Gateway:
             cancel.cancel()
             self._inside -= 1
 
-    def _counted(self, completions: Completions) -> Completions:
-        self._metrics.count(completions.counters)
+    def _counted(self, completions: CompletionResult) -> CompletionResult:
+        self._metrics.count(completions.metrics)
         return replace(completions, model=self._alias or completions.model)
 
 
@@ -148,7 +148,7 @@ def _too_late() -> TooLate:
     return TooLate("The answer was not begun in time.", "Try again in a moment.")
 
 
-def _forget(answered: asyncio.Future[Completions]) -> None:
+def _forget(answered: asyncio.Future[CompletionResult]) -> None:
     """What becomes of a request that nobody waits for is nobody's business."""
     answered.add_done_callback(lambda future: future.cancelled() or future.exception())
 

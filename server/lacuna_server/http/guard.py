@@ -22,7 +22,7 @@ logger = logging.getLogger("lacuna_server.http.access")
 
 OPEN = frozenset({"/", "/health", "/health/live", "/health/ready", "/favicon.ico"})
 """What may be read (not written to) without a token: the page itself, and whether the server lives."""
-MOST_BYTES = 8 * 2**20
+MAX_BODY_BYTES = 8 * 2**20
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 SLOW_S = 30.0
 """Seconds within which a body must have come."""
@@ -40,7 +40,7 @@ class Guard:
         app: ASGIApp,
         metrics: Metrics,
         token: str | None = None,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = MAX_BODY_BYTES,
         paths: Collection[str] = (),
         origins: frozenset[str] = frozenset(),
         local: bool = True,

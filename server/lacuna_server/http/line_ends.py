@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lacuna_inference.api import Completion, Completions, Fill, Piece, Raw, Request, Scored
+from lacuna_inference.api import Candidate, CompletionResult, Fill, Raw, Request, StreamEvent, TokenLogprob
 
 
 def uses_crlf(request: Request) -> bool:
@@ -21,15 +21,15 @@ def with_lf(request: Request) -> Request:
     if _as_it_is(request):
         return request
     stop = replace(request.stop, strings=_without(request.stop.strings)) if uses_crlf(request) else request.stop
-    return replace(request, parts=_without(request.parts), nearby=_without(request.nearby), stop=stop)
+    return replace(request, parts=_without(request.parts), related_files=_without(request.related_files), stop=stop)
 
 
-def with_crlf(completions: Completions) -> Completions:
+def with_crlf(completions: CompletionResult) -> CompletionResult:
     """The answer for a text with CRLF."""
     return replace(completions, candidates=tuple(map(_candidate, completions.candidates)))
 
 
-def piece_with_crlf(piece: Piece) -> Piece:
+def piece_with_crlf(piece: StreamEvent) -> StreamEvent:
     """A piece of the answer for a text with CRLF."""
     return replace(piece, token=_scored(piece.token))
 
@@ -38,17 +38,17 @@ def _as_it_is(request: Request) -> bool:
     return request.raw is Raw.YES or request.ids is not None
 
 
-def _candidate(candidate: Completion) -> Completion:
-    return Completion(tuple(map(_fill, candidate.fills)))
+def _candidate(candidate: Candidate) -> Candidate:
+    return Candidate(tuple(map(_fill, candidate.fills)))
 
 
 def _fill(fill: Fill) -> Fill:
-    return replace(fill, text=_text(fill.text), scored=tuple(map(_scored, fill.scored)))
+    return replace(fill, text=_text(fill.text), token_logprobs=tuple(map(_scored, fill.token_logprobs)))
 
 
-def _scored(token: Scored) -> Scored:
-    alternatives = tuple((_text(text), logprob) for text, logprob in token.alternatives)
-    return replace(token, text=_text(token.text), alternatives=alternatives)
+def _scored(token: TokenLogprob) -> TokenLogprob:
+    alternatives = tuple((_text(text), logprob) for text, logprob in token.top_logprobs)
+    return replace(token, text=_text(token.text), top_logprobs=alternatives)
 
 
 def _text(text: str) -> str:

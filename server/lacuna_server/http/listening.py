@@ -11,18 +11,18 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from lacuna_server.http.connections import MOST_HEADER_BYTES, Connection, Patience, Pool
+from lacuna_server.http.connections import MAX_HEADER_BYTES, Connection, Patience, Pool
 from lacuna_server.http.tls import Handshake
 
-MOST_CONNECTIONS = 2000
-_WANTED_FILES, _MOST_FILES = 4096, 2**20
+MAX_CONNECTIONS = 2000
+_WANTED_FILES, _MAX_FILES = 4096, 2**20
 _QUEUED = 512
 """Connections that the system keeps until they are accepted."""
 _AT_ONCE = 8
 """Connections that the event loop accepts before anything else runs. They count when it does, so let them be few."""
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """Serves `app` at `host` and `port` until it is told to stop; answers get `answer_s` to end then."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 server_header=False,
                 backlog=_AT_ONCE,
-                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
                 timeout_graceful_shutdown=int(answer_s) + 1,
                 timeout_keep_alive=math.ceil(patience.idle_s) + 1,  # the connection's own limit comes first
             )
@@ -71,17 +71,17 @@ class Server(uvicorn.Server):
 
 def affordable_connections() -> int:
     """How many connections may be open, with a quarter of the file descriptors left for everything else."""
-    return min(MOST_CONNECTIONS, _files() * 3 // 4)
+    return min(MAX_CONNECTIONS, _files() * 3 // 4)
 
 
 def _files() -> int:
     """How many files the process may have open. The soft limit is raised, as far as it helps and may be."""
     if sys.platform == "win32":
-        return _MOST_FILES
+        return _MAX_FILES
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft, hard = (_MOST_FILES if limit == resource.RLIM_INFINITY else limit for limit in limits)
+    soft, hard = (_MAX_FILES if limit == resource.RLIM_INFINITY else limit for limit in limits)
     wanted = min(_WANTED_FILES, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))

@@ -8,11 +8,11 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from lacuna_inference.api import Raw, Request, Tokens
+from lacuna_inference.api import Raw, Request, TokenizeOptions
 from lacuna_server.http import fields, streams
 from lacuna_server.http import llama_cpp_answers as answers
 from lacuna_server.http.gateway import Gateway
-from lacuna_server.http.llama_cpp_bodies import CompletionRequest, DetokenizeRequest, InfillRequest, TokenizeRequest
+from lacuna_server.http.llama_cpp_bodies import DetokenizeRequest, InfillRequest, LlamaCppRequest, TokenizeRequest
 from lacuna_server.http.shared import all_answers, caller_of, responses
 
 _ANSWERS = responses(200, 400, 409, 413, 503)
@@ -35,11 +35,11 @@ def router(gateway: Gateway) -> APIRouter:
         answer = answers.whole(await gateway.answer(request, http), asked, gateway.model)
         return JSONResponse(answers.chosen(answer, asked.response_fields))
 
-    @routes.post("/completions", openapi_extra=fields.schema(CompletionRequest), responses=_ONE_OR_SEVERAL)
-    @routes.post("/completion", openapi_extra=fields.schema(CompletionRequest), responses=_ONE_OR_SEVERAL)
+    @routes.post("/completions", openapi_extra=fields.schema(LlamaCppRequest), responses=_ONE_OR_SEVERAL)
+    @routes.post("/completion", openapi_extra=fields.schema(LlamaCppRequest), responses=_ONE_OR_SEVERAL)
     async def completion(http: HttpRequest) -> Response:
         """What follows a prompt that is taken as it is; a list of answers to a list of prompts."""
-        asked = await fields.body(http, CompletionRequest)
+        asked = await fields.body(http, LlamaCppRequest)
         requests = asked.requests(caller_of(http))
         texts = [prompt if isinstance(prompt, str) else "" for prompt in asked.prompts]
         if asked.stream:
@@ -81,9 +81,9 @@ def _add_tokens(routes: APIRouter, gateway: Gateway) -> None:
     async def tokenize(http: HttpRequest) -> Response:
         """The ids of the tokens that a text is made of."""
         asked = await fields.body(http, TokenizeRequest)
-        wanted = Tokens(specials=asked.parse_special, begin=asked.add_special)
-        request = Request((asked.content,), raw=Raw.YES, caller=caller_of(http), tokens=wanted)
-        found = (await gateway.answer(request, http)).prompt
+        wanted = TokenizeOptions(specials=asked.parse_special, begin=asked.add_special)
+        request = Request((asked.content,), raw=Raw.YES, caller=caller_of(http), tokenize=wanted)
+        found = (await gateway.answer(request, http)).prompt_logprobs
         pieces = [{"id": token.id, "piece": token.text} for token in found]
         return JSONResponse({"tokens": pieces if asked.with_pieces else [token.id for token in found]})
 
@@ -91,6 +91,6 @@ def _add_tokens(routes: APIRouter, gateway: Gateway) -> None:
     async def detokenize(http: HttpRequest) -> Response:
         """The text that tokens make up."""
         asked = await fields.body(http, DetokenizeRequest)
-        request = Request(("",), ids=asked.tokens, caller=caller_of(http), tokens=Tokens())
-        found = (await gateway.answer(request, http)).prompt
+        request = Request(("",), ids=asked.tokens, caller=caller_of(http), tokenize=TokenizeOptions())
+        found = (await gateway.answer(request, http)).prompt_logprobs
         return JSONResponse({"content": "".join(token.text for token in found)})

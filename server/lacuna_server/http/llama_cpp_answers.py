@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lacuna_inference import __version__
-from lacuna_inference.api import Completions, Fill, Phase, Piece, StopReason
+from lacuna_inference.api import CompletionResult, Fill, Phase, StopReason, StreamEvent
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.llama_cpp_bodies import Generation
 from lacuna_server.http.shared import was_cut
@@ -14,11 +14,13 @@ from lacuna_server.http.shared import was_cut
 Json = dict[str, Any]
 
 
-def chunks(asked: Generation, model: str, prompt: str = "") -> Callable[[Piece | Completions], Iterator[Json]]:
+def chunks(
+    asked: Generation, model: str, prompt: str = ""
+) -> Callable[[StreamEvent | CompletionResult], Iterator[Json]]:
     """What is sent for a piece, and at the end for all of it."""
 
-    def said(piece: Piece | Completions) -> Iterator[Json]:
-        if isinstance(piece, Piece):
+    def said(piece: StreamEvent | CompletionResult) -> Iterator[Json]:
+        if isinstance(piece, StreamEvent):
             yield {"index": 0, "content": piece.token.text, "tokens": [], "stop": False, "id_slot": -1}
         else:
             yield {**whole(piece, asked, model, prompt), "content": ""}
@@ -26,8 +28,8 @@ def chunks(asked: Generation, model: str, prompt: str = "") -> Callable[[Piece |
     return said
 
 
-def whole(completions: Completions, asked: Generation, model: str, prompt: str = "", index: int = 0) -> Json:
-    fill, counters = completions.candidates[0].fills[0], completions.counters
+def whole(completions: CompletionResult, asked: Generation, model: str, prompt: str = "", index: int = 0) -> Json:
+    fill, counters = completions.candidates[0].fills[0], completions.metrics
     return {
         "index": index,
         "content": fill.text,
@@ -88,8 +90,8 @@ def slot(gateway: Gateway) -> Json:
     return {"id": 0, "n_ctx": context, "speculative": False, "is_processing": gateway.busy}
 
 
-def _timings(completions: Completions, fill: Fill) -> Json:
-    counters = completions.counters
+def _timings(completions: CompletionResult, fill: Fill) -> Json:
+    counters = completions.metrics
     read = max(0, counters.prompt_tokens - counters.reused_tokens)
     prompt_ms, predicted_ms = 1000 * counters.first_token_s, 1000 * (counters.total_s - counters.first_token_s)
     return {

@@ -10,7 +10,7 @@ from lacuna_inference.api import Raw, Request, Sampling, Stop
 from lacuna_inference.errors import BadRequest
 from lacuna_server.http import fields
 from lacuna_server.http.fields import Body
-from lacuna_server.http.openai_bodies import MOST_PROMPTS, Ids
+from lacuna_server.http.openai_bodies import MAX_PROMPTS, Ids
 from lacuna_server.http.shared import parts_of, session_key, strings_of
 
 USUAL_TOKENS = 128
@@ -81,7 +81,7 @@ class Generation(Body):
         return Request(
             parts,
             sampling=self._sampling(),
-            key=session_key(self.session),
+            document_id=session_key(self.session),
             caller=self.session or caller,
             deadline_s=max(0, self.t_max_predict_ms) / 1000 or None,
             **more,
@@ -112,14 +112,14 @@ class InfillRequest(Generation):
             parts_of(self.input_prefix + self.prompt, self.input_suffix),
             caller,
             stop=self._stop(self.n_indent or None),
-            nearby=tuple(extra.text for extra in self.input_extra),
+            related_files=tuple(extra.text for extra in self.input_extra),
         )
 
 
-class CompletionRequest(Generation):
+class LlamaCppRequest(Generation):
     """As llama.cpp's. The prompt is taken as it is: a model's sentinels in it count."""
 
-    prompt: fields.Text | Ids | Annotated[tuple[fields.Text | Ids, ...], Field(min_length=1, max_length=MOST_PROMPTS)]
+    prompt: fields.Text | Ids | Annotated[tuple[fields.Text | Ids, ...], Field(min_length=1, max_length=MAX_PROMPTS)]
 
     @property
     def prompts(self) -> tuple[str | tuple[int, ...], ...]:

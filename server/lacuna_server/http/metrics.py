@@ -13,7 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from lacuna_inference.api import Counters, Engine, Phase
+from lacuna_inference.api import Engine, Phase, RequestMetrics
 
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -38,7 +38,7 @@ class Metrics:
         memory = Gauge("lacuna_gpu_memory_bytes", "Memory of the GPU that tensors have.", registry=self.registry)
         memory.set_function(_gpu_memory)
 
-    def count(self, counters: Counters) -> None:
+    def count(self, counters: RequestMetrics) -> None:
         """Adds what an answer cost."""
         for kind in ("prompt", "reused", "evaluated", "drafted", "accepted", "generated"):
             self._tokens.labels(kind).inc(max(0, getattr(counters, f"{kind}_tokens")))

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from lacuna_inference.api import Completions, Counters, Piece, Request, Sampling, Stop
+from lacuna_inference.api import CompletionResult, Request, RequestMetrics, Sampling, Stop, StreamEvent
 from lacuna_server.core.languages import path_for
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
@@ -22,7 +22,7 @@ TRUNCATED = "The text is longer than the model's context: only what is nearest t
 LIMITED = "The model's context has room for an answer of {} tokens, fewer than were asked for."
 
 
-class Ask(Body):
+class NativeRequest(Body):
     """`data` is the code before the cursor, `suffix` what follows; or `parts` are the texts around several holes."""
 
     data: Annotated[fields.Text | None, Field(description="code before the cursor")] = None
@@ -47,7 +47,7 @@ class Ask(Body):
     alternatives: Annotated[int, Field(ge=0, le=20, description="with `stream`: to each token")] = 0
 
     @model_validator(mode="after")
-    def _some_text(self) -> Ask:
+    def _some_text(self) -> NativeRequest:
         if (self.data is None) == (self.parts is None):
             raise ValueError("send the code before the cursor as 'data', or several 'parts'")
         return self
@@ -67,13 +67,13 @@ class Ask(Body):
             sampling=Sampling(self.temperature, self.top_p, fields.seed(self.seed)),
             candidates=self.n,
             distinct=False,
-            key=session_key(self.session, self.user, self.path),
+            document_id=session_key(self.session, self.user, self.path),
             caller=self.session or self.user or caller,
-            alternatives=self.alternatives if self.stream else None,
+            top_logprobs=self.alternatives if self.stream else None,
         )
 
 
-class Answer(Body):
+class NativeAnswer(Body):
     """`text` is the code with the completion in it, `fills` a text for each hole of each candidate."""
 
     completion: str
@@ -94,7 +94,7 @@ _REFUSALS = responses(400, 409, 413, 422, 503)
 def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter(tags=["Lacuna"])
 
-    @routes.post("/", response_model=Answer, openapi_extra=fields.schema(Ask), responses=_REFUSALS)
+    @routes.post("/", response_model=NativeAnswer, openapi_extra=fields.schema(NativeRequest), responses=_REFUSALS)
     async def complete(http: HttpRequest) -> Response:
         """Completes code. With `Accept: text/plain` the answer is the bare text, code and completion together."""
         ask = await _asked(http)
@@ -106,12 +106,12 @@ def router(gateway: Gateway) -> APIRouter:
             return PlainTextResponse(answer["text"])
         return JSONResponse(answer)
 
-    async def _asked(http: HttpRequest) -> Ask:
-        ask = await fields.body(http, Ask)
+    async def _asked(http: HttpRequest) -> NativeRequest:
+        ask = await fields.body(http, NativeRequest)
         gateway.require_language(ask.language or "", ask.path or "")
         return ask
 
-    form = fields.schema(Ask, "application/x-www-form-urlencoded")
+    form = fields.schema(NativeRequest, "application/x-www-form-urlencoded")
 
     @routes.put("/", response_model=str, openapi_extra=form, responses=_REFUSALS)
     async def complete_form(http: HttpRequest) -> Response:
@@ -122,10 +122,10 @@ def router(gateway: Gateway) -> APIRouter:
     return routes
 
 
-def answer_of(completions: Completions, request: Request) -> dict[str, Any]:
+def answer_of(completions: CompletionResult, request: Request) -> dict[str, Any]:
     """The answer as JSON."""
     fills = [[fill.text for fill in candidate.fills] for candidate in completions.candidates]
-    first, counters = completions.candidates[0], completions.counters
+    first, counters = completions.candidates[0], completions.metrics
     answer = {
         "completion": fills[0][0],
         "text": _woven(request.parts, fills[0]),
@@ -149,7 +149,7 @@ def answer_of(completions: Completions, request: Request) -> dict[str, Any]:
     return {**answer, "note": note} if (note := _note(counters)) else answer
 
 
-def _note(counters: Counters) -> str:
+def _note(counters: RequestMetrics) -> str:
     """What the caller should know of the model's context; empty where all fitted into it."""
     limited = "" if counters.limit is None else LIMITED.format(counters.limit)
     return " ".join(filter(None, (limited, "" if counters.whole else TRUNCATED)))
@@ -163,8 +163,8 @@ def _woven(parts: tuple[str, ...], fills: list[str]) -> str:
     return woven
 
 
-def _chunks(piece: Piece | Completions, request: Request) -> Iterator[dict[str, Any]]:
-    if isinstance(piece, Completions):
+def _chunks(piece: StreamEvent | CompletionResult, request: Request) -> Iterator[dict[str, Any]]:
+    if isinstance(piece, CompletionResult):
         yield {"done": True, **answer_of(piece, request)}
         return
     token = piece.token
@@ -173,7 +173,7 @@ def _chunks(piece: Piece | Completions, request: Request) -> Iterator[dict[str, 
         "hole": piece.hole,
         "text": token.text,
         "probability": math.exp(token.logprob),
-        "alternatives": [{"text": text, "probability": math.exp(p)} for text, p in token.alternatives],
+        "alternatives": [{"text": text, "probability": math.exp(p)} for text, p in token.top_logprobs],
     }
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from lacuna_inference.api import Completions, Piece, Raw, Request, Sampling, Stop, Tokens
+from lacuna_inference.api import CompletionResult, Raw, Request, Sampling, Stop, StreamEvent, TokenizeOptions
 from lacuna_inference.errors import BadRequest
 from lacuna_server.http import fields, ollama_models, streams
 from lacuna_server.http.fields import Body
@@ -83,7 +83,7 @@ class GenerateRequest(Body):
             parts_of(self.prompt, self.suffix or None),
             stop=Stop(most, strings=strings_of(options.stop)),
             sampling=options.sampling(),
-            key=session_key(self.session),
+            document_id=session_key(self.session),
             caller=self.session or caller,
             raw=Raw.NO if self.suffix else Raw.YES if self.raw else Raw.SENTINELS,
         )
@@ -101,7 +101,7 @@ def router(gateway: Gateway) -> APIRouter:
         asked = await fields.body(http, GenerateRequest)
         request, name = asked.request(caller_of(http)), asked.model or gateway.model
         if asked.idle == "load":  # tokenising nothing waits for the model, and wakes it
-            await gateway.answer(Request(("",), caller=caller_of(http), tokens=Tokens()), http)
+            await gateway.answer(Request(("",), caller=caller_of(http), tokenize=TokenizeOptions()), http)
         if asked.idle is not None:
             return JSONResponse({**_head(name), "response": "", "done": True, "done_reason": asked.idle})
         if asked.stream:
@@ -113,9 +113,9 @@ def router(gateway: Gateway) -> APIRouter:
     return routes
 
 
-def _chunks(name: str) -> Callable[[Piece | Completions], Iterator[dict[str, Any]]]:
-    def chunks(piece: Piece | Completions) -> Iterator[dict[str, Any]]:
-        if isinstance(piece, Piece):
+def _chunks(name: str) -> Callable[[StreamEvent | CompletionResult], Iterator[dict[str, Any]]]:
+    def chunks(piece: StreamEvent | CompletionResult) -> Iterator[dict[str, Any]]:
+        if isinstance(piece, StreamEvent):
             yield {**_head(name), "response": piece.token.text, "done": False}
         else:
             yield _end(piece, name)
@@ -127,8 +127,8 @@ def _head(name: str) -> dict[str, Any]:
     return {"model": name, "created_at": datetime.now(UTC).isoformat()}
 
 
-def _end(completions: Completions, name: str) -> dict[str, Any]:
-    counters, fill = completions.counters, completions.candidates[0].fills[0]
+def _end(completions: CompletionResult, name: str) -> dict[str, Any]:
+    counters, fill = completions.metrics, completions.candidates[0].fills[0]
     return {
         **_head(name),
         "response": "",

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from lacuna_server.http import describing, fields, streams
 from lacuna_server.http.gateway import Gateway, NotServed
-from lacuna_server.http.openai_answers import Answer
-from lacuna_server.http.openai_bodies import CompletionRequest
+from lacuna_server.http.openai_answers import OpenAIAnswer
+from lacuna_server.http.openai_bodies import OpenAIRequest
 from lacuna_server.http.shared import all_answers, caller_of, responses
 
 _ANSWERS = responses(200, 400, 404, 409, 413, 503)
@@ -20,12 +20,12 @@ _ANSWERS = responses(200, 400, 404, 409, 413, 503)
 def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["OpenAI"])
 
-    @routes.post("/completions", openapi_extra=fields.schema(CompletionRequest), responses=_ANSWERS)
+    @routes.post("/completions", openapi_extra=fields.schema(OpenAIRequest), responses=_ANSWERS)
     async def completions(http: HttpRequest) -> Response:
         """Text, or what belongs between a prompt and a suffix."""
-        asked = await fields.body(http, CompletionRequest)
+        asked = await fields.body(http, OpenAIRequest)
         requests = asked.requests(caller_of(http))
-        answer = Answer(asked, gateway.model)
+        answer = OpenAIAnswer(asked, gateway.model)
         if asked.stream:
             return await streams.events(gateway, requests[0], http, answer.chunks, "[DONE]")
         return JSONResponse(answer.whole(await all_answers(gateway, requests, http)))

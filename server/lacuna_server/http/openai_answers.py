@@ -7,17 +7,17 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lacuna_inference.api import Completion, Completions, Fill, Piece, Scored
-from lacuna_server.http.openai_bodies import CompletionRequest
+from lacuna_inference.api import Candidate, CompletionResult, Fill, StreamEvent, TokenLogprob
+from lacuna_server.http.openai_bodies import OpenAIRequest
 from lacuna_server.http.shared import was_cut
 
 Json = dict[str, Any]
 
 
-class Answer:
+class OpenAIAnswer:
     """What is said to one request, which may hold several prompts; of those only all answers together are said."""
 
-    def __init__(self, asked: CompletionRequest, model: str) -> None:
+    def __init__(self, asked: OpenAIRequest, model: str) -> None:
         self._asked = asked
         self._head = {
             "id": f"cmpl-{uuid.uuid4().hex}",
@@ -28,7 +28,7 @@ class Answer:
         self._said: dict[int, int] = {}
         """How long the text of each choice is that has been streamed."""
 
-    def whole(self, answers: Sequence[Completions]) -> Json:
+    def whole(self, answers: Sequence[CompletionResult]) -> Json:
         """The choices of each prompt, in order."""
         choices = [
             self._choice(number * self._asked.n + index, completions, candidate)
@@ -37,9 +37,9 @@ class Answer:
         ]
         return {**self._head, "choices": choices, "usage": usage(answers)}
 
-    def chunks(self, piece: Piece | Completions) -> Iterator[Json]:
+    def chunks(self, piece: StreamEvent | CompletionResult) -> Iterator[Json]:
         """What is sent for a piece; at the end how each choice ended, and the usage if it was asked for."""
-        if isinstance(piece, Piece):
+        if isinstance(piece, StreamEvent):
             index, said = piece.candidate, self._said.get(piece.candidate)
             text = (self._echoed if said is None else "") + piece.token.text
             logprobs = self._logprobs((piece.token,), said or 0)
@@ -57,16 +57,16 @@ class Answer:
         (prompt,) = self._asked.prompts
         return prompt if self._asked.echo and isinstance(prompt, str) else ""
 
-    def _choice(self, index: int, completions: Completions, candidate: Completion) -> Json:
+    def _choice(self, index: int, completions: CompletionResult, candidate: Candidate) -> Json:
         fill, prompt = candidate.fills[0], ""
         if self._asked.echo:
             given = self._asked.prompts[index // self._asked.n]
-            prompt = given if isinstance(given, str) else "".join(token.text for token in completions.prompt)
-        echoed = completions.prompt if self._asked.echo else ()
+            prompt = given if isinstance(given, str) else "".join(token.text for token in completions.prompt_logprobs)
+        echoed = completions.prompt_logprobs if self._asked.echo else ()
         return {
             "index": index,
             "text": prompt + fill.text,
-            "logprobs": self._logprobs((*echoed, *fill.scored), first_is_known=not echoed),
+            "logprobs": self._logprobs((*echoed, *fill.token_logprobs), first_is_known=not echoed),
             "finish_reason": _finish(fill),
         }
 
@@ -74,7 +74,7 @@ class Answer:
         choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
         return {**self._head, "choices": [choice]}
 
-    def _logprobs(self, scored: Sequence[Scored], offset: int = 0, first_is_known: bool = True) -> Json | None:
+    def _logprobs(self, scored: Sequence[TokenLogprob], offset: int = 0, first_is_known: bool = True) -> Json | None:
         """Of a prompt nobody says how likely its first token was."""
         if self._asked.logprobs is None:
             return None
@@ -92,19 +92,19 @@ class Answer:
         }
 
 
-def best(candidates: Sequence[Completion], count: int) -> Sequence[Completion]:
+def best(candidates: Sequence[Candidate], count: int) -> Sequence[Candidate]:
     """As many of the candidates, the likeliest a token first; as they came where all are wanted."""
     if len(candidates) <= count:
         return candidates
     return sorted(candidates, key=lambda candidate: candidate.fills[0].mean_logprob, reverse=True)[:count]
 
 
-def usage(answers: Sequence[Completions]) -> Json:
+def usage(answers: Sequence[CompletionResult]) -> Json:
     """Tokens that were read and written, of all answers together."""
-    read = sum(answer.counters.prompt_tokens for answer in answers)
+    read = sum(answer.metrics.prompt_tokens for answer in answers)
     fills = [fill for answer in answers for candidate in answer.candidates for fill in candidate.fills]
     written = sum(fill.tokens for fill in fills)
-    cached = sum(min(answer.counters.reused_tokens, answer.counters.prompt_tokens) for answer in answers)
+    cached = sum(min(answer.metrics.reused_tokens, answer.metrics.prompt_tokens) for answer in answers)
     return {
         "prompt_tokens": read,
         "completion_tokens": written,
@@ -113,8 +113,8 @@ def usage(answers: Sequence[Completions]) -> Json:
     }
 
 
-def _top(token: Scored) -> dict[str, float]:
-    return {text: _finite(logprob) for text, logprob in token.alternatives}
+def _top(token: TokenLogprob) -> dict[str, float]:
+    return {text: _finite(logprob) for text, logprob in token.top_logprobs}
 
 
 def _finite(logprob: float) -> float:

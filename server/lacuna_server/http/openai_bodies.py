@@ -14,7 +14,7 @@ from lacuna_server.http.fields import Body
 from lacuna_server.http.shared import parts_of, session_key, strings_of
 
 USUAL_TOKENS = 64
-MOST_PROMPTS = 64
+MAX_PROMPTS = 64
 Ids = Annotated[tuple[Annotated[int, Field(ge=0, le=2**31)], ...], Field(min_length=1, max_length=200_000)]
 _Bias = Annotated[float, Field(ge=-100, le=100)]
 _Id = Annotated[str, Field(pattern=r"^\d{1,9}$")]
@@ -24,7 +24,7 @@ class StreamOptions(Body):
     include_usage: bool = False
 
 
-class CompletionRequest(Body):
+class OpenAIRequest(Body):
     """As OpenAI's; `top_k` and `min_p` as vLLM's; `session`, `path` and `language` are ours.
 
     Without `suffix` the model's sentinels count in a prompt, which is then taken as it is. The temperature is 0 unless
@@ -35,8 +35,8 @@ class CompletionRequest(Body):
     prompt: (
         fields.Text
         | Ids
-        | Annotated[tuple[fields.Text, ...], Field(min_length=1, max_length=MOST_PROMPTS)]
-        | Annotated[tuple[Ids, ...], Field(min_length=1, max_length=MOST_PROMPTS)]
+        | Annotated[tuple[fields.Text, ...], Field(min_length=1, max_length=MAX_PROMPTS)]
+        | Annotated[tuple[Ids, ...], Field(min_length=1, max_length=MAX_PROMPTS)]
     ) = ""
     suffix: fields.Text | None = None
     max_tokens: Annotated[int, Field(ge=-1, le=100_000, description=f"-1: {USUAL_TOKENS}")] = USUAL_TOKENS
@@ -98,12 +98,12 @@ class CompletionRequest(Body):
             sampling=self._sampling(),
             candidates=self.best_of or self.n,
             distinct=False,
-            key=f"{key}\n{number}" if key is not None and number else key,
+            document_id=f"{key}\n{number}" if key is not None and number else key,
             caller=self.session or self.user or caller,
             raw=self._raw,
             ids=None if isinstance(prompt, str) else prompt,
-            alternatives=self.logprobs,
-            prompt_alternatives=(self.logprobs or 0) if self.tells_prompt else None,
+            top_logprobs=self.logprobs,
+            prompt_logprobs=(self.logprobs or 0) if self.tells_prompt else None,
         )
 
     @property

@@ -6,7 +6,7 @@ import logging
 import time
 from types import TracebackType
 
-_MOST_KINDS = 200
+_MAX_KINDS = 200
 
 
 class Sparingly(logging.Filter):
@@ -23,7 +23,7 @@ class Sparingly(logging.Filter):
         if now - last < self._seconds:
             self._kinds[kind] = (last, left_out + 1)
             return False
-        if len(self._kinds) >= _MOST_KINDS:
+        if len(self._kinds) >= _MAX_KINDS:
             self._kinds.clear()
         self._kinds[kind] = (now, 0)
         if left_out:

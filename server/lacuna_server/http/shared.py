@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
-from lacuna_inference.api import Completions, Fill, Request, StopReason
+from lacuna_inference.api import CompletionResult, Fill, Request, StopReason
 from lacuna_server.http.gateway import Gateway
 
 _SIDE_BY_SIDE = 8
@@ -42,11 +42,11 @@ def was_cut(fill: Fill) -> bool:
     return fill.reason in (StopReason.MAX_TOKENS, StopReason.CONTEXT_FULL, StopReason.DEADLINE)
 
 
-async def all_answers(gateway: Gateway, requests: Sequence[Request], http: HttpRequest) -> list[Completions]:
+async def all_answers(gateway: Gateway, requests: Sequence[Request], http: HttpRequest) -> list[CompletionResult]:
     """The answers to several requests of one caller, some side by side. When one fails the others are given up."""
     places = asyncio.Semaphore(max(1, min(_SIDE_BY_SIDE, gateway.limits.waiting)))
 
-    async def answer(request: Request) -> Completions:
+    async def answer(request: Request) -> CompletionResult:
         async with places:
             return await gateway.answer(request, http)
 

@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 from starlette.requests import Request as HttpRequest
 from starlette.responses import StreamingResponse
 
-from lacuna_inference.api import Completions, Piece, Request
+from lacuna_inference.api import CompletionResult, Request, StreamEvent
 from lacuna_inference.errors import LacunaError
 from lacuna_server.http.errors import content, status_of
 from lacuna_server.http.gateway import Gateway, unless_left
 
-Chunks: TypeAlias = Callable[["Piece | Completions"], Iterator[dict[str, Any]]]
+Chunks: TypeAlias = Callable[["StreamEvent | CompletionResult"], Iterator[dict[str, Any]]]
 """What is sent for a piece of the answer, and for all of it at the end."""
 
 
@@ -57,14 +57,14 @@ async def _begun(
 
 
 async def _frames(
-    first: Piece | Completions,
-    pieces: AsyncGenerator[Piece | Completions],
+    first: StreamEvent | CompletionResult,
+    pieces: AsyncGenerator[StreamEvent | CompletionResult],
     chunks: Chunks,
     frame: Callable[[dict[str, Any]], str],
     done: str,
     path: str,
 ) -> AsyncIterator[str]:
-    piece: Piece | Completions | None = first
+    piece: StreamEvent | CompletionResult | None = first
     try:
         while piece is not None:
             for chunk in chunks(piece):

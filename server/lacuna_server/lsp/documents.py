@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from lsprotocol import types
 
-from lacuna_inference.api import MOST_NEARBY
+from lacuna_inference.api import MAX_RELATED_FILES
 from lacuna_server.core.languages import path_for
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp import positions
 from lacuna_server.lsp.document import Change, Document
-from lacuna_server.lsp.uris import file_name, place_of
+from lacuna_server.lsp.uris import file_name, uri_path
 
 
 @dataclass
@@ -121,22 +121,24 @@ class Documents:
         if document is None:
             return None
         before, after = self._cells_around(document)
-        place = place_of(uri)
+        place = uri_path(uri)
         if not self._all_in_step(document, before, after):
-            return Snapshot("", 0, key=uri, language=document.language, place=place, in_step=False)
+            return Snapshot("", 0, document_id=uri, language=document.language, uri_path=place, in_step=False)
         own = {uri, *(cell.uri for cell in (*before, *after))}
-        nearby = [other for other in self._open.values() if other.language == document.language and other.in_step]
-        nearby = [other for other in nearby if other.uri not in own and may_be_read(place_of(other.uri))]
+        related_files = [
+            other for other in self._open.values() if other.language == document.language and other.in_step
+        ]
+        related_files = [other for other in related_files if other.uri not in own and may_be_read(uri_path(other.uri))]
         above = "".join(cell.clean_text + "\n" for cell in before)
         below = "".join("\n" + cell.clean_text for cell in after)
         return Snapshot(
             text=above + document.clean_text + below,
             offset=len(above) + document.offset_at(position, self.encoding),
             path=path_for(file_name(uri), document.language),
-            key=uri,
-            nearby=tuple(other.clean_text for other in nearby[-MOST_NEARBY:]),
+            document_id=uri,
+            related_files=tuple(other.clean_text for other in related_files[-MAX_RELATED_FILES:]),
             language=document.language,
-            place=place,
+            uri_path=place,
         )
 
     def _all_in_step(self, document: Document, before: Sequence[Document], after: Sequence[Document]) -> bool:

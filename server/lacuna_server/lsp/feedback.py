@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from lacuna_server.core.service import Answer
+from lacuna_server.core.service import Suggestions
 from lacuna_server.core.statistics import Statistics
 from lacuna_server.lsp.documents import Documents
 
@@ -32,12 +32,12 @@ class Feedback:
         self._handed: OrderedDict[str, _Suggestion] = OrderedDict()
         self._number = 0
 
-    def hand_out(self, answer: Answer, uri: str) -> list[str]:
+    def hand_out(self, answer: Suggestions, uri: str) -> list[str]:
         """An id for each suggestion of `answer`. What is left of an earlier one does not count as shown again."""
-        if answer.suggestions and not answer.cached:
+        if answer.texts and not answer.cached:
             self._statistics.shown()
         ids = []
-        for text in answer.suggestions:
+        for text in answer.texts:
             self._number += 1
             ids.append(str(self._number))
             self._handed[ids[-1]] = _Suggestion(uri, text)

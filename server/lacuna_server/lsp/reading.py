@@ -14,7 +14,7 @@ from lsprotocol import types
 
 from lacuna_server.core.languages import language_of
 from lacuna_server.lsp.document import Change
-from lacuna_server.lsp.uris import place_of
+from lacuna_server.lsp.uris import uri_path
 
 T = TypeVar("T")
 _LARGEST = 2**31 - 1
@@ -94,7 +94,7 @@ def version(value: Any) -> int | None:
 
 def language(value: Any) -> str:
     """The language of a document that was opened: as it says, or as its name does."""
-    return text(at(value, "languageId")) or language_of(place_of(text(at(value, "uri")) or ""))
+    return text(at(value, "languageId")) or language_of(uri_path(text(at(value, "uri")) or ""))
 
 
 def opened(value: Any) -> types.TextDocumentItem | None:

@@ -13,7 +13,7 @@ from lacuna_inference.api import Engine, Phase
 from lacuna_inference.errors import LacunaError
 from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.completer import Completer
-from lacuna_server.core.service import Answer, Policy
+from lacuna_server.core.service import Policy, Suggestions
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.core.statistics import Latencies, Statistics, statistics_file
 from lacuna_server.lsp import capabilities
@@ -60,7 +60,7 @@ class Session:
         """Sentences about settings that were left out; told to the client when it listens."""
         self.refusals: list[str] = []
         """Why settings that ask for another engine were not carried out; shown to the user."""
-        self._told = set(complaints)
+        self._reported = set(complaints)
         self._changing = asyncio.Lock()
         self._initial: Mapping[str, Any] = {}
         self._sent: Mapping[str, Any] = {}
@@ -68,9 +68,9 @@ class Session:
         """Settings that were chosen by a command; they stay when the client sends others."""
         self.retired: list[Engine] = []
         """Engines whose place was taken; their memory must be free before the next one loads."""
-        self.last: Answer | None = None
+        self.last: Suggestions | None = None
         """The answer that was given last, for `lacuna.explain`."""
-        self.healed = 0
+        self.engine_restarts = 0
         """How often an engine was started in the place of one that ended."""
         self.announced: Engine | None = None
         """The engine whose loading was shown last."""
@@ -100,12 +100,12 @@ class Session:
         """Text and cursor as they are now, or None for a document that is not open."""
         return self.documents.snapshot(uri, position, lambda place: may_be_read(place, self.rules_at(place)))
 
-    async def complete(self, snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Answer:
+    async def complete(self, snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Suggestions:
         """What to show at the cursor; it is also the `last` answer."""
         started = time.perf_counter()
-        rules, policy = rules or self.rules_at(snapshot.place), _policy(self.settings_at(snapshot.place))
+        rules, policy = rules or self.rules_at(snapshot.uri_path), _policy(self.settings_at(snapshot.uri_path))
         answer = self.last = await self.completer.complete(snapshot, rules, policy, invoked)
-        if answer.suggestions:
+        if answer.texts:
             self.latencies.add(time.perf_counter() - started)
         return answer
 
@@ -118,7 +118,7 @@ class Session:
             self.folders.changed()
         if self.folders.settings_files():
             self.complaints.clear()  # they were about the file in the process's folder, which may be one of these
-            self._told.clear()
+            self._reported.clear()
         self._initial = _named(at(params, "initializationOptions")) or {}
         self.configure({})
 
@@ -219,8 +219,8 @@ class Session:
 
     def _complain(self, complaints: Sequence[str]) -> None:
         """Keeps what the user has not been told yet."""
-        self.complaints += [c for c in complaints if c not in self._told]
-        self._told.update(complaints)
+        self.complaints += [c for c in complaints if c not in self._reported]
+        self._reported.update(complaints)
 
     def end(self) -> None:
         """What is to be done before the process ends."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lsprotocol import types
 
-from lacuna_server.core.service import Answer
+from lacuna_server.core.service import Suggestions
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp.capabilities import Client
 
@@ -19,30 +19,30 @@ ACCEPT = "lacuna.accept"
 """The command that a client sends back when a suggestion was accepted."""
 
 
-def inline_items(answer: Answer, handed: Sequence[str], position: types.Position) -> types.InlineCompletionList:
+def inline_items(answer: Suggestions, handed: Sequence[str], position: types.Position) -> types.InlineCompletionList:
     """Plain text at an empty range: the one form that every client draws right. `handed` are the suggestions' ids."""
     here = types.Range(position, position)
     items = [
         types.InlineCompletionItem(text, range=here, command=_accepted(number))
-        for text, number in zip(answer.suggestions, handed, strict=True)
+        for text, number in zip(answer.texts, handed, strict=True)
     ]
     return types.InlineCompletionList(items)
 
 
-def going_on(answer: Answer, selected: types.SelectedCompletionInfo, snapshot: Snapshot) -> Answer:
+def going_on(answer: Suggestions, selected: types.SelectedCompletionInfo, snapshot: Snapshot) -> Suggestions:
     """The suggestions that begin with the highlighted popup row; a client ignores others."""
     word = word_before(snapshot)
-    return replace(answer, suggestions=tuple(s for s in answer.suggestions if (word + s).startswith(selected.text)))
+    return replace(answer, texts=tuple(s for s in answer.texts if (word + s).startswith(selected.text)))
 
 
 def with_selected(
-    answer: Answer, handed: Sequence[str], selected: types.SelectedCompletionInfo, snapshot: Snapshot
+    answer: Suggestions, handed: Sequence[str], selected: types.SelectedCompletionInfo, snapshot: Snapshot
 ) -> types.InlineCompletionList:
     """Items for a highlighted popup row: they use its range."""
     word = word_before(snapshot)
     items = [
         types.InlineCompletionItem(word + text, range=selected.range, command=_accepted(number))
-        for text, number in zip(answer.suggestions, handed, strict=True)
+        for text, number in zip(answer.texts, handed, strict=True)
     ]
     return types.InlineCompletionList(items)
 
@@ -54,7 +54,7 @@ def word_before(snapshot: Snapshot) -> str:
 
 
 def popup_items(
-    answer: Answer, handed: Sequence[str], snapshot: Snapshot, word_range: types.Range, client: Client
+    answer: Suggestions, handed: Sequence[str], snapshot: Snapshot, word_range: types.Range, client: Client
 ) -> types.CompletionList:
     """Items of an incomplete list: the client must ask again with the next character.
 
@@ -64,7 +64,7 @@ def popup_items(
     word = word_before(snapshot)
     indent = snapshot.line_before[: len(snapshot.line_before) - len(snapshot.line_before.lstrip())]
     items = []
-    for number, suggestion in enumerate(answer.suggestions):
+    for number, suggestion in enumerate(answer.texts):
         documentation = _documentation(word + suggestion, snapshot.language, client)
         text, as_snippet = _popup_text(word + suggestion, indent, client)
         first, *rest = (word + suggestion).strip("\n").split("\n")
@@ -90,7 +90,7 @@ def _accepted(number: str) -> types.Command:
     return types.Command("Lacuna: accepted", ACCEPT, arguments=[{"id": number}])
 
 
-def _detail(answer: Answer) -> str:
+def _detail(answer: Suggestions) -> str:
     sure = "" if answer.confidence is None else f", {100 * answer.confidence:.0f} %"
     return f"Lacuna ({answer.model}{sure})"
 

@@ -18,7 +18,7 @@ from lacuna_server.lsp.language_server import LacunaServer
 
 logger = logging.getLogger(__name__)
 _CHUNK = 2**16
-_LONGEST_HEADER, _LONGEST_BODY = 2**20, 2**30
+_MAX_HEADER_BYTES, _MAX_BODY_BYTES = 2**20, 2**30
 _CONTENT_LENGTH = re.compile(rb"\s*content-length\s*:\s*(\d+)\s*", re.IGNORECASE)
 
 
@@ -89,7 +89,7 @@ async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
 
 async def _serve_stream(server: LacunaServer, source: BinaryIO) -> None:
     """Serves what `source` brings."""
-    stream = asyncio.StreamReader(_LONGEST_HEADER)
+    stream = asyncio.StreamReader(_MAX_HEADER_BYTES)
     if not _read_here(source, stream):
         _read_in_thread(source, stream)
     await _serve(server, _Reader(b"", stream))
@@ -159,7 +159,7 @@ async def _length(reader: _Reader) -> int | None:
         if found := _CONTENT_LENGTH.fullmatch(line):
             length = int(found.group(1))
         elif length and not line.strip():
-            if length > _LONGEST_BODY:
+            if length > _MAX_BODY_BYTES:
                 raise ValueError
             return length
     return None

@@ -30,7 +30,7 @@ def parts(uri: str) -> Parts:
     return Parts(scheme.lower(), authority, path)
 
 
-def place_of(uri: str) -> str:
+def uri_path(uri: str) -> str:
     """The path in a URI of any scheme: what the user's rules look at."""
     return parts(uri).path
 

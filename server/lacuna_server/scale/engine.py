@@ -14,7 +14,7 @@ import ray  # pyright: ignore[reportMissingImports]
 from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
-from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Piece, Request
+from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelOptions, Phase, Request, StreamEvent
 from lacuna_inference.engine.listeners import Listener, Listeners
 from lacuna_inference.errors import EngineUnavailable, LacunaError, RequestCancelled
 from lacuna_server.scale.replica import APPLICATION, Scale, deploy, nodes
@@ -56,12 +56,12 @@ class RayEngine:
                 self._enter(Phase.LOADING, "the replicas start")
                 self._deploying = self._asking.submit(self._deploy)
 
-    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[Completions]:
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         self.start()
         try:
             return self._asking.submit(self._answer, request, cancel or CancelToken())
         except RuntimeError:
-            refused: Future[Completions] = Future()
+            refused: Future[CompletionResult] = Future()
             refused.set_exception(EngineUnavailable("The engine was closed."))
             return refused
 
@@ -99,13 +99,13 @@ class RayEngine:
             first = str(error).strip().split("\n")[0]
             self._enter(Phase.FAILED, f"The Ray application {APPLICATION} does not start: {first}")
 
-    def _answer(self, request: Request, cancel: CancelToken) -> Completions:
+    def _answer(self, request: Request, cancel: CancelToken) -> CompletionResult:
         assert self._deploying is not None
         self._deploying.result()
         if self._handle is None:
             raise EngineUnavailable(self._state.message, "Look into Ray's log.")
         for attempt in range(_ATTEMPTS):
-            heard: list[Piece] = []
+            heard: list[StreamEvent] = []
             try:
                 place, completions = self._asked(request, cancel, heard)
             except RayTaskError as error:
@@ -121,10 +121,10 @@ class RayEngine:
                 return completions
         raise AssertionError
 
-    def _asked(self, request: Request, cancel: CancelToken, heard: list[Piece]) -> tuple[str, Completions]:
+    def _asked(self, request: Request, cancel: CancelToken, heard: list[StreamEvent]) -> tuple[str, CompletionResult]:
         """Where it was answered, and the answer; adds what of it was told to `heard`."""
         handle = self._handle.options(session_id=_session(request))
-        if request.tell is not None:
+        if request.on_token is not None:
             return _streamed(handle, request, cancel, heard)
         response = handle.answer.remote(request)
         while True:
@@ -132,7 +132,7 @@ class RayEngine:
                 response.cancel()
                 raise RequestCancelled
             try:
-                found: tuple[str, Completions] = response.result(timeout_s=_LOOK_S)
+                found: tuple[str, CompletionResult] = response.result(timeout_s=_LOOK_S)
             except TimeoutError:
                 continue
             return found
@@ -151,7 +151,7 @@ class RayEngine:
     def _enter(self, phase: Phase, message: str) -> None:
         with self._changed:
             self._state = EngineState(phase, 1.0 if phase is Phase.WARM else 0.0, message, self._options.model)
-            self._listeners.tell(self._state)
+            self._listeners.notify(self._state)
 
 
 def _join(address: str | None) -> None:
@@ -168,19 +168,21 @@ def _join(address: str | None) -> None:
 
 def _session(request: Request) -> str:
     """Who types: all of a caller's documents, or one document, stay with one replica."""
-    return request.caller or request.key or ""
+    return request.caller or request.document_id or ""
 
 
-def _streamed(handle: Any, request: Request, cancel: CancelToken, heard: list[Piece]) -> tuple[str, Completions]:
-    tell = request.tell
+def _streamed(
+    handle: Any, request: Request, cancel: CancelToken, heard: list[StreamEvent]
+) -> tuple[str, CompletionResult]:
+    tell = request.on_token
     assert tell is not None
-    response = handle.options(stream=True).stream.remote(replace(request, tell=None))
+    response = handle.options(stream=True).stream.remote(replace(request, on_token=None))
     for thing in response:
         if cancel.cancelled:
             response.cancel()
             raise RequestCancelled
-        if not isinstance(thing, Piece):
-            found: tuple[str, Completions] = thing
+        if not isinstance(thing, StreamEvent):
+            found: tuple[str, CompletionResult] = thing
             return found
         heard.append(thing)
         tell(thing)

@@ -12,10 +12,10 @@ import ray  # pyright: ignore[reportMissingImports]
 from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.serve.config import RequestRouterConfig  # pyright: ignore[reportMissingImports]
 
-from lacuna_inference.api import CancelToken, Completions, EngineState, ModelOptions, Phase, Piece, Request
+from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelOptions, Phase, Request, StreamEvent
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import EngineUnavailable
-from lacuna_inference.models.loader import examine
+from lacuna_inference.models.loader import validate
 
 APPLICATION = "lacuna"
 _ROUTER: Any = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
@@ -49,7 +49,7 @@ class Replica:
         settled.wait()
         self.check_health()
 
-    async def answer(self, request: Request) -> tuple[str, Completions]:
+    async def answer(self, request: Request) -> tuple[str, CompletionResult]:
         """Where it was answered, and the answer."""
         cancel = CancelToken()
         try:
@@ -57,11 +57,11 @@ class Replica:
         finally:
             cancel.cancel()  # nobody waits any more, whatever the reason
 
-    async def stream(self, request: Request) -> AsyncIterator[Piece | tuple[str, Completions]]:
+    async def stream(self, request: Request) -> AsyncIterator[StreamEvent | tuple[str, CompletionResult]]:
         """The pieces as they become certain, then where it was answered, and the answer."""
-        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Piece | None]()
+        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[StreamEvent | None]()
         cancel = CancelToken()
-        told = replace(request, tell=lambda piece: _put(loop, pieces, piece))
+        told = replace(request, on_token=lambda piece: _put(loop, pieces, piece))
         future = self._engine.submit(told, cancel)
         future.add_done_callback(lambda _: _put(loop, pieces, None))
         try:
@@ -87,7 +87,7 @@ def deploy(options: ModelOptions, scale: Scale) -> Any:
     A model that cannot be read here is refused before anything changes, by a LacunaError. Raises RuntimeError when no
     replica comes up.
     """
-    examine(options)
+    validate(options)
     several = {
         "min_replicas": scale.least,
         "max_replicas": scale.most,
@@ -119,5 +119,5 @@ def _settle(state: EngineState, settled: threading.Event) -> None:
         settled.set()
 
 
-def _put(loop: asyncio.AbstractEventLoop, pieces: asyncio.Queue[Piece | None], piece: Piece | None) -> None:
+def _put(loop: asyncio.AbstractEventLoop, pieces: asyncio.Queue[StreamEvent | None], piece: StreamEvent | None) -> None:
     loop.call_soon_threadsafe(pieces.put_nowait, piece)

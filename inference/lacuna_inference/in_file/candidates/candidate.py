@@ -17,7 +17,7 @@ class Kind(IntEnum):
     """From the hole's column to its line's end, whatever stands before and behind that line (`listed.py`)."""
 
 
-class Bridge(NamedTuple):
+class FillCandidate(NamedTuple):
     """`before` and `after` count what agrees on each side, `same` what is the very same where that is more than to
     agree, `away` how far off it stands: in tokens for RENAMED, in code points for the others. `above` the hole or not.
     """

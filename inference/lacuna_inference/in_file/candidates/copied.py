@@ -9,11 +9,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from lacuna_inference.in_file.candidates.candidate import Bridge, Kind
+from lacuna_inference.in_file.candidates.candidate import FillCandidate, Kind
 
-MOST_BEFORE, MOST_AFTER = 200_000, 50_000
+MAX_CODE_POINTS_BEFORE, MAX_CODE_POINTS_AFTER = 200_000, 50_000
 """Code points on each side of the hole that are looked at."""
-LONGEST = 600
+MAX_FILL_CODE_POINTS = 600
 """Code points of a bridge."""
 COMPARED = 200
 """Code points of each side that are compared."""
@@ -25,9 +25,9 @@ Signs = NDArray[np.uint32]
 _BEGINNING = re.compile(r"(\s{0,200}\S){2}")
 
 
-def copied(before: str, after: str) -> Iterator[Bridge]:
+def copied(before: str, after: str) -> Iterator[FillCandidate]:
     """Bridges between the same two signs or more on each side, which are counted; a text may come more than once."""
-    before, after = before[-MOST_BEFORE:], after[:MOST_AFTER]
+    before, after = before[-MAX_CODE_POINTS_BEFORE:], after[:MAX_CODE_POINTS_AFTER]
     yield from _within(before, before, after, above=True)
     yield from _within(after, before, after, above=False)
 
@@ -40,7 +40,7 @@ def paired(starts: Places, ends: Places, longest: int, most: int) -> tuple[Place
     return start, np.arange(len(start)) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
 
 
-def signs(text: str) -> Signs:
+def code_points(text: str) -> Signs:
     """The code points of `text` [code points]."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
@@ -54,23 +54,23 @@ def agreeing(these: Signs, places: Places, with_these: Signs) -> Places:
     return np.where(equal.all(axis=1), len(with_these), equal.argmin(axis=1))
 
 
-def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[Bridge]:
+def _within(text: str, before: str, after: str, *, above: bool) -> Iterator[FillCandidate]:
     """The bridges in `text`, the side of the hole `above` it or the other; the nearest to it when there are many."""
     key = _key(before[::-1])[::-1]
     starts = len(key) + _places(text, key, 0, len(text) - above, last=above)
     ends = _places(text, _key(after), not above, len(text), last=above)
-    start, end = paired(starts, ends, LONGEST, max(1, _PAIRS // max(1, len(starts))))
+    start, end = paired(starts, ends, MAX_FILL_CODE_POINTS, max(1, _PAIRS // max(1, len(starts))))
     if not len(start):
         return
-    these = signs(text)
-    agreed_before = agreeing(these[::-1], len(text) - starts, signs(before[-COMPARED:])[::-1])
-    agreed_after = agreeing(these, ends, signs(after[:COMPARED]))
+    these = code_points(text)
+    agreed_before = agreeing(these[::-1], len(text) - starts, code_points(before[-COMPARED:])[::-1])
+    agreed_after = agreeing(these, ends, code_points(after[:COMPARED]))
     away = len(text) - starts if above else starts
     far = np.minimum(agreed_before[start], agreed_after[end])
     for pair in np.argsort(-far, kind="stable")[:_KEPT].tolist():
         i, j = start[pair], end[pair]
         counts = (int(agreed_before[i]), int(agreed_after[j]), 0, int(away[i]))
-        yield Bridge(Kind.COPIED, text[starts[i] : ends[j]], *counts, above)
+        yield FillCandidate(Kind.COPIED, text[starts[i] : ends[j]], *counts, above)
 
 
 def _key(text: str) -> str:

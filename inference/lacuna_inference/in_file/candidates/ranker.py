@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from lacuna_inference.in_file.candidates.candidate import Bridge, Kind
+from lacuna_inference.in_file.candidates.candidate import FillCandidate, Kind
 from lacuna_inference.in_file.candidates.copied import copied
 from lacuna_inference.in_file.candidates.listed import listed
 from lacuna_inference.in_file.candidates.renamed import renamed
 
-MOST = 6
+MAX_CANDIDATES = 6
 """Texts that are handed on, the likeliest ones."""
-UNAIDED = 0.1
+SMALL_MODEL_ACCURACY = 0.1
 """How often a small model by itself is right where a hole begins with its line or ends inside one, roughly."""
 WEIGHTS = "bridges.safetensors"
 """Written by `python -m training bridges`: the network that judges bridges, fitted without any language model."""
@@ -30,27 +30,27 @@ WEIGHTS = "bridges.safetensors"
 Features = NDArray[np.float32]
 
 
-def weighed(before: str, after: str) -> list[tuple[str, float]]:
+def rank_candidates(before: str, after: str) -> list[tuple[str, float]]:
     """The likeliest texts of the hole between `before` and `after`, with their weights; together less than 1.
 
     A weight is the text's chance, but for where the model is hardly ever right by itself: there an unlikely bridge is
     still likelier than anything else, and the chance of "none of them" counts only as much as the model is worth. An
     empty bridge gains nothing by that: it would save nobody a key.
     """
-    odds = _odds(bridges(before, after), before, after)
+    odds = _odds(find_candidates(before, after), before, after)
     if not _begun(before) or not _ends_line(after):
-        odds = {text: odd / UNAIDED if text else odd for text, odd in odds.items()}
-    likeliest = sorted(odds, key=odds.__getitem__, reverse=True)[:MOST]
+        odds = {text: odd / SMALL_MODEL_ACCURACY if text else odd for text, odd in odds.items()}
+    likeliest = sorted(odds, key=odds.__getitem__, reverse=True)[:MAX_CANDIDATES]
     total = 1 + sum(odds.values())
     return [(text, chance) for text in likeliest if (chance := odds[text] / total) > 0]
 
 
-def bridges(before: str, after: str) -> list[Bridge]:
+def find_candidates(before: str, after: str) -> list[FillCandidate]:
     """All that are found; a text may come more than once."""
     return [*copied(before, after), *renamed(before, after), *listed(before, after)]
 
 
-def features(found: Sequence[Bridge], before: str, after: str) -> Features:
+def features(found: Sequence[FillCandidate], before: str, after: str) -> Features:
     """What bridges are judged by [bridges, features]: themselves, beside each other, and where the hole is."""
     kinds = np.array([bridge.kind for bridge in found])
     sides = np.array([(bridge.before, bridge.after) for bridge in found], np.float32)
@@ -84,7 +84,7 @@ def score(rows: Features, weights: dict[str, Features]) -> Features:
     return scores
 
 
-def _odds(found: Sequence[Bridge], before: str, after: str) -> dict[str, float]:
+def _odds(found: Sequence[FillCandidate], before: str, after: str) -> dict[str, float]:
     """The odds of each text, which are those of all its bridges together."""
     odds: dict[str, float] = {}
     if found:

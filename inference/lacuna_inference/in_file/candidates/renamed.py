@@ -16,12 +16,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from lacuna_inference.in_file.candidates.candidate import Bridge, Kind
+from lacuna_inference.in_file.candidates.candidate import FillCandidate, Kind
 from lacuna_inference.in_file.candidates.copied import paired
 
-MOST_BEFORE, MOST_AFTER = 40_000, 20_000
+MAX_CODE_POINTS_BEFORE, MAX_CODE_POINTS_AFTER = 40_000, 20_000
 """Code points on each side of the hole that are looked at."""
-LONGEST = 150
+MAX_SIDE_TOKENS = 150
 """Tokens of a bridge."""
 COMPARED = 60
 """Tokens of each side that are compared."""
@@ -39,25 +39,28 @@ _TOKEN = re.compile(r"[^\W\d]\w*|\d\w*|\n[ \t]*|[ \t]+|.", re.DOTALL)
 _NEWLINE, _ALONE = re.compile("\n"), re.compile(r"[^\w\s]")
 """A sign that is a token, whatever stands beside it."""
 _LAST_WORD, _FIRST_WORD = re.compile(r"\w+\Z"), re.compile(r"\A\w+")
-_LONGEST_WORD = 100
+_MAX_WORD_CODE_POINTS = 100
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|_+|.", re.DOTALL)
 _FIXED = frozenset({*keyword.kwlist, "self", "cls"})
 """Words that are no names."""
 
 
-def renamed(before: str, after: str) -> Iterator[Bridge]:
+def renamed(before: str, after: str) -> Iterator[FillCandidate]:
     """Bridges between sides that are alike, counted in tokens. Words that the hole cuts in two are taken whole."""
-    begun, rest = _found(_LAST_WORD, before[-_LONGEST_WORD:]), _found(_FIRST_WORD, after[:_LONGEST_WORD])
-    first = _read_before(before[: len(before) - len(begun)])
-    last = _read(after[len(rest) :][:MOST_AFTER])
+    healed_prefix, rest = (
+        _found(_LAST_WORD, before[-_MAX_WORD_CODE_POINTS:]),
+        _found(_FIRST_WORD, after[:_MAX_WORD_CODE_POINTS]),
+    )
+    first = _read_before(before[: len(before) - len(healed_prefix)])
+    last = _read(after[len(rest) :][:MAX_CODE_POINTS_AFTER])
     for side, above in ((first, True), (last, False)):
         for start, end, pairs, counts in _pairs(side, first, last, above):
             names = _Names(pairs)
             text = "".join(names.of(token) for token in side.tokens[start:end])
-            if len(text) >= len(begun + rest) and text.startswith(begun) and text.endswith(rest):
-                filling = text[len(begun) : len(text) - len(rest)]
+            if len(text) >= len(healed_prefix + rest) and text.startswith(healed_prefix) and text.endswith(rest):
+                filling = text[len(healed_prefix) : len(text) - len(rest)]
                 away = len(side.tokens) - start if above else start
-                yield Bridge(Kind.RENAMED, filling, *counts, away, above)
+                yield FillCandidate(Kind.RENAMED, filling, *counts, away, above)
 
 
 class _Names:
@@ -126,7 +129,7 @@ def _start(text: str) -> int:
 
     Else behind a sign that is a token by itself: lines may be longer than any text that should be read at a key.
     """
-    start = -(-max(0, len(text) - MOST_BEFORE) // _STEP) * _STEP
+    start = -(-max(0, len(text) - MAX_CODE_POINTS_BEFORE) // _STEP) * _STEP
     near = _NEWLINE.search(text, start, start + _STEP) or _ALONE.search(text, start, start + _STEP)
     return near.end() if start and near else start
 
@@ -152,7 +155,7 @@ def _pairs(
     ends = _places(like, like_after)
     starts = starts[starts < len(tokens)][-_PLACES:] if above else starts[:_PLACES]
     ends = ends if above else ends[ends > 0]
-    start, end = paired(starts, ends, LONGEST, _ENDS)
+    start, end = paired(starts, ends, MAX_SIDE_TOKENS, _ENDS)
     if not len(start):
         return
     used, end = np.unique(end, return_inverse=True)

@@ -6,7 +6,7 @@ from functools import partial
 
 from lacuna_inference.models.forward import layers
 from lacuna_inference.models.forward.layers import ACTIVATIONS, RmsNorm, SwiGlu
-from lacuna_inference.models.forward.network import Layer
+from lacuna_inference.models.forward.network import TokenwiseLayer
 from lacuna_inference.models.loading.weights import Weights
 
 
@@ -14,7 +14,7 @@ def rms_norm(name: str, epsilon: float, weights: Weights) -> RmsNorm:
     return RmsNorm(weights.take(f"{name}.weight"), epsilon)
 
 
-def layer_norm(name: str, epsilon: float, weights: Weights) -> Layer:
+def layer_norm(name: str, epsilon: float, weights: Weights) -> TokenwiseLayer:
     """Norm with mean, scale and shift."""
     weight, bias = weights.take(f"{name}.weight"), weights.take(f"{name}.bias")
     return partial(layers.layer_norm, weight=weight, bias=bias, epsilon=epsilon)
@@ -24,7 +24,7 @@ def swiglu(gate: str, up: str, down: str, weights: Weights) -> SwiGlu:
     return SwiGlu(weights.linear(gate, up), weights.linear(down))
 
 
-def feed_forward(first: str, second: str, activation: str, weights: Weights) -> Layer:
+def feed_forward(first: str, second: str, activation: str, weights: Weights) -> TokenwiseLayer:
     """Two products with an activation between them."""
     one, other = weights.linear(first), weights.linear(second)
     return partial(layers.feed_forward, first=one, activation=ACTIVATIONS[activation], second=other)

@@ -11,8 +11,8 @@ from lacuna_inference.models.architectures.blocks import feed_forward, layer_nor
 from lacuna_inference.models.forward.layers import ACTIVATIONS
 from lacuna_inference.models.forward.network import Attention, Block, Heads, Network, rotation_table
 from lacuna_inference.models.loading.config import wrong_count, wrong_number
-from lacuna_inference.models.loading.shards import Parting, indivisible
-from lacuna_inference.models.loading.weights import Shapes, Weights, joined
+from lacuna_inference.models.loading.shards import ShardingPlan, indivisible
+from lacuna_inference.models.loading.weights import Shapes, Weights, concatenated
 
 MODEL_TYPES = frozenset({"codegen"})
 _SIZES = ("n_embd", "n_layer", "n_head", "vocab_size")
@@ -58,22 +58,22 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         head=weights.linear("lm_head"),
         heads=heads,
         context=context,
-        rotation=rotation_table(context, heads.rotary, _BASE).to(embedding.device),
+        rotation=rotation_table(context, heads.rotary_dim, _BASE).to(embedding.device),
     )
 
 
-def parting(config: dict[str, Any], ways: int) -> Parting | str:
+def parting(config: dict[str, Any], ways: int) -> ShardingPlan | str:
     """How the weights are parted in so many `ways`, or why they cannot be: a part has whole shards."""
     heads, inner = _heads(config), config.get("n_inner") or 4 * config["n_embd"]
-    if problem := indivisible(ways, heads=heads.queries, shards=_SHARDS, inner_numbers=inner):
+    if problem := indivisible(ways, heads=heads.n_heads, shards=_SHARDS, inner_numbers=inner):
         return problem
     part = {
-        "n_head": heads.queries // ways,
-        "head_dim": heads.size,
+        "n_head": heads.n_heads // ways,
+        "head_dim": heads.head_dim,
         "n_inner": inner // ways,
         _GROUPS: _SHARDS // ways,
     }
-    return Parting({**config, **part}, frozenset({"qkv_proj", "fc_in"}), frozenset({"out_proj", "fc_out"}))
+    return ShardingPlan({**config, **part}, frozenset({"qkv_proj", "fc_in"}), frozenset({"out_proj", "fc_out"}))
 
 
 def tensors(config: dict[str, Any]) -> Shapes:
@@ -94,10 +94,12 @@ def tensors(config: dict[str, Any]) -> Shapes:
 def _heads(config: dict[str, Any]) -> Heads:
     """Published configs leave the size of a head to be told from the width; that of a part has it."""
     queries = config["n_head"]
-    return Heads(queries, queries, config.get("head_dim") or config["n_embd"] // queries, rotary=config["rotary_dim"])
+    return Heads(
+        queries, queries, config.get("head_dim") or config["n_embd"] // queries, rotary_dim=config["rotary_dim"]
+    )
 
 
 def in_order(fused: Tensor, shards: int = _SHARDS) -> Tensor:
     """The rows of the fused projection as all queries, keys, values; stored are queries, values, keys of each shard."""
     query, value, key = fused.view(shards, 3, -1, fused.shape[1]).unbind(1)
-    return joined([part.reshape(-1, fused.shape[1]) for part in (query, key, value)])
+    return concatenated([part.reshape(-1, fused.shape[1]) for part in (query, key, value)])

@@ -15,8 +15,8 @@ from lacuna_inference.models.forward.linear import Linear
 from lacuna_inference.models.forward.network import Attention, Block, Heads, Network, rotation_table
 from lacuna_inference.models.loading import rotary
 from lacuna_inference.models.loading.config import wrong_count, wrong_number
-from lacuna_inference.models.loading.shards import Parting, indivisible
-from lacuna_inference.models.loading.weights import Shapes, Weights, joined
+from lacuna_inference.models.loading.shards import ShardingPlan, indivisible
+from lacuna_inference.models.loading.weights import Shapes, Weights, concatenated
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
@@ -56,18 +56,18 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     )
 
 
-def parting(config: dict[str, Any], ways: int) -> Parting | str:
+def parting(config: dict[str, Any], ways: int) -> ShardingPlan | str:
     """How the weights are parted in so many `ways`, or why they cannot be."""
     heads, inner = heads_of(config), config["intermediate_size"]
-    if problem := indivisible(ways, heads=heads.queries, heads_of_keys=heads.keys, inner_numbers=inner):
+    if problem := indivisible(ways, heads=heads.n_heads, heads_of_keys=heads.n_kv_heads, inner_numbers=inner):
         return problem
     part = {
-        "num_attention_heads": heads.queries // ways,
-        "num_key_value_heads": heads.keys // ways,
-        "head_dim": heads.size,
+        "num_attention_heads": heads.n_heads // ways,
+        "num_key_value_heads": heads.n_kv_heads // ways,
+        "head_dim": heads.head_dim,
         "intermediate_size": inner // ways,
     }
-    return Parting({**config, **part}, _DIVIDED, _SUMMED)
+    return ShardingPlan({**config, **part}, _DIVIDED, _SUMMED)
 
 
 def tensors(config: dict[str, Any]) -> Shapes:
@@ -89,7 +89,11 @@ def tensors(config: dict[str, Any]) -> Shapes:
 def attention_tensors(at: str, config: dict[str, Any], biases: bool, out_bias: bool) -> Shapes:
     """Those of one block's attention; `biases` of queries, keys and values, `out_bias` behind them."""
     heads, width = heads_of(config), config["hidden_size"]
-    rows = {"q": heads.queries * heads.size, "k": heads.keys * heads.size, "v": heads.keys * heads.size}
+    rows = {
+        "q": heads.n_heads * heads.head_dim,
+        "k": heads.n_kv_heads * heads.head_dim,
+        "v": heads.n_kv_heads * heads.head_dim,
+    }
     shapes: Shapes = {f"{at}.{name}_proj.weight": (count, width) for name, count in rows.items()}
     shapes[f"{at}.o_proj.weight"] = (width, rows["q"])
     if biases:
@@ -102,29 +106,29 @@ def attention_tensors(at: str, config: dict[str, Any], biases: bool, out_bias: b
 def odd_heads(config: dict[str, Any]) -> str | None:
     """What of the heads this forward does not do: pairs of numbers are rotated, and heads share keys evenly."""
     heads = heads_of(config)
-    if heads.size % 2 or heads.queries % heads.keys:
-        return f"{heads.queries} heads of {heads.size} numbers over {heads.keys} of keys"
+    if heads.head_dim % 2 or heads.n_heads % heads.n_kv_heads:
+        return f"{heads.n_heads} heads of {heads.head_dim} numbers over {heads.n_kv_heads} of keys"
     return None
 
 
 def heads_of(config: dict[str, Any]) -> Heads:
     queries = config["num_attention_heads"]
     size = config.get("head_dim") or config["hidden_size"] // queries
-    return Heads(queries, config.get("num_key_value_heads") or queries, size, rotary=size)
+    return Heads(queries, config.get("num_key_value_heads") or queries, size, rotary_dim=size)
 
 
 def rotation_of(config: dict[str, Any], heads: Heads, context: int) -> Tensor:
     base, scale = rotary.base_and_scale(config)
-    return rotation_table(context, heads.rotary, base, scale)
+    return rotation_table(context, heads.rotary_dim, base, scale)
 
 
 def projections(at: str, heads: Heads, weights: Weights) -> Linear:
     """Queries, keys and values as one product, the rotated rows in pairs."""
     names = [f"{at}.{name}_proj" for name in "qkv"]
-    weight = joined([weights.take(f"{name}.weight") for name in names])
+    weight = concatenated([weights.take(f"{name}.weight") for name in names])
     biases = [weights.take(f"{name}.bias") for name in names if f"{name}.bias" in weights]
-    bias = joined(biases) if len(biases) == len(names) else None
-    rotated = (heads.queries + heads.keys) * heads.size
+    bias = concatenated(biases) if len(biases) == len(names) else None
+    rotated = (heads.n_heads + heads.n_kv_heads) * heads.head_dim
     for tensor in (weight, bias):
         if tensor is not None:
             tensor[:rotated] = paired(tensor[:rotated], heads)
@@ -136,7 +140,7 @@ def paired(rows: Tensor, heads: Heads) -> Tensor:
 
     Queries and keys are reordered alike, so their products stay what they are.
     """
-    halves = rows.view(-1, 2, heads.size // 2, *rows.shape[1:])
+    halves = rows.view(-1, 2, heads.head_dim // 2, *rows.shape[1:])
     return halves.transpose(1, 2).reshape(rows.shape)
 
 

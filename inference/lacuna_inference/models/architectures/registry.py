@@ -16,19 +16,19 @@ from torch import Tensor
 from lacuna_inference.forward import Forward
 from lacuna_inference.models.architectures import codegen, llama, starcoder2, xglm
 from lacuna_inference.models.forward import single, static
-from lacuna_inference.models.forward.linear import QUANTISED, Tuning, quantise, tune, untouched
+from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS, Tuning, keep_plain, quantize, tune
 from lacuna_inference.models.forward.network import Network, OwnForward
 from lacuna_inference.models.loading import memory
-from lacuna_inference.models.loading.shards import Part, Parting, PartOfTensors, summed
+from lacuna_inference.models.loading.shards import Shard, ShardedTensors, ShardingPlan, with_all_reduce
 from lacuna_inference.models.loading.sketch import Sketch
 from lacuna_inference.models.loading.sources import ModelFolder
-from lacuna_inference.models.loading.weights import Copies, Described, Shapes, TensorFiles, Weights
+from lacuna_inference.models.loading.weights import HostCopies, MetaTensors, Shapes, TensorFiles, Weights
 
 logger = logging.getLogger(__name__)
 _ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
 
 
-def obstacle(folder: ModelFolder, context: int) -> str | None:
+def why_not_supported(folder: ModelFolder, context: int) -> str | None:
     """Why the own forward cannot run the model in `folder`, or None when it can."""
     config = folder.config
     if config.get("quantization_config"):
@@ -42,7 +42,7 @@ def obstacle(folder: ModelFolder, context: int) -> str | None:
     return None if found is None else f"it has {found}"
 
 
-def flaw(config: dict[str, Any]) -> str | None:
+def config_error(config: dict[str, Any]) -> str | None:
     """What is wrong with a config of an architecture that is known here, or None; no forward could mend it."""
     architecture = None if config.get("auto_map") else _architecture(config)
     found: str | None = None if architecture is None else architecture.flaw(config)
@@ -71,7 +71,7 @@ def read(
         files = TensorFiles(folder.weight_files, stack)
         files.require(tensors(folder.config))
         _require_room(files.parameters(), dtype, device)
-        copies = Copies(files, dtype)
+        copies = HostCopies(files, dtype)
         forward = build(folder.config, files if kept is None else copies, dtype, device, context, quantization, tuned)
         if kept is not None:
             kept.update(copies.kept)
@@ -91,38 +91,38 @@ def build(
 
     Untuned it has only what a compiler understands.
     """
-    network, tuning = _made(config, held, dtype, device, context, quantization, tuned)
+    network, tuning = _build_network(config, held, dtype, device, context, quantization, tuned)
     one = None if single.obstacle(network) else single.SingleStep(network)
     return OwnForward(network, tuning, one)
 
 
-def read_part(
+def read_shard(
     folder: ModelFolder,
     dtype: torch.dtype,
     device: torch.device,
     context: int,
     quantization: str,
-    part: Part,
+    part: Shard,
     total: Callable[[Tensor], None],
 ) -> OwnForward:
     """One part of the forward of a model that can be parted so; `total` sums a tensor over all parts, in place.
 
     Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
     """
-    parting = _parting(folder.config, part.ways)
-    assert isinstance(parting, Parting)
+    parting = _sharding_plan(folder.config, part.world_size)
+    assert isinstance(parting, ShardingPlan)
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
         files.require(tensors(folder.config))
-        _require_room(files.parameters() // part.ways, dtype, device)
-        held = PartOfTensors(files, parting, part)
-        network, tuning = _made(parting.config, held, dtype, device, context, quantization, tuned=True)
-    return OwnForward(summed(network, total), tuning)
+        _require_room(files.parameters() // part.world_size, dtype, device)
+        held = ShardedTensors(files, parting, part)
+        network, tuning = _build_network(parting.config, held, dtype, device, context, quantization, tuned=True)
+    return OwnForward(with_all_reduce(network, total), tuning)
 
 
-def indivisible(config: dict[str, Any], ways: int) -> str | None:
+def why_not_sharded(config: dict[str, Any], ways: int) -> str | None:
     """Why the own forward cannot be parted in so many `ways`, or None when it can. For models without `obstacle`."""
-    parting = _parting(config, ways)
+    parting = _sharding_plan(config, ways)
     return parting if isinstance(parting, str) else None
 
 
@@ -143,7 +143,7 @@ def sketch(config: dict[str, Any], context: int) -> Sketch | None:
     if architecture is None or architecture.obstacle(config):
         return None
     shapes = tensors(config)
-    weights = Weights(Described(shapes), torch.float32, torch.device("meta"))
+    weights = Weights(MetaTensors(shapes), torch.float32, torch.device("meta"))
     network = architecture.build(config, weights, context)
     return Sketch(
         parameters=sum(math.prod(shape) for shape in shapes.values()),
@@ -164,23 +164,23 @@ def accelerate(forward: OwnForward, wanted: str) -> tuple[Forward, str]:
     Where that cannot be done, the reason is logged and the forward stays as it is.
     """
     device = forward.network.head.device
-    name = called(wanted, device)
+    name = forward_name(wanted, device)
     try:
         if (capture := _captures(wanted, device)) is not None:
-            return static.StaticForward(forward.network, forward.widest_draft, capture), name
+            return static.StaticForward(forward.network, forward.max_draft_tokens, capture), name
     except Exception as error:  # compilers and drivers fail in many ways, and the forward works without them
         logger.warning("The forward runs unrecorded: %s", str(error).strip().split("\n")[0])
     return forward, "own"
 
 
-def called(wanted: str, device: torch.device) -> str:
+def forward_name(wanted: str, device: torch.device) -> str:
     """What the own forward is called when its steps can be recorded as `wanted`."""
     if _captures(wanted, device) is None:
         return "own"
     return "own, compiled" if wanted == "compile" else "own, CUDA graphs"
 
 
-def _made(
+def _build_network(
     config: dict[str, Any],
     held: Mapping[str, Tensor],
     dtype: torch.dtype,
@@ -193,15 +193,15 @@ def _made(
     assert architecture is not None
     weights = Weights(held, dtype, device)
     network: Network = architecture.build(config, weights, context)
-    if (way := QUANTISED.get(quantization)) is not None:
-        return network, quantise(weights.linears, way)
-    return network, (tune if tuned else untouched)(weights.linears)
+    if (way := QUANTIZED_KERNELS.get(quantization)) is not None:
+        return network, quantize(weights.linears, way)
+    return network, (tune if tuned else keep_plain)(weights.linears)
 
 
-def _parting(config: dict[str, Any], ways: int) -> Parting | str:
+def _sharding_plan(config: dict[str, Any], ways: int) -> ShardingPlan | str:
     architecture = _architecture(config)
     assert architecture is not None
-    found: Parting | str = architecture.parting(config, ways)
+    found: ShardingPlan | str = architecture.parting(config, ways)
     return found
 
 

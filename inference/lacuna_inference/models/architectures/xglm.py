@@ -13,7 +13,7 @@ from lacuna_inference.models.architectures.blocks import feed_forward, layer_nor
 from lacuna_inference.models.forward.layers import ACTIVATIONS
 from lacuna_inference.models.forward.network import Attention, Block, Heads, Network
 from lacuna_inference.models.loading.config import wrong_count
-from lacuna_inference.models.loading.shards import Parting, indivisible
+from lacuna_inference.models.loading.shards import ShardingPlan, indivisible
 from lacuna_inference.models.loading.weights import Shapes, Weights
 
 MODEL_TYPES = frozenset({"xglm"})
@@ -61,13 +61,15 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     )
 
 
-def parting(config: dict[str, Any], ways: int) -> Parting | str:
+def parting(config: dict[str, Any], ways: int) -> ShardingPlan | str:
     """How the weights are parted in so many `ways`, or why they cannot be."""
     heads, inner = _heads(config), config["ffn_dim"]
-    if problem := indivisible(ways, heads=heads.queries, inner_numbers=inner):
+    if problem := indivisible(ways, heads=heads.n_heads, inner_numbers=inner):
         return problem
-    part = {"attention_heads": heads.queries // ways, "head_dim": heads.size, "ffn_dim": inner // ways}
-    return Parting({**config, **part}, frozenset({"q_proj", "k_proj", "v_proj", "fc1"}), frozenset({"out_proj", "fc2"}))
+    part = {"attention_heads": heads.n_heads // ways, "head_dim": heads.head_dim, "ffn_dim": inner // ways}
+    return ShardingPlan(
+        {**config, **part}, frozenset({"q_proj", "k_proj", "v_proj", "fc1"}), frozenset({"out_proj", "fc2"})
+    )
 
 
 def tensors(config: dict[str, Any]) -> Shapes:

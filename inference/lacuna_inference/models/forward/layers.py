@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.models.forward.linear import Linear
-from lacuna_inference.models.forward.network import Layer
+from lacuna_inference.models.forward.network import TokenwiseLayer
 
-ACTIVATIONS: dict[str, Layer] = {
+ACTIVATIONS: dict[str, TokenwiseLayer] = {
     "gelu": F.gelu,
     "gelu_new": partial(F.gelu, approximate="tanh"),
     "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
@@ -50,5 +50,5 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
     return F.layer_norm(x, (x.shape[-1],), weight, bias, epsilon)
 
 
-def feed_forward(x: Tensor, first: Linear, activation: Layer, second: Linear) -> Tensor:
+def feed_forward(x: Tensor, first: Linear, activation: TokenwiseLayer, second: Linear) -> Tensor:
     return second(activation(first(x)))

@@ -19,20 +19,20 @@ from torch import Tensor
 
 Product = Callable[[Tensor], Tensor]
 """[tokens, in] -> [tokens, out]."""
-Way = Callable[[Tensor, Tensor | None], Product]
+Kernel = Callable[[Tensor, Tensor | None], Product]
 """Makes the product of a weight [out, in] and a bias [out]."""
-Products = Mapping[Way, Sequence[Product]]
+Products = Mapping[Kernel, Sequence[Product]]
 """The products of all layers, written in some ways."""
-FEW = 2
+MAX_DECODE_ROWS = 2
 """Rows that count as one: a kernel for one column uses one thread where a kernel for two may use all."""
-BOTH_WAYS_BYTES = 256 * 2**20
+MAX_TWO_LAYOUTS_BYTES = 256 * 2**20
 """Models of at most this size may keep their weights in two orders."""
-_LEAST_RUNS, _MEASURED_S = 3, 0.025
+_MIN_RUNS, _MEASURED_S = 3, 0.025
 """Runs of each way that are measured, and seconds at least: a choice by few short runs would be left to chance."""
-_DRAFTS = (7, 3, 1)
+_DRAFT_LENGTHS = (7, 3, 1)
 _LARGE_PAGE, _LINE = 2 * 2**20, 64
 """Bytes of a page, and of a line of the processor's cache."""
-_DEARER = 1.7
+_MAX_DRAFT_COST = 1.7
 """A pass may take this much longer for the sake of a draft."""
 
 
@@ -40,9 +40,9 @@ _DEARER = 1.7
 class Tuning:
     """How products are written for up to `FEW` rows and for more, and the longest draft that costs little."""
 
-    few: Way
-    many: Way
-    widest_draft: int
+    decode_kernel: Kernel
+    batch_kernel: Kernel
+    max_draft_tokens: int
 
 
 class Linear:
@@ -52,31 +52,31 @@ class Linear:
         """A weight that is `mapped` lies in a file: it is copied when it is to stay as it is."""
         self._weight: Tensor | None = weight
         self._bias, self._mapped = bias, mapped
-        (self.outputs, self.inputs), self.bytes = weight.shape, weight.nbytes
+        (self.outputs, self.inputs), self.nbytes = weight.shape, weight.nbytes
         self.dtype, self.device = weight.dtype, weight.device
-        self.few = self.many = plain(weight, bias)
+        self.decode_product = self.batch_product = plain(weight, bias)
         self.column_weight: Tensor | None = None
         """The weight, where `columns` is used for few rows and there is no bias."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.few(x) if len(x) <= FEW else self.many(x)
+        return self.decode_product(x) if len(x) <= MAX_DECODE_ROWS else self.batch_product(x)
 
-    def use(self, few: Way, many: Way) -> None:
+    def set_kernels(self, few: Kernel, many: Kernel) -> None:
         """Writes the product so from now on; what no way needs of the weight is given back. Only once."""
         assert self._weight is not None
         weight, self._weight = self._weight, None
         if self._mapped and not {few, many} <= {packed, int8, int4}:
             weight = weight.clone()
-        self.many = many(weight, self._bias)
-        self.few = self.many if few is many else few(weight, self._bias)
+        self.batch_product = many(weight, self._bias)
+        self.decode_product = self.batch_product if few is many else few(weight, self._bias)
         self.column_weight = weight if few is columns and self._bias is None else None
 
-    def move(self, place: Callable[[Tensor], Tensor]) -> None:
+    def relocate(self, place: Callable[[Tensor], Tensor]) -> None:
         """Puts the weight where `place` copies it to."""
         assert self._weight is not None
         self._weight, self._mapped = place(self._weight), False
 
-    def made(self, way: Way) -> Product:
+    def product_of(self, way: Kernel) -> Product:
         """The product in one way, to be measured."""
         assert self._weight is not None
         return way(self._weight, self._bias)
@@ -173,7 +173,7 @@ _INT8_INPUTS = 16
 """Weights of eight bits that the kernel reads together."""
 _INT4_LARGEST, _INT4_OUTPUTS = 15, 16
 """The largest number, and the rows that the kernel reads together."""
-QUANTISED: dict[str, Way] = {"int8": int8, "int4": int4}
+QUANTIZED_KERNELS: dict[str, Kernel] = {"int8": int8, "int4": int4}
 """By the names of the setting `quantization`."""
 
 
@@ -186,21 +186,21 @@ def can_pack(dtype: torch.dtype) -> bool:
         return False
 
 
-def untouched(layers: Sequence[Linear]) -> Tuning:
+def keep_plain(layers: Sequence[Linear]) -> Tuning:
     """Leaves all products as the library writes them."""
     for layer in layers:
-        layer.use(plain, plain)
+        layer.set_kernels(plain, plain)
     return UNTUNED
 
 
-UNTUNED = Tuning(plain, plain, _DRAFTS[0])
+UNTUNED = Tuning(plain, plain, _DRAFT_LENGTHS[0])
 
 
-def quantise(layers: Sequence[Linear], way: Way) -> Tuning:
+def quantize(layers: Sequence[Linear], way: Kernel) -> Tuning:
     """Gives all `layers` weights of few bits, in one of the ways in `QUANTISED`."""
     for layer in layers:
-        layer.use(way, way)
-    return Tuning(way, way, _DRAFTS[0])
+        layer.set_kernels(way, way)
+    return Tuning(way, way, _DRAFT_LENGTHS[0])
 
 
 def tune(layers: Sequence[Linear]) -> Tuning:
@@ -213,20 +213,22 @@ def tune(layers: Sequence[Linear]) -> Tuning:
     """
     if layers[0].device.type != "cpu":
         return UNTUNED
-    tuning = _chosen(layers)
-    size = sum(layer.bytes for layer in layers)
-    place = _large_pages(size, len(layers)) if tuning.few is columns and size <= BOTH_WAYS_BYTES else None
+    tuning = _fastest(layers)
+    size = sum(layer.nbytes for layer in layers)
+    place = (
+        _large_pages(size, len(layers)) if tuning.decode_kernel is columns and size <= MAX_TWO_LAYOUTS_BYTES else None
+    )
     for layer in layers:
         if place is not None:
-            layer.move(place)
-        layer.use(tuning.few, tuning.many)
+            layer.relocate(place)
+        layer.set_kernels(tuning.decode_kernel, tuning.batch_kernel)
     return tuning
 
 
-def copies(dtype: torch.dtype, size: int) -> tuple[str, ...]:
+def layouts_kept(dtype: torch.dtype, size: int) -> tuple[str, ...]:
     """Which orders of the weights `tune` may keep, at most, of products of `size` bytes; the names of its ways."""
     packs = can_pack(dtype)
-    if size > BOTH_WAYS_BYTES:
+    if size > MAX_TWO_LAYOUTS_BYTES:
         return (packed.__name__,) if packs else (plain.__name__,)
     return (columns.__name__, packed.__name__) if packs else (columns.__name__,)
 
@@ -253,28 +255,32 @@ def _large_pages(size: int, count: int) -> Callable[[Tensor], Tensor]:
     return place
 
 
-def _chosen(layers: Sequence[Linear]) -> Tuning:
+def _fastest(layers: Sequence[Linear]) -> Tuning:
     ways = [plain, columns, *([packed] if can_pack(layers[0].dtype) else [])]
-    if sum(layer.bytes for layer in layers) > BOTH_WAYS_BYTES and packed in ways:
-        return Tuning(packed, packed, _DRAFTS[0])  # measured: reads at the memory's speed up to eight rows
-    products: Products = {way: [layer.made(way) for layer in layers] for way in ways}
+    if sum(layer.nbytes for layer in layers) > MAX_TWO_LAYOUTS_BYTES and packed in ways:
+        return Tuning(packed, packed, _DRAFT_LENGTHS[0])  # measured: reads at the memory's speed up to eight rows
+    products: Products = {way: [layer.product_of(way) for layer in layers] for way in ways}
     one, four = (_seconds(layers, products, rows) for rows in (1, 4))
     few, many = min(ways, key=one.__getitem__), min(ways, key=four.__getitem__)
-    cheap = [drafted for drafted in _DRAFTS if _pass_s(layers, products, few, many, drafted + 1) <= _DEARER * one[few]]
+    cheap = [
+        drafted
+        for drafted in _DRAFT_LENGTHS
+        if _pass_s(layers, products, few, many, drafted + 1) <= _MAX_DRAFT_COST * one[few]
+    ]
     return Tuning(few, many, next(iter(cheap), 0))
 
 
-def _pass_s(layers: Sequence[Linear], products: Products, few: Way, many: Way, rows: int) -> float:
-    way = few if rows <= FEW else many
+def _pass_s(layers: Sequence[Linear], products: Products, few: Kernel, many: Kernel, rows: int) -> float:
+    way = few if rows <= MAX_DECODE_ROWS else many
     return _seconds(layers, {way: products[way]}, rows)[way]
 
 
-def _seconds(layers: Sequence[Linear], products: Products, rows: int) -> dict[Way, float]:
+def _seconds(layers: Sequence[Linear], products: Products, rows: int) -> dict[Kernel, float]:
     """The shortest of some runs of each way through all layers, the ways in turn."""
     inputs = {layer.inputs: torch.ones(rows, layer.inputs, dtype=layer.dtype) for layer in layers}
-    taken: dict[Way, list[float]] = {way: [] for way in products}
+    taken: dict[Kernel, list[float]] = {way: [] for way in products}
     with torch.inference_mode():
-        while min(map(len, taken.values())) < _LEAST_RUNS or sum(map(sum, taken.values())) < _MEASURED_S * len(taken):
+        while min(map(len, taken.values())) < _MIN_RUNS or sum(map(sum, taken.values())) < _MEASURED_S * len(taken):
             for way, made in products.items():
                 started = time.perf_counter()
                 for layer, product in zip(layers, made, strict=True):

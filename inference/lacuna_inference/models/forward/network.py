@@ -18,7 +18,7 @@ from torch import Tensor
 from lacuna_inference.forward import Step
 from lacuna_inference.models.forward.linear import UNTUNED, Linear, Tuning
 
-Layer = Callable[[Tensor], Tensor]
+TokenwiseLayer = Callable[[Tensor], Tensor]
 """[tokens, in] -> [tokens, out], each token by itself."""
 
 
@@ -27,27 +27,27 @@ class Attention:
     """Projections of one block. `qkv` gives queries, keys and values, in this order, for all heads at once."""
 
     qkv: Linear
-    out: Layer
+    out: TokenwiseLayer
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """One layer. Without a norm of its own the feed-forward reads what attention reads, beside it (CodeGen)."""
 
-    norm: Layer
+    norm: TokenwiseLayer
     attention: Attention
-    feed_forward_norm: Layer | None
-    feed_forward: Layer
+    feed_forward_norm: TokenwiseLayer | None
+    feed_forward: TokenwiseLayer
 
 
 @dataclass(frozen=True, slots=True)
 class Heads:
     """`queries` heads share `keys` key/value heads of `size` each; the first `rotary` dimensions are rotated."""
 
-    queries: int
-    keys: int
-    size: int
-    rotary: int = 0
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    rotary_dim: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,84 +56,84 @@ class Network:
 
     embed: Callable[[Tensor, Tensor], Tensor]
     blocks: Sequence[Block]
-    norm: Layer
+    norm: TokenwiseLayer
     head: Linear
     heads: Heads
     context: int
     rotation: Tensor | None = None
 
 
-class Slot:
+class KVTensor:
     """Keys and values of one sequence: [layers, 2, key heads, context, head size], of which `held` tokens count."""
 
     def __init__(self, network: Network) -> None:
         heads, weight = network.heads, network.head
-        shape = (len(network.blocks), 2 * heads.keys, network.context, heads.size)
+        shape = (len(network.blocks), 2 * heads.n_kv_heads, network.context, heads.head_dim)
         self.keys_values = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
-        self.held = 0
+        self.length = 0
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         return self.keys_values.nbytes
 
     def rollback(self, length: int) -> int:
         """Forgets everything behind the first `length` tokens; how many it kept. Costs nothing."""
-        self.held = max(0, min(self.held, length))
-        return self.held
+        self.length = max(0, min(self.length, length))
+        return self.length
 
 
-Single = Callable[[int, Slot], Tensor]
+SingleTokenStep = Callable[[int, KVTensor], Tensor]
 """Appends one token to a slot; logits [1, vocabulary]."""
 
 
 class _Span:
     """Where the tokens of one step go: the places from `start` to `end` of its slot."""
 
-    __slots__ = ("count", "end", "mask", "slot", "start")
+    __slots__ = ("count", "end", "kv_cache", "mask", "start")
 
-    def __init__(self, slot: Slot, start: int, count: int, device: torch.device) -> None:
-        self.slot, self.start, self.count, self.end = slot, start, count, start + count
+    def __init__(self, slot: KVTensor, start: int, count: int, device: torch.device) -> None:
+        self.kv_cache, self.start, self.count, self.end = slot, start, count, start + count
         self.mask = _mask(count, start, device)
 
 
 class OwnForward:
-    """`Forward` over a `Network`. `widest_draft` tokens more are read in little more than the time of one."""
+    """`Forward` over a `Network`. `max_draft_tokens` tokens more are read in little more than the time of one."""
 
-    def __init__(self, network: Network, tuning: Tuning = UNTUNED, single: Single | None = None) -> None:
+    def __init__(self, network: Network, tuning: Tuning = UNTUNED, single: SingleTokenStep | None = None) -> None:
         """`tuning` is how the products are written; `single` reads one token, where there is a faster way for it."""
         self.network = network
         self.tuning = tuning
-        self.widest_draft = tuning.widest_draft
+        self.max_draft_tokens = tuning.max_draft_tokens
         self._single = single
         self._device = network.head.device
 
-    def slot(self) -> Slot:
+    def new_kv_cache(self) -> KVTensor:
         """An empty KV store for one sequence."""
-        return Slot(self.network)
+        return KVTensor(self.network)
 
     @torch.inference_mode()
-    def step(self, ids: Sequence[int], slot: Slot, rows: int = 1) -> Tensor:
+    def step(self, ids: Sequence[int], kv_cache: KVTensor, n_logits: int = 1) -> Tensor:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
         if len(ids) == 1 and self._single is not None:
-            return self._single(ids[0], slot)
-        return self._pass([Step(ids, slot, rows)])[0]
+            return self._single(ids[0], kv_cache)
+        return self._pass([Step(ids, kv_cache, n_logits)])[0]
 
     @torch.inference_mode()
-    def together(self, asked: Sequence[Step]) -> list[Tensor]:
+    def step_batch(self, asked: Sequence[Step]) -> list[Tensor]:
         """Several steps, of different slots, in one pass: the weights are read once for all of them."""
         return self._pass(asked)
 
     def _pass(self, asked: Sequence[Step]) -> list[Tensor]:
         """The tokens of all steps stand behind each other; only attention tells them apart."""
         network = self.network
-        spans = [_Span(step.slot, step.slot.held, len(step.ids), self._device) for step in asked]
+        spans = [_Span(step.kv_cache, step.kv_cache.length, len(step.ids), self._device) for step in asked]
         ids = [token for step in asked for token in step.ids]
         places = [place for span in spans for place in range(span.start, span.end)]
         positions = torch.tensor(places, device=self._device)
         x = network.embed(torch.tensor(ids, device=self._device), positions)
         rotation = None if network.rotation is None else network.rotation[positions]
-        x = through(network, x, lambda layer, at, y: self._attend(layer, y, at, spans, rotation))
-        rows = [step.rows for step in asked]
+        x = run_blocks(network, x, lambda layer, at, y: self._attend(layer, y, at, spans, rotation))
+        rows = [step.n_logits for step in asked]
         if len(asked) == 1:
             x = x[-rows[0] :]
         else:
@@ -142,7 +142,7 @@ class OwnForward:
             x = x[torch.tensor(kept, device=self._device)]
         logits = network.head(network.norm(x))
         for span in spans:
-            span.slot.held = span.end
+            span.kv_cache.length = span.end
         return list(torch.split(logits, rows))
 
     def _attend(
@@ -150,9 +150,9 @@ class OwnForward:
     ) -> Tensor:
         """x: [tokens, width]; the keys and values of each span are written into its slot."""
         heads, count = self.network.heads, len(x)
-        qkv = attention.qkv(x).contiguous().view(count, heads.queries + 2 * heads.keys, heads.size)
+        qkv = attention.qkv(x).contiguous().view(count, heads.n_heads + 2 * heads.n_kv_heads, heads.head_dim)
         if rotation is not None:
-            rotate(qkv[:, : heads.queries + heads.keys, : heads.rotary], rotation)
+            rotate(qkv[:, : heads.n_heads + heads.n_kv_heads, : heads.rotary_dim], rotation)
         if len(spans) == 1:
             return attention.out(self._attended(qkv, layer, spans[0]))
         pieces = torch.split(qkv, [span.count for span in spans])
@@ -161,21 +161,21 @@ class OwnForward:
 
     def _attended(self, qkv: Tensor, layer: int, span: _Span) -> Tensor:
         """qkv: [tokens of the span, heads, head size]; what its queries found, [tokens, width]."""
-        heads, keys_values = self.network.heads, span.slot.keys_values[layer]
-        keys_values[:, span.start : span.end] = qkv[:, heads.queries :].transpose(0, 1)
+        heads, keys_values = self.network.heads, span.kv_cache.keys_values[layer]
+        keys_values[:, span.start : span.end] = qkv[:, heads.n_heads :].transpose(0, 1)
         seen = keys_values[:, : span.end]
         attended = F.scaled_dot_product_attention(
-            qkv[:, : heads.queries].transpose(0, 1)[None],
-            seen[None, : heads.keys],
-            seen[None, heads.keys :],
+            qkv[:, : heads.n_heads].transpose(0, 1)[None],
+            seen[None, : heads.n_kv_heads],
+            seen[None, heads.n_kv_heads :],
             attn_mask=span.mask,
             is_causal=span.mask is None and span.count > 1,
-            enable_gqa=heads.queries != heads.keys,
+            enable_gqa=heads.n_heads != heads.n_kv_heads,
         )
         return attended[0].transpose(0, 1).reshape(span.count, -1)
 
 
-def through(network: Network, x: Tensor, attend: Callable[[Attention, int, Tensor], Tensor]) -> Tensor:
+def run_blocks(network: Network, x: Tensor, attend: Callable[[Attention, int, Tensor], Tensor]) -> Tensor:
     """x [tokens, width] through all blocks; `attend` gets a block's attention, its number and its input."""
     for number, block in enumerate(network.blocks):
         normed = block.norm(x)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lacuna_inference.models.forward.layers import RmsNorm, SwiGlu
 from lacuna_inference.models.forward.linear import Linear
-from lacuna_inference.models.forward.network import Attention, Network, Slot
+from lacuna_inference.models.forward.network import Attention, KVTensor, Network
 
 
 def obstacle(network: Network) -> str | None:
@@ -49,14 +49,14 @@ class SingleStep:
         self._first, self._stream_rows = self._stream[:, 0], self._stream.T
         self._scaled = torch.zeros(2, width)
         self._scaled_columns = self._scaled.T
-        self._qkv = torch.zeros((heads.queries + 2 * heads.keys) * heads.size, 2)
-        self._heads = torch.zeros(heads.queries + 2 * heads.keys, heads.size)
+        self._qkv = torch.zeros((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, 2)
+        self._heads = torch.zeros(heads.n_heads + 2 * heads.n_kv_heads, heads.head_dim)
         self._flat, self._flat_qkv = self._heads.view(-1), self._qkv[:, 0]
-        self._queries = self._heads[: heads.queries].view(1, heads.keys, -1, heads.size)
-        self._keys_values = self._heads[heads.queries :]
-        turned = self._heads[: heads.queries + heads.keys, : heads.rotary]
+        self._queries = self._heads[: heads.n_heads].view(1, heads.n_kv_heads, -1, heads.head_dim)
+        self._keys_values = self._heads[heads.n_heads :]
+        turned = self._heads[: heads.n_heads + heads.n_kv_heads, : heads.rotary_dim]
         self._pairs = torch.view_as_complex(turned.view(len(turned), -1, 2))
-        self._attended = torch.zeros(2, heads.queries * heads.size)
+        self._attended = torch.zeros(2, heads.n_heads * heads.head_dim)
         self._attended_columns = self._attended.T
         self._gate_up = torch.zeros(2 * hidden, 2)
         self._gate, self._gate_rows = self._gate_up[:hidden], self._gate_up[:hidden].T
@@ -64,9 +64,9 @@ class SingleStep:
         self._hidden = torch.zeros(2, hidden)
         self._hidden_columns = self._hidden.T
 
-    def __call__(self, token: int, slot: Slot) -> Tensor:
+    def __call__(self, token: int, slot: KVTensor) -> Tensor:
         """Logits [1, vocabulary] after `token`, in memory of their own."""
-        network, at = self._network, slot.held
+        network, at = self._network, slot.length
         assert network.rotation is not None
         rotation = network.rotation[at]
         embedded = network.embed(torch.tensor([token]), torch.tensor([at]))
@@ -74,13 +74,13 @@ class SingleStep:
         for block, keys_values in zip(network.blocks, slot.keys_values, strict=True):
             self._attend(block.norm, block.attention, keys_values, at, rotation)
             self._feed(block.feed_forward_norm, block.feed_forward)
-        slot.held = at + 1
+        slot.length = at + 1
         logits = torch.empty(len(_weight(network.head)), 2)
         self._product(network.norm, network.head, logits)
         return logits[:, :1].T.contiguous()
 
     def _attend(self, norm: object, attention: Attention, keys_values: Tensor, at: int, rotation: Tensor) -> None:
-        keys = self._network.heads.keys
+        keys = self._network.heads.n_kv_heads
         self._product(norm, attention.qkv, self._qkv)
         self._flat.copy_(self._flat_qkv)
         self._pairs.mul_(rotation)

@@ -17,12 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.forward import Step
-from lacuna_inference.models.forward.network import Attention, Network, OwnForward, Slot, rotate, through
+from lacuna_inference.models.forward.network import (
+    Attention,
+    KVTensor,
+    Network,
+    OwnForward,
+    rotate,
+    run_blocks,
+)
 
 Run = Callable[[], None]
 Capture = Callable[[Run], Run]
 """Makes of a step one that does the same faster; the tensors that it reads and writes stay where they are."""
-SHORTEST_KEYS = 256
+MIN_KEY_LENGTH = 256
 """Places that are looked at, at least; from there on in powers of two."""
 _EXACT, _NEAR = 1e-3, 5e-2
 """How far the logits of a recorded step may be from the step's own, in fp32 and in narrower dtypes: the norm of the
@@ -34,7 +41,7 @@ _RECORDING = threading.Lock()
 class StaticStep:
     """Reads `width` tokens into `slot`, whose first `keys` places it looks at."""
 
-    def __init__(self, network: Network, slot: Slot, width: int, keys: int) -> None:
+    def __init__(self, network: Network, slot: KVTensor, width: int, keys: int) -> None:
         head = network.head
         self._network, self._slot, self.width, self._keys = network, slot, width, keys
         self._given = torch.zeros(2, width, dtype=torch.int64, device=head.device)
@@ -53,10 +60,10 @@ class StaticStep:
         ids, places = self._given[0], self._given[1]
         x = network.embed(ids, places)
         rotation = None if network.rotation is None else network.rotation[places]
-        group = network.heads.queries // network.heads.keys
+        group = network.heads.n_heads // network.heads.n_kv_heads
         mask = (self._places <= places[:, None]).repeat(group, 1)
         stored = self._slot.keys_values
-        x = through(network, x, lambda layer, at, y: self._attend(layer, y, stored[at], places, rotation, mask))
+        x = run_blocks(network, x, lambda layer, at, y: self._attend(layer, y, stored[at], places, rotation, mask))
         self.logits.copy_(network.head(network.norm(x)))
 
     def _attend(
@@ -70,34 +77,34 @@ class StaticStep:
     ) -> Tensor:
         """As `OwnForward._attend`. Queries that share keys are rows of one head: no kernel has to expand the keys."""
         heads, width = self._network.heads, self.width
-        qkv = attention.qkv(x).contiguous().view(width, heads.queries + 2 * heads.keys, heads.size)
+        qkv = attention.qkv(x).contiguous().view(width, heads.n_heads + 2 * heads.n_kv_heads, heads.head_dim)
         if rotation is not None:
-            rotate(qkv[:, : heads.queries + heads.keys, : heads.rotary], rotation)
-        keys_values.index_copy_(1, places, qkv[:, heads.queries :].transpose(0, 1))
+            rotate(qkv[:, : heads.n_heads + heads.n_kv_heads, : heads.rotary_dim], rotation)
+        keys_values.index_copy_(1, places, qkv[:, heads.n_heads :].transpose(0, 1))
         seen = keys_values[None, :, : self._keys]
-        queries = qkv[:, : heads.queries].transpose(0, 1).reshape(1, heads.keys, -1, heads.size)
+        queries = qkv[:, : heads.n_heads].transpose(0, 1).reshape(1, heads.n_kv_heads, -1, heads.head_dim)
         attended = F.scaled_dot_product_attention(
-            queries, seen[:, : heads.keys], seen[:, heads.keys :], attn_mask=mask
-        ).view(heads.queries, width, heads.size)
+            queries, seen[:, : heads.n_kv_heads], seen[:, heads.n_kv_heads :], attn_mask=mask
+        ).view(heads.n_heads, width, heads.head_dim)
         return attention.out(attended.transpose(0, 1).reshape(width, -1))
 
 
-class StagedSlot:
+class StagedCache:
     """A slot of `StaticForward`: only one at a time lies where the recorded steps look; the others keep a copy."""
 
     def __init__(self, place_bytes: int) -> None:
-        self.held = 0
+        self.length = 0
         self.kept: Tensor | None = None
         self._place_bytes = place_bytes
 
     @property
-    def bytes(self) -> int:
-        return self._place_bytes * self.held
+    def nbytes(self) -> int:
+        return self._place_bytes * self.length
 
     def rollback(self, length: int) -> int:
         """Forgets everything behind the first `length` tokens; how many it kept. Costs nothing."""
-        self.held = max(0, min(self.held, length))
-        return self.held
+        self.length = max(0, min(self.length, length))
+        return self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,58 +116,58 @@ class _Ready:
 class StaticForward:
     """`Forward` that reads up to `widths` tokens by recorded steps, and more of them as `OwnForward` does."""
 
-    def __init__(self, network: Network, widest_draft: int, capture: Capture) -> None:
+    def __init__(self, network: Network, max_draft_tokens: int, capture: Capture) -> None:
         """Records every step that may be needed. Whatever `capture` raises passes through.
 
         Raises RuntimeError when a recorded step computes other logits than the step itself.
         """
-        self.widest_draft = widest_draft
+        self.max_draft_tokens = max_draft_tokens
         self._network, self._capture = network, capture
         self._general = OwnForward(network)
-        self._stage = Slot(network)
+        self._stage = KVTensor(network)
         self._written = 0
         """The places of the stage that something was written to; all behind them are zero."""
-        self._on_stage: weakref.ref[StagedSlot] | None = None
-        self._widths = sorted({1, 1 + widest_draft})
+        self._on_stage: weakref.ref[StagedCache] | None = None
+        self._widths = sorted({1, 1 + max_draft_tokens})
         self._ready = {(w, k): self._recorded(w, k) for w in self._widths for k in _lengths(network.context)}
 
-    def slot(self) -> StagedSlot:
-        return StagedSlot(self._stage.bytes // self._network.context)
+    def new_kv_cache(self) -> StagedCache:
+        return StagedCache(self._stage.nbytes // self._network.context)
 
     @torch.inference_mode()
-    def step(self, ids: Sequence[int], slot: StagedSlot, rows: int = 1) -> Tensor:
+    def step(self, ids: Sequence[int], kv_cache: StagedCache, n_logits: int = 1) -> Tensor:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
-        self._bring_on(slot)
-        start, end = slot.held, slot.held + len(ids)
+        self._bring_on(kv_cache)
+        start, end = kv_cache.length, kv_cache.length + len(ids)
         context = self._network.context
         width = next((w for w in self._widths if len(ids) <= w and start + w <= context), None)
         if width is None:
             self._written = max(self._written, end)
-            self._stage.held = start
-            logits = self._general.step(ids, self._stage, rows)
+            self._stage.length = start
+            logits = self._general.step(ids, self._stage, n_logits)
         else:
             ready = self._ready[width, next(keys for keys in _lengths(context) if start + width <= keys)]
             self._clean(start + width)
             ready.step.give(ids, start)
             ready.run()
-            logits = ready.step.logits[len(ids) - rows : len(ids)].clone()
-        slot.held = end
+            logits = ready.step.logits[len(ids) - n_logits : len(ids)].clone()
+        kv_cache.length = end
         return logits
 
-    def together(self, asked: Sequence[Step]) -> None:
+    def step_batch(self, asked: Sequence[Step]) -> None:
         """There is no such pass: a recorded step has one slot."""
 
-    def _bring_on(self, slot: StagedSlot) -> None:
+    def _bring_on(self, slot: StagedCache) -> None:
         """Copies the slot that is on stage away, and `slot` there: far less than reading the weights once."""
         before = self._on_stage() if self._on_stage else None
         if before is slot:
             return
         stage = self._stage.keys_values
         if before is not None:
-            before.kept = stage[:, :, : before.held].clone()
+            before.kept = stage[:, :, : before.length].clone()
         if slot.kept is not None:
-            stage[:, :, : slot.held] = slot.kept[:, :, : slot.held]
-            self._written = max(self._written, slot.held)
+            stage[:, :, : slot.length] = slot.kept[:, :, : slot.length]
+            self._written = max(self._written, slot.length)
             slot.kept = None
         self._on_stage = weakref.ref(slot)
 
@@ -231,7 +238,7 @@ def compiled_graph(run: Run, device: torch.device) -> Run:
 
 def _lengths(context: int) -> Iterable[int]:
     """The numbers of places for which there is a step."""
-    length = SHORTEST_KEYS
+    length = MIN_KEY_LENGTH
     while length < context:
         yield length
         length *= 2

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lacuna_inference.models.forward.network import Layer, Network
+from lacuna_inference.models.forward.network import Network, TokenwiseLayer
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class ShardingPlan:
     """How an architecture is parted. `config` is that of one part: fewer heads, fewer inner numbers.
 
     Tensors are known by what comes before `.weight` or `.bias`. `divided` layers give a part of their outputs each,
@@ -30,22 +30,22 @@ class Parting:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Shard:
     """Part `rank` of `ways`."""
 
     rank: int
-    ways: int
+    world_size: int
 
     def of(self, tensor: Tensor, dimension: int) -> Tensor:
         """Its share of `tensor`, not copied."""
-        size = tensor.shape[dimension] // self.ways
+        size = tensor.shape[dimension] // self.world_size
         return tensor.narrow(dimension, self.rank * size, size)
 
 
-class PartOfTensors(Mapping[str, Tensor]):
+class ShardedTensors(Mapping[str, Tensor]):
     """The tensors that one part holds. A bias that is added to a sum belongs to the first part; for others it is 0."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], parting: Parting, part: Part) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], parting: ShardingPlan, part: Shard) -> None:
         self._tensors, self._parting, self._part = tensors, parting, part
 
     def __getitem__(self, name: str) -> Tensor:
@@ -66,10 +66,10 @@ class PartOfTensors(Mapping[str, Tensor]):
         return len(self._tensors)
 
 
-def summed(network: Network, total: Callable[[Tensor], None]) -> Network:
+def with_all_reduce(network: Network, total: Callable[[Tensor], None]) -> Network:
     """`network` of one part, in which `total` sums, in place, what each block's halves come to in all parts."""
 
-    def added(layer: Layer) -> Layer:
+    def added(layer: TokenwiseLayer) -> TokenwiseLayer:
         def in_all(x: Tensor) -> Tensor:
             y = layer(x).contiguous()
             total(y)

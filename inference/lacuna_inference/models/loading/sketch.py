@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
-from lacuna_inference.forward import MOST_ROWS, PREFILL_CHUNK
-from lacuna_inference.models.forward.linear import BOTH_WAYS_BYTES, GROUP, QUANTISED, copies
+from lacuna_inference.forward import MAX_CACHED_LOGITS, PREFILL_CHUNK
+from lacuna_inference.models.forward.linear import GROUP, MAX_TWO_LAYOUTS_BYTES, QUANTIZED_KERNELS, layouts_kept
 from lacuna_inference.models.forward.network import Heads
 
 ITEM_BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0.5 + 2 * 2 / GROUP}
 """Bytes of a weight in a product; those of four bits with the scales and offsets of their groups."""
-_COMPUTED = dict.fromkeys(QUANTISED, "float32")
+_COMPUTED = dict.fromkeys(QUANTIZED_KERNELS, "float32")
 """What the rest of a model is kept in, and its KV cache, where that is not the weights' dtype."""
 _SCALE_BYTES = 2
 """Of each output of a product of eight bits."""
@@ -55,25 +55,25 @@ class Sketch:
             return self.weight_bytes(dtype)
         product_bytes = self._product_bytes(dtype)
         if ways is None:
-            ways = (dtype,) if dtype in QUANTISED else copies(getattr(torch, dtype), product_bytes)
-        shared = "plain" in ways or ("columns" in ways and product_bytes > BOTH_WAYS_BYTES)
+            ways = (dtype,) if dtype in QUANTIZED_KERNELS else layouts_kept(getattr(torch, dtype), product_bytes)
+        shared = "plain" in ways or ("columns" in ways and product_bytes > MAX_TWO_LAYOUTS_BYTES)
         orders = (shared or "columns" in ways) + ("packed" in ways) + (dtype in ways)
         embedding = self.width * self.vocabulary * _item(dtype) if self.tied and not shared else 0
         return self.weight_bytes(dtype) + embedding + (orders - 1) * product_bytes
 
     def kv_bytes(self, dtype: str) -> int:
         """Bytes of keys and values of one token."""
-        return self.layers * 2 * self.heads.keys * self.heads.size * _item(dtype)
+        return self.layers * 2 * self.heads.n_kv_heads * self.heads.head_dim * _item(dtype)
 
     def activation_bytes(self, dtype: str, context: int) -> int:
         """About the most that is held for a moment while a prompt is read, a chunk at a time, and the logits that are
         kept. The own forward's attention holds no scores; the library's may hold three copies of a layer's."""
         chunk, item = min(PREFILL_CHUNK, context), _item(dtype)
-        qkv = (self.heads.queries + 2 * self.heads.keys) * self.heads.size
+        qkv = (self.heads.n_heads + 2 * self.heads.n_kv_heads) * self.heads.head_dim
         passing = chunk * (4 * self.width + 2 * qkv + 3 * self.widest) * item
         mask = chunk * context * (1 + item)
-        scores = 0 if self.own else 3 * self.heads.queries * chunk * context * item
-        return passing + mask + scores + (MOST_ROWS + 1) * self.vocabulary * item
+        scores = 0 if self.own else 3 * self.heads.n_heads * chunk * context * item
+        return passing + mask + scores + (MAX_CACHED_LOGITS + 1) * self.vocabulary * item
 
     def _product_bytes(self, dtype: str) -> int:
         return round(self.multiplied * ITEM_BYTES[dtype])

@@ -50,7 +50,7 @@ class TensorFiles(Mapping[str, Tensor]):
         """Raises ModelUnusable when a tensor is missing or has another shape; logs that there are more layers."""
         for name in shapes:
             if name not in self._files:
-                raise lacking(name)
+                raise missing_tensor(name)
             if self._shape(name) != shapes[name]:
                 raise ModelUnusable(
                     f"The tensor {name} is {_by(self._shape(name))}, and config.json asks for {_by(shapes[name])}.",
@@ -66,7 +66,7 @@ class TensorFiles(Mapping[str, Tensor]):
         return tuple(self._files[name].get_slice(name).get_shape())
 
 
-class Copies(Mapping[str, Tensor]):
+class HostCopies(Mapping[str, Tensor]):
     """The tensors of `files` in `dtype`; those that were read stay in host memory, in `kept`."""
 
     def __init__(self, files: Mapping[str, Tensor], dtype: torch.dtype) -> None:
@@ -85,7 +85,7 @@ class Copies(Mapping[str, Tensor]):
         return len(self._files)
 
 
-class Described(Mapping[str, Tensor]):
+class MetaTensors(Mapping[str, Tensor]):
     """Tensors that have nothing but a shape: on the meta device, without memory."""
 
     def __init__(self, shapes: Shapes) -> None:
@@ -126,9 +126,9 @@ class Weights:
         """The layers called `names`, which read the same input, as one."""
         biases = [self.optional(f"{name}.bias") for name in names]
         read = [self._read(f"{name}.weight") for name in names]
-        weight = joined([tensor for tensor, _ in read])
+        weight = concatenated([tensor for tensor, _ in read])
         present = [bias for bias in biases if bias is not None]
-        bias = joined(present) if len(present) == len(names) else None
+        bias = concatenated(present) if len(present) == len(names) else None
         return self.layer(weight, bias, mapped=len(read) == 1 and read[0][1])
 
     def layer(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> Linear:
@@ -139,7 +139,7 @@ class Weights:
     def _read(self, name: str) -> tuple[Tensor, bool]:
         """The tensor, and whether it may still lie where it was read from."""
         if name not in self._tensors:
-            raise lacking(name)
+            raise missing_tensor(name)
         stored = self._tensors[name]
         tensor = stored.to(device=self._device, dtype=self._dtype)
         return tensor, tensor is stored
@@ -154,12 +154,12 @@ def _by(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "one number"
 
 
-def lacking(name: str) -> ModelUnusable:
+def missing_tensor(name: str) -> ModelUnusable:
     """What to say when the weights lack a tensor that config.json asks for."""
     return ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
 
 
-def joined(tensors: Sequence[Tensor]) -> Tensor:
+def concatenated(tensors: Sequence[Tensor]) -> Tensor:
     """All rows, one tensor's behind the other's. `torch.cat` takes two seconds to begin on the meta device."""
     if len(tensors) == 1:
         return tensors[0].contiguous()

@@ -17,16 +17,16 @@ from torch import Tensor
 from lacuna_inference.errors import EngineUnavailable, LacunaError
 from lacuna_inference.forward import Step
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.forward.network import OwnForward, Slot
-from lacuna_inference.models.loading.shards import Part
+from lacuna_inference.models.forward.network import KVTensor, OwnForward
+from lacuna_inference.models.loading.shards import Shard
 from lacuna_inference.models.loading.sources import ModelFolder
 
-STUCK_S = 120.0
+PASS_TIMEOUT_S = 120.0
 """Seconds after which a pass, or a peer that does not come to the meeting, is given up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WorkerPlan:
     """What all workers are told: the model, a device for each, and the file at which they meet."""
 
     folder: ModelFolder
@@ -41,36 +41,36 @@ class Plan:
 class Ready:
     """A worker's part is loaded. `slot_bytes` of keys and values for a sequence."""
 
-    widest_draft: int
-    slot_bytes: int
+    max_draft_tokens: int
+    cache_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StepMessage:
     """Tokens for the slot called `slot`, behind its first `held`; logits after each of the last `rows`."""
 
-    slot: int
-    held: int
+    cache_number: int
+    length: int
     ids: tuple[int, ...]
-    rows: int
+    n_logits: int
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PassMessage:
     """One pass for all workers, and the slots that nobody needs any more."""
 
-    wishes: tuple[Wish, ...]
+    steps: tuple[StepMessage, ...]
     freed: tuple[int, ...]
 
 
-def work(connection: Connection, plan: Plan, rank: int) -> None:
+def work(connection: Connection, plan: WorkerPlan, rank: int) -> None:
     """Loads part `rank` and follows orders until the connection ends. The first part answers with the logits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, whose end closes the connection
     sys.stdout = sys.stderr  # the server's output may be a protocol's
     try:
         forward = _loaded(plan, rank)
-        slot = forward.slot()
-        connection.send(Ready(forward.widest_draft, slot.bytes))
+        slot = forward.new_kv_cache()
+        connection.send(Ready(forward.max_draft_tokens, slot.nbytes))
         _follow(connection, forward, answers=rank == 0)
     except LacunaError as error:
         _send(connection, error)
@@ -79,7 +79,7 @@ def work(connection: Connection, plan: Plan, rank: int) -> None:
         _send(connection, EngineUnavailable(f"Worker {rank + 1} failed: {type(error).__name__}: {first}."))
 
 
-def _loaded(plan: Plan, rank: int) -> OwnForward:
+def _loaded(plan: WorkerPlan, rank: int) -> OwnForward:
     device, ways = torch.device(plan.devices[rank]), len(plan.devices)
     if device.type == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // ways))
@@ -90,10 +90,10 @@ def _loaded(plan: Plan, rank: int) -> OwnForward:
         init_method=f"file://{plan.meeting}",
         rank=rank,
         world_size=ways,
-        timeout=timedelta(seconds=STUCK_S),
+        timeout=timedelta(seconds=PASS_TIMEOUT_S),
     )
-    part = Part(rank, ways)
-    return registry.read_part(plan.folder, plan.dtype, device, plan.context, plan.quantization, part, _total(device))
+    part = Shard(rank, ways)
+    return registry.read_shard(plan.folder, plan.dtype, device, plan.context, plan.quantization, part, _total(device))
 
 
 def _total(device: torch.device) -> Callable[[Tensor], None]:
@@ -111,25 +111,25 @@ def _total(device: torch.device) -> Callable[[Tensor], None]:
 
 
 def _follow(connection: Connection, forward: OwnForward, answers: bool) -> None:
-    slots: dict[int, Slot] = {}
+    slots: dict[int, KVTensor] = {}
     while (order := _next(connection)) is not None:
         for number in order.freed:
             slots.pop(number, None)
-        logits = forward.together([_step(wish, slots, forward) for wish in order.wishes])
+        logits = forward.step_batch([_step(wish, slots, forward) for wish in order.steps])
         if answers:
             connection.send([rows.float().cpu().numpy() for rows in logits])
 
 
-def _step(wish: Wish, slots: dict[int, Slot], forward: OwnForward) -> Step:
-    if wish.slot not in slots:
-        slots[wish.slot] = forward.slot()
-    slots[wish.slot].rollback(wish.held)
-    return Step(wish.ids, slots[wish.slot], wish.rows)
+def _step(wish: StepMessage, slots: dict[int, KVTensor], forward: OwnForward) -> Step:
+    if wish.cache_number not in slots:
+        slots[wish.cache_number] = forward.new_kv_cache()
+    slots[wish.cache_number].rollback(wish.length)
+    return Step(wish.ids, slots[wish.cache_number], wish.n_logits)
 
 
-def _next(connection: Connection) -> Order | None:
+def _next(connection: Connection) -> PassMessage | None:
     try:
-        order: Order = connection.recv()
+        order: PassMessage = connection.recv()
     except (EOFError, OSError):
         return None
     return order

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from lacuna_inference.errors import EngineUnavailable, LacunaError
 from lacuna_inference.forward import Step
-from lacuna_inference.models.parallel.worker import STUCK_S, Order, Plan, Ready, Wish, work
+from lacuna_inference.models.parallel.worker import PASS_TIMEOUT_S, PassMessage, Ready, StepMessage, WorkerPlan, work
 
 Progress = Callable[[float, str], None]
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
@@ -35,18 +35,18 @@ _LOOK_S = 0.5
 """Seconds after which whoever waits for a model to load hears that it still does: he may want to leave."""
 
 
-class ParallelSlot:
+class ShardedCache:
     """One sequence: its keys and values lie with the workers."""
 
-    __slots__ = ("__weakref__", "bytes", "held", "number")
+    __slots__ = ("__weakref__", "length", "nbytes", "number")
 
     def __init__(self, number: int, size: int) -> None:
-        self.number, self.bytes, self.held = number, size, 0
+        self.number, self.nbytes, self.length = number, size, 0
 
     def rollback(self, length: int) -> int:
         """Forgets everything behind the first `length` tokens; how many it kept. Costs nothing."""
-        self.held = max(0, min(self.held, length))
-        return self.held
+        self.length = max(0, min(self.length, length))
+        return self.length
 
 
 class ParallelForward:
@@ -54,37 +54,39 @@ class ParallelForward:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self.widest_draft = workers.ready.widest_draft
+        self.max_draft_tokens = workers.ready.max_draft_tokens
         self._numbers = count()
         self._freed: list[int] = []
 
-    def slot(self) -> ParallelSlot:
+    def new_kv_cache(self) -> ShardedCache:
         """An empty KV store for one sequence."""
-        slot = ParallelSlot(next(self._numbers), self._workers.slot_bytes)
+        slot = ShardedCache(next(self._numbers), self._workers.cache_bytes)
         weakref.finalize(slot, self._freed.append, slot.number)
         return slot
 
-    def step(self, ids: Sequence[int], slot: ParallelSlot, rows: int = 1) -> Tensor:
+    def step(self, ids: Sequence[int], kv_cache: ShardedCache, n_logits: int = 1) -> Tensor:
         """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them.
 
         Raises EngineUnavailable when a worker has ended; nothing but loading the model again helps then.
         """
-        return self.together([Step(ids, slot, rows)])[0]
+        return self.step_batch([Step(ids, kv_cache, n_logits)])[0]
 
-    def together(self, asked: Sequence[Step]) -> list[Tensor]:
+    def step_batch(self, asked: Sequence[Step]) -> list[Tensor]:
         """Several steps, of different slots, in one pass."""
         freed, self._freed[:] = tuple(self._freed), []
-        wishes = tuple(Wish(step.slot.number, step.slot.held, tuple(step.ids), step.rows) for step in asked)
-        logits = self._workers.ask(Order(wishes, freed))
+        wishes = tuple(
+            StepMessage(step.kv_cache.number, step.kv_cache.length, tuple(step.ids), step.n_logits) for step in asked
+        )
+        logits = self._workers.ask(PassMessage(wishes, freed))
         for step in asked:
-            step.slot.held += len(step.ids)
+            step.kv_cache.length += len(step.ids)
         return logits
 
 
 class Workers:
     """The processes. `lost` is empty while all of them live, else the sentence that says what happened."""
 
-    def __init__(self, plan: Plan, progress: Progress) -> None:
+    def __init__(self, plan: WorkerPlan, progress: Progress) -> None:
         """Starts them and waits until all have loaded. Raises the LacunaError of the first that could not."""
         self.lost = ""
         self._count = len(plan.devices)
@@ -98,14 +100,14 @@ class Workers:
             self.close()
             raise
         self.ready = found[0]
-        self.slot_bytes = sum(ready.slot_bytes for ready in found)
+        self.cache_bytes = sum(ready.cache_bytes for ready in found)
 
     @property
     def pids(self) -> list[int | None]:
         """Process ids, that of the first part first."""
         return [process.pid for process in self._processes]
 
-    def ask(self, order: Order) -> list[Tensor]:
+    def ask(self, order: PassMessage) -> list[Tensor]:
         """One pass. Raises EngineUnavailable when a worker has ended or does not answer, and ends all of them."""
         if self.lost:
             raise self._unavailable()
@@ -114,9 +116,9 @@ class Workers:
                 one.send(order)
         except OSError:
             raise self._failed(self._who_ended()) from None
-        _, answer = self._heard(range(self._count), STUCK_S)
+        _, answer = self._heard(range(self._count), PASS_TIMEOUT_S)
         if answer is None:
-            raise self._failed(f"A pass over {self._count} devices did not end in {STUCK_S:.0f} seconds.")
+            raise self._failed(f"A pass over {self._count} devices did not end in {PASS_TIMEOUT_S:.0f} seconds.")
         if isinstance(answer, LacunaError):
             raise self._failed(self._killed() or answer.message)
         return [torch.from_numpy(rows) for rows in answer]
@@ -125,7 +127,7 @@ class Workers:
         """Ends all processes. Can be called again."""
         self._end()
 
-    def _start(self, plan: Plan) -> None:
+    def _start(self, plan: WorkerPlan) -> None:
         # nothing else on a network is meant: the workers are on this machine
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             if sys.platform in _LOOPBACK:
@@ -182,7 +184,7 @@ class Workers:
         return EngineUnavailable(self.lost, "The model is loaded again; ask again.")
 
 
-def start(plan: Plan, progress: Progress) -> Workers:
+def start(plan: WorkerPlan, progress: Progress) -> Workers:
     """The workers of `plan`, whose place to meet is made here."""
     place = Path(tempfile.mkdtemp(prefix="lacuna-"))
     return Workers(replace(plan, meeting=str(place / "meeting")), progress)

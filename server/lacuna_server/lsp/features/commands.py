@@ -128,7 +128,7 @@ def _explanation(ls: LacunaServer) -> dict[str, Any] | None:
     if answer is None:
         return None
     return {
-        "suggestions": len(answer.suggestions),
+        "suggestions": len(answer.texts),
         "withheld": answer.withheld,
         "reason": answer.withheld.sentence if answer.withheld else None,
         "detail": answer.detail,
@@ -138,5 +138,5 @@ def _explanation(ls: LacunaServer) -> dict[str, Any] | None:
         "confidence": answer.confidence,
         "delay_s": answer.delay_s,
         "model": answer.model,
-        "counters": asdict(answer.counters),
+        "counters": asdict(answer.metrics),
     }

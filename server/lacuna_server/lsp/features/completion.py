@@ -30,7 +30,7 @@ def register(server: LacunaServer) -> None:
         word = types.Range(*(document.position_at(place, session.documents.encoding) for place in places))
         # in manual mode a menu that was asked for may have suggestions; editors cannot say more of who asked
         asked = params.context is not None and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
-        rules = session.rules_at(snapshot.place)
+        rules = session.rules_at(snapshot.uri_path)
         rules = replace(rules, automatic=True) if asked else rules
         answer = await session.complete(snapshot, False, rules)
         handed = session.feedback.hand_out(answer, uri)

@@ -18,7 +18,7 @@ from lacuna_server.lsp.language_server import LacunaServer
 
 _ANSWER_TIMEOUT_S = 3.0
 _RETIRE_TIMEOUT_S = 10.0
-_MOST_HEALED = 3
+_MAX_RESTARTS = 3
 
 
 async def start(ls: LacunaServer) -> None:
@@ -49,10 +49,10 @@ async def _load(ls: LacunaServer, engine: Engine) -> None:
     engine.watch(pass_on)
     engine.start()
     if await _show(ls, engine, states) is Phase.WARM:
-        await _heal(ls, engine, states)
+        await _restart_engine(ls, engine, states)
 
 
-async def _heal(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
+async def _restart_engine(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineState]) -> None:
     """Waits for the end of a warm engine, and puts another one in its place, `_MOST_HEALED` times in a session."""
     session = ls.session
     lost = False
@@ -64,10 +64,10 @@ async def _heal(ls: LacunaServer, engine: Engine, states: asyncio.Queue[EngineSt
             _pop_up(ls, types.MessageType.Warning, f"Lacuna: {state.message}.")
     if engine is not session.engine:
         return
-    if session.healed >= _MOST_HEALED:
+    if session.engine_restarts >= _MAX_RESTARTS:
         _pop_up(ls, types.MessageType.Error, f"Lacuna: {engine.state.message}")
         return
-    session.healed += 1
+    session.engine_restarts += 1
     message = "Lacuna: the engine ended unexpectedly and was started again; the log says more."
     _pop_up(ls, types.MessageType.Warning, message)
     session.renew_engine()

@@ -10,7 +10,7 @@ from lsprotocol import types
 
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.lsp.language_server import LacunaServer
-from lacuna_server.lsp.uris import place_of
+from lacuna_server.lsp.uris import uri_path
 
 STATUS = "lacuna/status"
 """The notification; its parameters are what the command `lacuna.status` answers."""
@@ -38,6 +38,6 @@ def tell(ls: LacunaServer) -> None:
 def tell_lost(ls: LacunaServer, uris: Sequence[str]) -> None:
     """Tells the client once that documents went out of step, and how it is now."""
     for uri in uris:
-        name = place_of(uri).rpartition("/")[2]
+        name = uri_path(uri).rpartition("/")[2]
         ls.say(types.MessageType.Warning, f"Nothing is suggested in {name}. {Withheld.OUT_OF_STEP.sentence}")
     tell(ls)

@@ -16,7 +16,7 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.prompt.families import Layout
 from lacuna_lab.evaluation import run
 from lacuna_lab.evaluation.files import SourceFile
-from lacuna_lab.evaluation.holes import Hole
+from lacuna_lab.evaluation.holes import EvaluationHole
 
 if TYPE_CHECKING:
     from lacuna_inference.engine.assemble import LoadedModel
@@ -25,12 +25,12 @@ _options: ModelOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerPool:
     """Yields results in the order of what is given."""
 
     pool: ProcessPoolExecutor
 
-    def scores(self, holes: Sequence[Hole], layout: Layout, max_tokens: int) -> Iterator[run.Score]:
+    def scores(self, holes: Sequence[EvaluationHole], layout: Layout, max_tokens: int) -> Iterator[run.Score]:
         asked = ((hole, layout, max_tokens) for hole in holes)
         yield from self.pool.map(_score, asked, chunksize=8)
 
@@ -40,13 +40,13 @@ class Crew:
 
 
 @contextmanager
-def crew(options: ModelOptions, processes: int) -> Iterator[Crew]:
+def worker_pool(options: ModelOptions, processes: int) -> Iterator[WorkerPool]:
     """`processes` that load the model at their first task, and share the processor's cores."""
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch's threads may hang
     with ProcessPoolExecutor(processes, context, _begin, (options, threads)) as pool:
         try:
-            yield Crew(pool)
+            yield WorkerPool(pool)
         except BaseException:  # Ctrl-C, say: without this, leaving the pool waits for everything that was asked
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -66,7 +66,7 @@ def _begin(options: ModelOptions, threads: int) -> None:
     _options = options
 
 
-def _score(asked: tuple[Hole, Layout, int]) -> run.Score:
+def _score(asked: tuple[EvaluationHole, Layout, int]) -> run.Score:
     hole, layout, max_tokens = asked
     return run.score(hole, _answerer(layout, max_tokens)(hole))
 
@@ -89,4 +89,4 @@ def _answerer(layout: Layout, max_tokens: int) -> run.Answerer:
 def _loaded() -> LoadedModel:
     from lacuna_inference.engine import assemble
 
-    return assemble.load(_options, lambda *_: None)
+    return assemble.load_model(_options, lambda *_: None)

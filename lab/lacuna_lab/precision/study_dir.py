@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
 from lacuna_inference.errors import BadRequest
-from lacuna_lab.precision.statistics import Positions
+from lacuna_lab.precision.kl_statistics import Positions
 
 
 def fingerprint(*parts: object) -> str:
@@ -25,7 +25,7 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-class Place:
+class StudyDir:
     """Files of one study. What is written appears whole or not at all."""
 
     def __init__(self, name: str, root: Path | None = None) -> None:

@@ -37,7 +37,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class TypingTrace:
     """A file with some lines missing, and the keys that bring them back."""
 
     name: str
@@ -45,7 +45,7 @@ class Session:
     keys: tuple[Key, ...]
 
 
-def session(file: SourceFile, runs: int, rng: random.Random) -> Session:
+def typing_trace(file: SourceFile, runs: int, rng: random.Random) -> TypingTrace:
     """Types `runs` pieces of `file`, `RUN_LINES` lines each, in random places and order; then it is whole again."""
     pieces = ["".join(lines) for lines in batched(file.text.splitlines(keepends=True), RUN_LINES)]
     places = rng.sample(range(len(pieces)), min(runs, len(pieces)))
@@ -58,7 +58,7 @@ def session(file: SourceFile, runs: int, rng: random.Random) -> Session:
             text = text[:start] + inserted + text[start + deleted :]
             keys.append(Key(gap(rng), start, deleted, inserted, text, cursor, jumped=number == 0))
         here[place] = pieces[place]
-    return Session(file.name, first, tuple(keys))
+    return TypingTrace(file.name, first, tuple(keys))
 
 
 def gap(rng: random.Random) -> float:

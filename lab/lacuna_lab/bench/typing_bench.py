@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TypedAnswer:
     """Seconds from the key to the suggestion, seconds to the next key, the text, and the engine's counters.
 
     `jumped`: the cursor came from elsewhere, so the prompt was a new one.
@@ -26,13 +26,13 @@ class Answer:
 class Run:
     """One contestant's answers to a session, the processor time in seconds and the resident bytes after it."""
 
-    answers: list[Answer]
+    answers: list[TypedAnswer]
     cpu_s: float
     resident: int
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TypingRow:
     """A contestant's figures over all sessions. `slower` is the median of the ratios to the first one, key by key.
 
     Counters are means a key; None where a contestant has none. `read` are tokens of prompts that had to be evaluated,
@@ -55,13 +55,13 @@ class Row:
     same_text: float
 
 
-def rows(runs: Mapping[str, Sequence[Run]]) -> list[Row]:
+def rows(runs: Mapping[str, Sequence[Run]]) -> list[TypingRow]:
     """A row for each contestant; each has a run for every session, in the same order."""
     reference = [answer for run in next(iter(runs.values())) for answer in run.answers]
     return [_row(name, found, reference) for name, found in runs.items()]
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[TypingRow]) -> Iterator[str]:
     """The rows as a Markdown table, line by line."""
     yield (
         "| who | keys | key to suggestion, p50 | p95 | times slower | before the next key | prompt tokens read a key "
@@ -79,10 +79,10 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def _row(name: str, runs: Sequence[Run], reference: Sequence[Answer]) -> Row:
+def _row(name: str, runs: Sequence[Run], reference: Sequence[TypedAnswer]) -> TypingRow:
     answers = [answer for run in runs for answer in run.answers]
     taken = sorted(answer.taken_s for answer in answers)
-    return Row(
+    return TypingRow(
         name=name,
         keys=len(answers),
         p50_s=statistics.median(taken),
@@ -99,14 +99,14 @@ def _row(name: str, runs: Sequence[Run], reference: Sequence[Answer]) -> Row:
     )
 
 
-def _read(answers: Sequence[Answer]) -> float | None:
+def _read(answers: Sequence[TypedAnswer]) -> float | None:
     if not answers[0].counters:
         return None
     typed = [a.counters for a in answers if not a.jumped]
     return statistics.fmean(counters["prompt_tokens"] - counters["reused_tokens"] for counters in typed)
 
 
-def _mean(counter: str, answers: Sequence[Answer]) -> float | None:
+def _mean(counter: str, answers: Sequence[TypedAnswer]) -> float | None:
     return statistics.fmean(a.counters[counter] for a in answers) if answers[0].counters else None
 
 

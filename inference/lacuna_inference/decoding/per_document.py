@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-DOCUMENTS = 32
+MAX_DOCUMENTS = 32
 """How many documents are remembered."""
 _Value = TypeVar("_Value")
 
 
-class Recent(Generic[_Value]):
+class PerDocument(Generic[_Value]):
     """A value for each document; without a key nothing is found and nothing kept."""
 
     def __init__(self) -> None:
@@ -25,5 +25,5 @@ class Recent(Generic[_Value]):
             return
         self._values[key] = value
         self._values.move_to_end(key)
-        if len(self._values) > DOCUMENTS:
+        if len(self._values) > MAX_DOCUMENTS:
             self._values.popitem(last=False)

@@ -30,7 +30,7 @@ _PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class StressFigures:
     """`own_*_s`: from sending a request to reading its answer, without the engine's time and the client's own key.
 
     `unanswered` and `answered_twice` count ids; `growth` is of the server's resident memory, in bytes.
@@ -50,7 +50,7 @@ class Figures:
     texts_equal: bool
 
 
-def measure(seconds: float, rate: float, environment: Mapping[str, str], seed: int = 0) -> Figures:
+def measure(seconds: float, rate: float, environment: Mapping[str, str], seed: int = 0) -> StressFigures:
     """Types `rate` keys a second for `seconds`; each is followed by a request."""
     client = _Client(environment)
     rng = random.Random(seed)
@@ -76,7 +76,7 @@ def measure(seconds: float, rate: float, environment: Mapping[str, str], seed: i
         growth = client.resident() - resident
         equal = all(client.call(scripted.TEXT, {"uri": uri})["result"] == text for uri, text in texts.items())
         own = sorted(client.own)
-        return Figures(
+        return StressFigures(
             seconds=seconds,
             keys=number,
             requests=len(client.sent),
@@ -94,7 +94,7 @@ def measure(seconds: float, rate: float, environment: Mapping[str, str], seed: i
         client.close()
 
 
-def table(figures: Figures) -> Iterator[str]:
+def table(figures: StressFigures) -> Iterator[str]:
     """The figures as a Markdown table, line by line."""
     yield "| what | figure |"
     yield "| --- | --- |"

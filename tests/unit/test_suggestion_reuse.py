@@ -9,19 +9,19 @@ from helpers import scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import CancelToken, Completions, Fill, Request, Sampling, Stop, StopReason
+from lacuna_inference.api import CancelToken, CompletionResult, Fill, Request, Sampling, Stop, StopReason
 from lacuna_inference.decoding.answer import answer
-from lacuna_inference.decoding.ghosts import Ghosts
-from lacuna_inference.decoding.recent import DOCUMENTS
+from lacuna_inference.decoding.per_document import MAX_DOCUMENTS
+from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 
-SHOWN = Request(("a\nx = ", "\nb"), key="document")
+SHOWN = Request(("a\nx = ", "\nb"), document_id="document")
 FILL = Fill("foo(1)", StopReason.END_OF_HOLE, 3, -0.1)
 
 
 def along(prefix: str, shown: Request = SHOWN, fill: Fill = FILL, **changed: object) -> str | None:
-    ghosts = Ghosts()
+    ghosts = SuggestionReuse()
     ghosts.remember(shown, fill)
-    found = ghosts.along(replace(shown, parts=(prefix, *shown.parts[1:]), **changed))  # type: ignore[arg-type]
+    found = ghosts.rest_of(replace(shown, parts=(prefix, *shown.parts[1:]), **changed))  # type: ignore[arg-type]
     return found.text if found else None
 
 
@@ -29,7 +29,7 @@ def test_the_rest_of_the_suggestion_is_the_answer() -> None:
     assert along("a\nx = ") == "foo(1)"
     assert along("a\nx = fo") == "o(1)"
     assert along("a\nx = foo(1") == ")"
-    assert along("a\nx = fo", shown=Request(("a\nx = ",), key="document")) == "o(1)"
+    assert along("a\nx = fo", shown=Request(("a\nx = ",), document_id="document")) == "o(1)"
 
 
 @pytest.mark.parametrize("prefix", ["a\nx = b", "a\nx =", "c\nx = f", "a\nx = foo(1)", "a\nx = foo(1)2"])
@@ -40,13 +40,13 @@ def test_whoever_leaves_it_is_answered_anew(prefix: str) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"key": "another"},
-        {"key": None},
+        {"document_id": "another"},
+        {"document_id": None},
         {"stop": Stop(single_line=True)},
         {"candidates": 2},
         {"sampling": Sampling(0.5)},
         {"path": "y.py"},
-        {"ahead": True},
+        {"is_prefetch": True},
     ],
 )
 def test_another_question_is_answered_anew(changed: dict[str, object]) -> None:
@@ -54,9 +54,9 @@ def test_another_question_is_answered_anew(changed: dict[str, object]) -> None:
 
 
 def test_a_changed_suffix_is_answered_anew() -> None:
-    ghosts = Ghosts()
+    ghosts = SuggestionReuse()
     ghosts.remember(SHOWN, FILL)
-    assert ghosts.along(replace(SHOWN, parts=("a\nx = f", ")\nb"))) is None
+    assert ghosts.rest_of(replace(SHOWN, parts=("a\nx = f", ")\nb"))) is None
 
 
 @pytest.mark.parametrize("reason", [StopReason.MAX_TOKENS, StopReason.DEADLINE, StopReason.MAX_LINES])
@@ -65,22 +65,22 @@ def test_a_text_that_was_cut_is_not_kept(reason: StopReason) -> None:
 
 
 def test_only_the_latest_documents_are_remembered() -> None:
-    ghosts = Ghosts()
-    for number in range(DOCUMENTS + 1):
-        ghosts.remember(replace(SHOWN, key=str(number)), FILL)
-    assert ghosts.along(replace(SHOWN, key="0")) is None
-    assert ghosts.along(replace(SHOWN, key="1")) is not None
+    ghosts = SuggestionReuse()
+    for number in range(MAX_DOCUMENTS + 1):
+        ghosts.remember(replace(SHOWN, document_id=str(number)), FILL)
+    assert ghosts.rest_of(replace(SHOWN, document_id="0")) is None
+    assert ghosts.rest_of(replace(SHOWN, document_id="1")) is not None
 
 
 @given(st.text("ab (", min_size=1, max_size=12), st.integers(0, 12))
 def test_typing_along_gives_what_the_model_would_have_written(fill: str, typed: int) -> None:
-    def asked(key: str | None) -> Completions:
+    def asked(key: str | None) -> CompletionResult:
         decoder = scripted_decoder(fill)
-        answer(decoder, "s", Request(("a\n", "\nb"), key=key), CancelToken(), 0.0)
-        request = Request(("a\n" + fill[:typed], "\nb"), key=key)
+        answer(decoder, "s", Request(("a\n", "\nb"), document_id=key), CancelToken(), 0.0)
+        request = Request(("a\n" + fill[:typed], "\nb"), document_id=key)
         return answer(decoder, "s", request, CancelToken(), 0.0)
 
     with_ghost, without = asked("document"), asked(None)
     assert with_ghost.candidates[0].text == without.candidates[0].text
     if typed < len(fill):
-        assert with_ghost.counters.forward_passes == 0
+        assert with_ghost.metrics.forward_passes == 0

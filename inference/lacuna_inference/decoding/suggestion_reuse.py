@@ -10,26 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lacuna_inference.api import Fill, Raw, Request, StopReason
-from lacuna_inference.decoding.recent import Recent
+from lacuna_inference.decoding.per_document import PerDocument
 
 _ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.NEWLINE, StopReason.DEDENT})
 
 
 @dataclass(frozen=True, slots=True)
-class _Ghost:
+class _Suggestion:
     request: Request
     fill: Fill
 
 
-class Ghosts:
+class SuggestionReuse:
     """The last greedy suggestion of each document."""
 
     def __init__(self) -> None:
-        self._ghosts: Recent[_Ghost] = Recent()
+        self._suggestions: PerDocument[_Suggestion] = PerDocument()
 
-    def along(self, request: Request) -> Fill | None:
+    def rest_of(self, request: Request) -> Fill | None:
         """The rest of the suggestion when `request` goes on along it, else None."""
-        ghost = self._ghosts.get(request.key)
+        ghost = self._suggestions.get(request.document_id)
         if ghost is None or not _plain(request) or len(request.parts) != len(ghost.request.parts):
             return None
         before, *after = request.parts
@@ -45,14 +45,16 @@ class Ghosts:
     def remember(self, request: Request, fill: Fill) -> None:
         """Keeps the answer to `request` when it may be typed along."""
         if _plain(request) and fill.reason in _ENDED:
-            self._ghosts.put(request.key, _Ghost(request, fill))
+            self._suggestions.put(request.document_id, _Suggestion(request, fill))
 
 
 def _plain(request: Request) -> bool:
     """Whether one greedy answer for one hole is asked for, by somebody who waits."""
     greedy = request.sampling.temperature <= 0 and request.candidates == 1
-    said_again = request.ids is None and request.raw is not Raw.YES and request.alternatives is None
-    return greedy and said_again and len(request.parts) <= 2 and not request.ahead and not request.settles
+    said_again = request.ids is None and request.raw is not Raw.YES and request.top_logprobs is None
+    return (
+        greedy and said_again and len(request.parts) <= 2 and not request.is_prefetch and not request.relayout_on_pause
+    )
 
 
 def _asks_alike(one: Request, other: Request) -> bool:
@@ -61,4 +63,4 @@ def _asks_alike(one: Request, other: Request) -> bool:
 
 def _question(request: Request) -> Request:
     """What decides about the answer besides the text."""
-    return replace(request, parts=(), nearby=(), deadline_s=None)
+    return replace(request, parts=(), related_files=(), deadline_s=None)

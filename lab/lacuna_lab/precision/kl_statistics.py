@@ -143,7 +143,7 @@ class Flips:
     p_value: float
 
 
-def flips(reference: Sequence[bool], test: Sequence[bool]) -> Flips:
+def mcnemar_flips(reference: Sequence[bool], test: Sequence[bool]) -> Flips:
     """Of the same questions in the same order."""
     pairs = list(zip(reference, test, strict=True))
     to_wrong = sum(was and not now for was, now in pairs)

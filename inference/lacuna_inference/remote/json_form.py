@@ -1,0 +1,63 @@
+"""Requests and results as JSON between a language server of ours and an engine of ours.
+
+The names on the wire are those of the first release, whatever the fields are called now: a team updates its server and
+its editors on different days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from lacuna_inference.api import CompletionResult, Request
+
+_REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
+_RESULT: TypeAdapter[CompletionResult] = TypeAdapter(CompletionResult)
+_REQUEST_NAMES = {
+    "document_id": "key",
+    "related_files": "nearby",
+    "prefetch_next": "looks_ahead",
+    "relayout_on_pause": "settles",
+    "is_prefetch": "ahead",
+    "top_logprobs": "alternatives",
+    "prompt_logprobs": "prompt_alternatives",
+    "tokenize": "tokens",
+}
+_RESULT_NAMES = {
+    "metrics": "counters",
+    "prompt_logprobs": "prompt",
+    "token_logprobs": "scored",
+    "top_logprobs": "alternatives",
+}
+
+
+def request_to_json(request: Request) -> dict[str, Any]:
+    """A request as JSON, without its `on_token`."""
+    values = {field.name: getattr(request, field.name) for field in fields(request) if field.name != "on_token"}
+    nested = {name: None if values[name] is None else asdict(values[name]) for name in ("stop", "sampling", "tokenize")}
+    return {_REQUEST_NAMES.get(name, name): value for name, value in {**values, **nested}.items()}
+
+
+def request_from_json(body: Any) -> Request:
+    """Raises pydantic's ValidationError for anything else than a request."""
+    return _REQUEST.validate_python(_renamed(body, {old: new for new, old in _REQUEST_NAMES.items()}))
+
+
+def result_to_json(result: CompletionResult) -> dict[str, Any]:
+    found: dict[str, Any] = _renamed(asdict(result), _RESULT_NAMES, deep=True)
+    return found
+
+
+def result_from_json(body: Any) -> CompletionResult:
+    """Raises pydantic's ValidationError for anything else than a result."""
+    return _RESULT.validate_python(_renamed(body, {old: new for new, old in _RESULT_NAMES.items()}, deep=True))
+
+
+def _renamed(value: Any, names: Mapping[str, str], deep: bool = False) -> Any:
+    """`value` with the keys of its mappings renamed; of those inside it only when `deep`."""
+    if isinstance(value, Mapping):
+        return {names.get(key, key): _renamed(inner, names, deep) if deep else inner for key, inner in value.items()}
+    return [_renamed(inner, names, deep) for inner in value] if deep and isinstance(value, list | tuple) else value
