@@ -1,4 +1,4 @@
-"""Writes the tables that follow from the code into the READMEs, between their marks."""
+"""Writes the tables that follow from the code into the pages of docs/, between their marks: `make docs`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lacuna_server.manifest import name_of
 
 TABLES = ("settings", "families", "reasons")
 _EXTENSION = Path("vscode-extension")
+_CHINESE_FOLDER = "zh-CN"
 _CHINESE = {
     "setting": "设置", "default": "默认值", "meaning": "含义", "family": "格式", "models": "模型",
     "prompt for one hole": "填一个空的提示", "reason": "原因", "left to right": "从左到右",
@@ -31,8 +32,11 @@ Say = Callable[[str, str], str]
 
 
 def filled(file: Path) -> str:
-    """The text of a README with every table between `<!-- NAME -->` and `<!-- /NAME -->` made anew, in its language."""
-    text, say = file.read_text(encoding="utf-8"), _chinese(file.parent) if ".zh-" in file.name else _english
+    """The text of a page with every table between `<!-- NAME -->` and `<!-- /NAME -->` made anew, in its language.
+
+    A page in a folder `zh-CN` is Chinese, any other is English.
+    """
+    text, say = file.read_text(encoding="utf-8"), _chinese(_root(file)) if _CHINESE_FOLDER in file.parts else _english
     for name, rows in zip(TABLES, (_settings(say), _families(say), _reasons(say)), strict=True):
         pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         content = _markdown(rows).replace("\\", "\\\\")
@@ -68,6 +72,11 @@ def _markdown(rows: Iterator[Row]) -> str:
 
 def _english(_key: str, text: str) -> str:
     return text
+
+
+def _root(file: Path) -> Path:
+    """The repository that `file` is in."""
+    return next(folder for folder in file.resolve().parents if (folder / _EXTENSION).is_dir())
 
 
 def _chinese(root: Path) -> Say:

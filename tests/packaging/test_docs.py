@@ -13,14 +13,24 @@ from lacuna_server.core.reasons import Withheld
 from lacuna_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+FOLDERS = ["docs", "docs/zh-CN"]
+TABLES = {"settings": "settings.md", "families": "models.md", "reasons": "reasons.md"}
+"""The page that each generated table is on, in both folders."""
+IN_BOTH_LANGUAGES = [
+    ("README.md", "README.zh-CN.md"),
+    ("docs/editors/README.md", "docs/zh-CN/editors.md"),
+    *((f"docs/{name}", f"docs/zh-CN/{name}") for name in (*TABLES.values(), "measuring.md")),
+]
+LONGEST_README_IN_LINES = 200
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_generated_tables_are_up_to_date(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    assert readme.filled(ROOT / name) == text, "run: make docs"
-    for table in readme.TABLES:
-        assert f"<!-- {table} -->" in text
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("table", readme.TABLES)
+def test_the_generated_tables_are_up_to_date(table: str, folder: str) -> None:
+    page = ROOT / folder / TABLES[table]
+    text = page.read_text(encoding="utf-8")
+    assert f"<!-- {table} -->" in text
+    assert readme.filled(page) == text, "run: make docs"
 
 
 def test_the_reference_of_the_command_line_is_up_to_date() -> None:
@@ -32,16 +42,20 @@ def test_the_reference_of_the_command_line_is_up_to_date() -> None:
     assert "| `--json` |  |  |" in page
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_tables_name_every_setting_and_every_reason_in_their_language(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_tables_name_every_setting_and_every_reason_in_their_language(folder: str) -> None:
+    text = "".join((ROOT / folder / name).read_text(encoding="utf-8") for name in TABLES.values())
     rows = {row.split("`")[1]: row for row in text.split("\n") if row.startswith("| `")}
     assert {*Settings.model_fields, *map(str, Withheld)} <= set(rows)
-    if ".zh-" in name:
+    if folder.endswith("zh-CN"):
         assert all(re.search(r"[\u4e00-\u9fff]", rows[str(reason)]) for reason in Withheld)
         meanings = [rows[field].rpartition(" | ")[2] for field in Settings.model_fields]
         assert all(re.search(r"[\u4e00-\u9fff、]", meaning) for meaning in meanings)
-        assert not re.search("您|自带模型|词元", text)
+
+
+def test_chinese_pages_use_the_same_words() -> None:
+    for page in [ROOT / "README.zh-CN.md", *ROOT.glob("docs/zh-CN/*.md")]:
+        assert not re.search("您|自带模型|词元", page.read_text(encoding="utf-8")), page
 
 
 @pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda path: path.name)
@@ -50,18 +64,31 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
-def test_both_readmes_have_the_same_commands() -> None:
+@pytest.mark.parametrize(("english", "chinese"), IN_BOTH_LANGUAGES)
+def test_both_languages_have_the_same_commands(english: str, chinese: str) -> None:
     def blocks(name: str) -> list[str]:
         found = re.findall(r"```\w+\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
         return [re.sub(r"(--|#) .*", "", block) for block in found]
 
-    assert blocks("README.md") == blocks("README.zh-CN.md")
+    assert blocks(english) == blocks(chinese)
+
+
+@pytest.mark.parametrize(("english", "chinese"), IN_BOTH_LANGUAGES)
+def test_pages_in_both_languages_lead_to_each_other(english: str, chinese: str) -> None:
+    for here, there in ((ROOT / english, ROOT / chinese), (ROOT / chinese, ROOT / english)):
+        targets = re.findall(r"^\[(?:English|简体中文)\]\((.+)\)$", here.read_text(encoding="utf-8"), re.MULTILINE)
+        assert [(here.parent / target).resolve() for target in targets] == [there]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_are_short(name: str) -> None:
+    assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= LONGEST_README_IN_LINES
 
 
 @pytest.mark.parametrize("file", ["neovim.lua", "emacs-eglot.el", "helix-languages.toml", "kate-settings.json"])
-def test_the_readme_s_set_ups_are_those_that_the_editors_tests_load(file: str) -> None:
+def test_the_set_ups_in_the_docs_are_those_that_the_editors_tests_load(file: str) -> None:
     lines = (ROOT / "docs/editors" / file).read_text(encoding="utf-8").split("\n")[1:]
-    assert "\n".join(lines).strip() in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(lines).strip() in (ROOT / "docs/editors/README.md").read_text(encoding="utf-8")
 
 
 def test_the_playground_is_built_from_its_source() -> None:
