@@ -51,7 +51,7 @@ def same(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> tuple[A
     (folder / "tokenizer.json").write_text("{}")
     found = sources.find(str(folder))
     assert registry.why_not_supported(found, CONTEXT) is None
-    return model, registry.read(found, dtype, torch.device("cpu"), CONTEXT)
+    return model, registry.read(found, registry.ForwardSpec(dtype, torch.device("cpu"), CONTEXT))
 
 
 def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
@@ -303,15 +303,15 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(ModelUnusable, match=r"model.layers.1.mlp.up_proj.weight"):
-        registry.read(sources.find(str(tmp_path)), torch.float32, torch.device("cpu"), CONTEXT)
+        registry.read(sources.find(str(tmp_path)), registry.ForwardSpec(torch.float32, torch.device("cpu"), CONTEXT))
 
 
 def test_kept_weights_need_no_files(tmp_path: Path) -> None:
     save_tiny_model(tmp_path)
     folder, cpu, kept = sources.find(str(tmp_path)), torch.device("cpu"), {}
-    before = registry.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
+    before = registry.read(folder, registry.ForwardSpec(torch.float32, cpu, CONTEXT), kept=kept)
     (tmp_path / "model.safetensors").unlink()
-    after = registry.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
+    after = registry.read(folder, registry.ForwardSpec(torch.float32, cpu, CONTEXT), kept=kept)
     # Each load measures anew how its products are written, so the last bit may differ.
     assert torch.allclose(logprobs(before, [1, 2, 3]), logprobs(after, [1, 2, 3]), rtol=0, atol=1e-5)
 

@@ -24,7 +24,9 @@ DEVICE = torch.device("cuda:1")
 def forward() -> OwnForward:
     model = tiny_model("llama")
     weights = dict(model.state_dict())
-    return registry.build(model.config.to_dict(), weights, torch.float32, torch.device("cpu"), 300, tuned=False)
+    return registry.build(
+        model.config.to_dict(), weights, registry.ForwardSpec(torch.float32, torch.device("cpu"), 300, tuned=False)
+    )
 
 
 def empty(run: Run) -> Run:

@@ -76,7 +76,7 @@ def _random(name: str, dtype: str, device: torch.device) -> list[DecodeSubject]:
     def subject(kind: str, forward: Forward) -> DecodeSubject:
         return DecodeSubject(name, kind, str(_stored(dtype)).removeprefix("torch."), forward, read, random_weights=True)
 
-    own_forward = registry.build(SHAPES[name], tensors, computed, device, _CONTEXT, dtype)
+    own_forward = registry.build(SHAPES[name], tensors, registry.ForwardSpec(computed, device, _CONTEXT, dtype))
     subjects = []
     for way in _ways("own", device):
         forward, kind = registry.accelerate(own_forward, way)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.forward import Forward
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 
 
 def logprobs(forward: Forward, ids: Sequence[int]) -> Tensor:
@@ -31,7 +31,7 @@ class Scorer:
 
     def bits(self, text: str, path: str) -> float:
         """Bits that `text` costs in all. Divide by its UTF-8 bytes for bits per byte."""
-        before = list(plan(("",), path, self._text, self._context, 1).ids)
+        before = list(plan(PromptSpec(("",), path, 1), self._text, self._context).ids)
         ids = self._text.encode(text)
         room = self._context - len(before)
         return sum(self._piece(before, ids[start : start + room]) for start in range(0, len(ids), room))

@@ -82,11 +82,13 @@ def main(arguments: list[str]) -> None:
     computed = torch.float32 if dtype in QUANTIZED_KERNELS else loader.dtype_named(dtype)
     _warm_up(device, computed, QUANTIZED_KERNELS.get(dtype))
     if sum(file.stat().st_size for file in folder.weight_files) <= MAX_TWO_LAYOUTS_BYTES:
-        registry.read(folder, computed, device, context, dtype)  # libraries keep programs for its shapes
+        registry.read(
+            folder, registry.ForwardSpec(computed, device, context, dtype)
+        )  # libraries keep programs for its shapes
     before = _held(device, folder.path)
     with _watched() as peak, torch.inference_mode():
         started = time.perf_counter()
-        forward = registry.read(folder, computed, device, context, dtype)
+        forward = registry.read(folder, registry.ForwardSpec(computed, device, context, dtype))
         load_s = time.perf_counter() - started
     loaded = _held(device, folder.path)
     slot = forward.new_kv_cache()
