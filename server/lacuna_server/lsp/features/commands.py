@@ -80,14 +80,14 @@ def register(server: LacunaServer) -> None:
 
     @command("lacuna.restartEngine", Nothing)
     async def restart(ls: LacunaServer, _: Nothing) -> None:
-        ls.session.renew_engine()
-        await loading.start(ls)
+        ls.session.supervisor.renew(ls.session.settings)
+        loading.start(ls)
 
     @command("lacuna.selectModel", SelectModel)
     async def select(ls: LacunaServer, arguments: SelectModel) -> dict[str, Any]:
         if refusal := await ls.session.choose("model", arguments.model):
             raise JsonRpcInvalidParams(refusal)
-        await loading.start(ls)
+        loading.start(ls)
         return status(ls)
 
     @command("lacuna.models", Nothing)
