@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -271,6 +272,16 @@ def test_helix_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None
         terminal.keys(":wq\r")
         terminal.until_ended()
     assert file.read_text() == AFTERWARDS
+
+
+def test_helix_shows_pylsp_s_menu_by_itself(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Where Lacuna has nothing, and has said so long before pylsp's first answer."""
+    before, _, whole = BESIDE
+    (file := tmp_path / "work.py").write_text(before)
+    with helix(file, surroundings) as terminal:
+        terminal.keys("geo")
+        terminal.keys("Local.")
+        terminal.until(lambda: re.search(rf"{whole} +variable", terminal.text) is not None, whole)
 
 
 def until_offered(terminal: Terminal, item: str, surroundings: dict[str, str]) -> None:
