@@ -329,12 +329,15 @@ def test_kate_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None:
 def kate_completes(file: Path, last: str, asking: Sequence[str], surroundings: dict[str, str], tmp_path: Path) -> None:
     """Types `last` at the end of `file` and then `asking`, accepts what the menu shows first, and saves.
 
-    Kate's own words are in the menu at once; the answer of both servers comes when pylsp has answered.
+    Kate itself would offer the words of the file, so that is switched off; the answer of both servers comes when pylsp
+    has answered.
     """
     program("pylsp")
     program("rass")
     home = Path(surroundings["HOME"])
     set_up_kate(home, home / "bin")
+    with (home / ".config/katerc").open("a") as settings:
+        settings.write("[KTextEditor View]\nWord Completion=false\n")
     (tmp_path / "display").mkdir()
     with Display([editor("kate"), "--new", "--block", str(file)], surroundings, tmp_path / "display") as display:
         display.until(lambda: both_connected(surroundings), "both servers")
