@@ -70,7 +70,7 @@ def test_a_recorded_step_may_differ_by_the_order_of_its_sums(forward: OwnForward
     StaticForward(forward.network, 3, nearly)
 
 
-@pytest.mark.parametrize("widest_draft", [0, 3])
+@pytest.mark.parametrize("max_draft_tokens", [0, 3])
 def test_numbers_that_are_none_stay_with_their_document(forward: OwnForward, max_draft_tokens: int) -> None:
     plain, recorded = forward, StaticForward(forward.network, max_draft_tokens, lambda run: run)
     broken = recorded.new_kv_cache()

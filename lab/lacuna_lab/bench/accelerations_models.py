@@ -271,7 +271,7 @@ class _Generating:
 
     @property
     def kept_bytes(self) -> int:
-        return int(self._slot.bytes)
+        return int(self._slot.nbytes)
 
     @torch.inference_mode()
     def _write(self, ids: tuple[int, ...], most: int) -> list[int]:
