@@ -65,7 +65,9 @@ def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> 
     if options.forward == "transformers":
         return "transformers", "the settings say so"
     if options.forward == "own" and reason:
-        raise BadRequest(f"The own forward does not run {folder.name}: {reason}.", "Choose --forward auto.")
+        raise BadRequest(
+            f"The own forward does not run {folder.name}: {reason}.", "Set forward = auto (LACUNA_FORWARD)."
+        )
     return ("transformers", reason) if reason else ("own", "")
 
 
