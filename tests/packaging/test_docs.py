@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lacuna_inference import __version__
+from lacuna_inference.prompt.families import FAMILIES
 from lacuna_server import readme, reference
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.settings import Settings
@@ -80,6 +81,8 @@ def test_the_tables_name_every_setting_and_every_reason_in_their_language(folder
         assert all(re.search(r"[\u4e00-\u9fff]", rows[str(reason)]) for reason in Withheld)
         meanings = [rows[field].rpartition(" | ")[2] for field in Settings.model_fields]
         assert all(re.search(r"[\u4e00-\u9fff、]", meaning) for meaning in meanings)
+        models = [rows[family.name].split(" | ")[1] for family in FAMILIES]
+        assert not [row for row in models if re.search(r"\b(to|others|only|any)\b", row)]
 
 
 def test_chinese_pages_use_the_same_words() -> None:

@@ -147,7 +147,9 @@ def test_most_holes_are_anchored_and_some_begin_inside_a_line() -> None:
     assert 0.85 < len(anchored) / len(with_hole) < 1
 
 
-@pytest.mark.parametrize(("typed", "healed_prefix"), [("    a = ", " "), ("    a = fo", " fo"), ("    ", "    "), ("", "")])
+@pytest.mark.parametrize(
+    ("typed", "healed_prefix"), [("    a = ", " "), ("    a = fo", " fo"), ("    ", "    "), ("", "")]
+)
 def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, healed_prefix: str) -> None:
     from lacuna_inference.prompt.families import by_name
     from lacuna_inference.prompt.planner import PromptSpec, plan
