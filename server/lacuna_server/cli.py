@@ -22,7 +22,7 @@ from lacuna_server.cli_models import models_app
 from lacuna_server.cli_options import OF_A_MODEL, Candidates, Given, Json, command
 from lacuna_server.commands import complete as complete_command
 from lacuna_server.core.private import LogFile
-from lacuna_server.settings import Level
+from lacuna_server.settings_schema import Level
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
