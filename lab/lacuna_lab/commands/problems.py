@@ -1,4 +1,4 @@
-"""`lacuna eval --problems`: HumanEval and HumanEval-Infilling; what models write is run only when told to."""
+"""`lacuna eval --problems`: HumanEval and HumanEval-Infilling. Generated programs run only with --execute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.markdown import Markdown
 
 from lacuna_inference.engine.engine import ModelEngine
-from lacuna_lab.commands.evaluate import examined
+from lacuna_lab.commands.evaluate import validated_models
 from lacuna_lab.evaluation import problems
 from lacuna_lab.evaluation.execute import WARNING, check_platform, passes
 from lacuna_lab.evaluation.metrics import Interval
@@ -24,7 +24,7 @@ _KS = (1, 10, 100)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What one model reached; `pass_at` is empty without --execute."""
+    """One model's scores; `pass_at` is empty without --execute."""
 
     model: str
     problems: int
@@ -36,12 +36,12 @@ class Judged:
 def judge(
     settings: Settings, also: Sequence[str], path: Path, samples: int, count: int | None, execute: bool, as_json: bool
 ) -> None:
-    """Answers the first `count` problems of the file with every model and prints one table."""
+    """Evaluates every model on the first `count` problems of the file and prints one table."""
     if execute:
         check_platform()
         stderr.print(WARNING)
     found = problems.read(path)[:count]
-    judged = [_judged(settings, model, found, samples, execute) for model in examined(settings, also)]
+    judged = [_judged(settings, model, found, samples, execute) for model in validated_models(settings, also)]
     if as_json:
         print(json.dumps({"file": path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
         return
@@ -50,7 +50,7 @@ def judge(
 
 
 def markdown(judged: Sequence[Judged]) -> str:
-    """A Markdown table, a line a model."""
+    """A Markdown table with a line for each model."""
     ks = list(judged[0].pass_at)
     heads = ["model", "n", "exact match", "edit similarity", *(f"pass@{k}" for k in ks)]
     lines = [heads, ["---"] * len(heads)]
@@ -68,7 +68,7 @@ def _judged(settings: Settings, model: str, found: Sequence[Problem], samples: i
     finally:
         engine.close()
     pass_at = {k: problems.pass_at(k, results) for k in _KS if k <= samples} if execute else {}
-    return Judged(model, len(found), problems.exact(results), problems.similarity(results), pass_at)
+    return Judged(model, len(found), problems.exact_match(results), problems.similarity(results), pass_at)
 
 
 def _results(
