@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,14 @@ class ScriptedForward:
             logits[row, self.script(kv_cache.tokens[:length])] = 10.0
         self.on_step(self.steps)
         return logits
+
+
+def until(happened: Callable[[], bool], limit_s: float = 10.0) -> None:
+    """Waits until `happened`; fails after `limit_s` seconds."""
+    end = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
 
 
 def scripted_decoder(

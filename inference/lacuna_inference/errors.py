@@ -51,11 +51,11 @@ class EngineUnavailable(LacunaError):
 
 
 class RequestCancelled(LacunaError):
-    """The request was cancelled, or a newer one took its place. `counters` is what it cost, if it was begun."""
+    """The request was cancelled, or replaced by a newer one. `metrics` is what it had cost, if it had been started."""
 
-    def __init__(self, message: str = "The request was cancelled.", counters: RequestMetrics | None = None) -> None:
+    def __init__(self, message: str = "The request was cancelled.", metrics: RequestMetrics | None = None) -> None:
         super().__init__(message)
-        self.counters = counters
+        self.metrics = metrics
 
 
 def device_failed(error: BaseException) -> bool:

@@ -21,6 +21,12 @@ _CHINESE = {
     "prompt for one hole": "填一个空的提示", "reason": "原因", "left to right": "从左到右",
     "the bundled model": "内置模型", "any other model (left to right only)": "其他任何模型（仅从左到右）",
     "CodeGen 350M to 16B (left to right only)": "CodeGen 350M 至 16B（仅从左到右）",
+    "Granite code 3B to 34B": "Granite code 3B 至 34B",
+    "StarCoder, StarCoderBase 1B to 15B, others with their tokens":
+        "StarCoder、StarCoderBase 1B 至 15B，以及使用相同 token 的其他模型",
+    "DeepSeek-Coder 1.3B to 33B, DeepSeek V2 to V4": "DeepSeek-Coder 1.3B 至 33B、DeepSeek V2 至 V4",
+    "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, others with their tokens":
+        "Qwen2.5-Coder 0.5B 至 32B、Qwen3-Coder，以及使用相同 token 的其他模型",
     "settings.engineTokenFile": "存放其所需 token 的文件（仅命令行和环境变量）",
     "settings.completionChannel": "`auto`、`inline`、`popup` 或 `both`：编辑器在哪里显示建议",
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -118,6 +119,7 @@ def test_a_model_folder(tmp_path: Path) -> None:
         (("complete", "-", "--max-tokens", "x"), b"<FILL>", "Invalid value"),
         (("complete", "-", "--device", "quantum"), b"<FILL>", "'device' does not fit"),
         (("complete", "-", "--family", "starcodr"), b"<FILL>", "no prompt family called 'starcodr'"),
+        (("eval", "--problems", "nowhere.jsonl.gz", "--execute"), b"", "nowhere.jsonl.gz cannot be read: No such file"),
         (("explode",), b"", "No such command 'explode'"),
         (("lsp", "--log-level", "loud"), b"", "'log_level' does not fit"),
     ],
@@ -150,7 +152,8 @@ def test_fetch_without_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
-    assert "could not be fetched" in refused("models", "fetch", "some/model", code=1)
+    said = refused("models", "fetch", "some/model", code=1)
+    assert re.search(r"^lacuna: some/model could not be fetched: .*[^.]\. Check the network, ", said)
 
 
 def test_doctor_gives_a_verdict_on_everything_and_fails_when_something_is_bad(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from lacuna_lab.bench import scripted
 
 URI = "file:///project/a.py"
 INVALID_PARAMS = -32602
+REQUEST_FAILED = -32803
 
 
 class Editor(RawClient):
@@ -88,6 +89,27 @@ def test_statistics_have_the_days_and_this_session_s_latency(tmp_path: Path, mon
         assert 0 < told["latency"]["p50_ms"] <= waited_ms + 0.1  # rounded
     with Editor(statistics=False) as editor:
         assert editor.command("lacuna.statistics")["kept"] is False
+
+
+def test_counts_that_cannot_be_understood_are_told_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "state/lacuna/statistics.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"2026-01-02": {"shown": Infinity}}')
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with Editor() as editor:
+        editor.open(URI, "x = \n")
+        (item,) = editor.ask(URI, 0, 4)
+        assert editor.command(item["command"]["command"], *item["command"]["arguments"]) is True
+        error = editor.executed("lacuna.statistics")["error"]
+        assert (error["code"], str(file) in error["message"]) == (REQUEST_FAILED, True)
+        editor.notify("workspace/didChangeConfiguration", {"settings": {"lacuna": {"max_lines": 3}}})
+        assert editor.ask(URI, 0, 4)
+        editor.call("shutdown")
+        editor.notify("exit")
+        assert editor.exit_code() == 0
+    assert file.read_text() == '{"2026-01-02": {"shown": Infinity}}'
 
 
 def test_an_accepted_suggestion_is_counted_once_and_its_characters_as_they_come(

@@ -74,6 +74,15 @@ def test_nothing_is_cut_in_a_pipe() -> None:
     assert not any(line.endswith(" ") for line in out.splitlines())
 
 
+def test_a_file_that_holds_no_counts_is_named(tmp_path: Path, counted: None) -> None:
+    file = tmp_path / "lacuna/statistics.json"
+    file.write_text('{"2026-01-02": {"shown": Infinity}}')
+    for command in ("stats", "stats --json"):
+        code, out, said = shell(f"lacuna {command}")
+        assert (code, out, said.count("\n")) == (1, "", 1)
+        assert said.startswith(f"lacuna: {file} holds something else than counts of suggestions. ")
+
+
 def test_who_reads_may_stop_at_any_time(counted: None) -> None:
     assert shell("{ lacuna stats; echo $? >&2; } | head -0") == (0, "", "1\n")
     assert shell("lacuna stats >&-") == (0, "", "")

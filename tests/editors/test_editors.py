@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,10 @@ CASES = {
 """What the file holds before, what is typed behind it, and the line ends."""
 BESIDE = "class Local:\n    isabsolute = True\n\n", "Local.isab", "isabsolute"
 """What the file holds, what is typed behind it, and what pylsp alone makes of the last word; no other file is read."""
+FUNCTION = "def add(a, b):"
+"""What is typed below that, where Lacuna suggests."""
+AFTERWARDS = f"{BESIDE[0]}Local.{BESIDE[2]}\n{FUNCTION}{SUGGESTIONS[FUNCTION]}\n"
+"""What the file holds when what both servers offer has been accepted."""
 
 
 @pytest.fixture(params=CASES)
@@ -54,16 +59,22 @@ def client(surroundings: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def neovim(setup: str, file: Path, surroundings: dict[str, str], name: str = "nvim") -> Terminal:
-    return Terminal([editor(name), "-u", str(DOCS / setup), "-i", "NONE", "-n", str(file)], surroundings)
+def neovim(
+    setup: str, file: Path, surroundings: dict[str, str], name: str = "nvim", options: Sequence[str] = ()
+) -> Terminal:
+    return Terminal([editor(name), *options, "-u", str(DOCS / setup), "-i", "NONE", "-n", str(file)], surroundings)
+
+
+def has_grey_text(surroundings: dict[str, str]) -> bool:
+    """Whether the client is a Neovim that knows inline completion: 0.12 or later."""
+    return tuple(map(int, client(surroundings)["version"].split("+")[0].split(".")[:2])) >= (0, 12)
 
 
 def test_neovim_shows_grey_text(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
     file, typed, seen, wanted = case
     with neovim("neovim.lua", file, surroundings) as terminal:
         terminal.until(lambda: connected(surroundings), "the client")
-        version = tuple(map(int, client(surroundings)["version"].split("+")[0].split(".")[:2]))
-        if version < (0, 12):
+        if not has_grey_text(surroundings):
             pytest.skip("grey text came with Neovim 0.12")
         terminal.keys("Go" if file.stat().st_size else "i")
         terminal.keys(typed)
@@ -89,6 +100,39 @@ def test_neovim_s_menu(name: str, case: tuple[Path, str, str, bytes], surroundin
         terminal.keys(":wq\r")
         terminal.until_ended()
     assert file.read_bytes() == wanted
+
+
+PYLSP_IN_NEOVIM = "lua vim.lsp.config('pylsp', {cmd = {'pylsp'}, filetypes = {'python'}}) vim.lsp.enable('pylsp')"
+"""What somebody with pylsp has in their settings before ours come."""
+
+
+@pytest.mark.parametrize("setup", ["neovim.lua", "neovim-menu.lua"])
+@pytest.mark.parametrize("name", ["nvim", "nvim-0.11"])
+def test_neovim_keeps_pylsp(name: str, setup: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    program("pylsp")
+    before, typed, whole = BESIDE
+    (file := tmp_path / "work.py").write_text(before)
+    with neovim(setup, file, surroundings, name, ["--cmd", PYLSP_IN_NEOVIM]) as terminal:
+        terminal.until(lambda: both_connected(surroundings), "both servers")
+        terminal.keys("Go")
+        terminal.keys(typed)
+        terminal.keys("\x18\x0f")
+        terminal.until(lambda: terminal.text.count(whole) > 1, whole)
+        if f"Local.{whole}" not in terminal.text:  # by itself Neovim inserts the only candidate at once; ours lists it
+            terminal.keys("\x19")
+        terminal.keys("\r")
+        terminal.keys(FUNCTION)
+        if setup == "neovim.lua" and has_grey_text(surroundings):
+            terminal.until_shown("return total")
+            terminal.keys("\t")
+        else:
+            terminal.keys("\x18\x0f")
+            terminal.until_shown("…")
+            terminal.keys("\x19")
+        terminal.keys("\x1b")
+        terminal.keys(":wq\r")
+        terminal.until_ended()
+    assert file.read_text() == AFTERWARDS
 
 
 EGLOT = {
@@ -211,6 +255,51 @@ def test_helix(case: tuple[Path, str, str, bytes], surroundings: dict[str, str])
     assert file.read_bytes() == wanted
 
 
+def test_helix_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None:
+    before, typed, whole = BESIDE
+    (file := tmp_path / "work.py").write_text(before)
+    with helix(file, surroundings) as terminal:
+        terminal.keys("geo")
+        terminal.keys(typed)
+        until_offered(terminal, f"{whole} variable", surroundings)
+        terminal.keys("\x0e\r")
+        terminal.keys("\r")
+        terminal.keys(FUNCTION)
+        terminal.keys("\x18")
+        terminal.until_shown("…")
+        terminal.keys("\x0e\r")
+        terminal.keys("\x1b")
+        terminal.keys(":wq\r")
+        terminal.until_ended()
+    assert file.read_text() == AFTERWARDS
+
+
+def test_helix_shows_pylsp_s_menu_by_itself(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Where Lacuna has nothing, and has said so long before pylsp's first answer."""
+    before, _, whole = BESIDE
+    (file := tmp_path / "work.py").write_text(before)
+    with helix(file, surroundings) as terminal:
+        terminal.keys("geo")
+        terminal.keys("Local.")
+        terminal.until(lambda: re.search(rf"{whole} +variable", terminal.text) is not None, whole)
+
+
+def until_offered(terminal: Terminal, item: str, surroundings: dict[str, str]) -> None:
+    """Asks until Helix lists `item`, which has its kind: Helix lists the words of the file, too, and pylsp's first
+    answer may take longer than it waits for."""
+
+    def offered() -> bool:
+        if item not in terminal.text:
+            answered = answers_of_pylsp(surroundings)
+            terminal.keys("\x1b")  # closes a menu without the item
+            terminal.keys("A")
+            terminal.keys("\x18")
+            terminal.until(lambda: item in terminal.text or answers_of_pylsp(surroundings) > answered, "an answer")
+        return item in terminal.text
+
+    terminal.until(offered, item)
+
+
 def helix(file: Path, surroundings: dict[str, str]) -> Terminal:
     """Helix, when both servers have the file."""
     program("pylsp")
@@ -240,12 +329,15 @@ def test_kate_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None:
 def kate_completes(file: Path, last: str, asking: Sequence[str], surroundings: dict[str, str], tmp_path: Path) -> None:
     """Types `last` at the end of `file` and then `asking`, accepts what the menu shows first, and saves.
 
-    Kate's own words are in the menu at once; the answer of both servers comes when pylsp has answered.
+    Kate itself would offer the words of the file, so that is switched off; the answer of both servers comes when pylsp
+    has answered.
     """
     program("pylsp")
     program("rass")
     home = Path(surroundings["HOME"])
     set_up_kate(home, home / "bin")
+    with (home / ".config/katerc").open("a") as settings:
+        settings.write("[KTextEditor View]\nWord Completion=false\n")
     (tmp_path / "display").mkdir()
     with Display([editor("kate"), "--new", "--block", str(file)], surroundings, tmp_path / "display") as display:
         display.until(lambda: both_connected(surroundings), "both servers")

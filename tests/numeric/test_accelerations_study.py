@@ -54,9 +54,9 @@ def test_a_step_that_changes_texts_is_found_out(tmp_path: Path, monkeypatch: pyt
     models = Models(ModelOptions(str(save_tiny_model(tmp_path)), device="cpu", context=128), compiles=False)
     forward: Any = models._loaded[Runner.OWN].forward
     head = forward.network.head
-    few, many = head.few, head.many
-    monkeypatch.setattr(head, "few", lambda x: -few(x))
-    monkeypatch.setattr(head, "many", lambda x: -many(x))
+    few, many = head.decode_product, head.batch_product
+    monkeypatch.setattr(head, "decode_product", lambda x: -few(x))
+    monkeypatch.setattr(head, "batch_product", lambda x: -many(x))
     monkeypatch.setattr(forward, "_single", None)
     rows = studied(models, works(1, 4))
     assert Runner.OWN in [row.name for row in rows if row.broken]

@@ -83,7 +83,9 @@ def forward(family: str, recorded: bool) -> tuple[Any, Forward]:
     with torch.no_grad():
         model.lm_head.weight[broken] = 0
         model.lm_head.weight[likely] *= 3  # answers that end, and that somebody may type
-    made = registry.build(model.config.to_dict(), model.state_dict(), torch.float32, torch.device("cpu"), CONTEXT)
+    made = registry.build(
+        model.config.to_dict(), model.state_dict(), registry.ForwardSpec(torch.float32, torch.device("cpu"), CONTEXT)
+    )
     return text, StaticForward(made.network, 5, lambda run: run) if recorded else made
 
 

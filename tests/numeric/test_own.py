@@ -51,7 +51,7 @@ def same(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> tuple[A
     (folder / "tokenizer.json").write_text("{}")
     found = sources.find(str(folder))
     assert registry.why_not_supported(found, CONTEXT) is None
-    return model, registry.read(found, dtype, torch.device("cpu"), CONTEXT)
+    return model, registry.read(found, registry.ForwardSpec(dtype, torch.device("cpu"), CONTEXT))
 
 
 def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
@@ -92,7 +92,7 @@ def test_logits_equal_transformers_after_every_kind_of_step(name: str, tmp_path:
 
 @pytest.mark.parametrize("name", list(VARIANTS))
 def test_one_token_in_place_gives_the_same_logits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
+    monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
     model, forward = same(name, tmp_path)
     plain_llama = VARIANTS[name][0] in ("llama", "mistral") and name != "llama with biases"
     assert (single.obstacle(forward.network) is None) == plain_llama == (forward._single is not None)
@@ -100,7 +100,7 @@ def test_one_token_in_place_gives_the_same_logits(name: str, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("name", list(VARIANTS))
-@pytest.mark.parametrize("widest_draft", [0, 3])
+@pytest.mark.parametrize("max_draft_tokens", [0, 3])
 def test_steps_of_fixed_shapes_give_the_same_logits(name: str, max_draft_tokens: int, tmp_path: Path) -> None:
     """Eagerly, as no CUDA graph can be recorded here: the same step, run instead of replayed."""
     model, forward = same(name, tmp_path)
@@ -108,7 +108,7 @@ def test_steps_of_fixed_shapes_give_the_same_logits(name: str, max_draft_tokens:
 
 
 def test_recorded_steps_serve_several_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(static, "SHORTEST_KEYS", 16)
+    monkeypatch.setattr(static, "MIN_KEY_LENGTH", 16)
     model, plain = same("llama", tmp_path)
     forward = StaticForward(plain.network, 3, lambda run: run)
     texts = {forward.new_kv_cache(): IDS[:5], forward.new_kv_cache(): IDS[5:], forward.new_kv_cache(): IDS[::-1]}
@@ -143,7 +143,7 @@ def test_what_cannot_be_recorded_is_logged_and_runs(tmp_path: Path, caplog: pyte
 
 
 def test_logits_that_were_given_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
+    monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
     _, forward = same("llama", tmp_path)
     one, other = forward.new_kv_cache(), forward.new_kv_cache()
     forward.step(IDS, one)
@@ -161,7 +161,7 @@ def test_every_way_to_write_a_product_gives_the_same_logits(
 ) -> None:
     if way is linear.packed and not linear.can_pack(torch.float32):
         pytest.skip("this build of torch has no oneDNN")
-    monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(way, way, 0))
+    monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(way, way, 0))
     model, forward = same(name, tmp_path)
     slot = forward.new_kv_cache()
     for ids in (IDS[:7], IDS[7:8], IDS[8:11], IDS[11:13]):
@@ -170,7 +170,7 @@ def test_every_way_to_write_a_product_gives_the_same_logits(
 
 
 def test_a_large_model_keeps_its_weights_in_one_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "BOTH_WAYS_BYTES", 0)
+    monkeypatch.setattr(linear, "MAX_TWO_LAYOUTS_BYTES", 0)
     layers = [linear.Linear(torch.eye(8)), linear.Linear(torch.eye(8))]
     tuning = linear.tune(layers)
     if linear.can_pack(torch.float32):
@@ -303,15 +303,15 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(ModelUnusable, match=r"model.layers.1.mlp.up_proj.weight"):
-        registry.read(sources.find(str(tmp_path)), torch.float32, torch.device("cpu"), CONTEXT)
+        registry.read(sources.find(str(tmp_path)), registry.ForwardSpec(torch.float32, torch.device("cpu"), CONTEXT))
 
 
 def test_kept_weights_need_no_files(tmp_path: Path) -> None:
     save_tiny_model(tmp_path)
     folder, cpu, kept = sources.find(str(tmp_path)), torch.device("cpu"), {}
-    before = registry.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
+    before = registry.read(folder, registry.ForwardSpec(torch.float32, cpu, CONTEXT), kept=kept)
     (tmp_path / "model.safetensors").unlink()
-    after = registry.read(folder, torch.float32, cpu, CONTEXT, kept=kept)
+    after = registry.read(folder, registry.ForwardSpec(torch.float32, cpu, CONTEXT), kept=kept)
     # Each load measures anew how its products are written, so the last bit may differ.
     assert torch.allclose(logprobs(before, [1, 2, 3]), logprobs(after, [1, 2, 3]), rtol=0, atol=1e-5)
 
@@ -340,7 +340,7 @@ def test_steps_of_several_in_one_pass_are_those_of_each_alone(name: str, tmp_pat
             held[number] += ids
             asked.append(Step(ids, slots[number], min(2, length)))
         for ids, step, logits in zip(held, asked, forward.step_batch(asked), strict=True):
-            torch.testing.assert_close(logits, full_logits(model, ids)[-step.rows :], rtol=0, atol=1e-5)
+            torch.testing.assert_close(logits, full_logits(model, ids)[-step.n_logits :], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -365,7 +365,7 @@ def test_a_loaded_model_does_not_need_its_files(
     way: linear.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mapped weights would change, or fail, with the file."""
-    monkeypatch.setattr(linear, "_chosen", lambda _: linear.Tuning(way, way, 0))
+    monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(way, way, 0))
     _, forward = same("llama", tmp_path)
     before = logprobs(forward, IDS[:9])
     file = tmp_path / "model.safetensors"

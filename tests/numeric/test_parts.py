@@ -48,7 +48,7 @@ def started() -> Iterator[list[Workers]]:
 
 
 def whole(folder: sources.ModelFolder) -> registry.OwnForward:
-    return registry.read(folder, torch.float32, torch.device("cpu"), CONTEXT)
+    return registry.read(folder, registry.ForwardSpec(torch.float32, torch.device("cpu"), CONTEXT))
 
 
 @pytest.mark.parametrize("kind", KINDS)

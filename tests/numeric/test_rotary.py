@@ -81,7 +81,7 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said
     folder = loader.find(options)
     assert loader.choose_forward(folder, options, CONTEXT)[0] == runs
     if runs == "own":
-        ours = registry.read(folder, torch.float32, CPU, CONTEXT, tuned=False)
+        ours = registry.read(folder, registry.ForwardSpec(torch.float32, CPU, CONTEXT, tuned=False))
         theirs = transformers_forward.read(folder, torch.float32, CPU, options)
         assert (logprobs(ours, IDS) - logprobs(theirs, IDS)).abs().max() <= 1e-4
 
@@ -167,5 +167,5 @@ def test_layers_that_the_config_leaves_out_are_told(
     folder = loader.find(
         configured(llama, tmp_path, {"num_hidden_layers": 1, "max_window_layers": 1, "layer_types": None})
     )
-    registry.read(folder, torch.float32, CPU, CONTEXT, tuned=False)
+    registry.read(folder, registry.ForwardSpec(torch.float32, CPU, CONTEXT, tuned=False))
     assert "more layers than config.json says" in caplog.text

@@ -24,7 +24,9 @@ DEVICE = torch.device("cuda:1")
 def forward() -> OwnForward:
     model = tiny_model("llama")
     weights = dict(model.state_dict())
-    return registry.build(model.config.to_dict(), weights, torch.float32, torch.device("cpu"), 300, tuned=False)
+    return registry.build(
+        model.config.to_dict(), weights, registry.ForwardSpec(torch.float32, torch.device("cpu"), 300, tuned=False)
+    )
 
 
 def empty(run: Run) -> Run:
@@ -68,7 +70,7 @@ def test_a_recorded_step_may_differ_by_the_order_of_its_sums(forward: OwnForward
     StaticForward(forward.network, 3, nearly)
 
 
-@pytest.mark.parametrize("widest_draft", [0, 3])
+@pytest.mark.parametrize("max_draft_tokens", [0, 3])
 def test_numbers_that_are_none_stay_with_their_document(forward: OwnForward, max_draft_tokens: int) -> None:
     plain, recorded = forward, StaticForward(forward.network, max_draft_tokens, lambda run: run)
     broken = recorded.new_kv_cache()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lacuna_inference import __version__
+from lacuna_inference.prompt.families import FAMILIES
 from lacuna_server import readme, reference
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.settings import Settings
@@ -42,6 +43,35 @@ def test_the_reference_of_the_command_line_is_up_to_date() -> None:
     assert "| `--json` |  |  |" in page
 
 
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("[!C]*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda path: path.name
+)
+def test_commands_take_the_options_that_are_written_behind_them(path: Path) -> None:
+    """Options that stand alone are those of any command."""
+    known = options()
+    for code in re.findall(r"```\w*\n(.*?)```|(?<!`)`([^`]+)`(?!`)", path.read_text(encoding="utf-8"), re.DOTALL):
+        for line in re.split(r"&&|[|;#]|\n\$", " ".join(code)):
+            words = re.search(r"\blacuna ((?:(?:models|bench|bundle)\s)?\w+)", line)
+            taken = known.get(" ".join(words[1].split()), set()) if words else set[str]().union(*known.values())
+            if words or line.strip().startswith("--"):
+                assert set(re.findall(r"(?<!\S)--[a-z][\w-]*", line)) <= taken, line
+
+
+def test_messages_name_options_that_there_are() -> None:
+    others = {"--head", "--continuous-batching"}  # of Ray and of transformers
+    known = set().union(others, {"--version"}, *options().values())
+    for source in [*ROOT.glob("server/lacuna_server/**/*.py"), *ROOT.glob("inference/lacuna_inference/**/*.py")]:
+        prose = re.findall(r"(?<=\w )--[a-z][\w-]*", source.read_text(encoding="utf-8"))
+        assert set(prose) <= known, source.name
+
+
+def options() -> dict[str, set[str]]:
+    """The options of every command, by the words that call it without `lacuna`."""
+    sections = (ROOT / "docs/cli.md").read_text(encoding="utf-8").split("\n## lacuna ")[1:]
+    named = {section.split("\n")[0]: set(re.findall(r"`(--[\w-]+)`", section)) for section in sections}
+    return {words: {*found, "--help", "--debug"} for words, found in named.items()}
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_tables_name_every_setting_and_every_reason_in_their_language(folder: str) -> None:
     text = "".join((ROOT / folder / name).read_text(encoding="utf-8") for name in TABLES.values())
@@ -51,6 +81,8 @@ def test_the_tables_name_every_setting_and_every_reason_in_their_language(folder
         assert all(re.search(r"[\u4e00-\u9fff]", rows[str(reason)]) for reason in Withheld)
         meanings = [rows[field].rpartition(" | ")[2] for field in Settings.model_fields]
         assert all(re.search(r"[\u4e00-\u9fff、]", meaning) for meaning in meanings)
+        models = [rows[family.name].split(" | ")[1] for family in FAMILIES]
+        assert not [row for row in models if re.search(r"\b(to|others|only|any)\b", row)]
 
 
 def test_chinese_pages_use_the_same_words() -> None:

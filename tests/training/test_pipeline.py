@@ -147,10 +147,12 @@ def test_most_holes_are_anchored_and_some_begin_inside_a_line() -> None:
     assert 0.85 < len(anchored) / len(with_hole) < 1
 
 
-@pytest.mark.parametrize(("typed", "begun"), [("    a = ", " "), ("    a = fo", " fo"), ("    ", "    "), ("", "")])
+@pytest.mark.parametrize(
+    ("typed", "healed_prefix"), [("    a = ", " "), ("    a = fo", " fo"), ("    ", "    "), ("", "")]
+)
 def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, healed_prefix: str) -> None:
     from lacuna_inference.prompt.families import by_name
-    from lacuna_inference.prompt.planner import plan
+    from lacuna_inference.prompt.planner import PromptSpec, plan
     from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
     tokenizer = Tokenizer.from_file(str(paths.tokenizer))
@@ -159,7 +161,9 @@ def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, healed
     sample = holes.Sample(header, "if x:\n", "\nb\n", "    a = foo(1)")
     ((ids, weights),) = encoder.encode([sample])
     prompt = plan(
-        (sample.prefix + typed, sample.suffix), "x.py", PromptTokenizer(tokenizer, by_name("lacuna")), 256, 16
+        PromptSpec((sample.prefix + typed, sample.suffix), "x.py", 16),
+        PromptTokenizer(tokenizer, by_name("lacuna")),
+        256,
     )
     assert prompt.healed_prefix == healed_prefix
     assert list(prompt.ids) == ids[: len(prompt.ids)]

@@ -10,13 +10,14 @@ from helpers import loaded, scripted_decoder
 
 from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Sampling, Stop, StreamEvent
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine.batch import Batch
 from lacuna_inference.engine.engine import ModelEngine
-from lacuna_inference.engine.scheduler import Job, Scheduler
+from lacuna_inference.engine.scheduler import Scheduler
 from lacuna_inference.errors import LacunaError, NotEnoughMemory, RequestCancelled
 
 
-def finished(batch: Batch, jobs: list[Job]) -> dict[Job, CompletionResult | LacunaError]:
+def finished(batch: Batch, jobs: list[RequestState]) -> dict[RequestState, CompletionResult | LacunaError]:
     """Starts all jobs that fit, and runs until all are over."""
     waiting, over = list(jobs), {}
     while waiting or batch:
@@ -26,11 +27,11 @@ def finished(batch: Batch, jobs: list[Job]) -> dict[Job, CompletionResult | Lacu
     return over
 
 
-def job(text: str, **changed: object) -> Job:
-    return Job(Request((text, "\n"), **changed), CancelToken())  # type: ignore[arg-type]
+def job(text: str, **changed: object) -> RequestState:
+    return RequestState(Request((text, "\n"), **changed), CancelToken())  # type: ignore[arg-type]
 
 
-def texts(over: dict[Job, CompletionResult | LacunaError]) -> list[str]:
+def texts(over: dict[RequestState, CompletionResult | LacunaError]) -> list[str]:
     return [found.candidates[0].text for found in over.values() if isinstance(found, CompletionResult)]
 
 
@@ -67,7 +68,7 @@ def test_they_join_and_leave_between_passes() -> None:
     decoder = scripted_decoder("x" * 30)
     batch = Batch(decoder, "m", 8)
     long, short = job("a\n"), job("b\n", stop=Stop(3))
-    over: dict[Job, CompletionResult | LacunaError] = dict(batch.start(long))
+    over: dict[RequestState, CompletionResult | LacunaError] = dict(batch.start(long))
     for _ in range(5):
         over.update(batch.advance())
     over.update(batch.start(short))
@@ -90,7 +91,7 @@ def test_one_that_is_cancelled_leaves_before_the_next_pass() -> None:
     ((gone, outcome),) = batch.advance()
     assert gone is left
     assert isinstance(outcome, RequestCancelled)
-    assert outcome.counters is not None
+    assert outcome.metrics is not None
     assert decoder.caches.forward.steps == steps + 1  # type: ignore[attr-defined]
 
 
@@ -207,7 +208,7 @@ def test_what_is_told_is_the_answer_and_never_taken_back() -> None:
     told: list[StreamEvent] = []
     decoder = scripted_decoder("ab STOP cd")
     request = Request(("a\n", "\n"), stop=Stop(strings=("STOP",)), on_token=told.append, top_logprobs=2)
-    over = finished(Batch(decoder, "m", 8), [Job(request, CancelToken())])
+    over = finished(Batch(decoder, "m", 8), [RequestState(request, CancelToken())])
     (completions,) = over.values()
     assert isinstance(completions, CompletionResult)
     fill = completions.candidates[0].fills[0]
@@ -218,7 +219,7 @@ def test_what_is_told_is_the_answer_and_never_taken_back() -> None:
 
 def test_candidates_that_need_not_differ_come_in_order() -> None:
     request = Request(("a\n", "\n"), candidates=3, distinct=False, sampling=Sampling(0.5, seed=1))
-    over = finished(Batch(scripted_decoder("abc"), "m", 8), [Job(request, CancelToken())])
+    over = finished(Batch(scripted_decoder("abc"), "m", 8), [RequestState(request, CancelToken())])
     (completions,) = over.values()
     assert isinstance(completions, CompletionResult)
     assert [candidate.text for candidate in completions.candidates] == ["abc"] * 3

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from lacuna_inference.api import CancelToken, Raw, Request, Sampling, Stop, StopReason, StreamEvent
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.answer import answer
-from lacuna_inference.decoding.loop import Asked, Decoder
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine.batch import Batch
-from lacuna_inference.engine.scheduler import Job
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.forward import run_steps
 from lacuna_inference.prompt.planner import Prompt
@@ -68,7 +68,7 @@ def test_a_hole_that_those_before_it_left_no_room_for_stays_empty() -> None:
     """A fill that is cut inside a token may take more tokens than were written."""
     decoder, request = narrow_decoder(), Request(("x\n", "\nq", "\n"), stop=Stop(4))
     ids = tuple(TEXT.encode("x" * (CONTEXT + 1)))
-    steps = decoder.fill(Prompt(ids), request, request.parts, Sampling(), Asked(CancelToken()))
+    steps = decoder.fill(Prompt(ids), request.parts, Sampling(), RequestState(request, CancelToken()))
     (fill,) = run_steps(steps, decoder.caches.forward)
     assert fill.text == ""
 
@@ -112,7 +112,7 @@ def test_the_fewest_lines_and_tokens_are_one_and_none() -> None:
 
 
 def outcome(batch: Batch, request: Request) -> object:
-    over = batch.start(Job(request, CancelToken()))
+    over = batch.start(RequestState(request, CancelToken()))
     while batch:
         over += batch.advance()
     ((_, found),) = over

@@ -269,9 +269,9 @@ def test_cancel_is_seen_between_tokens() -> None:
     with pytest.raises(RequestCancelled) as caught:
         answer(scripted_decoder("x" * 50, on_step=on_step), "scripted", Request(("a\n", "b")), cancel, 0.0)
     assert len(steps) == 3
-    assert caught.value.counters is not None
-    assert caught.value.counters.forward_passes == 3
-    assert caught.value.counters.cancelled_s is not None
+    assert caught.value.metrics is not None
+    assert caught.value.metrics.forward_passes == 3
+    assert caught.value.metrics.cancelled_s is not None
 
 
 @pytest.mark.parametrize("layout", list(Layout))

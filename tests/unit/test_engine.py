@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from helpers import loaded, scripted_decoder
+from helpers import loaded, scripted_decoder, until
 
 from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelOptions, Phase, Request
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.engine.engine import ModelEngine, Progress
-from lacuna_inference.engine.scheduler import Job
 from lacuna_inference.errors import EngineUnavailable, ModelNotFound, NotEnoughMemory, RequestCancelled
 
 REQUEST = Request(("def f():\n", "\n"))
@@ -224,21 +223,10 @@ def test_a_future_that_the_waiter_cancelled_is_passed_over() -> None:
 
 
 def follow(engine: ModelEngine, model: Model, request: Request) -> int:
-    """Answers `request` and waits until the spare work that it brings is done; passes of that work."""
-    finished = threading.Event()
-    done = engine._scheduler.done
-
-    def note(job: Job) -> None:
-        done(job)
-        if not engine._scheduler._running and not engine._scheduler._prefetch:
-            finished.set()
-
-    engine._scheduler.done = note  # type: ignore[method-assign]
+    """Answers `request` and waits until what it has the engine prefetch is done; passes of that work."""
     result(engine, request)
     before = model.decoder.caches.counts.passes
-    finished.clear()
-    assert finished.wait(10)
-    engine._scheduler.done = done  # type: ignore[method-assign]
+    until(lambda: engine._scheduler.idle)
     return model.decoder.caches.counts.passes - before
 
 

@@ -22,13 +22,14 @@ from lacuna_inference.api import (
     StreamEvent,
     TokenizeOptions,
 )
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine import batch as batch_module
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.engine.batch import Batch
 from lacuna_inference.engine.engine import ModelEngine, Progress
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.engine.replicas import ReplicatedEngine
-from lacuna_inference.engine.scheduler import Job, Scheduler
+from lacuna_inference.engine.scheduler import Scheduler
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 from lacuna_inference.forward import Step
 
@@ -191,21 +192,21 @@ def test_a_request_that_panics_before_its_first_step_is_answered(
 
 
 def ends_or_panics(*, panics: str) -> Callable[..., Iterator[Step]]:
-    """In place of `answering`: each request takes one step; that of the path `panics` panics, the others end."""
+    """In place of `answer_steps`: each request takes one step; that of the path `panics` panics, the others end."""
 
-    def answering(decoder: object, _: str, request: Request, *__: object) -> Generator[Step, None, CompletionResult]:
+    def steps(decoder: object, _: str, state: RequestState) -> Generator[Step, None, CompletionResult]:
         yield Step([1], decoder.caches.forward.new_kv_cache())  # type: ignore[attr-defined]
-        if request.path == panics:
+        if state.request.path == panics:
             raise Panic
-        return CompletionResult((), RequestMetrics(), str(request.path))
+        return CompletionResult((), RequestMetrics(), str(state.request.path))
 
-    return answering
+    return steps
 
 
 def test_what_ended_beside_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "answer_steps", ends_or_panics(panics="b"))
     batch = Batch(scripted_decoder("1"), "m", 8)
-    jobs = {path: Job(Request(("x",), path=path), CancelToken()) for path in "abc"}
+    jobs = {path: RequestState(Request(("x",), path=path), CancelToken()) for path in "abc"}
     for job in jobs.values():
         assert batch.start(job) == []
     with pytest.raises(Panic):
@@ -223,7 +224,7 @@ def test_what_ended_beside_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPa
 def test_a_panic_of_a_pass_leaves_the_answers_of_the_cancelled() -> None:
     decoder = scripted_decoder("abc")
     batch = Batch(decoder, "m", 8)
-    left, stays = (Job(Request((text, "\n")), CancelToken()) for text in ("a\n", "b\n"))
+    left, stays = (RequestState(Request((text, "\n")), CancelToken()) for text in ("a\n", "b\n"))
     batch.start(left)
     batch.start(stays)
     left.cancel.cancel()
@@ -308,7 +309,7 @@ def test_the_other_engines_survive_their_listeners_too(replicated: bool) -> None
 
 def test_a_request_that_is_cancelled_while_it_waits_leaves_at_once() -> None:
     jobs, cancel = Scheduler(), CancelToken()
-    stays, leaves = Job(Request(("a",)), CancelToken()), Job(Request(("b",)), cancel)
+    stays, leaves = RequestState(Request(("a",)), CancelToken()), RequestState(Request(("b",)), cancel)
     jobs.add(stays)
     jobs.add(leaves)
     future, held = leaves.future, weakref.ref(leaves)
@@ -322,14 +323,14 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_at_once() -> None:
 
 
 def test_a_request_whose_future_is_cancelled_while_it_waits_leaves_at_once() -> None:
-    jobs, job = Scheduler(), Job(Request(("text",)), CancelToken())
+    jobs, job = Scheduler(), RequestState(Request(("text",)), CancelToken())
     jobs.add(job)
     assert job.future.cancel()
     assert not jobs._waiting
 
 
 def test_a_request_that_was_cancelled_before_it_came_does_not_wait() -> None:
-    jobs, job = Scheduler(), Job(Request(("text",)), CancelToken())
+    jobs, job = Scheduler(), RequestState(Request(("text",)), CancelToken())
     job.cancel.cancel()
     jobs.add(job)
     assert job.future.done()

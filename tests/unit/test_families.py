@@ -9,7 +9,7 @@ from helpers import byte_tokenizer, family_text
 
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.prompt.families import FAMILIES, Layout, Traits, by_name, doubt, infill_tokens, recognise
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 A, B, C, D, N = 64, 65, 66, 67, 198  # 'a' to 'd' and the line end in the sorted byte-level alphabet
@@ -47,7 +47,7 @@ def test_every_family_has_a_golden_prompt() -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_prompt(name: str) -> None:
     for layout in Layout:
-        prompt = plan(("a\n", "b"), None, family_text(name), 128, 16, layout)
+        prompt = plan(PromptSpec(("a\n", "b"), None, 16, layout=layout), family_text(name), 128)
         assert (list(prompt.ids), prompt.healed_prefix) == (GOLDEN[name], "")
 
 
@@ -73,13 +73,13 @@ CANONICAL = {
 @pytest.mark.parametrize(("layout", "golden"), [(Layout.ANCHORED, ANCHORED), (Layout.CANONICAL, CANONICAL)])
 def test_the_line_stands_behind_the_anchor_or_in_the_prefix(layout: Layout, golden: dict[str, list[int]]) -> None:
     for name, expected in golden.items():
-        prompt = plan(("a\ncd e", "b"), None, family_text(name, words=True), 128, 16, layout)
+        prompt = plan(PromptSpec(("a\ncd e", "b"), None, 16, layout=layout), family_text(name, words=True), 128)
         assert (list(prompt.ids), prompt.healed_prefix) == (expected, " e"), name
 
 
 def test_incoder_fills_two_holes_in_one_text() -> None:
     text = family_text("incoder")
-    prompt = plan(("a", "b", "c"), None, text, 128, 16)
+    prompt = plan(PromptSpec(("a", "b", "c"), None, 16), text, 128)
     masks = [text.sentinel(f"<|mask:{i}|>") for i in range(3)]
     begin, end = text.sentinel("<|endoftext|>"), text.sentinel("<|endofmask|>")
     assert list(prompt.ids) == [begin, A, masks[0], B, masks[1], C, masks[2], masks[0]]
@@ -88,14 +88,14 @@ def test_incoder_fills_two_holes_in_one_text() -> None:
 
 def test_incoder_has_exactly_one_begin_of_text_also_with_a_header() -> None:
     text = family_text("incoder")
-    ids = plan(("a\n", "b"), "pkg/x.py", text, 128, 16).ids
+    ids = plan(PromptSpec(("a\n", "b"), "pkg/x.py", 16), text, 128).ids
     assert ids.count(text.sentinel("<|endoftext|>")) == 1
     assert text.decode(ids[1 : ids.index(text.sentinel("<|mask:0|>"))]) == "<| file ext=.py |>\na\n"
 
 
 def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
     text = family_text("deepseek")
-    assert list(plan(("a\n",), None, text, 128, 16).ids) == [256, A, N]
+    assert list(plan(PromptSpec(("a\n",), None, 16), text, 128).ids) == [256, A, N]
 
 
 @pytest.mark.parametrize(

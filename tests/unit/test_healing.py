@@ -16,7 +16,7 @@ from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
@@ -55,7 +55,7 @@ def test_a_sign_outside_the_byte_alphabet_is_itself() -> None:
     ],
 )
 def test_the_last_word_of_the_line_is_left_out_of_the_prompt(before: str, kept: str, healed_prefix: str) -> None:
-    prompt = plan((before, "\ny\n"), None, BUNDLED, 256, 16)
+    prompt = plan(PromptSpec((before, "\ny\n"), None, 16), BUNDLED, 256)
     hole = prompt.ids.index(BUNDLED.sentinel("<|mask:2|>"))
     assert BUNDLED.decode(prompt.ids[hole + 1 :]) == kept
     assert prompt.healed_prefix == healed_prefix
@@ -63,7 +63,7 @@ def test_the_last_word_of_the_line_is_left_out_of_the_prompt(before: str, kept: 
 
 @given(LINE, st.text(max_size=60), st.integers(64, 200))
 def test_a_healed_prompt_fits_and_loses_nothing_of_the_line(line: str, suffix: str, context: int) -> None:
-    prompt = plan(("first\n" + line, suffix), "x.py", BUNDLED, context, 16)
+    prompt = plan(PromptSpec(("first\n" + line, suffix), "x.py", 16), BUNDLED, context)
     assert len(prompt.ids) + 16 <= context
     hole = len(prompt.ids) - prompt.ids[::-1].index(BUNDLED.sentinel("<|mask:2|>"))
     kept = b"".join(BUNDLED.vocabulary.bytes_of[token] for token in prompt.ids[hole:])
@@ -98,8 +98,8 @@ def test_spelling_again_costs_nothing_of_the_answer() -> None:
 
 
 def test_a_long_word_is_not_spelt_again() -> None:
-    assert plan(("y = '" + "字" * 100, "\n"), None, BUNDLED, 512, 16).healed_prefix == ""
-    assert plan(("y = " + "x" * 1000, "\n"), None, BUNDLED, 512, 16).healed_prefix == ""
+    assert plan(PromptSpec(("y = '" + "字" * 100, "\n"), None, 16), BUNDLED, 512).healed_prefix == ""
+    assert plan(PromptSpec(("y = " + "x" * 1000, "\n"), None, 16), BUNDLED, 512).healed_prefix == ""
 
 
 def test_lines_are_encoded_as_the_text_is() -> None:
@@ -128,4 +128,4 @@ def test_a_vocabulary_that_does_not_spell_its_texts_is_not_healed() -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     text = PromptTokenizer(tokenizer, by_name("plain"))
     assert not text.spells
-    assert plan(("fo", ""), None, text, 64, 8).healed_prefix == ""
+    assert plan(PromptSpec(("fo", ""), None, 8), text, 64).healed_prefix == ""

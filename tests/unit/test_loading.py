@@ -11,6 +11,7 @@ from lsprotocol import types
 from lacuna_inference.api import EngineState, Phase
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.lsp import app
+from lacuna_server.lsp.engine_supervisor import MAX_RESTARTS
 from lacuna_server.lsp.features import loading
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.settings import Settings
@@ -48,17 +49,17 @@ async def turns() -> None:
 def test_an_engine_that_ends_is_replaced_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         heard = Heard(monkeypatch)
-        await loading.start(heard.server)
+        loading.start(heard.server)
         for number in range(1, 5):
             await heard.until(lambda: len(heard.said) == number)  # noqa: B023
             heard.engines[-1].enter(FAILED)
-            if number <= loading._MAX_RESTARTS:
+            if number <= MAX_RESTARTS:
                 await heard.until(lambda: len(heard.engines) == number + 1)  # noqa: B023
         await turns()
-        assert len(heard.engines) == 1 + loading._MAX_RESTARTS
+        assert len(heard.engines) == 1 + MAX_RESTARTS
         *healed, last = heard.shown
-        assert len(healed) == loading._MAX_RESTARTS
-        assert all("started again" in message for message in healed)
+        assert len(healed) == MAX_RESTARTS
+        assert all("was restarted" in message for message in healed)
         assert last == "Lacuna: It is broken."
         assert heard.engines[0].closed
 
@@ -70,7 +71,7 @@ def test_an_engine_that_does_not_load_is_told_once_and_not_replaced(monkeypatch:
         heard = Heard(monkeypatch)
         engine = heard.engines[0]
         monkeypatch.setattr(engine, "start", lambda: engine.enter(FAILED))
-        await loading.start(heard.server)
+        loading.start(heard.server)
         await heard.until(lambda: bool(heard.shown))
         await turns()
         assert heard.shown == ["Lacuna: It is broken."]
@@ -84,7 +85,7 @@ def test_the_kind_of_message_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         heard = Heard(monkeypatch)
         kinds: list[types.MessageType] = []
         monkeypatch.setattr(heard.server, "window_show_message", lambda params: kinds.append(params.type))
-        await loading.start(heard.server)
+        loading.start(heard.server)
         await heard.until(lambda: bool(heard.said))
         heard.engines[0].enter(FAILED)
         await heard.until(lambda: bool(kinds))
@@ -97,10 +98,10 @@ def test_an_engine_whose_place_is_taken_while_it_loads_is_forgotten(monkeypatch:
     async def scenario() -> None:
         heard = Heard(monkeypatch)
         monkeypatch.setattr(heard.engines[0], "start", lambda: None)
-        await loading.start(heard.server)
+        loading.start(heard.server)
         for _ in range(2):
-            heard.server.session.renew_engine()
-            await loading.start(heard.server)
+            heard.server.session.supervisor.renew(heard.server.session.settings)
+            loading.start(heard.server)
         await heard.until(lambda: bool(heard.said))
         assert [engine.closed for engine in heard.engines] == [True, True, False]
         assert len(heard.said) == 1

@@ -61,7 +61,7 @@ def scores(folder: Path, forward: str = "own") -> torch.Tensor:
     options, cpu = ModelOptions(str(folder), device="cpu"), torch.device("cpu")
     found = loader.find(options)
     made: Forward = (
-        registry.read(found, torch.float32, cpu, 64, tuned=False)
+        registry.read(found, registry.ForwardSpec(torch.float32, cpu, 64, tuned=False))
         if forward == "own"
         else transformers_forward.read(found, torch.float32, cpu, options)
     )

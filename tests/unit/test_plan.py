@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.windows import Window
 
@@ -20,7 +20,7 @@ LINES = "".join(f"line{n:03}\n" for n in range(100))  # 8 tokens a line
 
 
 def windows(prefix: str, suffix: str, context: int = 200, max_tokens: int = 20) -> tuple[str, str]:
-    prompt = plan((prefix, suffix), None, STARCODER, context, max_tokens, Layout.CANONICAL)
+    prompt = plan(PromptSpec((prefix, suffix), None, max_tokens, layout=Layout.CANONICAL), STARCODER, context)
     ids = list(prompt.ids)
     assert len(ids) + max_tokens <= context
     after_prefix, middle = ids.index(257), ids.index(258)
@@ -56,13 +56,13 @@ def test_a_line_without_end_is_cut_anywhere() -> None:
 
 
 def test_the_header_stays_when_the_prefix_is_cut() -> None:
-    ids = plan((LINES, "b"), "x.py", INCODER, 200, 20).ids
+    ids = plan(PromptSpec((LINES, "b"), "x.py", 20), INCODER, 200).ids
     assert INCODER.decode(ids[1:20]) == "<| file ext=.py |>\n"
 
 
 def test_no_room_is_a_clear_error() -> None:
     with pytest.raises(BadRequest, match="leave no room"):
-        plan(("a", "b"), None, STARCODER, 16, 60)
+        plan(PromptSpec(("a", "b"), None, 60), STARCODER, 16)
 
 
 def test_windows_stay_where_they_are_while_the_user_types() -> None:
@@ -76,14 +76,16 @@ def test_windows_stay_where_they_are_while_the_user_types() -> None:
 
 
 def test_a_prompt_shows_what_the_last_one_showed_while_it_fits() -> None:
-    first = plan((LINES + "x", LINES), None, STARCODER, 200, 20)
+    first = plan(PromptSpec((LINES + "x", LINES), None, 20), STARCODER, 200)
     assert first.window is not None
     typed = LINES + "x = 1\ny = 2\n"
-    second = plan((typed, LINES), None, STARCODER, 200, 20, window=first.window)
+    second = plan(PromptSpec((typed, LINES), None, 20, window=first.window), STARCODER, 200)
     assert second.window == first.window
     shown = STARCODER.decode(first.ids[:60])
     assert STARCODER.decode(second.ids[:60]) == shown
-    assert plan((typed + LINES, LINES), None, STARCODER, 200, 20, window=first.window).window != first.window
+    assert (
+        plan(PromptSpec((typed + LINES, LINES), None, 20, window=first.window), STARCODER, 200).window != first.window
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,8 +99,8 @@ def test_a_prompt_shows_what_the_last_one_showed_while_it_fits() -> None:
 )
 def test_a_window_that_does_not_fit_any_more_is_not_kept(prefix: str, suffix: str, window: Window) -> None:
     assert (
-        plan((prefix, suffix), None, STARCODER, 200, 20, window=window).ids
-        == plan((prefix, suffix), None, STARCODER, 200, 20).ids
+        plan(PromptSpec((prefix, suffix), None, 20, window=window), STARCODER, 200).ids
+        == plan(PromptSpec((prefix, suffix), None, 20), STARCODER, 200).ids
     )
 
 
@@ -107,19 +109,19 @@ TEXT = st.text("ab\n", max_size=300)
 
 @given(TEXT, TEXT, st.builds(Window, st.integers(0, 300), st.integers(0, 300)), st.sampled_from(Layout))
 def test_no_window_makes_a_prompt_too_long(prefix: str, suffix: str, window: Window, layout: Layout) -> None:
-    made = plan((prefix, suffix), None, STARCODER, 100, 20, layout, window=window)
+    made = plan(PromptSpec((prefix, suffix), None, 20, layout=layout, window=window), STARCODER, 100)
     assert len(made.ids) + 20 <= 100
 
 
 def test_a_header_that_would_take_the_last_room_is_left_out() -> None:
-    ids = plan(("a\n", "b"), "x" * 60 + ".py" + "y" * 60, INCODER, 128, 64).ids
+    ids = plan(PromptSpec(("a\n", "b"), "x" * 60 + ".py" + "y" * 60, 64), INCODER, 128).ids
     assert len(ids) + 64 <= 128
     assert 64 in ids
 
 
 def test_nothing_before_the_cursor_is_a_prompt_too() -> None:
     codegen = family_text("codegen")
-    assert plan(("",), None, codegen, 128, 16).ids == (codegen.begin_of_nothing,)
+    assert plan(PromptSpec(("",), None, 16), codegen, 128).ids == (codegen.begin_of_nothing,)
 
 
 def test_a_long_line_is_not_tokenised_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +134,7 @@ def test_a_long_line_is_not_tokenised_whole(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(STARCODER, "encode", encode)
     monkeypatch.setattr(STARCODER, "encode_bare", encode)
-    plan(("x" * 100_000, "y"), None, STARCODER, 200, 20)
+    plan(PromptSpec(("x" * 100_000, "y"), None, 20), STARCODER, 200)
     assert longest < 3000
 
 
@@ -140,25 +142,25 @@ def test_a_long_line_is_not_tokenised_whole(monkeypatch: pytest.MonkeyPatch) -> 
 def test_in_a_long_line_most_keys_leave_the_prompt_as_it_is(family: PromptTokenizer) -> None:
     """They only add to its end, where the line stands; or else the whole prompt is read again at every key."""
     line = "d = {" + ", ".join(f"'k{n}': {n}" for n in range(5000))
-    made = [plan((line + ", x" * keys, "\n"), None, family, 300, 20).ids for keys in range(20)]
+    made = [plan(PromptSpec((line + ", x" * keys, "\n"), None, 20), family, 300).ids for keys in range(20)]
     moved = [keys for keys in range(19) if made[keys + 1][: len(made[keys]) - 8] != made[keys][:-8]]
     assert len(moved) <= 1
 
 
 def test_no_text_is_a_clear_error() -> None:
     with pytest.raises(BadRequest, match="no text"):
-        plan((), None, STARCODER, 64, 10)
+        plan(PromptSpec((), None, 10), STARCODER, 64)
 
 
 def test_holes_too_far_apart_are_a_clear_error() -> None:
     with pytest.raises(BadRequest, match="text between the holes"):
-        plan(("a", LINES, "b"), None, INCODER, 200, 20)
+        plan(PromptSpec(("a", LINES, "b"), None, 20), INCODER, 200)
 
 
 @settings(max_examples=60)
 @given(st.text(max_size=600), st.text(max_size=600), st.integers(64, 300), st.sampled_from([STARCODER, INCODER]))
 def test_the_prompt_always_fits_and_holds_ends_of_the_text(prefix: str, suffix: str, context: int, text) -> None:  # type: ignore[no-untyped-def]
-    prompt = plan((prefix, suffix), None, text, context, 16, Layout.CANONICAL)
+    prompt = plan(PromptSpec((prefix, suffix), None, 16, layout=Layout.CANONICAL), text, context)
     ids = list(prompt.ids)
     assert len(ids) + 16 <= context
     ordinary = [i for i in ids if i < 256]
@@ -175,4 +177,4 @@ def test_the_prompt_always_fits_and_holds_ends_of_the_text(prefix: str, suffix: 
 @pytest.mark.parametrize("name", ["lacuna", "incoder"])
 def test_an_empty_text_without_a_name_has_a_header_all_the_same(name: str, path: str | None) -> None:
     text = family_text(name)
-    assert text.decode(plan(("",), path, text, 128, 16).ids).endswith(" |>\n")
+    assert text.decode(plan(PromptSpec(("",), path, 16), text, 128).ids).endswith(" |>\n")

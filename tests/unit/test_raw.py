@@ -18,7 +18,7 @@ from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt import raw
 from lacuna_inference.prompt.families import FAMILIES, Layout, by_name
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.remote.prompt import as_text
 
 STARCODER, LACUNA = family_text("starcoder"), family_text("lacuna", extra=["<|mask:3|>"])
@@ -33,7 +33,7 @@ def asked(decoder: Decoder, request: Request) -> CompletionResult:
 def test_a_prompt_that_a_client_spells_is_the_one_that_we_would_make(name: str) -> None:
     text, request = family_text(name), Request(("def f():\n", "\nf()\n"), path="a.py")
     spelt = as_text(request, by_name(name), 2048)
-    ours = plan(request.parts, request.path, text, 512, 16, Layout.CANONICAL)
+    ours = plan(PromptSpec(request.parts, request.path, 16, layout=Layout.CANONICAL), text, 512)
     assert raw.of_text((spelt,), text, 512, 16).ids == ours.ids
 
 
@@ -86,7 +86,7 @@ def test_nothing_of_a_raw_prompt_is_spelt_again_or_laid_out() -> None:
     text = family_text("starcoder", words=True)
     ids = raw.of_text(("import logg",), text, 512, 16).ids
     assert list(ids) == text.encode("import logg")
-    assert plan(("import logg",), None, text, 512, 16).healed_prefix
+    assert plan(PromptSpec(("import logg",), None, 16), text, 512).healed_prefix
 
 
 def test_a_prompt_with_sentinels_that_is_too_long_is_refused() -> None:

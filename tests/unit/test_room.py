@@ -13,7 +13,7 @@ from lacuna_inference.api import CancelToken, CompletionResult, Request, Stop, S
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.room import for_answer, for_prompt
 from lacuna_inference.remote.server_kinds import SERVER_KINDS, Setting
 
@@ -36,7 +36,7 @@ def test_prompt_and_answer_fit_together(context: int, wanted: int, holes: int) -
 
 @pytest.mark.parametrize("wanted", [100, 255, 256, 400, 511, 512, 5000])
 def test_the_model_sees_half_a_context_of_text_however_long_the_answer_may_be(wanted: int) -> None:
-    assert 190 < len(plan((LINES, LINES), None, STARCODER, 512, wanted).ids) <= max(256, 512 - wanted)
+    assert 190 < len(plan(PromptSpec((LINES, LINES), None, wanted), STARCODER, 512).ids) <= max(256, 512 - wanted)
 
 
 @pytest.mark.parametrize("wanted", [495, 512, 2048])

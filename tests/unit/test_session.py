@@ -43,7 +43,7 @@ IMPOSSIBLE: list[dict[str, Any]] = [
 def session_of(examine: Any = lambda _: None) -> Session:
     """A session whose engine runs; others are made as the settings say."""
     session = Session(Settings(statistics=False), made, (), examine)
-    session.announced = session.engine
+    session.supervisor.announced = session.engine
     return session
 
 
@@ -118,13 +118,13 @@ def test_a_model_that_loads_takes_its_place() -> None:
     engine = session.engine
     assert asyncio.run(session.reconfigure({"context": 256}))
     assert session.engine is not engine
-    assert session.retired == [engine]
+    assert session.supervisor.retired == [engine]
 
 
 async def test_the_user_is_told_that_the_model_stays_as_it_was() -> None:
     connection = Connection(FakeEngine())
     session = connection.server.session
-    session.announced, session._examine = session.engine, engines.examine
+    session.supervisor.announced, session.supervisor.validate = session.engine, engines.examine
     connection.notify("workspace/didChangeConfiguration", {"settings": {"lacuna": {"model": "./nowhere"}}})
     shown = await connection.shown()
     assert "no folder ./nowhere" in shown

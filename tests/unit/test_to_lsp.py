@@ -56,6 +56,12 @@ def test_lists_are_incomplete() -> None:
     assert to_lsp.popup_items(Suggestions(), [], at_cursor("|"), AT, Client()).is_incomplete
 
 
+def test_helix_waits_for_other_servers_behind_an_empty_list_only_when_it_is_complete() -> None:
+    helix = Client(name="helix")
+    assert not to_lsp.popup_items(Suggestions(), [], at_cursor("|"), AT, helix).is_incomplete
+    assert to_lsp.popup_items(Suggestions(("x",), model="fake"), ["7"], at_cursor("|"), AT, helix).is_incomplete
+
+
 def test_the_whole_text_is_in_the_documentation_also_with_backticks() -> None:
     assert popup("|", "x = 1\ny").documentation == "x = 1\ny"
     item = popup("|", "x = '```'\ny", Client(markdown=True))

@@ -17,65 +17,76 @@ from lacuna_inference.api import (
     TokenLogprob,
 )
 from lacuna_inference.decoding import prompted
-from lacuna_inference.decoding.loop import Asked, Decoder
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.forward import Steps, run_steps
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.planner import Prompt, fills_together, plan
+from lacuna_inference.prompt.planner import Prompt, PromptSpec, fills_together, plan
 
 
-def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, queued: float) -> CompletionResult:
-    """As `answering`, at once."""
-    return run_steps(answer_steps(decoder, model, request, Asked(cancel), queued), decoder.caches.forward)
+def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, queued_at: float) -> CompletionResult:
+    """As `answer_steps`, run at once; `queued_at` is a `perf_counter` time."""
+    state = RequestState(request, cancel, queued_at=queued_at)
+    return run_steps(answer_steps(decoder, model, state), decoder.caches.forward)
 
 
-def answer_steps(
-    decoder: Decoder, model: str, request: Request, asked: Asked, queued: float
-) -> Steps[CompletionResult]:
-    """The candidates for `request`, best first, without duplicates; `queued` is a `perf_counter` time.
+def answer_steps(decoder: Decoder, model: str, state: RequestState) -> Steps[CompletionResult]:
+    """The candidates for a request, best first, without duplicates.
 
-    Raises RequestCancelled between two tokens, with what was done until then, and BadRequest for a request that cannot
-    be put into a prompt, or whose limits make no sense.
+    Raises RequestCancelled between two tokens, with the metrics so far, and BadRequest for a request that cannot be
+    put into a prompt, or whose limits make no sense.
     """
+    state.start()
+    request = state.request
     _validate(request)
     if request.tokenize is not None:
-        return CompletionResult((), _metrics(decoder, asked, queued), model, prompted.tokens(decoder, request))
-    candidates: list[Candidate] = []
-    prompt: tuple[TokenLogprob, ...] = ()
-    prompt_tokens = generated = 0
-    if (ghost := decoder.reuse.rest_of(request)) is not None:
-        candidates.append(Candidate((ghost,)))
-        asked.clock.token()
-        if request.on_token is not None:
-            request.on_token(StreamEvent(0, 0, TokenLogprob(ghost.text, ghost.mean_logprob)))
+        return CompletionResult((), _metrics(decoder, state), model, prompted.tokens(decoder, request))
+    reused = decoder.reuse.rest_of(request)
+    if reused is not None:
+        _report_at_once(reused, state)
     try:
-        if request.prompt_logprobs is not None:
-            prompt = yield from prompted.score_prompt(decoder, request, asked)
-        for number in range(0 if candidates else max(1, request.candidates)):
-            sampling = _numbered(request.sampling, number)
-            asked.candidate, asked.hole = number, 0
-            fills, length = yield from _fills(decoder, request, sampling, asked)
-            prompt_tokens = max(prompt_tokens, length)
-            generated += sum(fill.tokens for fill in fills)
-            candidate = Candidate(fills)
-            if not request.distinct or all(_texts(candidate) != _texts(other) for other in candidates):
-                candidates.append(candidate)
+        prompt = () if request.prompt_logprobs is None else (yield from prompted.score_prompt(decoder, state))
+        if reused is None:
+            candidates, prompt_tokens, generated = yield from _candidates(decoder, state)
+        else:
+            candidates, prompt_tokens, generated = [Candidate((reused,))], 0, 0
     except RequestCancelled:
-        counters = _metrics(decoder, asked, queued)
-        raise RequestCancelled(counters=replace(counters, cancelled_s=counters.total_s)) from None
+        metrics = _metrics(decoder, state)
+        raise RequestCancelled(metrics=replace(metrics, cancelled_s=metrics.total_s)) from None
     finally:
-        decoder.caches.counts.add(asked.work)
-    if ghost is None:
+        decoder.caches.counts.add(state.counts)
+    if reused is None:
         decoder.reuse.remember(request, candidates[0].fills[0])
     if request.distinct:
         candidates.sort(key=rank, reverse=True)
-    counters = _metrics(decoder, asked, queued)
-    counters = replace(counters, prompt_tokens=prompt_tokens, generated_tokens=generated)
-    return CompletionResult(tuple(candidates), counters, model, prompt)
+    metrics = replace(_metrics(decoder, state), prompt_tokens=prompt_tokens, generated_tokens=generated)
+    return CompletionResult(tuple(candidates), metrics, model, prompt)
+
+
+def _report_at_once(fill: Fill, state: RequestState) -> None:
+    state.on_first_token()
+    if state.request.on_token is not None:
+        state.request.on_token(StreamEvent(0, 0, TokenLogprob(fill.text, fill.mean_logprob)))
+
+
+def _candidates(decoder: Decoder, state: RequestState) -> Steps[tuple[list[Candidate], int, int]]:
+    """The candidates in the order of their generation, the longest prompt and all that was generated, in tokens."""
+    request, candidates = state.request, list[Candidate]()
+    prompt_tokens = generated = 0
+    for number in range(max(1, request.candidates)):
+        state.candidate, state.hole = number, 0
+        fills, length = yield from _fills(decoder, _numbered(request.sampling, number), state)
+        prompt_tokens = max(prompt_tokens, length)
+        generated += sum(fill.tokens for fill in fills)
+        candidate = Candidate(fills)
+        if not request.distinct or all(_texts(candidate) != _texts(other) for other in candidates):
+            candidates.append(candidate)
+    return candidates, prompt_tokens, generated
 
 
 def _validate(request: Request) -> None:
-    """Raises BadRequest where a number of `request` means nothing: an answer of no lines, a seed below nought."""
+    """Raises BadRequest where a number of `request` makes no sense: an answer of no lines, a negative seed."""
     stop, sampling = request.stop, request.sampling
     sound = {
         "max_tokens must be 0 or more": stop.max_tokens >= 0,
@@ -96,62 +107,61 @@ def _validate(request: Request) -> None:
         raise BadRequest(f"The request cannot be answered: {wrong[0]}.")
 
 
-def _metrics(decoder: Decoder, asked: Asked, queued: float) -> RequestMetrics:
-    """What was done for a request so far."""
-    done, clock = asked.work, asked.clock
+def _metrics(decoder: Decoder, state: RequestState) -> RequestMetrics:
+    """What the request has cost so far."""
+    counts = state.counts
     return RequestMetrics(
-        reused_tokens=done.reused,
-        evaluated_tokens=done.evaluated,
-        drafted_tokens=done.drafted,
-        accepted_tokens=done.accepted,
-        forward_passes=done.passes,
-        queued_s=clock.started - queued,
-        first_token_s=clock.first_token,
-        total_s=clock.elapsed,
+        reused_tokens=counts.reused,
+        evaluated_tokens=counts.evaluated,
+        drafted_tokens=counts.drafted,
+        accepted_tokens=counts.accepted,
+        forward_passes=counts.passes,
+        queued_s=state.started_at - state.queued_at,
+        first_token_s=state.first_token_s,
+        total_s=state.elapsed_s,
         forward=decoder.forward_name,
-        whole=asked.whole,
-        limit=asked.limit,
+        whole=state.prompt_is_whole,
+        limit=state.token_limit,
         layout=decoder.layout,
     )
 
 
-def _fills(decoder: Decoder, request: Request, sampling: Sampling, asked: Asked) -> Steps[tuple[tuple[Fill, ...], int]]:
+def _fills(decoder: Decoder, sampling: Sampling, state: RequestState) -> Steps[tuple[tuple[Fill, ...], int]]:
     """The fills of one candidate and the length of the (last) prompt in tokens."""
-    parts, stop = request.parts, request.stop
+    request, parts = state.request, state.request.parts
     if prompted.is_raw(decoder, request):
         prompt = prompted.prompt_for(decoder, request)
         shown = (prompted.shown(decoder, prompt),)
-        return (yield from decoder.fill(prompt, request, shown, sampling, asked)), len(prompt.ids)
+        return (yield from decoder.fill(prompt, shown, sampling, state)), len(prompt.ids)
     if len(parts) <= 2 or fills_together(decoder.tokenizer.family):
         prompt = prompt_for(decoder, request)
-        return (yield from decoder.fill(prompt, request, parts, sampling, asked)), len(prompt.ids)
+        return (yield from decoder.fill(prompt, parts, sampling, state)), len(prompt.ids)
     written: list[Fill] = []
     before = parts[0]
     length = 0
     for number in range(1, len(parts)):
         around = (before, "".join(parts[number:]))
-        prompt = plan(around, request.path, decoder.tokenizer, decoder.context, stop.max_tokens, decoder.layout)
+        spec = PromptSpec(around, request.path, request.stop.max_tokens, decoder.layout)
+        prompt = plan(spec, decoder.tokenizer, decoder.context)
         length = len(prompt.ids)
-        written += yield from decoder.fill(prompt, request, around, sampling, asked)
+        written += yield from decoder.fill(prompt, around, sampling, state)
         before += written[-1].text + parts[number]
     return tuple(written), length
 
 
 def prompt_for(decoder: Decoder, request: Request) -> Prompt:
     """The prompt of a request for one hole, or for several that the family fills together."""
-    parts, place = request.parts, None
-    if len(parts) == 2 and decoder.layout is Layout.ANCHORED:
+    spec = PromptSpec(request.parts, request.path, request.stop.max_tokens, decoder.layout)
+    if len(request.parts) == 2 and decoder.layout is Layout.ANCHORED:
         if request.relayout_on_pause:
             _relayout(decoder, request)
-        anchor = decoder.anchors.of(None if request.is_prefetch else request.document_id, *parts)
-        parts, place = (parts[0], anchor.suffix), len(anchor.before)
-    window = decoder.anchors.windows.get(request.document_id)
-    made = plan(
-        parts, request.path, decoder.tokenizer, decoder.context, request.stop.max_tokens, decoder.layout, place, window
-    )
-    if made.window is not None and not request.is_prefetch:
-        decoder.anchors.windows.put(request.document_id, made.window)
-    return made
+        anchor = decoder.anchors.of(None if request.is_prefetch else request.document_id, *request.parts)
+        spec = replace(spec, parts=(request.parts[0], anchor.suffix), anchor=len(anchor.before))
+    spec = replace(spec, window=decoder.anchors.windows.get(request.document_id))
+    prompt = plan(spec, decoder.tokenizer, decoder.context)
+    if prompt.window is not None and not request.is_prefetch:
+        decoder.anchors.windows.put(request.document_id, prompt.window)
+    return prompt
 
 
 def _relayout(decoder: Decoder, request: Request) -> None:

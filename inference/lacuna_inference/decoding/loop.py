@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from lacuna_inference.api import MAX_RELATED_FILES, CancelToken, Fill, Request, Sampling, Stop, StopReason, StreamEvent
-from lacuna_inference.cache.counts import TokenCounts
+from lacuna_inference.api import MAX_RELATED_FILES, Fill, Request, Sampling, Stop, StopReason, StreamEvent
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.cache.prefix_cache import PrefixCache
 from lacuna_inference.decoding.anchors import Anchors
 from lacuna_inference.decoding.hole import Hole
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.decoding.sampler import Sampler
 from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.errors import RequestCancelled
@@ -27,29 +26,14 @@ from lacuna_inference.prompt.planner import Prompt
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 Choice = Callable[[Tensor], tuple[int, float]]
-
-
-@dataclass(slots=True)
-class Clock:
-    """Times of one request, in seconds after `started`."""
-
-    started: float = field(default_factory=time.perf_counter)
-    first_token: float = 0.0
-
-    @property
-    def elapsed(self) -> float:
-        return time.perf_counter() - self.started
-
-    def token(self) -> None:
-        if not self.first_token:
-            self.first_token = time.perf_counter() - self.started
+"""Logits [vocabulary] -> the id of the next token and its log-probability in nats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A warm model: its stores, its text, the length of its context in tokens, the longest draft, and what runs it.
+    """A warm model: its caches, its tokenizer, its context and longest draft in tokens, and what runs it.
 
-    `relayout_on_pause`: prompts of a document are laid out anew, as the model was trained, when its typist pauses.
+    With `relayout_on_pause`, a document's prompt returns to the layout of training while the user pauses.
     """
 
     caches: PrefixCachePool
@@ -63,148 +47,135 @@ class Decoder:
     reuse: SuggestionReuse = field(default_factory=SuggestionReuse)
 
     def fill(
-        self, prompt: Prompt, request: Request, parts: Sequence[str], sampling: Sampling, asked: Asked
+        self, prompt: Prompt, parts: Sequence[str], sampling: Sampling, state: RequestState
     ) -> Steps[tuple[Fill, ...]]:
-        """A fill for every hole of `plan`, in order; `parts` is the text that it was made of.
+        """A fill for every hole of `prompt`, in order; `parts` is the text that the prompt was made of.
 
         Raises RequestCancelled between two tokens.
         """
-        ids = list(prompt.ids)
-        asked.whole = asked.whole and prompt.whole
-        history = FileIndex(parts, prompt.healed_prefix, self.tokenizer)
-        chooser = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
-        stop, fills = self._stop(prompt, request, asked), []
-        with self.caches.lease(request.document_id, ids, request.is_prefetch, asked.work) as store:
-            drafts = PromptLookup(
-                lambda: self._examples(history.followed_by(store.answer), request), self.max_draft_tokens
+        request, ids = state.request, list(prompt.ids)
+        state.prompt_is_whole = state.prompt_is_whole and prompt.whole
+        index = FileIndex(parts, prompt.healed_prefix, self.tokenizer)
+        sampler = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
+        stop, fills = self._stop(prompt, state), []
+        with self.caches.lease(request.document_id, ids, request.is_prefetch, state.counts) as cache:
+            lookup = PromptLookup(
+                lambda: self._examples(index.followed_by(cache.answer), request), self.max_draft_tokens
             )
-            writer = _Writer(self, store, drafts, chooser, request, asked)
+            writer = _HoleWriter(self, cache, lookup, sampler, state)
             for number in range(prompt.holes):
                 if number:
                     ids += prompt.between[number - 1]
                 hole = Hole("" if number else prompt.healed_prefix, stop, self.tokenizer)
-                yield from writer.write(hole, ids, self.choice(hole, chooser, history, parts, number))
+                yield from writer.write(hole, ids, self.choice(hole, sampler, index, parts, number))
                 if self.max_draft_tokens:
-                    store.answer = history.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))
+                    cache.answer = index.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))
                 ids += hole.prompt_ids()
                 fill = hole.fill()
                 fills.append(
                     fill if request.top_logprobs is None else replace(fill, token_logprobs=hole.certain_tokens())
                 )
-                asked.hole += 1
+                state.hole += 1
         return tuple(fills)
 
-    def _stop(self, prompt: Prompt, request: Request, asked: Asked) -> Stop:
-        """When to stop, with no more tokens than the context has room for behind the prompt."""
-        wanted, read = request.stop.max_tokens, len(prompt.ids) + len(self.tokenizer.encode_bare(prompt.healed_prefix))
-        most = room.for_answer(self.context, read, wanted, prompt.holes)
-        if most < wanted:
-            asked.limit = most
-        return replace(request.stop, max_tokens=most)
+    def choice(self, hole: Hole, sampler: Sampler, index: FileIndex, parts: Sequence[str], number: int) -> Choice:
+        """How the tokens of hole `number` are chosen from logits."""
+        if not self.tokenizer.family.local:
+            return lambda logits: sampler.choose(logits, hole.allowed())
+        mixer = DistributionMixer(index, parts, number, hole.healed_prefix, self.tokenizer)
+
+        def choose(logits: Tensor) -> tuple[int, float]:
+            allowed = hole.allowed()
+            return sampler.choose(logits, allowed, lambda p: mixer.mix(p, hole.tokens, allowed))
+
+        return choose
+
+    def _stop(self, prompt: Prompt, state: RequestState) -> Stop:
+        """When to stop, with no more tokens than the context has room for after the prompt."""
+        stop = state.request.stop
+        read = len(prompt.ids) + len(self.tokenizer.encode_bare(prompt.healed_prefix))
+        limit = room.for_answer(self.context, read, stop.max_tokens, prompt.holes)
+        if limit < stop.max_tokens:
+            state.token_limit = limit
+        return replace(stop, max_tokens=limit)
 
     def _examples(self, index: FileIndex, request: Request) -> FileIndex:
-        """What drafts are taken from: other files first, because the latest place counts."""
+        """What drafts are taken from: other files first, because the latest match counts."""
         return index.preceded_by(
             [self.tokenizer.encode_file(text) for text in request.related_files[-MAX_RELATED_FILES:]]
         )
 
-    def choice(self, hole: Hole, sampler: Sampler, index: FileIndex, parts: Sequence[str], number: int) -> Choice:
-        """How the tokens of hole `number` are chosen from logits [vocabulary]: their ids and log-probabilities."""
-        if not self.tokenizer.family.local:
-            return lambda logits: sampler.choose(logits, hole.allowed())
-        mixture = DistributionMixer(index, parts, number, hole.healed_prefix, self.tokenizer)
-
-        def choose(logits: Tensor) -> tuple[int, float]:
-            allowed = hole.allowed()
-            return sampler.choose(logits, allowed, lambda p: mixture.mix(p, hole.tokens, allowed))
-
-        return choose
-
-
-@dataclass(slots=True)
-class Asked:
-    """What one request has come to: its clock, its costs, which candidate and hole are written. Who asked may cancel.
-
-    `crowd` tells how many requests are answered side by side.
-    """
-
-    cancel: CancelToken
-    crowd: Callable[[], int] = lambda: 1
-    clock: Clock = field(default_factory=Clock)
-    work: TokenCounts = field(default_factory=TokenCounts)
-    candidate: int = 0
-    hole: int = 0
-    whole: bool = True
-    limit: int | None = None
-    """Tokens that there was room for in a hole, where more were asked for."""
-
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
-    """Writes the holes of one prompt."""
+class _HoleWriter:
+    """Fills the holes of one prompt."""
 
     decoder: Decoder
     cache: PrefixCache
     lookup: PromptLookup
     sampler: Sampler
-    request: Request
-    asked: Asked
+    state: RequestState
 
     def write(self, hole: Hole, ids: Sequence[int], choose: Choice) -> Steps[None]:
-        """Writes `hole` behind the prompt `ids`."""
-        if len(ids) > self.decoder.context:  # the fills of the holes before it took its room
+        """Fills `hole` after the prompt `ids`."""
+        if len(ids) > self.decoder.context:  # the fills of earlier holes took its room
             hole.reason = hole.reason or StopReason.CONTEXT_FULL
             return
-        deadline, clock, told = self.request.deadline_s, self.asked.clock, 0
-        logits = yield from self._prompted(hole, ids)
+        state, reported = self.state, 0
+        logits = yield from self._logits_after_prompt(hole, ids)
         while hole.reason is None:
-            if self.asked.cancel.cancelled:
+            if state.cancel.cancelled:
                 raise RequestCancelled
-            hole.take(*choose(logits), self._alternatives())
+            hole.take(*choose(logits), self._top_logprobs())
             if hole.new_tokens or hole.reason:
-                clock.token()
+                state.on_first_token()
             if hole.reason is None and len(ids) + len(hole.tokens) >= self.decoder.context:
                 hole.reason = StopReason.CONTEXT_FULL
-            if hole.reason is None and deadline is not None and clock.elapsed >= deadline:
-                hole.stop_at_line_end(
-                    even_inside=clock.elapsed >= 2 * deadline, whole=self.request.on_token is not None
-                )
-            told = self._tell(hole, told)
             if hole.reason is None:
-                logits = yield from self._after(hole, ids)
+                self._check_deadline(hole)
+            reported = self._report(hole, reported)
+            if hole.reason is None:
+                logits = yield from self._logits_after(hole, ids)
 
-    def _alternatives(self) -> tuple[tuple[str, float], ...]:
-        count = self.request.top_logprobs
-        text = self.decoder.tokenizer
-        return tuple((text.decode([i]), p) for i, p in self.sampler.top_logprobs(count)) if count else ()
+    def _check_deadline(self, hole: Hole) -> None:
+        """Ends `hole` at a line's end after the deadline, and anywhere after twice that time."""
+        deadline, elapsed = self.state.request.deadline_s, self.state.elapsed_s
+        if deadline is not None and elapsed >= deadline:
+            streamed = self.state.request.on_token is not None
+            hole.stop_at_line_end(even_inside=elapsed >= 2 * deadline, whole=streamed)
 
-    def _tell(self, hole: Hole, told: int) -> int:
-        """Tells what has become certain behind the first `told` tokens; how many are told now."""
-        if (tell := self.request.on_token) is None:
-            return told
-        certain = hole.certain_tokens(told)
+    def _top_logprobs(self) -> tuple[tuple[str, float], ...]:
+        count, tokenizer = self.state.request.top_logprobs, self.decoder.tokenizer
+        return tuple((tokenizer.decode([i]), p) for i, p in self.sampler.top_logprobs(count)) if count else ()
+
+    def _report(self, hole: Hole, reported: int) -> int:
+        """Streams the tokens that became certain after the first `reported`; how many are reported now."""
+        on_token = self.state.request.on_token
+        if on_token is None:
+            return reported
+        certain = hole.certain_tokens(reported)
         for token in certain:
-            tell(StreamEvent(self.asked.candidate, self.asked.hole, token))
-        return told + len(certain)
+            on_token(StreamEvent(self.state.candidate, self.state.hole, token))
+        return reported + len(certain)
 
-    def _prompted(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
-        """Logits after the prompt; counts what of it was read before."""
-        work = self.asked.work
-        before = work.copy()
-        logits = yield from self._after(hole, ids)
-        read = work.since(before)
-        work.reused += len(ids) - (read.evaluated - read.drafted)
+    def _logits_after_prompt(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
+        """Logits after the prompt; counts what of it was reused."""
+        counts = self.state.counts
+        before = counts.copy()
+        logits = yield from self._logits_after(hole, ids)
+        read = counts.since(before)
+        counts.reused += len(ids) - (read.evaluated - read.drafted)
         return logits
 
-    def _after(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
-        """Logits after what `hole` holds."""
+    def _logits_after(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
+        """Logits after the prompt and what `hole` holds."""
         held = [*ids, *hole.tokens]
-        room = self.decoder.context - len(held)
-        return (yield from self.cache.logits_after(held, self.asked.cancel, lambda: self._draft(hole, room)))
+        room_left = self.decoder.context - len(held)
+        return (yield from self.cache.logits_after(held, self.state.cancel, lambda: self._draft(hole, room_left)))
 
-    def _draft(self, hole: Hole, room: int) -> list[int]:
-        """What may follow what `hole` holds, up to `room` tokens. In a crowd rows are dearer."""
-        room = min(room, self.decoder.max_draft_tokens // self.asked.crowd())
-        draft = self.lookup.draft(hole.tokens)[: max(0, room)] if room > 0 else []
+    def _draft(self, hole: Hole, room_left: int) -> list[int]:
+        """What may follow `hole`, up to `room_left` tokens. Beside other requests every drafted token costs more."""
+        limit = min(room_left, self.decoder.max_draft_tokens // self.state.concurrency())
+        draft = self.lookup.draft(hole.tokens)[: max(0, limit)] if limit > 0 else []
         allowed = hole.allowed()
         return draft if allowed is None or not draft or draft[0] in allowed else []

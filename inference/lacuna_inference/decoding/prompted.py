@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lacuna_inference.api import Raw, Request, TokenLogprob
-from lacuna_inference.decoding.loop import Asked, Decoder
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.forward import Step, Steps
 from lacuna_inference.prompt import raw
@@ -51,33 +52,34 @@ def tokens(decoder: Decoder, request: Request) -> tuple[TokenLogprob, ...]:
     return tuple(TokenLogprob(piece, 0.0, id=token) for token, piece in zip(ids, text.pieces(ids), strict=True))
 
 
-def score_prompt(decoder: Decoder, request: Request, asked: Asked) -> Steps[tuple[TokenLogprob, ...]]:
+def score_prompt(decoder: Decoder, state: RequestState) -> Steps[tuple[TokenLogprob, ...]]:
     """The tokens of the prompt with their log-probabilities given those before, without what was put before them.
 
     They are the model's own, from passes of their own. Raises BadRequest for a prompt that is not shown as it is.
     """
+    request = state.request
     if not is_raw(decoder, request) or not (prompt := prompt_for(decoder, request)).whole:
         raise BadRequest("Only a whole prompt that is taken as it is can be scored.", "Send less text, and no suffix.")
     ids = list(prompt.ids)
-    likelihoods = yield from _token_logprobs(decoder, ids, request.prompt_logprobs or 0, asked)
+    likelihoods = yield from _token_logprobs(decoder, ids, state)
     named = zip(ids, decoder.tokenizer.pieces(ids), likelihoods, strict=True)
     given = len(ids) if request.ids is not None else len(raw.tokens(request.parts[0], decoder.tokenizer))
     return tuple(replace(one, text=piece, id=token) for token, piece, one in named)[len(ids) - given :]
 
 
-def _token_logprobs(decoder: Decoder, ids: list[int], alternatives: int, asked: Asked) -> Steps[list[TokenLogprob]]:
+def _token_logprobs(decoder: Decoder, ids: list[int], state: RequestState) -> Steps[list[TokenLogprob]]:
     """How likely each of `ids` was; 0 for the first. Their texts are not filled in."""
     found, slot = [TokenLogprob("", 0.0)], decoder.caches.forward.new_kv_cache()
     for start in range(0, len(ids) - 1, _CHUNK_TOKENS):
-        if asked.cancel.cancelled:
+        if state.cancel.cancelled:
             raise RequestCancelled
         chunk = ids[start : min(start + _CHUNK_TOKENS, len(ids) - 1)]
         logits = yield Step(chunk, slot, len(chunk))
-        asked.work.evaluated += len(chunk)
-        asked.work.passes += 1
+        state.counts.evaluated += len(chunk)
+        state.counts.passes += 1
         logprobs = logits[:, : decoder.tokenizer.size].float().log_softmax(-1)
         for row, token in zip(logprobs, ids[start + 1 :], strict=False):
-            likeliest = row.topk(min(alternatives, len(row)))
+            likeliest = row.topk(min(state.request.prompt_logprobs or 0, len(row)))
             others = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
             named = tuple((decoder.tokenizer.decode([other]), value) for other, value in others)
             found.append(TokenLogprob("", float(row[token]), named))

@@ -12,6 +12,7 @@ from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.forward import Forward
 from lacuna_inference.models import facts, loader
+from lacuna_inference.models.architectures.registry import ForwardSpec
 from lacuna_inference.models.loader import Progress
 from lacuna_inference.models.loading.config import end_ids
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
@@ -74,9 +75,8 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
         forward: Forward = ParallelForward(parts)
         kind = f"own, in {len(devices)} parts"
     else:
-        forward, kind = loader.read_forward(
-            folder, dtype, device, options, context, kept if device.type == "cuda" else None
-        )
+        spec = ForwardSpec(dtype, device, context, options.quantization)
+        forward, kind = loader.read_forward(folder, spec, options, kept if device.type == "cuda" else None)
     widest = forward.max_draft_tokens if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from lacuna_inference.api import CompletionResult
 from lacuna_inference.decoding.answer import answer_steps
-from lacuna_inference.decoding.loop import Asked, Decoder
+from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine.health import Health, empty_device_cache
-from lacuna_inference.engine.scheduler import Job
 from lacuna_inference.errors import (
     EngineUnavailable,
     LacunaError,
@@ -31,7 +31,7 @@ from lacuna_inference.forward import Forward, Step, Steps
 logger = logging.getLogger(__name__)
 
 Outcome: TypeAlias = "CompletionResult | LacunaError"
-Finished: TypeAlias = "list[tuple[Job, Outcome]]"
+Finished: TypeAlias = "list[tuple[RequestState, Outcome]]"
 _NOT_BEGUN = Step((), None)
 _TEST = "def f():\n"
 """What a model is tested with that may have failed."""
@@ -39,7 +39,7 @@ _TEST = "def f():\n"
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    job: Job
+    state: RequestState
     steps: Steps[CompletionResult]
     step: Step = _NOT_BEGUN
 
@@ -68,10 +68,10 @@ class Batch:
     def has_room(self) -> bool:
         return len(self) < self._max_requests and self._decoder.caches.has_room_beside_busy()
 
-    def start(self, job: Job) -> Finished:
-        """Takes `job` in; those that are over by now: older ones that were cancelled, and `job`, if it was easy."""
+    def start(self, state: RequestState) -> Finished:
+        """Takes `state` in; those that are over by now: older ones that were cancelled, and `state`, if it was easy."""
         self._drop_cancelled()
-        one = _Running(job, self._answering(job))
+        one = _Running(state, self._answering(state))
         self._running.append(one)
         self._resume(one, lambda: next(one.steps))
         return self._drain_finished()
@@ -92,19 +92,19 @@ class Batch:
         for one in running:
             with suppress(Exception):
                 one.steps.close()
-            self._finished.append((one.job, error))
+            self._finished.append((one.state, error))
         return self._drain_finished()
 
-    def _answering(self, job: Job) -> Steps[CompletionResult]:
-        asked = Asked(job.cancel, lambda: max(1, len(self)))
-        return (yield from answer_steps(self._decoder, self._model, job.request, asked, job.queued))
+    def _answering(self, state: RequestState) -> Steps[CompletionResult]:
+        state.concurrency = lambda: max(1, len(self))
+        return (yield from answer_steps(self._decoder, self._model, state))
 
     def _drain_finished(self) -> Finished:
         over, self._finished = self._finished, []
         return over
 
     def _drop_cancelled(self) -> None:
-        for one in [one for one in self._running if one.job.cancel.cancelled]:
+        for one in [one for one in self._running if one.state.cancel.cancelled]:
             outcome = self._outcome(_sending(one.steps, RequestCancelled()))
             self._end(one, RequestCancelled() if isinstance(outcome, Step) else outcome)
 
@@ -129,7 +129,7 @@ class Batch:
             self._end(one, outcome)
 
     def _end(self, one: _Running, outcome: Outcome) -> None:
-        self._finished.append((one.job, outcome))
+        self._finished.append((one.state, outcome))
         self._running.remove(one)
 
     def _outcome(self, resume: Callable[[], Step]) -> Step | Outcome:

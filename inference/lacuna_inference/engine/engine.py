@@ -25,9 +25,10 @@ from lacuna_inference.api import (
     Request,
     Stop,
 )
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine.listeners import Listener, Listeners
 from lacuna_inference.engine.prefetch import prefetch_requests
-from lacuna_inference.engine.scheduler import Job, Scheduler, resolve
+from lacuna_inference.engine.scheduler import Scheduler, resolve
 from lacuna_inference.errors import EngineUnavailable, LacunaError, device_failed, first_line
 
 if TYPE_CHECKING:
@@ -80,14 +81,14 @@ class ModelEngine:
                 self._thread.start()
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
-        job = Job(request, cancel or CancelToken())
+        state = RequestState(request, cancel or CancelToken())
         with self._changed:
             if (refusal := self._refusal()) is not None:
-                job.future.set_exception(refusal)
-                return job.future
-            self._scheduler.add(job)
+                state.future.set_exception(refusal)
+                return state.future
+            self._scheduler.add(state)
         self.start()
-        return job.future
+        return state.future
 
     def watch(self, listener: Listener) -> None:
         with self._changed:
@@ -136,7 +137,7 @@ class ModelEngine:
     def _loaded(self) -> LoadedModel | None:
         try:
             model = self._load(self._on_progress)
-            _answer(model, Job(_WARM_UP, CancelToken()))
+            _warm_up(model)
         except LacunaError as error:
             self._fail(str(error))
         except BaseException as error:  # also a panic of a native library: somebody waits for the outcome
@@ -251,7 +252,7 @@ def _loader(options: ModelOptions) -> Load:
     return load
 
 
-def _answer(model: LoadedModel, job: Job) -> CompletionResult:
+def _warm_up(model: LoadedModel) -> None:
     from lacuna_inference.decoding.answer import answer
 
-    return answer(model.decoder, model.name, job.request, job.cancel, job.queued)
+    answer(model.decoder, model.name, _WARM_UP, CancelToken(), time.perf_counter())

@@ -1,6 +1,6 @@
-"""The engine's queue: the newest request of a document wins, and work for later runs while nobody asks.
+"""The engine's queue: the newest request of a document wins, and prefetching fills idle time.
 
-Knows nothing of models. Every request that was added gets exactly one outcome, through `settle`.
+Knows nothing of models. Every request that was added gets exactly one outcome, through `resolve`.
 """
 
 from __future__ import annotations
@@ -10,93 +10,86 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 
 from lacuna_inference.api import CancelToken, CompletionResult, Request
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.errors import LacunaError, RequestCancelled
 
 QUIET_S = 0.25
-"""Seconds without a request after which work for later may begin: while somebody types it would only warm the room."""
+"""Seconds without a request before prefetching begins: while somebody types, it would be thrown away."""
 
 _REMEMBERED = 4096
-"""Documents whose place in the line is remembered."""
+"""Documents whose turn is remembered."""
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Job:
-    """A request, and the future of the one who asked; `spare` is work that nobody waits for."""
-
-    request: Request
-    cancel: CancelToken
-    is_prefetch: bool = False
-    future: Future[CompletionResult] = field(default_factory=Future)
-    queued: float = field(default_factory=time.perf_counter)
-    turn: int = 0
-    """Its document's place in the line: the smallest has waited for an answer longest."""
-
-
-def resolve(job: Job, outcome: CompletionResult | LacunaError) -> None:
-    """Gives `job` its one answer; a later one is dropped."""
-    with suppress(InvalidStateError):  # answered before, or cancelled by the one who waits
+def resolve(state: RequestState, outcome: CompletionResult | LacunaError) -> None:
+    """Gives a request its one answer; later ones are dropped."""
+    with suppress(InvalidStateError):  # answered before, or cancelled by the caller
         if isinstance(outcome, LacunaError):
-            job.future.set_exception(outcome)
+            state.future.set_exception(outcome)
         else:
-            job.future.set_result(outcome)
+            state.future.set_result(outcome)
 
 
 class Scheduler:
-    """Thread-safe; one thread takes, perhaps several at a time, any thread adds."""
+    """Thread-safe. One thread takes requests, several at once if it likes; any thread adds them."""
 
     def __init__(self, quiet_s: float = QUIET_S) -> None:
         self._quiet_s = quiet_s
         self._changed = threading.Condition()
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[RequestState] = deque()
         self._prefetch: deque[Request] = deque()
-        self._running: list[Job] = []
+        self._running: list[RequestState] = []
         self._turns = count(1)
         self._turn_of: OrderedDict[str | None, int] = OrderedDict()
-        """When each document came in line, with its first request and with each answer. The latest at the end."""
+        """When each document got its turn: with its first request and with each answer. The latest is last."""
         self._closed = False
 
-    def add(self, job: Job) -> None:
-        """Queues `job`. Older ones of its key fail; spare work stops and is forgotten, being made for an older text."""
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, runs, or is to be prefetched."""
         with self._changed:
-            if job.request.document_id is not None:
-                self._replace_older(job.request.document_id)
+            return not (self._waiting or self._running or self._prefetch)
+
+    def add(self, state: RequestState) -> None:
+        """Queues a request. Older ones of its document fail; prefetching stops, because the text has changed."""
+        with self._changed:
+            if state.request.document_id is not None:
+                self._replace_older(state.request.document_id)
             self._prefetch.clear()
             for running in self._running:
-                if running.is_prefetch:
+                if running.in_background:
                     running.cancel.cancel()
-            if _document(job) not in self._turn_of:
-                self._give_turn(job)
-            job.turn = self._turn_of[_document(job)]
-            self._waiting.append(job)
+            if _document(state) not in self._turn_of:
+                self._give_turn(state)
+            state.turn = self._turn_of[_document(state)]
+            self._waiting.append(state)
             self._changed.notify()
-        leave = self._withdrawal(job)
-        job.cancel.on_cancel(leave)
-        job.future.add_done_callback(leave)
+        withdraw = self._withdrawal(state)
+        state.cancel.on_cancel(withdraw)
+        state.future.add_done_callback(withdraw)
 
     def enqueue_prefetch(self, request: Request) -> None:
-        """Has `request` computed when nobody asks for anything, only so that it is cheap when it comes."""
+        """Has `request` computed while nothing else is asked, so that it is cheap when it comes."""
         with self._changed:
             if not self._waiting:
                 self._prefetch.append(request)
 
-    def take(self, patience: float | None = None) -> Job | None:
-        """The next job, which `done` must follow; waits for it. None after `close`, or after `patience` seconds.
+    def take(self, patience: float | None = None) -> RequestState | None:
+        """The next request; `done` must follow. Waits for one; None after `close`, or after `patience` seconds.
 
-        Spare work comes only while nothing else is running.
+        Prefetching comes only while nothing else runs.
         """
         started = time.monotonic()
         with self._changed:
             while not self._closed:
                 waited = time.monotonic() - started
-                if (job := self._next(waited)) is not None:
-                    self._running.append(job)
-                    return job
+                if (state := self._next(waited)) is not None:
+                    self._running.append(state)
+                    return state
                 limits = [self._quiet_s if self._prefetch else None, patience]
                 left = [limit - waited for limit in limits if limit is not None]
                 if patience is not None and waited >= patience:
@@ -104,24 +97,24 @@ class Scheduler:
                 self._changed.wait(max(0.0, min(left)) if left else None)
         return None
 
-    def done(self, job: Job) -> None:
-        """A job that was taken is over."""
+    def done(self, state: RequestState) -> None:
+        """A request that was taken is over."""
         with self._changed:
-            if job not in self._running:  # it was failed with all others
+            if state not in self._running:  # it failed with all others
                 return
-            self._running.remove(job)
-            if not job.cancel.cancelled:
-                self._give_turn(job)
+            self._running.remove(state)
+            if not state.cancel.cancelled:
+                self._give_turn(state)
 
     def fail_all(self, error: LacunaError) -> None:
-        """Gives all that have no answer yet this outcome: those that wait, and those that were taken."""
+        """Fails every request that has no answer yet, waiting or running."""
         with self._changed:
             self._fail_waiting(error)
             while self._running:
                 resolve(self._running.pop(), error)
 
     def close(self, error: LacunaError) -> None:
-        """Stops the running jobs, fails the waiting ones, and ends `take`."""
+        """Cancels the running requests, fails the waiting ones, and ends `take`."""
         with self._changed:
             self._closed = True
             for running in self._running:
@@ -130,7 +123,7 @@ class Scheduler:
             self._changed.notify()
 
     def wait(self) -> None:
-        """Returns when a job waits, or after `close`."""
+        """Returns when a request waits, or after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
 
@@ -139,63 +132,63 @@ class Scheduler:
         while self._waiting:
             resolve(self._waiting.popleft(), error)
 
-    def _withdrawal(self, job: Job) -> Callable[..., None]:
-        """What takes `job` out of the line at once when nobody wants it any more, and its text out of memory.
+    def _withdrawal(self, state: RequestState) -> Callable[..., None]:
+        """Removes a waiting request, and its text from memory, as soon as it is cancelled.
 
-        It holds the job weakly: whoever asked may keep the token and the future for long.
+        Holds the request weakly: callers may keep the token and the future for long.
         """
-        known = weakref.ref(job)
+        known = weakref.ref(state)
 
-        def leave(*_: object) -> None:
+        def withdraw(*_: object) -> None:
             with self._changed:
-                job = known()
-                if job is None or job not in self._waiting:
+                state = known()
+                if state is None or state not in self._waiting:
                     return
-                self._waiting.remove(job)
-            resolve(job, RequestCancelled())
+                self._waiting.remove(state)
+            resolve(state, RequestCancelled())
 
-        return leave
+        return withdraw
 
-    def _next(self, waited: float) -> Job | None:
+    def _next(self, waited: float) -> RequestState | None:
         while self._waiting:
-            job = min(self._waiting, key=self._turn)
-            self._waiting.remove(job)
-            if job.cancel.cancelled:
-                resolve(job, RequestCancelled())
-            elif job.future.set_running_or_notify_cancel():
-                return job
+            state = min(self._waiting, key=self._priority)
+            self._waiting.remove(state)
+            if state.cancel.cancelled:
+                resolve(state, RequestCancelled())
+            elif state.future.set_running_or_notify_cancel():
+                return state
         if self._prefetch and not self._running and waited >= self._quiet_s:
-            return Job(self._prefetch.popleft(), CancelToken(), is_prefetch=True)
+            return RequestState(self._prefetch.popleft(), CancelToken(), in_background=True)
         return None
 
-    def _turn(self, job: Job) -> tuple[int, int]:
-        """Whoever has fewest requests running comes first; among equals the document that waits for an answer longest.
+    def _priority(self, state: RequestState) -> tuple[int, int]:
+        """The caller with the fewest running requests comes first; among equals, the document that waited longest.
 
-        A request so has the turn of the one that it takes the place of. In the order of their coming, with more typists
-        than the model can serve, each would be replaced before its turn came, and none ever answered in time.
+        So a request inherits the turn of the one that it replaces. First come, first served would starve everybody once
+        there are more users than the model can serve: each request would be replaced before its turn came.
         """
-        running = sum(_caller(running) == _caller(job) for running in self._running)
-        return running, job.turn
+        running = sum(_caller(running) == _caller(state) for running in self._running)
+        return running, state.turn
 
-    def _give_turn(self, job: Job) -> None:
-        self._turn_of[_document(job)] = next(self._turns)
-        self._turn_of.move_to_end(_document(job))
+    def _give_turn(self, state: RequestState) -> None:
+        self._turn_of[_document(state)] = next(self._turns)
+        self._turn_of.move_to_end(_document(state))
         if len(self._turn_of) > _REMEMBERED:
             self._turn_of.popitem(last=False)
 
-    def _replace_older(self, key: str) -> None:
-        """The newest request of a key wins; the older ones are cancelled, also one that is being computed."""
-        for job in [j for j in self._waiting if j.request.document_id == key]:
-            self._waiting.remove(job)
-            resolve(job, RequestCancelled("A newer request took this one's place."))
+    def _replace_older(self, document_id: str) -> None:
+        """Fails the document's waiting requests, and cancels the running ones."""
+        for state in [other for other in self._waiting if other.request.document_id == document_id]:
+            self._waiting.remove(state)
+            resolve(state, RequestCancelled("A newer request took this one's place."))
         for running in self._running:
-            if running.request.document_id == key:
+            if running.request.document_id == document_id:
                 running.cancel.cancel()
 
 
-def _caller(job: Job) -> str | None:
-    return job.request.caller or job.request.document_id
+def _caller(state: RequestState) -> str | None:
+    return state.request.caller or state.request.document_id
 
 
-def _document(job: Job) -> str | None:
-    return job.request.document_id or job.request.caller
+def _document(state: RequestState) -> str | None:
+    return state.request.document_id or state.request.caller

@@ -37,8 +37,9 @@ def fetch(hub_id: str, revision: str | None = None) -> Path:
             f"The hub has no model {hub_id!r} that you may read.", "Check the spelling, or log in."
         ) from error
     except Exception as error:  # of the hub, of the HTTP library below it, of the disk: all mean that it is not here
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise LacunaError(
-            f"{hub_id} could not be fetched: {(str(error).splitlines() or [type(error).__name__])[0]}",
+            f"{hub_id} could not be fetched: {reason}.",
             "Check the network, or copy the model's folder here and name it with --model.",
         ) from error
 

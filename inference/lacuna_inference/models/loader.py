@@ -16,6 +16,7 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.forward import Forward
 from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.architectures.registry import ForwardSpec
 from lacuna_inference.models.loading import memory, sources
 from lacuna_inference.models.loading.config import another_task, positions
 from lacuna_inference.models.loading.sources import ModelFolder
@@ -64,34 +65,31 @@ def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> 
     if options.forward == "transformers":
         return "transformers", "the settings say so"
     if options.forward == "own" and reason:
-        raise BadRequest(f"The own forward does not run {folder.name}: {reason}.", "Choose --forward auto.")
+        raise BadRequest(
+            f"The own forward does not run {folder.name}: {reason}.", "Set forward = auto (LACUNA_FORWARD)."
+        )
     return ("transformers", reason) if reason else ("own", "")
 
 
 def read_forward(
-    folder: ModelFolder,
-    dtype: torch.dtype,
-    device: torch.device,
-    options: ModelOptions,
-    context: int,
-    kept: dict[str, Tensor] | None,
+    folder: ModelFolder, spec: ForwardSpec, options: ModelOptions, kept: dict[str, Tensor] | None
 ) -> tuple[Forward, str]:
-    kind, reason = choose_forward(folder, options, context)
-    quantised = options.quantization != "none"
-    if quantised and (kind != "own" or device.type != "cpu"):
-        because = f"{folder.name} runs on transformers: {reason}" if kind != "own" else f"the device is {device}"
+    """The forward that runs the model, and what to call it. Raises what reading it raises, and BadRequest."""
+    kind, reason = choose_forward(folder, options, spec.context)
+    quantized = spec.quantization != "none"
+    if quantized and (kind != "own" or spec.device.type != "cpu"):
+        because = f"{folder.name} runs on transformers: {reason}" if kind != "own" else f"the device is {spec.device}"
         raise BadRequest(
-            f"{options.quantization} weights are for the own forward on a CPU, and {because}.",
+            f"{spec.quantization} weights are for the own forward on a CPU, and {because}.",
             "Set quantization = none (LACUNA_QUANTIZATION).",
         )
     if kind == "own":
-        tuned = options.acceleration != "compile"
-        made = registry.read(folder, dtype, device, context, options.quantization, tuned, kept)
-        return registry.accelerate(made, options.acceleration)
+        forward = registry.read(folder, replace(spec, tuned=options.acceleration != "compile"), kept)
+        return registry.accelerate(forward, options.acceleration)
     logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
     from lacuna_inference.models import transformers_forward
 
-    return transformers_forward.read(folder, dtype, device, options), kind
+    return transformers_forward.read(folder, spec.dtype, spec.device, options), kind
 
 
 def choose_devices(options: ModelOptions) -> tuple[torch.device, ...]:

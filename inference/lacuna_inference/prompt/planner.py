@@ -36,36 +36,39 @@ class Prompt:
         return 1 + len(self.between)
 
 
-def plan(
-    parts: tuple[str, ...],
-    path: str | None,
-    tokenizer: PromptTokenizer,
-    context: int,
-    max_tokens: int,
-    layout: Layout = Layout.ANCHORED,
-    anchor: int | None = None,
-    window: Window | None = None,
-) -> Prompt:
-    """The prompt for the text `parts` around the holes. It leaves room for `max_tokens` a hole, as far as that is no
-    more than half of the `context`.
-
-    Between two fills there is room for the end of one and the mask of the next.
-
-    In an anchored layout the hole begins at `anchor`, in code points of the first part, or at the cursor's line.
-    `window` is what the document's last prompt showed: one hole's prompt shows the same while it fits.
+@dataclass(frozen=True, slots=True)
+class PromptSpec:
+    """What a prompt is made of: the texts around the holes, and how they are laid out. Lengths in tokens.
 
     One part is a left-to-right prompt. More than two need a family with masks; see `fills_together`.
+    `max_tokens` is the room that each fill is left, as far as that takes no more than half of the context.
+    In an anchored layout the hole begins at `anchor`, in code points of the first part, or at the cursor's line.
+    `window` is what the document's last prompt showed: the prompt of one hole shows the same while it fits.
+    """
+
+    parts: tuple[str, ...]
+    path: str | None
+    max_tokens: int
+    layout: Layout = Layout.ANCHORED
+    anchor: int | None = None
+    window: Window | None = None
+
+
+def plan(spec: PromptSpec, tokenizer: PromptTokenizer, context: int) -> Prompt:
+    """The prompt for `spec` in a context of that many tokens.
+
+    Between two fills there is room for the end of one and the mask of the next.
     Raises BadRequest when there is no part, or when the context leaves no room for the text.
     """
+    parts = spec.parts
     if not parts:
         raise BadRequest("The request holds no text.", "Send the text before the cursor.")
-    holes = max(1, len(parts) - 1)
-    room = share.for_prompt(context, max_tokens, holes)
+    room = share.for_prompt(context, spec.max_tokens, max(1, len(parts) - 1))
     if len(parts) == 1 or tokenizer.family.infill is None:
-        return _left_to_right(parts[0], path, tokenizer, room)
+        return _left_to_right(spec, tokenizer, room)
     if len(parts) == 2:
-        return _one_hole(parts[0], parts[1], path, tokenizer, room, layout, anchor, window)
-    return _several_holes(parts, path, tokenizer, room)
+        return _one_hole(spec, tokenizer, room)
+    return _several_holes(spec, tokenizer, room)
 
 
 def fills_together(family: Family) -> bool:
@@ -73,7 +76,8 @@ def fills_together(family: Family) -> bool:
     return family.mask is not None
 
 
-def _left_to_right(prefix: str, path: str | None, tokenizer: PromptTokenizer, room: int) -> Prompt:
+def _left_to_right(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt:
+    prefix, path = spec.parts[0], spec.path
     if not prefix and tokenizer.family.header and not tokenizer.family.header(path):
         path = UNNAMED
     prefix, healed_prefix = _healed(prefix, tokenizer)
@@ -86,32 +90,23 @@ def _left_to_right(prefix: str, path: str | None, tokenizer: PromptTokenizer, ro
     )
 
 
-def _one_hole(
-    prefix: str,
-    suffix: str,
-    path: str | None,
-    tokenizer: PromptTokenizer,
-    room: int,
-    wanted: Layout,
-    anchor: int | None,
-    window: Window | None,
-) -> Prompt:
-    layout = tokenizer.family.layout(wanted) or ()
+def _one_hole(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt:
+    prefix, suffix = spec.parts
+    layout = tokenizer.family.layout(spec.layout) or ()
     fixed = sum(isinstance(piece, str) for piece in layout)
     prefix, healed_prefix = _healed(prefix, tokenizer)
     line = ""
     if Placeholder.LINE in layout:
-        start = len(_anchored(prefix)[0]) if anchor is None else anchor
+        start = len(_anchored(prefix)[0]) if spec.anchor is None else spec.anchor
         prefix, line = prefix[:start], prefix[start:]
     fixed += len(tokenizer.encode(healed_prefix))
-    header, room = _header(path if Placeholder.HEADER in layout else None, tokenizer, room - fixed)
+    header, room = _header(spec.path if Placeholder.HEADER in layout else None, tokenizer, room - fixed)
     line_start, line_ids = last_tokens(line, room // 2, tokenizer.encode_bare)
-    shown = kept(prefix, suffix, room - len(line_ids), tokenizer, window)
+    shown = kept(prefix, suffix, room - len(line_ids), tokenizer, spec.window)
     if shown is None:
         step = max(1, room // LINE_STEPS)
-        steps = (
-            -(-max(1, len(line_ids)) // step) if Placeholder.LINE in layout else 0
-        )  # one in any case: the line will grow
+        # one step in any case, because the line will grow
+        steps = -(-max(1, len(line_ids)) // step) if Placeholder.LINE in layout else 0
         shown = chosen(prefix, suffix, room - steps * step, tokenizer)
     filled = {
         Placeholder.HEADER: header,
@@ -130,8 +125,9 @@ def _one_hole(
     )
 
 
-def _several_holes(parts: tuple[str, ...], path: str | None, tokenizer: PromptTokenizer, room: int) -> Prompt:
+def _several_holes(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt:
     """InCoder's causal masking: a M0 b M1 c M2 M0, and after each fill its end and the next mask."""
+    parts, path = spec.parts, spec.path
     mask, begin = tokenizer.family.mask, tokenizer.family.begin
     if mask is None or begin is None:
         raise BadRequest(f"The prompt family {tokenizer.family.name!r} fills one hole at a time.")

@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 
 from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelFacts, Phase, Request
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine.listeners import Listener, Listeners
-from lacuna_inference.engine.scheduler import Job, resolve
+from lacuna_inference.engine.scheduler import resolve
 from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, RequestCancelled
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.remote import address, answers, exchange
@@ -67,7 +68,7 @@ class RemoteEngine:
         self._facts = ModelFacts()
         self._listeners = Listeners()
         self._changed = threading.RLock()
-        self._jobs: list[Job] = []
+        self._jobs: list[RequestState] = []
         self._closed = False
         self._caller = uuid.uuid4().hex
         there = address.parsed(options.url, (self._wire.ready, *self._wire.endpoints))
@@ -89,7 +90,7 @@ class RemoteEngine:
                 self._thread.start()
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
-        job = Job(request, cancel or CancelToken())
+        job = RequestState(request, cancel or CancelToken())
         with self._changed:
             if self._closed or self._state.phase is Phase.FAILED:
                 job.future.set_exception(EngineUnavailable("The server is not there.", self._state.message))
@@ -134,7 +135,7 @@ class RemoteEngine:
         finally:
             self._loop.close()
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: RequestState) -> None:
         task = self._loop.create_task(self._answer(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -182,7 +183,7 @@ class RemoteEngine:
             return self._setting.model or self._wire.models(told)
         return self._wire.models(answers.fields(await self._http.get(self._wire.listed)))
 
-    async def _answer(self, job: Job) -> None:
+    async def _answer(self, job: RequestState) -> None:
         pending = asyncio.ensure_future(self._asked(job.request))
         try:
             while not pending.done() and not job.cancel.cancelled:

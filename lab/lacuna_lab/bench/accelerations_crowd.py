@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from lacuna_inference.api import CancelToken, CompletionResult, Request
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine.batch import Batch, Outcome
-from lacuna_inference.engine.scheduler import Job
 from lacuna_lab.bench.accelerations import AccelerationRow, Measurement, TimedAnswer, TypingLoad, figures, largest_gap
 from lacuna_lab.bench.accelerations_models import Models
 from lacuna_lab.bench.accelerations_steps import Group, Setup
@@ -64,8 +64,8 @@ def _one_by_one(decoder: Decoder, requests: Sequence[Request]) -> list[TimedAnsw
 def _in_a_batch(decoder: Decoder, requests: Sequence[Request]) -> list[TimedAnswer]:
     started = time.perf_counter()
     batch = Batch(decoder, "", len(requests))
-    jobs = [Job(request, CancelToken()) for request in requests]
-    waiting, finished = list(jobs), list[tuple[Job, Outcome]]()
+    jobs = [RequestState(request, CancelToken()) for request in requests]
+    waiting, finished = list(jobs), list[tuple[RequestState, Outcome]]()
     while waiting or batch:
         while waiting and batch.has_room:
             finished += batch.start(waiting.pop(0))

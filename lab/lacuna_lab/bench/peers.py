@@ -18,7 +18,7 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine import assemble
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_lab.bench import llama_cpp
 from lacuna_lab.bench.typing_bench import Run, TypedAnswer
@@ -54,7 +54,9 @@ class Peer:
 
     def _prompt(self, name: str, key: Key) -> list[int]:
         parts = (key.text[: key.cursor], key.text[key.cursor :])
-        ids = list(plan(parts, name, self._tokenizer, self._context, self._max_tokens, Layout.CANONICAL).ids)
+        ids = list(
+            plan(PromptSpec(parts, name, self._max_tokens, layout=Layout.CANONICAL), self._tokenizer, self._context).ids
+        )
         return _suffix_last(ids, self._tokenizer) if self._suffix_last else ids
 
 

@@ -78,7 +78,7 @@ def _random(name: str, dtype: str, device: torch.device) -> list[DecodeSubject]:
         stored_name = str(stored).removeprefix("torch.")
         return DecodeSubject(name, kind, stored_name, forward, weight_bytes, random_weights=True)
 
-    own_forward = registry.build(SHAPES[name], tensors, compute_dtype, device, _CONTEXT, dtype)
+    own_forward = registry.build(SHAPES[name], tensors, registry.ForwardSpec(compute_dtype, device, _CONTEXT, dtype))
     subjects = []
     for mode in _accelerations("own", device):
         forward, kind = registry.accelerate(own_forward, mode)

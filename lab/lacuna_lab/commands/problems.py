@@ -37,11 +37,11 @@ def judge(
     settings: Settings, also: Sequence[str], path: Path, samples: int, count: int | None, execute: bool, as_json: bool
 ) -> None:
     """Evaluates every model on the first `count` problems of the file and prints one table."""
+    found, models = problems.read(path)[:count], validated_models(settings, also)
     if execute:
         check_platform()
         stderr.print(WARNING)
-    found = problems.read(path)[:count]
-    judged = [_judged(settings, model, found, samples, execute) for model in validated_models(settings, also)]
+    judged = [_judged(settings, model, found, samples, execute) for model in models]
     if as_json:
         print(json.dumps({"file": path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
         return

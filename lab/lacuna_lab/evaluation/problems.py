@@ -57,7 +57,9 @@ def read(path: Path) -> list[Problem]:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
             found = [_problem(json.loads(line)) for line in file if line.strip()]
     except OSError as error:
-        raise BadRequest(f"{path} cannot be read: {error.strerror or error}.", "Name a .jsonl file.") from error
+        raise BadRequest(
+            f"{path} cannot be read: {error.strerror or error}.", "Name a .jsonl or .jsonl.gz file."
+        ) from error
     except (ValueError, KeyError, TypeError, EOFError, zlib.error) as error:
         raise BadRequest(
             f"{path} is not a HumanEval or HumanEval-Infilling file ({type(error).__name__}: {error}).",

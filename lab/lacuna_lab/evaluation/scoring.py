@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.forward import Forward
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 
 
 def logprobs(forward: Forward, ids: Sequence[int]) -> Tensor:
@@ -31,7 +31,7 @@ class Scorer:
 
     def bits(self, text: str, path: str) -> float:
         """Total bits of `text`. Divide by its UTF-8 bytes for bits per byte."""
-        header = list(plan(("",), path, self._tokenizer, self._context, 1).ids)
+        header = list(plan(PromptSpec(("",), path, 1), self._tokenizer, self._context).ids)
         ids = self._tokenizer.encode(text)
         room = self._context - len(header)
         return sum(self._chunk_bits(header, ids[start : start + room]) for start in range(0, len(ids), room))

@@ -12,7 +12,7 @@ from lacuna_inference.models import loader
 from lacuna_inference.models.loading import sources
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
-from lacuna_inference.prompt.planner import plan
+from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_lab.evaluation import files, run
 from lacuna_lab.evaluation.files import SourceFile
@@ -80,7 +80,7 @@ def _windows(texts: Sequence[SourceFile], tokenizer: PromptTokenizer, context: i
     """Windows of at most the context's length, in the order of the files, until there are `tokens` positions."""
     windows: list[TextWindow] = []
     for file in texts:
-        header = list(plan(("",), file.name, tokenizer, context, 1).ids)
+        header = list(plan(PromptSpec(("",), file.name, 1), tokenizer, context).ids)
         ids, room = tokenizer.encode(file.text), context - len(header)
         for start in range(0, len(ids), room):
             left = tokens - sum(window.positions for window in windows)

@@ -84,12 +84,13 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"only the own forward is measured, and it does not support this model: {reason}")
     compute_dtype = torch.float32 if dtype in QUANTIZED_KERNELS else loader.dtype_named(dtype)
     _warm_up(device, compute_dtype, QUANTIZED_KERNELS.get(dtype))
+    spec = registry.ForwardSpec(compute_dtype, device, context, dtype)
     if sum(file.stat().st_size for file in folder.weight_files) <= MAX_TWO_LAYOUTS_BYTES:
-        registry.read(folder, compute_dtype, device, context, dtype)  # libraries cache kernels for these shapes
+        registry.read(folder, spec)  # libraries cache kernels for these shapes
     before = _bytes_held(device, folder.path)
     with _memory_peak() as peak, torch.inference_mode():
         started = time.perf_counter()
-        forward = registry.read(folder, compute_dtype, device, context, dtype)
+        forward = registry.read(folder, spec)
         load_s = time.perf_counter() - started
     loaded = _bytes_held(device, folder.path)
     kv_cache = forward.new_kv_cache()

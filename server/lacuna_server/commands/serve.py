@@ -42,7 +42,7 @@ def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> E
     if ray is None:
         return engines.local(settings.model_options())
     if importlib.util.find_spec("ray") is None:
-        raise BadRequest("Ray is not installed.", f"pip install '{DISTRIBUTION}[ray]'")
+        raise BadRequest("Ray is not installed.", f"Run: pip install '{DISTRIBUTION}[ray]'")
     _look_for_cluster(ray)
     from lacuna_inference.models.loader import validate
     from lacuna_server.scale.engine import RayEngine

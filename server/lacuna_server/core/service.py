@@ -83,7 +83,7 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
         cancel.cancel()
         raise
     except RequestCancelled as error:
-        return Suggestions(withheld=Withheld.CANCELLED, metrics=error.counters or RequestMetrics())
+        return Suggestions(withheld=Withheld.CANCELLED, metrics=error.metrics or RequestMetrics())
     except LacunaError as error:
         return Suggestions(withheld=Withheld.UNAVAILABLE, detail=str(error))
     return answer_from(completions, snapshot)

@@ -11,9 +11,13 @@ from pathlib import Path
 
 from platformdirs import user_state_dir
 
+from lacuna_inference.errors import LacunaError
 from lacuna_server.core import private
 
 _DAYS_KEPT = 400
+_MOST = 2**53
+"""No count is larger: so much every reader of JSON understands, and nobody counts."""
+_REMEDY = "Move it away, and counting begins anew."
 
 
 @dataclass(slots=True)
@@ -81,8 +85,8 @@ class Statistics:
             self._today = Counts()
         if self.file is None or self._today == Counts():
             return
-        with suppress(OSError, ValueError, TypeError, AttributeError):  # what cannot be understood is not overwritten
-            days = _read(self.file) if self.file.exists() else {}
+        with suppress(OSError, LacunaError):  # what cannot be understood is not overwritten
+            days = read(self.file)
             days.setdefault(date.today().isoformat(), Counts()).add(self._today)
             _write(self.file, dict(sorted(days.items())[-_DAYS_KEPT:]))
             self._today = Counts()
@@ -94,16 +98,33 @@ def statistics_file() -> Path:
 
 
 def read(file: Path) -> dict[str, Counts]:
-    """The counts by day, from the oldest; empty when there is no file, or one that cannot be understood."""
+    """The counts by day, from the oldest; empty when there is no file, or an empty one.
+
+    Raises LacunaError for one that cannot be read, or holds anything else than days and counts.
+    """
     try:
-        return _read(file)
-    except (OSError, ValueError, TypeError, AttributeError):
+        if not file.exists():
+            return {}
+        if not file.is_file():
+            raise LacunaError(f"{file} is no plain file.", _REMEDY)
+        data = file.read_bytes()
+    except OSError as error:
+        raise LacunaError(f"{file} cannot be read: {error.strerror or error}.", _REMEDY) from error
+    if not data.strip():
         return {}
+    try:
+        return dict(_day(*item) for item in sorted(json.loads(data.decode("utf-8-sig")).items()))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise LacunaError(f"{file} holds something else than counts of suggestions.", _REMEDY) from error
 
 
-def _read(file: Path) -> dict[str, Counts]:
-    days = json.loads(file.read_text(encoding="utf-8"))
-    return {str(day): Counts(**{k: int(v) for k, v in counts.items()}) for day, counts in days.items()}
+def _day(day: str, counts: dict[str, int]) -> tuple[str, Counts]:
+    """Raises ValueError, TypeError or AttributeError for what is no day with its counts."""
+    if date.fromisoformat(day).isoformat() != day:
+        raise ValueError(day)
+    if not all(type(count) is int and 0 <= count <= _MOST for count in counts.values()):
+        raise ValueError(counts)
+    return day, Counts(**counts)
 
 
 def _write(file: Path, days: dict[str, Counts]) -> None:

@@ -8,9 +8,10 @@ from functools import partial
 from lsprotocol import types
 
 from lacuna_server import engines
+from lacuna_server.lsp.engine_supervisor import MakeEngine
 from lacuna_server.lsp.features import commands, completion, configuration, inline_completion, loading, saving, status
 from lacuna_server.lsp.language_server import LacunaServer
-from lacuna_server.lsp.session import MakeEngine, Session
+from lacuna_server.lsp.session import Session
 from lacuna_server.settings import Settings
 
 
@@ -41,7 +42,7 @@ def build(
         sent = await configuration.pull(ls)
         if sent is not None:
             await ls.session.reconfigure(sent)
-        await loading.start(ls)
+        loading.start(ls)
         configuration.report_complaints(ls)
         await configuration.subscribe(ls)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from cattrs import transform_error
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcMethodNotFound
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, lsp_method
 from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCRequestMessage
@@ -32,6 +32,8 @@ _RAW = frozenset({
     types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
 })  # fmt: skip
 """Notifications whose parameters are read by `synchronisation`: one that is left out is an edit that is not known."""
+_ANSWERED = (types.ErrorCodes.MethodNotFound, types.ErrorCodes.InvalidParams, types.LSPErrorCodes.RequestFailed)
+"""Codes of answers that say everything; other errors are logged."""
 _SETTLED = object()
 """Stands for a message that was answered or left out while it was read."""
 
@@ -226,9 +228,10 @@ class LacunaServer(LanguageServer):
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Logs only. pygls would send a popup, and report a failure to send it by sending.
 
-        What was answered as the client's own mistake is no error of the server.
+        What was answered as the client's own mistake, or with a sentence of ours, is no error of the server.
         """
-        if not isinstance(error, (JsonRpcMethodNotFound, JsonRpcInvalidParams)):
+        code = error.code if isinstance(error, JsonRpcException) else None
+        if code not in _ANSWERED:
             logger.error("Unexpected error in %s.", getattr(source, "__name__", source), exc_info=error)
 
     def say(self, kind: types.MessageType, text: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lsprotocol import types
 
-from lacuna_inference.api import Engine, Phase
+from lacuna_inference.api import Engine
 from lacuna_inference.errors import LacunaError
 from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.completer import Completer
@@ -19,15 +19,12 @@ from lacuna_server.core.statistics import Latencies, Statistics, statistics_file
 from lacuna_server.lsp import capabilities
 from lacuna_server.lsp.capabilities import Client
 from lacuna_server.lsp.documents import Documents
+from lacuna_server.lsp.engine_supervisor import EngineSupervisor, MakeEngine, Validate, engine_settings
 from lacuna_server.lsp.feedback import Feedback
 from lacuna_server.lsp.folders import Folders
 from lacuna_server.lsp.lifecycle import Lifecycle
 from lacuna_server.lsp.reading import at, number
-from lacuna_server.settings import OF_THE_ENGINE, Settings
-
-MakeEngine = Callable[[Settings], Engine]
-Examine = Callable[[Settings], None]
-"""Raises a LacunaError for settings whose engine could not load. Looks at the disk, so it runs in a thread."""
+from lacuna_server.settings import Settings
 
 
 class Session:
@@ -38,7 +35,7 @@ class Session:
         settings: Settings,
         make_engine: MakeEngine,
         complaints: Sequence[str] = (),
-        examine: Examine = lambda _: None,
+        validate: Validate = lambda _: None,
     ) -> None:
         self.settings = self._started = settings
         """Those of the first folder, which make the engine."""
@@ -47,10 +44,7 @@ class Session:
         self.folders = Folders()
         self.documents = Documents()
         self.lifecycle = Lifecycle()
-        self._make_engine = make_engine
-        self._examine = examine
-        self.engine = make_engine(settings)
-        self.completer = Completer(self.engine)
+        self.supervisor = EngineSupervisor(settings, make_engine, validate)
         self.statistics = Statistics(statistics_file() if settings.statistics else None)
         self.feedback = Feedback(self.statistics, self.documents)
         self.latencies = Latencies()
@@ -66,16 +60,16 @@ class Session:
         self._sent: Mapping[str, Any] = {}
         self._chosen: dict[str, Any] = {}
         """Settings that were chosen by a command; they stay when the client sends others."""
-        self.retired: list[Engine] = []
-        """Engines whose place was taken; their memory must be free before the next one loads."""
         self.last: Suggestions | None = None
         """The answer that was given last, for `lacuna.explain`."""
-        self.engine_restarts = 0
-        """How often an engine was started in the place of one that ended."""
-        self.announced: Engine | None = None
-        """The engine whose loading was shown last."""
-        self.loading: asyncio.Task[None] | None = None
-        """The task that loads the engine and watches it."""
+
+    @property
+    def engine(self) -> Engine:
+        return self.supervisor.engine
+
+    @property
+    def completer(self) -> Completer:
+        return self.supervisor.completer
 
     def settings_at(self, place: str) -> Settings:
         """The settings for a document: those of its folder."""
@@ -135,9 +129,9 @@ class Session:
         self.settings, self._of_folders, complaints = self._layered(values)
         if keep_engine:
             self._keep_engine_of(before)
-        if takes_engine := _engine_of(self.settings) != _engine_of(before):
+        if takes_engine := engine_settings(self.settings) != engine_settings(before):
             try:
-                self.renew_engine()
+                self.supervisor.renew(self.settings)
             except LacunaError as error:
                 self._keep_engine_of(before)
                 takes_engine = False
@@ -154,7 +148,7 @@ class Session:
         if (values := _named(sent)) is None:
             return False
         async with self._changing:
-            refusal = await self._obstacle(self._layered(values)[0])
+            refusal = await self.supervisor.obstacle(self.settings, self._layered(values)[0])
             if refusal is not None:
                 self.refusals.append(refusal)
             return self.configure(values, keep_engine=refusal is not None)
@@ -171,21 +165,10 @@ class Session:
         if complaints:
             return complaints[0]
         async with self._changing:
-            if refusal := await self._obstacle(wanted):
+            if refusal := await self.supervisor.obstacle(self.settings, wanted):
                 return refusal
             self._chosen[name] = value
             self.configure(self._sent)
-        return None
-
-    async def _obstacle(self, wanted: Settings) -> str | None:
-        """Why no engine of the `wanted` settings would load, where one that runs would be given up for it."""
-        runs = self.announced is self.engine and self.engine.state.phase is not Phase.FAILED
-        if _engine_of(wanted) == _engine_of(self.settings) or not runs:
-            return None
-        try:
-            await asyncio.to_thread(self._examine, wanted)
-        except LacunaError as error:
-            return str(error)
         return None
 
     def _layered(self, sent: Mapping[str, Any]) -> tuple[Settings, dict[str, Settings], list[str]]:
@@ -206,7 +189,7 @@ class Session:
         first = made[0]
         others = {place: first.with_model_of(s, first) for (place, _), s in zip(files, made, strict=False)}
         for (_, file), settings in zip(files[1:], made[1:], strict=True):
-            if _engine_of(settings) != _engine_of(first):
+            if engine_settings(settings) != engine_settings(first):
                 complaints.append(f"{file}: what makes the model counts in the first folder only.")
         return first, others, list(dict.fromkeys(complaints))
 
@@ -226,27 +209,11 @@ class Session:
         """What is to be done before the process ends."""
         self.statistics.save()
 
-    def renew_engine(self) -> None:
-        """Puts a new engine in the place of the old one, whose memory is freed before this one loads.
-
-        Raises BadRequest, and keeps the old one, for settings that none can be made of.
-        """
-        made = self._make_engine(self.settings)
-        self.engine.close(timeout=0)
-        self.retired.append(self.engine)
-        self.engine = made
-        self.completer = Completer(self.engine)
-
 
 def _named(sent: Any) -> Mapping[str, Any] | None:
     """The settings in what an editor sent, bare or under `lacuna`."""
     values = sent.get("lacuna", sent) if isinstance(sent, Mapping) else None
     return values if isinstance(values, Mapping) else None
-
-
-def _engine_of(settings: Settings) -> tuple[object, ...]:
-    """What an engine is made of: where it changes, another must take its place."""
-    return tuple(getattr(settings, name) for name in sorted(OF_THE_ENGINE))
 
 
 def _policy(s: Settings) -> Policy:

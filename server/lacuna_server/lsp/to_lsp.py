@@ -56,7 +56,7 @@ def word_before(snapshot: Snapshot) -> str:
 def popup_items(
     answer: Suggestions, handed: Sequence[str], snapshot: Snapshot, word_range: types.Range, client: Client
 ) -> types.CompletionList:
-    """Items of an incomplete list: the client must ask again with the next character.
+    """A row of the menu for each suggestion.
 
     The edit replaces `word_range`, the word before the cursor, and `filterText` is that word with the suggestion behind
     it: clients filter by what stands between the start of the edit and the cursor.
@@ -83,7 +83,16 @@ def popup_items(
                 command=_accepted(handed[number]),
             )
         )
-    return types.CompletionList(is_incomplete=True, items=items)
+    return popup_list(items, client)
+
+
+def popup_list(items: Sequence[types.CompletionItem], client: Client) -> types.CompletionList:
+    """An incomplete list: the client must ask again with the next character.
+
+    For Helix one without items is complete. It opens its menu 0.1 s after the first list that is not both empty and
+    complete; if there is nothing to show by then, it throws away what slower servers answer.
+    """
+    return types.CompletionList(is_incomplete=bool(items) or client.name != "helix", items=items)
 
 
 def _accepted(number: str) -> types.Command:

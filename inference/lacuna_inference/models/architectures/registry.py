@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -49,75 +50,62 @@ def config_error(config: dict[str, Any]) -> str | None:
     return found
 
 
-def read(
-    folder: ModelFolder,
-    dtype: torch.dtype,
-    device: torch.device,
-    context: int,
-    quantization: str = "none",
-    tuned: bool = True,
-    kept: dict[str, Tensor] | None = None,
-) -> OwnForward:
-    """The forward of a model without `obstacle`; quantised as `quantization` says, which only a CPU can do. See also
-    `build`.
+@dataclass(frozen=True, slots=True)
+class ForwardSpec:
+    """How the own forward is built: `context` in tokens; `quantization` as in `ModelOptions`, on a CPU only.
+
+    `tuned` has the products measured on this machine; untuned they are only what a compiler understands.
+    """
+
+    dtype: torch.dtype
+    device: torch.device
+    context: int
+    quantization: str = "none"
+    tuned: bool = True
+
+
+def read(folder: ModelFolder, spec: ForwardSpec, kept: dict[str, Tensor] | None = None) -> OwnForward:
+    """The forward of a model that `why_not_supported` has nothing against.
 
     With `kept`, which is empty at first, copies of the tensors stay there, and the next call reads no files.
     Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
     """
     if kept:
-        _require_room(sum(tensor.numel() for tensor in kept.values()), dtype, device)
-        return build(folder.config, kept, dtype, device, context, quantization, tuned)
+        _require_room(sum(tensor.numel() for tensor in kept.values()), spec)
+        return build(folder.config, kept, spec)
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
         files.require(tensors(folder.config))
-        _require_room(files.parameters(), dtype, device)
-        copies = HostCopies(files, dtype)
-        forward = build(folder.config, files if kept is None else copies, dtype, device, context, quantization, tuned)
+        _require_room(files.parameters(), spec)
+        copies = HostCopies(files, spec.dtype)
+        forward = build(folder.config, files if kept is None else copies, spec)
         if kept is not None:
             kept.update(copies.kept)
         return forward
 
 
-def build(
-    config: dict[str, Any],
-    held: Mapping[str, Tensor],
-    dtype: torch.dtype,
-    device: torch.device,
-    context: int,
-    quantization: str = "none",
-    tuned: bool = True,
-) -> OwnForward:
-    """The forward of the model that `config` describes, made of the tensors `held`, its products tuned to this machine.
-
-    Untuned it has only what a compiler understands.
-    """
-    network, tuning = _build_network(config, held, dtype, device, context, quantization, tuned)
+def build(config: dict[str, Any], held: Mapping[str, Tensor], spec: ForwardSpec) -> OwnForward:
+    """The forward of the model that `config` describes, from the tensors `held`."""
+    network, tuning = _build_network(config, held, spec)
     one = None if single.obstacle(network) else single.SingleStep(network)
     return OwnForward(network, tuning, one)
 
 
 def read_shard(
-    folder: ModelFolder,
-    dtype: torch.dtype,
-    device: torch.device,
-    context: int,
-    quantization: str,
-    part: Shard,
-    total: Callable[[Tensor], None],
+    folder: ModelFolder, spec: ForwardSpec, shard: Shard, all_reduce: Callable[[Tensor], None]
 ) -> OwnForward:
-    """One part of the forward of a model that can be parted so; `total` sums a tensor over all parts, in place.
+    """One shard of the forward of a model; `all_reduce` sums a tensor over all shards, in place.
 
     Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
     """
-    parting = _sharding_plan(folder.config, part.world_size)
-    assert isinstance(parting, ShardingPlan)
+    sharding = _sharding_plan(folder.config, shard.world_size)
+    assert isinstance(sharding, ShardingPlan)
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
         files.require(tensors(folder.config))
-        _require_room(files.parameters() // part.world_size, dtype, device)
-        held = ShardedTensors(files, parting, part)
-        network, tuning = _build_network(parting.config, held, dtype, device, context, quantization, tuned=True)
-    return OwnForward(with_all_reduce(network, total), tuning)
+        _require_room(files.parameters() // shard.world_size, spec)
+        network, tuning = _build_network(sharding.config, ShardedTensors(files, sharding, shard), spec)
+    return OwnForward(with_all_reduce(network, all_reduce), tuning)
 
 
 def why_not_sharded(config: dict[str, Any], ways: int) -> str | None:
@@ -180,22 +168,14 @@ def forward_name(wanted: str, device: torch.device) -> str:
     return "own, compiled" if wanted == "compile" else "own, CUDA graphs"
 
 
-def _build_network(
-    config: dict[str, Any],
-    held: Mapping[str, Tensor],
-    dtype: torch.dtype,
-    device: torch.device,
-    context: int,
-    quantization: str,
-    tuned: bool,
-) -> tuple[Network, Tuning]:
+def _build_network(config: dict[str, Any], held: Mapping[str, Tensor], spec: ForwardSpec) -> tuple[Network, Tuning]:
     architecture = _architecture(config)
     assert architecture is not None
-    weights = Weights(held, dtype, device)
-    network: Network = architecture.build(config, weights, context)
-    if (way := QUANTIZED_KERNELS.get(quantization)) is not None:
-        return network, quantize(weights.linears, way)
-    return network, (tune if tuned else keep_plain)(weights.linears)
+    weights = Weights(held, spec.dtype, spec.device)
+    network: Network = architecture.build(config, weights, spec.context)
+    if (kernel := QUANTIZED_KERNELS.get(spec.quantization)) is not None:
+        return network, quantize(weights.linears, kernel)
+    return network, (tune if spec.tuned else keep_plain)(weights.linears)
 
 
 def _sharding_plan(config: dict[str, Any], ways: int) -> ShardingPlan | str:
@@ -205,8 +185,8 @@ def _sharding_plan(config: dict[str, Any], ways: int) -> ShardingPlan | str:
     return found
 
 
-def _require_room(parameters: int, dtype: torch.dtype, device: torch.device) -> None:
-    memory.require_room(memory.Size(parameters, parameters * dtype.itemsize), device)
+def _require_room(parameters: int, spec: ForwardSpec) -> None:
+    memory.require_room(memory.Size(parameters, parameters * spec.dtype.itemsize), spec.device)
 
 
 def _captures(wanted: str, device: torch.device) -> static.Capture | None:

@@ -92,8 +92,8 @@ def _loaded(plan: WorkerPlan, rank: int) -> OwnForward:
         world_size=ways,
         timeout=timedelta(seconds=PASS_TIMEOUT_S),
     )
-    part = Shard(rank, ways)
-    return registry.read_shard(plan.folder, plan.dtype, device, plan.context, plan.quantization, part, _total(device))
+    spec = registry.ForwardSpec(plan.dtype, device, plan.context, plan.quantization)
+    return registry.read_shard(plan.folder, spec, Shard(rank, ways), _total(device))
 
 
 def _total(device: torch.device) -> Callable[[Tensor], None]:

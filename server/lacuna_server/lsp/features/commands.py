@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from lsprotocol.types import LSPErrorCodes
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pygls.exceptions import JsonRpcInvalidParams
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
+from lacuna_inference.errors import LacunaError
 from lacuna_server.core.statistics import read
 from lacuna_server.lsp.features import loading
 from lacuna_server.lsp.features.status import status, tell
@@ -80,14 +82,14 @@ def register(server: LacunaServer) -> None:
 
     @command("lacuna.restartEngine", Nothing)
     async def restart(ls: LacunaServer, _: Nothing) -> None:
-        ls.session.renew_engine()
-        await loading.start(ls)
+        ls.session.supervisor.renew(ls.session.settings)
+        loading.start(ls)
 
     @command("lacuna.selectModel", SelectModel)
     async def select(ls: LacunaServer, arguments: SelectModel) -> dict[str, Any]:
         if refusal := await ls.session.choose("model", arguments.model):
             raise JsonRpcInvalidParams(refusal)
-        await loading.start(ls)
+        loading.start(ls)
         return status(ls)
 
     @command("lacuna.models", Nothing)
@@ -101,7 +103,10 @@ def register(server: LacunaServer) -> None:
     async def statistics(ls: LacunaServer, _: Nothing) -> dict[str, Any]:
         session = ls.session
         session.statistics.save()
-        days = {} if session.statistics.file is None else read(session.statistics.file)
+        try:
+            days = {} if session.statistics.file is None else read(session.statistics.file)
+        except LacunaError as error:
+            raise JsonRpcException(str(error), LSPErrorCodes.RequestFailed) from None
         return {
             "kept": session.statistics.file is not None,
             "days": {day: asdict(counts) for day, counts in days.items()},

@@ -24,7 +24,7 @@ def register(server: LacunaServer) -> None:
         document, snapshot = session.documents.get(uri), session.snapshot(uri, params.position)
         shown = session.client.shows_popup(session.settings.completion_channel)
         if document is None or snapshot is None or not shown:
-            return types.CompletionList(is_incomplete=True, items=[])
+            return to_lsp.popup_list([], session.client)
         end = document.offset_at(params.position, session.documents.encoding)
         places = (end - len(to_lsp.word_before(snapshot)), end)
         word = types.Range(*(document.position_at(place, session.documents.encoding) for place in places))

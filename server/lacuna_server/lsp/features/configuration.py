@@ -51,7 +51,7 @@ async def reread(ls: LacunaServer) -> None:
 
 async def _changed(ls: LacunaServer, takes_engine: bool) -> None:
     if takes_engine:
-        await loading.start(ls)
+        loading.start(ls)
     tell(ls)
     report_complaints(ls)
 
