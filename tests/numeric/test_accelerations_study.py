@@ -44,7 +44,7 @@ def test_no_exact_step_changes_a_text(kind: str, family: str, tmp_path: Path) ->
     assert sum(row.exact and row.figures is not None for row in rows) >= 6
     ladder = {row.name: row.figures for row in rows if row.group is Group.LADDER and row.figures is not None}
     first, cached = (ladder[name] for name in (Runner.UNCACHED, Runner.GENERATE))
-    own, kept = (ladder[name] for name in (Runner.OWN, Acceleration.KEPT))
+    own, kept = (ladder[name] for name in (Runner.OWN, Acceleration.PREFIX_CACHE))
     assert cached.evaluated < first.evaluated
     assert kept.evaluated < own.evaluated == cached.evaluated
 
@@ -92,7 +92,7 @@ def test_weights_are_counted_once_and_all(kind: str, family: str, tmp_path: Path
 
 def test_contestants_remember_nothing_of_another_session(tmp_path: Path) -> None:
     models = Models(ModelOptions(str(save_tiny_model(tmp_path)), device="cpu", context=128), compiles=False)
-    contestant = models.contestant(Setup(Runner.OWN, frozenset({Acceleration.KEPT})))
+    contestant = models.contestant(Setup(Runner.OWN, frozenset({Acceleration.PREFIX_CACHE})))
     request = works(1, 1)[0].requests[0]
     first = contestant.ask(request)
     again = contestant.ask(request)

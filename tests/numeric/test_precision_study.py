@@ -17,7 +17,7 @@ from lacuna_inference.engine import assemble
 from lacuna_inference.prompt.families import by_name
 from lacuna_lab.precision import charts, probe, report, study, variants
 from lacuna_lab.precision.questions import questions
-from lacuna_lab.precision.study import Found, Study, StudyResult
+from lacuna_lab.precision.study import DtypeResult, Study, StudyResult
 from lacuna_lab.precision.study_dir import StudyDir
 
 TEXT = "".join(f"def function_{number}(value):\n    return value + {number}\n\n\n" for number in range(40))
@@ -33,7 +33,7 @@ def planned(folder: Path, tmp_path: Path, *tests: str, reference: str = "float32
 
 
 def conducted(plan: Study, place: Path) -> StudyResult:
-    return study.conduct(plan, StudyDir("study", place), lambda *_: None)
+    return study.run(plan, StudyDir("study", place), lambda *_: None)
 
 
 def test_every_dtype_is_measured_and_costs_what_it_should(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_kept_logits_are_those_of_the_whole_text_at_once(tmp_path: Path) -> None
     folder = save_tiny_model(tmp_path / "model")
     plan = planned(folder, tmp_path, "float16")
     place = StudyDir("study", tmp_path)
-    study.conduct(plan, place, lambda *_: None)
+    study.run(plan, place, lambda *_: None)
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -80,7 +80,7 @@ def test_kept_logits_are_those_of_the_whole_text_at_once(tmp_path: Path) -> None
         assert np.abs(logits[:, : kept.shape[1]].numpy() - kept).max() < 1e-4
 
 
-def breaking_off_at(limit: int) -> study.Tell:
+def breaking_off_at(limit: int) -> study.OnProgress:
     calls = itertools.count(1)
 
     def tell(_doing: str, _share: float) -> None:
@@ -96,7 +96,7 @@ def test_a_study_that_is_broken_off_ends_as_if_it_was_not(tmp_path: Path) -> Non
     place, found, broken = StudyDir("study", tmp_path / "broken"), None, 0
     while found is None:
         try:
-            found = study.conduct(plan, place, breaking_off_at(2 + 7 * broken)).found
+            found = study.run(plan, place, breaking_off_at(2 + 7 * broken)).found
         except KeyboardInterrupt:
             broken += 1
     assert broken > 2
@@ -117,7 +117,7 @@ def test_the_streams_are_those_of_transformers(kind: str, tmp_path: Path) -> Non
             ModelOptions(str(folder), device="cpu", context=96, forward=forward), lambda *_: None
         )
         assert loaded.forward is not None
-        streams.append(probe.layers(loaded.forward, ids))
+        streams.append(probe.trace(loaded.forward, ids))
     assert len(streams[0]) == len(streams[1]) == 2
     for one, other in zip(*streams, strict=True):
         assert one.stream.shape == (len(ids), 64)
@@ -178,7 +178,7 @@ def test_reports_and_charts_hold_everything(tmp_path: Path) -> None:
 
 
 def test_charts_of_nothing_are_drawn_all_the_same(tmp_path: Path) -> None:
-    charts.draw("nothing", [Found("int8", "there is none")], tmp_path)
+    charts.draw("nothing", [DtypeResult("int8", "there is none")], tmp_path)
     assert all((tmp_path / name).is_file() for name in charts.FILES)
 
 

@@ -11,7 +11,7 @@ from helpers import scripted_decoder
 
 from lacuna_inference.api import Request, Stop
 from lacuna_inference.errors import BadRequest
-from lacuna_lab.bench import accelerations, accelerations_chart, accelerations_near
+from lacuna_lab.bench import accelerations, accelerations_chart, accelerations_gap
 from lacuna_lab.bench.accelerations import AccelerationRow, Measurement, TimedAnswer, TypingLoad
 from lacuna_lab.bench.accelerations_steps import (
     BASES,
@@ -35,9 +35,9 @@ ABOUT = About("model", True, "cpu", "float32", 1, 3, 16, 0)
 def test_each_step_of_the_ladder_adds_one_thing_to_the_one_before() -> None:
     ladder = [step for step in steps({}) if step.group is Group.LADDER]
     assert [step.name for step in ladder] == [*BASES, *Acceleration]
-    assert ladder[0].setup == ladder[0].against == Setup(Runner.UNCACHED)
+    assert ladder[0].setup == ladder[0].baseline == Setup(Runner.UNCACHED)
     for before, step in pairwise(ladder):
-        assert step.against == before.setup
+        assert step.baseline == before.setup
     last = ladder[-1].setup
     assert last is not None
     assert last == base_and_everything({})[1] == Setup(Runner.OWN, frozenset(Acceleration))
@@ -48,27 +48,27 @@ def test_each_is_also_measured_alone_and_left_out() -> None:
     base, everything = base_and_everything({})
     for one in Acceleration:
         alone = next(step for step in planned if step.group is Group.ALONE and step.name == one)
-        assert (alone.setup, alone.against) == (Setup(Runner.OWN, frozenset({one})), base)
+        assert (alone.setup, alone.baseline) == (Setup(Runner.OWN, frozenset({one})), base)
         without = next(step for step in planned if step.group is Group.LEFT_OUT and step.name == one)
-        assert (without.setup, without.against) == (Setup(Runner.OWN, everything.on - {one}), everything)
+        assert (without.setup, without.baseline) == (Setup(Runner.OWN, everything.on - {one}), everything)
     assert len(setups(planned)) == len({step.setup for step in planned if step.setup})
 
 
 def test_what_does_not_apply_says_why_and_everything_goes_without_it() -> None:
     reasons: dict[Runner | Acceleration, str] = {
-        Runner.OWN: "another architecture", Acceleration.DRAFTS: "too dear", **dict.fromkeys(INSTEAD, "no")
+        Runner.OWN: "another architecture", Acceleration.PROMPT_LOOKUP: "too dear", **dict.fromkeys(INSTEAD, "no")
     }  # fmt: skip
     planned = steps(reasons)
     assert {step.name: step.why_not for step in planned if step.setup is None} == reasons
     base, everything = base_and_everything(reasons)
     assert base == Setup(Runner.LIBRARY)
-    assert everything.on == frozenset(Acceleration) - {Acceleration.DRAFTS}
+    assert everything.on == frozenset(Acceleration) - {Acceleration.PROMPT_LOOKUP}
     assert not [step for step in planned if step.setup and step.setup.runner in (Runner.OWN, *INSTEAD)]
 
 
 def test_what_must_change_no_text() -> None:
     exact = {step.name for step in steps({}) if step.exact}
-    assert exact == {*BASES, Runner.GRAPHS, Runner.COMPILED, Acceleration.KEPT, Acceleration.DRAFTS}
+    assert exact == {*BASES, Runner.GRAPHS, Runner.COMPILED, Acceleration.PREFIX_CACHE, Acceleration.PROMPT_LOOKUP}
 
 
 def measured(*answers: tuple[float, str]) -> Measurement:
@@ -105,7 +105,7 @@ def test_a_text_that_must_not_change_and_did_is_shown() -> None:
     assert identical(broken) == "NO (1 of 3 differ; two best tokens at most 1e-07 nats apart)"
     assert identical(free) == "67 % (may change)"
     text = "\n".join(table([good, broken, free], ABOUT))
-    assert "**drafts (ladder) changed texts that it must not change.**" in text
+    assert "**drafts (ladder) changed texts although it must not.**" in text
     assert "(random weights)" in text
 
 
@@ -114,11 +114,11 @@ def test_the_table_has_every_step_and_why_some_are_not_there() -> None:
         row(True, "x", "x", "x"),
         row(True, "x", "x", "x", group=Group.ALONE),
         AccelerationRow(Group.INSTEAD, "CUDA graphs", True, None, "it needs a CUDA device"),
-        row(True, "x", "x", "x", group=Group.CROWD, name="8 typists, side by side"),
+        row(True, "x", "x", "x", group=Group.CROWD, name="8 users, batched"),
     ]
     text = "\n".join(table(rows, ABOUT))
     assert "| CUDA graphs | does not apply: it needs a CUDA device |" in text
-    assert "| 8 typists, side by side | 100 | 100 | 2.00× |" in text
+    assert "| 8 users, batched | 100 | 100 | 2.00× |" in text
 
 
 def test_the_chart_is_drawn(tmp_path: Path) -> None:
@@ -147,12 +147,12 @@ def test_what_is_typed_later_is_known_but_where_a_typo_stands_before_it() -> Non
 
 def test_how_near_the_choice_was() -> None:
     request = Request(("one\n", "\n"), "x.py", Stop(16, single_line=True))
-    near = accelerations_near.gap(scripted_decoder("two"), [request], "twelve")
+    near = accelerations_gap.gap(scripted_decoder("two"), [request], "twelve")
     assert near == pytest.approx(10.0, abs=1e-3)  # the scripted model's logits are 10 and 0
-    assert accelerations_near.gap(scripted_decoder("two"), [request], "two") is None
+    assert accelerations_gap.gap(scripted_decoder("two"), [request], "two") is None
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_measuring(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BadRequest, match="cannot be made"):
+    with pytest.raises(BadRequest, match="cannot be created"):
         command._prepare(tmp_path / "file")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lacuna_inference.api import ModelOptions
 from lacuna_lab.bench import answers, steadiness
 from lacuna_lab.bench.bandwidth import seconds
-from lacuna_lab.bench.decode import HELD, DecodeSubject, measure, table
+from lacuna_lab.bench.decode import CACHED_TOKENS, DecodeSubject, measure, table
 from lacuna_lab.bench.typing_bench import Run, TypedAnswer, rows
 from lacuna_lab.bench.typing_bench import table as typing_table
 from lacuna_lab.bench.typing_trace import gap, typing_trace
@@ -48,7 +48,7 @@ def test_a_row_tells_the_time_of_a_pass_and_the_share_of_the_bandwidth() -> None
 def test_every_pass_begins_behind_the_same_tokens() -> None:
     one = subject("x", 0, False)
     measure([one], (2,), CPU, 1.0, repeats=3)
-    assert len(one.forward.tokens) == HELD + 2  # type: ignore[attr-defined]
+    assert len(one.forward.tokens) == CACHED_TOKENS + 2  # type: ignore[attr-defined]
 
 
 def test_the_time_of_a_call() -> None:

@@ -150,12 +150,12 @@ def test_own_files(tmp_path: Path) -> None:
     for folder in (".venv", "lib/site-packages/p", "a"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "a.py").write_text("\ufeff" + TEXT, encoding="utf-8")
-    first, second = sorted(files.own([tmp_path], 5, 0), key=lambda source: source.place)
+    first, second = sorted(files.from_paths([tmp_path], 5, 0), key=lambda source: source.path)
     assert first.name == second.name == "a.py"
     assert first.text == second.text == TEXT
     scores = run.scores(run.holes([first, second], 1, 0), run.by_copier)
     assert {score.file for score in scores} == {str(tmp_path / "a" / "a.py"), str(tmp_path / "a.py")}
-    assert len(files.own([tmp_path], 1, 0)) == 1
-    assert files.own([tmp_path / ".venv"], 5, 0)
+    assert len(files.from_paths([tmp_path], 1, 0)) == 1
+    assert files.from_paths([tmp_path / ".venv"], 5, 0)
     with pytest.raises(BadRequest, match="no Python file"):
-        files.own([tmp_path / "none"], 5, 0)
+        files.from_paths([tmp_path / "none"], 5, 0)

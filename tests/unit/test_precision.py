@@ -165,10 +165,10 @@ def suggested(identical: float, p_value: float = 1.0) -> answers.Suggestions:
     ("dtype", "kl", "same_top", "identical", "p_value", "missed"),
     [
         ("float16", 9e-4, 0.996, 0.98, 1, []),
-        ("float16", 2e-3, 0.990, 0.90, 1, ["mean KL divergence", "same likeliest token", "suggestions identical"]),
-        ("bfloat16", 9e-4, 0.994, 0.98, 1, ["same likeliest token"]),
+        ("float16", 2e-3, 0.990, 0.90, 1, ["mean KL divergence", "same top token", "suggestions identical"]),
+        ("bfloat16", 9e-4, 0.994, 0.98, 1, ["same top token"]),
         ("int8", 4e-3, 0.981, 0.10, 1, []),
-        ("int8", 6e-3, 0.979, 0.99, 1, ["mean KL divergence", "same likeliest token"]),
+        ("int8", 6e-3, 0.979, 0.99, 1, ["mean KL divergence", "same top token"]),
         ("int4", 1.0, 0.5, 0.1, 0.2, []),
         ("int4", 1.0, 0.5, 0.1, 0.04, ["exact match changed"]),
     ],
@@ -188,15 +188,15 @@ def test_one_number_that_is_not_finite_is_one_too_many() -> None:
 def test_what_is_too_close_to_tell_is_called_so() -> None:
     verdict = gates.judge("float16", summary(9e-4, 0.999, error=1e-4), [], None)
     assert verdict.passed
-    assert "Too close to tell apart from the bar: mean KL divergence" in verdict.sentence
+    assert "Too close to the bar to be certain: mean KL divergence" in verdict.sentence
 
 
 def test_dtypes_by_their_names() -> None:
-    assert variants.named("fp16, BF16,int8,half"[:-5]) == ["float16", "bfloat16", "int8"]
+    assert variants.parse_dtypes("fp16, BF16,int8,half"[:-5]) == ["float16", "bfloat16", "int8"]
     with pytest.raises(BadRequest, match="no dtype called 'int3'"):
-        variants.named("fp16,int3")
+        variants.parse_dtypes("fp16,int3")
     with pytest.raises(BadRequest, match="No dtype is named"):
-        variants.named(" , ")
+        variants.parse_dtypes(" , ")
     assert variants.options(ModelOptions(), "int4").quantization == "int4"
     assert variants.options(ModelOptions(), "bfloat16").dtype == "bfloat16"
 
@@ -259,12 +259,12 @@ def test_reading_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_too_small_is_told_of_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="--work"):
-        StudyDir("x", tmp_path).require_room(10**18)
+        StudyDir("x", tmp_path).require_free_space(10**18)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BadRequest, match="cannot be made"):
+    with pytest.raises(BadRequest, match="cannot be created"):
         StudyDir("x", tmp_path / "file")
 
 
@@ -281,12 +281,12 @@ def test_studies_of_different_things_have_different_names() -> None:
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     kept = StudyDir("x", tmp_path)
     assert kept.arrays("layers") is kept.data("answers") is kept.positions("int8", 0) is None
-    kept.put_arrays("layers", [np.full((2, 3), number, np.float32) for number in range(12)])
+    kept.save_arrays("layers", [np.full((2, 3), number, np.float32) for number in range(12)])
     assert [float(array[0, 0]) for array in kept.arrays("layers") or []] == list(range(12))
-    kept.put_data("answers", [{"text": "é\n", "ended": True}])
+    kept.save_data("answers", [{"text": "é\n", "ended": True}])
     assert kept.data("answers") == [{"text": "é\n", "ended": True}]
     found = Positions(*(np.arange(3.0) + number for number in range(5)))
-    kept.put_positions("int8", 0, found)
+    kept.save_positions("int8", 0, found)
     again = kept.positions("int8", 0)
     assert again is not None
     assert json.dumps([again.place.tolist(), again.test_logprob.tolist()]) == "[[0.0, 1.0, 2.0], [4.0, 5.0, 6.0]]"

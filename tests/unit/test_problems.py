@@ -53,7 +53,7 @@ def test_the_published_solution_is_an_exact_match_and_passes(tmp_path: Path) -> 
     right = problems.answer(FakeEngine("    c = a + b"), problem, 32, 1, 0.0)
     wrong = problems.answer(FakeEngine("    c = a - b"), problem, 32, 2, 0.8)
     assert (right.exact, wrong.exact, len(wrong.answers)) == (True, False, 2)
-    assert problems.exact([right, wrong]).mean == 0.5
+    assert problems.exact_match([right, wrong]).mean == 0.5
     assert 0.9 < problems.similarity([right, wrong]).mean < 1
     if sys.platform != "win32":
         assert passes(problem.program(right.answers[0]))
@@ -81,7 +81,7 @@ def test_holes_of_one_function_are_resampled_together() -> None:
         for line in (0, 1)
     ]
     apart = [ProblemResult(f"{n}", ("",), hole.exact, 1.0) for n, hole in enumerate(holes * 50)]
-    assert problems.exact(holes * 50).low == 0 < problems.exact(apart).low
+    assert problems.exact_match(holes * 50).low == 0 < problems.exact_match(apart).low
 
 
 @needs_limits

@@ -57,7 +57,7 @@ def test_sizes_of_cards(text: str, count: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "0GB", "-1GB", "16 apples", "1e3GB", "16GB16"])
 def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(BadRequest, match="is no size"):
+    with pytest.raises(BadRequest, match="is not a memory size"):
         verdict.size(text)
 
 

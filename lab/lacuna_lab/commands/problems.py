@@ -1,4 +1,4 @@
-"""`lacuna eval --problems`: HumanEval and HumanEval-Infilling; what models write is run only when told to."""
+"""`lacuna eval --problems`: HumanEval and HumanEval-Infilling. Generated programs run only with --execute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.markdown import Markdown
 
 from lacuna_inference.engine.engine import ModelEngine
-from lacuna_lab.commands.evaluate import examined
+from lacuna_lab.commands.evaluate import validated_models
 from lacuna_lab.evaluation import problems
 from lacuna_lab.evaluation.execute import WARNING, check_platform, passes
 from lacuna_lab.evaluation.metrics import Interval
@@ -24,7 +24,7 @@ _KS = (1, 10, 100)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What one model reached; `pass_at` is empty without --execute."""
+    """One model's scores; `pass_at` is empty without --execute."""
 
     model: str
     problems: int
@@ -45,7 +45,7 @@ class ProblemPlan:
 
 def judge(settings: Settings, also: Sequence[str], plan: ProblemPlan, as_json: bool) -> None:
     """Answers the problems with every model and prints one table."""
-    found, models = problems.read(plan.path)[: plan.count], examined(settings, also)
+    found, models = problems.read(plan.path)[: plan.count], validated_models(settings, also)
     if plan.execute:
         check_platform()
         stderr.print(WARNING)
@@ -58,7 +58,7 @@ def judge(settings: Settings, also: Sequence[str], plan: ProblemPlan, as_json: b
 
 
 def markdown(judged: Sequence[Judged]) -> str:
-    """A Markdown table, a line a model."""
+    """A Markdown table with a line for each model."""
     ks = list(judged[0].pass_at)
     heads = ["model", "n", "exact match", "edit similarity", *(f"pass@{k}" for k in ks)]
     lines = [heads, ["---"] * len(heads)]
@@ -76,7 +76,7 @@ def _judged(settings: Settings, model: str, found: Sequence[Problem], samples: i
     finally:
         engine.close()
     pass_at = {k: problems.pass_at(k, results) for k in _KS if k <= samples} if execute else {}
-    return Judged(model, len(found), problems.exact(results), problems.similarity(results), pass_at)
+    return Judged(model, len(found), problems.exact_match(results), problems.similarity(results), pass_at)
 
 
 def _results(

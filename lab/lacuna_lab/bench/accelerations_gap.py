@@ -1,4 +1,4 @@
-"""How near two tokens were where an answer went another way than it should: rounding decides between equals only."""
+"""The gap between the two most likely tokens where an answer diverges: rounding may only decide between near equals."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from lacuna_inference.in_file.index import FileIndex
 
 
 def gap(decoder: Decoder, requests: Sequence[Request], other: str) -> float | None:
-    """Nats between the two likeliest tokens where the answer to the last of `requests` ceases to be `other`.
+    """Nats between the two most likely tokens where the answer to the last of `requests` diverges from `other`.
 
-    `decoder` has read nothing yet. The earlier requests are those of the same session, because prompts follow from
-    them. None when the plain loop gives `other`: then there was no such place.
+    `decoder` must not have read anything yet. The earlier requests are those of the same session, because prompts
+    depend on them. None when the plain loop gives `other`, so that nothing diverges.
     """
     plans = [prompt_for(decoder, request) for request in requests]
     request, plan = requests[-1], plans[-1]
-    text = decoder.tokenizer
-    hole, store = Hole(plan.healed_prefix, request.stop, text), PrefixCache(decoder.caches.forward)
-    chooser = Sampler(Sampling(), text.banned, text.size)
-    choose = decoder.choice(hole, chooser, FileIndex(request.parts, plan.healed_prefix, text), request.parts, 0)
+    tokenizer = decoder.tokenizer
+    hole, cache = Hole(plan.healed_prefix, request.stop, tokenizer), PrefixCache(decoder.caches.forward)
+    sampler = Sampler(Sampling(), tokenizer.banned, tokenizer.size)
+    index = FileIndex(request.parts, plan.healed_prefix, tokenizer)
+    choose = decoder.choice(hole, sampler, index, request.parts, 0)
     ended = False
     while not ended:
-        logits = store.compute_logits_after([*plan.ids, *hole.tokens], CancelToken())
+        logits = cache.compute_logits_after([*plan.ids, *hole.tokens], CancelToken())
         token, logprob = choose(logits)
-        best = [score for _, score in chooser.top_logprobs(2)]
+        best = [score for _, score in sampler.top_logprobs(2)]
         hole.take(token, logprob)
         shown, ended = hole.fill().text, hole.reason is not None
         if not other.startswith(shown) or (ended and shown != other):
