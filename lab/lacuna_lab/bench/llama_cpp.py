@@ -65,7 +65,7 @@ class LlamaForward:
         self.llama.reset()
         return LlamaCache(self.llama)
 
-    def step_batch(self, asked: Sequence[Step]) -> None:
+    def step_batch(self, steps: Sequence[Step]) -> None:
         """Not done here: one caller is measured."""
 
     def step(self, ids: Sequence[int], kv_cache: LlamaCache, n_logits: int = 1) -> Tensor:

@@ -99,7 +99,7 @@ class _Watched:
         found: KVCache = self.forward.new_kv_cache()
         return found
 
-    def step_batch(self, asked: Sequence[Step]) -> None:
+    def step_batch(self, steps: Sequence[Step]) -> None:
         """Not done here: each step is watched."""
 
     def step(self, ids: Sequence[int], kv_cache: KVCache, n_logits: int = 1) -> Tensor:
