@@ -269,7 +269,7 @@ def test_int8_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
         (
             "llama",
             {"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "rope_theta": 1e4}},
-            "rotary positions of the kind yarn",
+            "rotary positions of the type yarn",
         ),
         ("mistral", {"sliding_window": 8}, "a window of 8 tokens"),
         ("llama", {"hidden_act": "gelu"}, "the activation gelu"),

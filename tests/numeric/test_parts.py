@@ -113,11 +113,12 @@ def test_four_processes_and_weights_of_eight_bits(tmp_path: Path, started: list[
 def test_what_cannot_be_parted_says_why(tmp_path: Path) -> None:
     config = folder_of("llama", tmp_path / "llama").config
     assert (
-        registry.why_not_sharded(config, 3) == "4 heads and 2 heads of keys and 128 inner numbers cannot be parted in 3"
+        registry.why_not_sharded(config, 3)
+        == "4 heads and 2 key heads and 128 inner dimensions cannot be split into 3 shards"
     )
-    assert registry.why_not_sharded(config, 4) == "2 heads of keys cannot be parted in 4"
+    assert registry.why_not_sharded(config, 4) == "2 key heads cannot be split into 4 shards"
     codegen = folder_of("codegen", tmp_path / "codegen").config
-    assert registry.why_not_sharded({**codegen, "n_head": 8}, 8) == "4 shards cannot be parted in 8"
+    assert registry.why_not_sharded({**codegen, "n_head": 8}, 8) == "4 qkv groups cannot be split into 8 shards"
 
 
 def test_slots_that_nobody_has_any_more_are_given_back(tmp_path: Path, started: list[Workers]) -> None:
@@ -158,4 +159,4 @@ def test_leaving_while_workers_load_ends_them(tmp_path: Path) -> None:
 
     with pytest.raises(EngineUnavailable, match="closed"):
         workers.start(plan(folder_of("llama", tmp_path), 2), leaves)
-    assert not [one for one in multiprocessing.active_children() if one.name.startswith("lacuna-part")]
+    assert not [one for one in multiprocessing.active_children() if one.name.startswith("lacuna-shard")]

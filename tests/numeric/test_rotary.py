@@ -106,7 +106,7 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said
         ({"rope_parameters": {"rope_theta": -1}}, "rope_theta is -1, not a number above zero"),
         (
             {"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 1e6}},
-            "rope_scaling counts before rope_parameters and lacks its rope_theta of 1000000.0",
+            "rope_scaling takes precedence over rope_parameters and lacks its rope_theta of 1000000.0",
         ),
         (
             {"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": YARN},

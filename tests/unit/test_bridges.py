@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import family_text
 from hypothesis import example, given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
+from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.forward import VocabRow
 from lacuna_inference.in_file.candidates import ranker
 from lacuna_inference.in_file.candidates.copied import copied
@@ -86,6 +90,28 @@ def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more(monkeypatch: 
             patched.setattr(ranker, "SMALL_MODEL_ACCURACY", 1.0)
             chance = dict(rank_candidates(before, after))[text]
         assert (weight > chance) == more
+
+
+def test_features_have_a_name_for_each_column_and_the_weights_know_them() -> None:
+    before, after = CODE + "def area(wi", "ght):\n"
+    rows = ranker.features(ranker.find_candidates(before, after), before, after)
+    assert rows.shape[1] == len(ranker.FEATURE_NAMES) == len(set(ranker.FEATURE_NAMES))
+    weights = ranker.load_weights(Path(ranker.__file__).with_name(ranker.WEIGHTS))
+    assert weights["line.weight"].shape == (1, rows.shape[1])
+    typed = rows[:, ranker.FEATURE_NAMES.index("log_typed_length")]
+    np.testing.assert_allclose(typed, np.log1p(len("def area(wi")), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "named"),
+    [(("log_same",), "copied.is_kind"), (ranker.FEATURE_NAMES[::-1], "their order"), (None, "log_same")],
+)
+def test_weights_for_other_features_are_refused(names: tuple[str, ...] | None, named: str, tmp_path: Path) -> None:
+    metadata = None if names is None else {"features": json.dumps(names)}
+    save_file({"line.bias": np.zeros(1, np.float32)}, tmp_path / "other.safetensors", metadata)
+    with pytest.raises(ModelUnusable, match=r"other\.safetensors was fitted to other features") as raised:
+        ranker.load_weights(tmp_path / "other.safetensors")
+    assert named in raised.value.message
 
 
 @given(SIGNS, SIGNS, SIGNS)

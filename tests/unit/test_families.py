@@ -8,8 +8,9 @@ import pytest
 from helpers import byte_tokenizer, family_text
 
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.prompt.families import FAMILIES, Layout, Traits, by_name, doubt, infill_tokens, recognise
+from lacuna_inference.prompt.families import FAMILIES, Layout, by_name
 from lacuna_inference.prompt.planner import PromptSpec, plan
+from lacuna_inference.prompt.recognition import Traits, doubt, infill_tokens, recognize
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 A, B, C, D, N = 64, 65, 66, 67, 198  # 'a' to 'd' and the line end in the sorted byte-level alphabet
@@ -122,8 +123,8 @@ def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
         ("aixcoder", "llama", "aixcoder/aixcoder-7b-base"),
     ],
 )
-def test_family_is_recognised_from_tokens_and_config(family: str, model_type: str, name: str) -> None:
-    found = recognise(set(by_name(family).sentinels), Traits(model_type, name))
+def test_family_is_recognized_from_tokens_and_config(family: str, model_type: str, name: str) -> None:
+    found = recognize(set(by_name(family).sentinels), Traits(model_type, name))
     assert found is not None
     assert found.name == family
 
@@ -168,7 +169,7 @@ MISTRAL = ["<s>", "</s>", "[PREFIX]", "[MIDDLE]", "[SUFFIX]"]
 def test_tokens_decide_and_the_type_where_they_are_shared(
     vocabulary: list[str], model_type: str, name: str, family: str
 ) -> None:
-    found = recognise(vocabulary, Traits(model_type, name))
+    found = recognize(vocabulary, Traits(model_type, name))
     assert found is not None
     assert found.name == family
 
@@ -184,14 +185,14 @@ def test_tokens_decide_and_the_type_where_they_are_shared(
 )
 def test_models_that_were_not_trained_to_fill_holes_do_not(vocabulary: list[str], model_type: str, name: str) -> None:
     traits = Traits(model_type, name)
-    assert recognise(vocabulary, traits) is None
+    assert recognize(vocabulary, traits) is None
     assert doubt(None, vocabulary, traits) is None
 
 
 @pytest.mark.parametrize(
     ("vocabulary", "model_type", "said"),
     [
-        (GLM, "glm4_moe", r"\(<\|code_middle\|>, <\|code_prefix\|>, <\|code_suffix\|>\) are those of no known family"),
+        (GLM, "glm4_moe", r"\(<\|code_middle\|>, <\|code_prefix\|>, <\|code_suffix\|>\) belong to no known family"),
         (MISTRAL, "mixtral", r"\[MIDDLE\], \[PREFIX\], \[SUFFIX\]"),
         (DEEPSEEK[1:], "qwen2", "<｜fim▁begin｜>"),
         (STARCODER[1:], "codegen", "<fim_middle>"),
@@ -204,7 +205,7 @@ def test_models_that_were_not_trained_to_fill_holes_do_not(vocabulary: list[str]
 )
 def test_what_is_not_certain_is_said(vocabulary: list[str], model_type: str, said: str | None) -> None:
     traits = Traits(model_type, "a")
-    found = doubt(recognise(vocabulary, traits), vocabulary, traits)
+    found = doubt(recognize(vocabulary, traits), vocabulary, traits)
     assert (found is None) == (said is None)
     assert said is None or re.search(said, found or "")
 
@@ -215,14 +216,14 @@ def test_every_family_that_infills_has_tokens_that_look_so() -> None:
         assert bool(looking) == (family.infill is not None), family.name
 
 
-def test_codegen_is_recognised_without_infill_tokens() -> None:
-    found = recognise({"<|endoftext|>"}, Traits("codegen", "salesforce/codegen-350m-mono"))
+def test_codegen_is_recognized_without_infill_tokens() -> None:
+    found = recognize({"<|endoftext|>"}, Traits("codegen", "salesforce/codegen-350m-mono"))
     assert found is not None
     assert (found.name, found.infill) == ("codegen", None)
 
 
 def test_unknown_tokens_are_no_family() -> None:
-    assert recognise({"<|endoftext|>"}, Traits("gpt2", "gpt2")) is None
+    assert recognize({"<|endoftext|>"}, Traits("gpt2", "gpt2")) is None
 
 
 def test_a_split_sentinel_is_refused_with_a_clear_message() -> None:

@@ -110,10 +110,10 @@ def test_lines_are_encoded_as_the_text_is() -> None:
 
 def test_where_pieces_are_whole_lines_the_last_word_is_healed() -> None:
     text = family_text("incoder")  # bytes, and no pieces at all
-    assert text.last_piece("import numpy as np") == " np"
-    assert text.last_piece("f(x") == "f(x"  # a piece of few tokens is healed whole
-    assert text.last_piece("return collections.") == "."
-    assert text.last_piece("x = " + "y" * 20) == ""
+    assert text.last_pre_token("import numpy as np") == " np"
+    assert text.last_pre_token("f(x") == "f(x"  # a piece of few tokens is healed whole
+    assert text.last_pre_token("return collections.") == "."
+    assert text.last_pre_token("x = " + "y" * 20) == ""
 
 
 def test_a_sentencepiece_vocabulary_spells_too() -> None:

@@ -168,13 +168,13 @@ def test_a_text_is_tokenised_without_the_model() -> None:
 
 @given(st.lists(st.integers(0, 259), max_size=40))
 def test_any_tokens_have_texts(ids: list[int]) -> None:
-    assert len(STARCODER.pieces(ids)) == len(ids)
+    assert len(STARCODER.token_texts(ids)) == len(ids)
 
 
 @given(st.text(max_size=60))
 def test_the_pieces_of_a_text_are_the_text(text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
-    assert "".join(STARCODER.pieces(STARCODER.encode(text))) == text
+    assert "".join(STARCODER.token_texts(STARCODER.encode(text))) == text
 
 
 def test_what_is_no_character_costs_no_more_than_what_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,5 +183,5 @@ def test_what_is_no_character_costs_no_more_than_what_is(monkeypatch: pytest.Mon
     monkeypatch.setattr(STARCODER, "_decode_behind", lambda ids: decoded.append(len(ids)) or decode(ids))  # type: ignore[func-returns-value]
     for ids in (STARCODER.encode("\ufffd" * 1000), [200] * 3000):
         decoded.clear()
-        assert len(STARCODER.pieces(ids)) == 3000
+        assert len(STARCODER.token_texts(ids)) == 3000
         assert sum(decoded) < 40 * 3000

@@ -21,7 +21,7 @@ from lacuna_inference.engine import assemble
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading import config
-from lacuna_inference.models.loading.tokenizer import within
+from lacuna_inference.models.loading.tokenizer import truncated
 from lacuna_inference.prompt.families import by_name
 
 SENTINELS = list(dict.fromkeys(by_name("starcoder").sentinels))
@@ -117,9 +117,9 @@ def test_a_tokenizer_is_shortened_with_all_that_leads_to_the_lost_tokens() -> No
     whole = byte_tokenizer(["<a>"], merges=["a b", "ab c"])
     whole.add_special_tokens(["<b>"])
     whole.post_processor = processors.TemplateProcessing("<b> $A", None, [("<b>", whole.token_to_id("<b>"))])
-    assert within(whole, whole.get_vocab_size()) is whole
+    assert truncated(whole, whole.get_vocab_size()) is whole
     for known, tokens in [(259, ["abc"]), (258, ["abc"]), (257, ["ab", "c"]), (256, ["a", "b", "c"])]:
-        short = within(whole, known)
+        short = truncated(whole, known)
         assert max(short.get_vocab().values()) < known
         assert short.encode("abc").tokens == tokens
         assert short.encode("<a>", add_special_tokens=False).ids != [whole.token_to_id("<a>")] or known > 258
@@ -128,4 +128,4 @@ def test_a_tokenizer_is_shortened_with_all_that_leads_to_the_lost_tokens() -> No
 
 def test_a_unigram_tokenizer_is_shortened() -> None:
     whole = Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0), ("b", -1.0), ("ab", -0.5)], unk_id=0))
-    assert within(whole, 3).encode("ab").tokens == ["a", "b"]
+    assert truncated(whole, 3).encode("ab").tokens == ["a", "b"]

@@ -1,7 +1,7 @@
-"""Fits how bridges are judged: how often a text from elsewhere in the file was what had been cut out.
+"""Fits the ranker of fill candidates: how often a text from elsewhere in the file was what had been cut out.
 
-A conditional logit (McFadden, 1974) over the bridges and "none of them", whose score is 0, with a few hidden units. No
-language model takes part, so any file will do; holes are those of the training samples, empty ones among them.
+A conditional logit (McFadden, 1974) over the candidates and "none of them", whose score is 0, with a few hidden units.
+No language model is involved, so any file will do. Holes are made as for the training samples, including empty ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from lacuna_inference.in_file.candidates.ranker import features, find_candidates
+from lacuna_inference.in_file.candidates.ranker import features, find_candidates, metadata
 from training.holes import hole
 from training.paths import Paths
 
@@ -27,10 +27,10 @@ SEED = 20261127
 _HIDDEN, _EPOCHS, _ROWS, _RATE = 16, 8, 128, 0.01
 
 Example = tuple[Tensor, Tensor]
-"""Features [bridges, features], and which bridges are right [bridges]."""
+"""Features [candidates, features], and which candidates are right [candidates]."""
 
 
-class Judge(nn.Module):
+class Ranker(nn.Module):
     """The network of `lacuna_inference.in_file.candidates.ranker.score`."""
 
     def __init__(self, width: int) -> None:
@@ -40,20 +40,20 @@ class Judge(nn.Module):
         self.out = nn.Linear(_HIDDEN, 1, bias=False)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Scores [..., bridges] of rows [..., bridges, features]."""
+        """Scores [..., candidates] of rows [..., candidates, features]."""
         scores: Tensor = self.line(rows) + self.out(self.hidden(rows).relu())
         return scores[..., 0]
 
 
 def fit(paths: Paths, file_count: int, per_file: int, target: Path) -> float:
-    """Writes the likeliest weights for `per_file` holes in each of `file_count` files of the training part.
+    """Fits weights to `per_file` holes in each of `file_count` files of the training part and writes them to `target`.
 
-    Returns the loss of the last epoch, in nats a hole that has a bridge.
+    Returns the loss of the last epoch, in nats per hole that has a candidate.
     """
     holes = list(_holes(paths, file_count, per_file))
-    examples = [example for h in track(holes, "Looking for bridges") if (example := _example(*h))]
-    judge, loss = _likeliest(examples)
-    save_file({name: tensor.contiguous() for name, tensor in judge.state_dict().items()}, target)
+    examples = [example for h in track(holes, "Finding fill candidates") if (example := _example(*h))]
+    ranker, loss = _fit(examples)
+    save_file({name: tensor.contiguous() for name, tensor in ranker.state_dict().items()}, target, metadata())
     return loss
 
 
@@ -67,45 +67,45 @@ def _holes(paths: Paths, file_count: int, per_file: int) -> Iterator[tuple[str, 
 
 
 def _example(text: str, start: int, end: int) -> Example | None:
-    if not (found := find_candidates(text[:start], text[end:])):
+    if not (candidates := find_candidates(text[:start], text[end:])):
         return None
-    right = [bridge.text == text[start:end] for bridge in found]
-    return torch.from_numpy(features(found, text[:start], text[end:])), torch.tensor(right)
+    right = [candidate.text == text[start:end] for candidate in candidates]
+    return torch.from_numpy(features(candidates, text[:start], text[end:])), torch.tensor(right)
 
 
-def _likeliest(examples: Sequence[Example]) -> tuple[Judge, float]:
-    """Learned on features that are brought to one scale, which is then taken back into the weights."""
+def _fit(examples: Sequence[Example]) -> tuple[Ranker, float]:
+    """Maximum likelihood on standardized features; the scaling is then folded into the weights."""
     torch.manual_seed(SEED)
     rows = torch.cat([example[0] for example in examples])
     mean, scale = rows.mean(0), rows.std(0) + 1e-3
-    judge = Judge(len(mean))
+    ranker = Ranker(len(mean))
     steps = _EPOCHS * -(-len(examples) // _ROWS)
-    optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(ranker.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps)
     losses: list[float] = []
     for _ in range(_EPOCHS):
         losses.clear()
         order = torch.randperm(len(examples)).tolist()
         for start in range(0, len(order), _ROWS):
-            loss = _loss(judge, [examples[number] for number in order[start : start + _ROWS]], mean, scale)
+            loss = _loss(ranker, [examples[number] for number in order[start : start + _ROWS]], mean, scale)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
     with torch.no_grad():
-        for layer in (judge.line, judge.hidden):
+        for layer in (ranker.line, ranker.hidden):
             layer.weight.div_(scale)
             layer.bias.sub_(layer.weight @ mean)
-    return judge, float(np.mean(losses))
+    return ranker, float(np.mean(losses))
 
 
-def _loss(judge: Judge, batch: Sequence[Example], mean: Tensor, scale: Tensor) -> Tensor:
-    """Minus the logarithm of the chance of what is right: the bridges that are, or else none of them; the mean."""
+def _loss(ranker: Ranker, batch: Sequence[Example], mean: Tensor, scale: Tensor) -> Tensor:
+    """Mean negative log-likelihood of the right candidates, or of "none of them" where none is right."""
     rows = pad_sequence([example[0] for example in batch], batch_first=True)
     right = pad_sequence([example[1] for example in batch], batch_first=True)
-    there = pad_sequence([torch.ones(len(example[1]), dtype=torch.bool) for example in batch], batch_first=True)
-    scores = judge((rows - mean) / scale).masked_fill(~there, -torch.inf)
+    present = pad_sequence([torch.ones(len(example[1]), dtype=torch.bool) for example in batch], batch_first=True)
+    scores = ranker((rows - mean) / scale).masked_fill(~present, -torch.inf)
     logprobs = pad(scores, (0, 1)).log_softmax(-1)
     right = torch.cat((right, ~right.any(-1, keepdim=True)), -1)
     return -logprobs.masked_fill(~right, -torch.inf).logsumexp(-1).mean()
