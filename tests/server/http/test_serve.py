@@ -18,7 +18,7 @@ import openai
 import pytest
 from serving import Process, until
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 RECORDED, TLS = DATA / "http/llama-vim.json", DATA / "tls"
 
 
@@ -29,6 +29,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         yield process
 
 
+@pytest.mark.face
 def test_the_calls_of_curl_as_they_are_written(served: Process) -> None:
     curl = shutil.which("curl")
     if curl is None:
@@ -54,6 +55,7 @@ def test_the_calls_of_curl_as_they_are_written(served: Process) -> None:
     assert "curl" in call(served.url)
 
 
+@pytest.mark.face
 def test_the_official_client(served: Process) -> None:
     client = openai.OpenAI(base_url=f"{served.url}/v1", api_key="none")
     (model,) = client.models.list().data

@@ -19,7 +19,7 @@ from serving import sent_events, server
 
 RECORDED = sorted(
     file
-    for file in (Path(__file__).parents[1] / "data/http").glob("*.json")
+    for file in (Path(__file__).parents[2] / "data/http").glob("*.json")
     if "family" in json.loads(file.read_text())
 )
 FILL = "return total / len(values)"

@@ -62,6 +62,7 @@ def test_a_cancel_goes_through(served: Process) -> None:
     remote.close()
 
 
+@pytest.mark.face
 def test_a_language_server_needs_no_model_of_its_own(served: Process, tmp_path: Path) -> None:
     token = served.log.parent / "token"
     arguments = ("--engine", served.url, "--engine-token-file", str(token))

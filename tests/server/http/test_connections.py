@@ -282,7 +282,7 @@ def test_a_pool_never_holds_too_many_that_wait(most: int, steps: list[tuple[str,
         assert len(busy) <= len(pool) <= max(most, len(busy))
 
 
-TLS = Path(__file__).parents[1] / "data/tls"
+TLS = Path(__file__).parents[2] / "data/tls"
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from serving import sent_events, server, until
 
 from lacuna_server.http.gateway import GatewayLimits
 
-LLAMA_SERVER = json.loads((Path(__file__).parents[1] / "data/http/llama-server-answers.json").read_text())
+LLAMA_SERVER = json.loads((Path(__file__).parents[2] / "data/http/llama-server-answers.json").read_text())
 BUILT = "<fim_prefix>a\n<fim_suffix>\n<fim_middle>"
 
 

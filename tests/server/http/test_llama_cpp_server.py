@@ -14,7 +14,7 @@ from lacuna_inference.api import Phase, Request, Stop
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
 from lacuna_lab.bench.servers import free_port, llama_cpp, running
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_its_completions_with_our_prompt(tmp_path: Path) -> None:

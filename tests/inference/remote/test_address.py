@@ -23,7 +23,7 @@ from lacuna_server import engines
 from lacuna_server.cli import _start_logging
 from lacuna_server.settings import PROTECTED, Settings
 
-CERTIFICATE = Path(__file__).parents[1] / "data/http/localhost.pem"
+CERTIFICATE = Path(__file__).parents[2] / "data/http/localhost.pem"
 """Made for these tests as docs/http.md says, for localhost and 127.0.0.1."""
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from serving import PATIENCE_S, Process, until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHOWN = re.compile(r"^\$ curl (localhost:5000 .*)\n(.+)$", re.MULTILINE)
 
 
