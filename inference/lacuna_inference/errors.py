@@ -1,4 +1,4 @@
-"""Failures that a user can understand and mend. Everything else is a fault of ours and keeps its traceback."""
+"""Errors that a user can understand and fix. Any other exception is a bug and keeps its traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class LacunaError(Exception):
-    """A failure with one sentence that says what happened and one that says what to do."""
+    """An error with a sentence that says what happened and one that says what to do."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -25,15 +25,15 @@ class BadRequest(LacunaError):
 
 
 class ModelNotFound(LacunaError):
-    """The name is neither a folder with a model nor a hub id on this disk."""
+    """The name is neither a model folder nor the id of a hub model on this disk."""
 
 
 class ModelUnusable(LacunaError):
-    """The folder holds a model that cannot be used as it is: a missing part, pickled weights, a split sentinel."""
+    """The model in the folder cannot be used as it is: a missing file, pickled weights, a split sentinel."""
 
 
 class NotFinite(LacunaError):
-    """The model computed NaN or an infinity, of which no token can be chosen."""
+    """The model computed NaN or infinity, so that no token can be chosen."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class NotFinite(LacunaError):
 
 
 class NotEnoughMemory(LacunaError):
-    """The model does not fit the device, or a request ran out of memory."""
+    """The model does not fit on the device, or a request ran out of memory."""
 
 
 class EngineUnavailable(LacunaError):
@@ -51,7 +51,7 @@ class EngineUnavailable(LacunaError):
 
 
 class RequestCancelled(LacunaError):
-    """The request was cancelled, or replaced by a newer one. `metrics` is what it had cost, if it had been started."""
+    """The request was cancelled, or replaced by a newer one. `metrics` is its cost so far, if it had been started."""
 
     def __init__(self, message: str = "The request was cancelled.", metrics: RequestMetrics | None = None) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class RequestCancelled(LacunaError):
 
 
 def device_failed(error: BaseException) -> bool:
-    """Whether `error` comes from the device itself, so that it may stay; running out of memory does not."""
+    """Whether the device itself failed, perhaps permanently. Running out of memory does not count."""
     if out_of_memory(error):
         return False
     text, kinds = str(error), {kind.__name__ for kind in type(error).__mro__}
@@ -72,6 +72,6 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what `error` says, without a full stop; its kind where it says nothing."""
+    """The first line of the message of `error`, without a full stop; its type if there is no message."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -137,7 +137,7 @@ def test_what_cannot_be_spread_is_refused_with_a_way_out(tmp_path: Path) -> None
     folder = save_tiny_model(tmp_path)
     for changed, message in (
         ({"devices": ("cpu",) * 3}, "cannot be run in 3 parts: 4 heads"),
-        ({"devices": ("0", "1")}, "The device cuda:0 is not there"),
+        ({"devices": ("0", "1")}, "The device cuda:0 is not available"),
         ({"devices": ("0", "cuda:0")}, "The device cuda:0 is named twice"),
         ({"spread": "layers"}, "Layers are spread over GPUs"),
     ):

@@ -1,4 +1,4 @@
-"""The border of the engine: what is asked, what is answered, and how to wait, cancel and watch its state.
+"""The engine's API: requests, results, options, and the `Engine` protocol.
 
 Imports nothing heavy: a server imports this package before it has answered `initialize`.
 """

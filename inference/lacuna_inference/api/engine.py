@@ -1,4 +1,4 @@
-"""An engine: a model behind a queue, and its states."""
+"""The `Engine` protocol, a model behind a queue, and the engine's states."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Phase(StrEnum):
     WARM = "warm"
     FAILED = "failed"
     ASLEEP = "asleep"
-    """Unloaded because nobody asked for long; a request wakes it."""
+    """Unloaded after a long idle time; the next request loads it again."""
     UNREACHABLE = "unreachable"
-    """The server that runs the model does not answer; it is tried again."""
+    """The server that runs the model does not answer; the engine keeps retrying."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a loaded model is, for those who are asked. Sizes in tokens and bytes; 0 and "" for what is not known.
+    """Properties of a loaded model. Sizes in tokens and bytes; unknown ones are 0 or "".
 
-    `begin` and `end` are how the first and the last token of a text are spelt. `languages` are those that the model
-    completes, by their editors' ids; empty for all.
+    `begin` and `end` are the spellings of the tokens that begin and end a text. `languages` are the editor language ids
+    that the model completes; empty for all.
     """
 
     family: str = ""
@@ -45,14 +45,14 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """Where the engine is. `progress` runs from 0 to 1 while loading; `message` says what is done or what failed."""
+    """The engine's state. `progress` runs from 0 to 1 during loading; `message` says what happens or what failed."""
 
     phase: Phase
     progress: float = 0.0
     message: str = ""
     model: str = ""
     facts: ModelFacts = field(default_factory=ModelFacts)
-    """Of the model, from the time that it is loaded."""
+    """Properties of the model, once it has been loaded."""
 
 
 class Engine(Protocol):
@@ -62,20 +62,20 @@ class Engine(Protocol):
     def state(self) -> EngineState: ...
 
     def start(self) -> None:
-        """Begins loading in the background. Does nothing when that has begun."""
+        """Starts loading in the background. Does nothing if already started."""
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         """Queues `request`.
 
-        The future fails with `RequestCancelled` after `cancel`, with `EngineUnavailable` when the model failed to
-        load or the engine was closed, and with another `LacunaError` when this request cannot be answered. A
-        request that comes while the model loads waits for it.
+        The future fails with `RequestCancelled` after `cancel`, with `EngineUnavailable` if the model failed to load or
+        the engine was closed, and with another `LacunaError` if this request cannot be answered. A request that arrives
+        while the model loads waits for it.
         """
         ...
 
     def watch(self, listener: Callable[[EngineState], None]) -> None:
-        """Calls `listener` with every new state, and at once with the present one, on any thread."""
+        """Calls `listener` at once with the current state, and then with every new one, on any thread."""
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Cancels everything and ends the thread; whether it ended within `timeout` seconds."""
+        """Cancels all requests and ends the thread; returns whether it ended within `timeout` seconds."""
         ...

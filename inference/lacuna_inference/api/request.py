@@ -1,4 +1,4 @@
-"""What the engine is asked: text around holes, when to stop, how to choose tokens, and how to cancel."""
+"""Requests to the engine: text around holes, stop rules, sampling, and cancellation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 from lacuna_inference.text import without_surrogates
 
 MAX_RELATED_FILES = 4
-"""Other texts that a request may bring along; of more the last count."""
+"""Related files that a request may have; if there are more, the last ones count."""
 
 
 class CancelToken:
@@ -35,7 +35,7 @@ class CancelToken:
         return self._cancelled
 
     def on_cancel(self, callback: Callable[[], object]) -> None:
-        """Has `callback` called once, by the thread that cancels; at once when that has happened already."""
+        """Calls `callback` once, on the thread that cancels; at once if already cancelled."""
         with self._lock:
             if not self._cancelled:
                 self._callbacks.append(callback)
@@ -51,23 +51,22 @@ class StopReason(StrEnum):
     NEWLINE = "newline"
     """A single-line request reached the end of its line."""
     DEDENT = "dedent"
-    """A block ended: a line stood further to the left than the block."""
+    """A block ended: a line was indented less than the block."""
     MAX_LINES = "max-lines"
     MAX_TOKENS = "max-tokens"
     CONTEXT_FULL = "context-full"
     STOP_STRING = "stop-string"
-    """The answer came to one of the texts that it was asked to end before."""
+    """One of the stop strings was generated; the text ends before it."""
     DEADLINE = "deadline"
-    """Time was up; the text ends at a line's end, or where it was when the time was up twice."""
+    """The deadline passed; the text ends at a line's end, or anywhere after twice the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """When to stop besides the model's own end-of-hole tokens. `max_tokens` may be 0, `max_lines` is 1 at least.
+    """When to stop besides the model's own end-of-hole tokens. `max_tokens` may be 0, `max_lines` is at least 1.
 
-    `dedent_below` is a width in columns: a line of the answer, not the first one, that is indented less ends it.
-    `strings` end the answer before the first of them. `truncate_before` are regular expressions as of CodeGen's
-    `truncate_before_pattern`; None does nothing.
+    `dedent_below` is a width in columns: a line after the first that is indented less ends the answer. `strings` are
+    stop strings. `truncate_before` are regular expressions for CodeGen's `truncate_before_pattern`; None disables it.
     """
 
     max_tokens: int = 64
@@ -85,11 +84,11 @@ class Stop:
 class Sampling:
     """How a token is chosen. Temperature 0 is greedy; neither it nor the seed may be negative.
 
-    Else among the likeliest that have the share `top_p` together, at most `top_k` where that is not 0, each with at
-    least `min_p` of the likeliest's probability.
+    Otherwise a token is drawn from the likeliest whose probabilities add up to `top_p`, at most `top_k` if that is not
+    0, each with at least `min_p` times the probability of the likeliest.
 
-    Before it is, `logit_bias` is added to the logits of token ids, `presence_penalty` taken from those of tokens that
-    were written, and `frequency_penalty` as often as each was.
+    First, `logit_bias` is added to the logits of its token ids. From those of tokens generated before,
+    `presence_penalty` is subtracted once, and `frequency_penalty` once for each occurrence.
     """
 
     temperature: float = 0.0
@@ -103,37 +102,37 @@ class Sampling:
 
     @property
     def adjusts_logits(self) -> bool:
-        """Whether anything is done to the logits before a token is chosen."""
+        """Whether the logits are changed before a token is chosen."""
         return bool(self.logit_bias or self.presence_penalty or self.frequency_penalty)
 
 
 class Raw(StrEnum):
-    """Whether a text is a prompt that the caller built: the model's sentinels in it count, and nothing is moved, added
-    or spelt again. Only the token that a text begins with is put before it where it is missing."""
+    """Whether a text is a raw prompt, built by the caller: the model's sentinels in it are recognized, and there is no
+    layout and no token healing. Only the token that begins a text is prepended if it is missing."""
 
     NO = "no"
     SENTINELS = "sentinels"
-    """It is, if one of the model's sentinels stands in it."""
+    """Raw if it contains one of the model's sentinels."""
     YES = "yes"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A token of an answer: its text, empty while a character is not whole, and its log-probability in nats.
+    """A token: its text, empty while a character is incomplete, and its log-probability in nats.
 
-    `alternatives` are the likeliest tokens in its place, itself among them perhaps, likeliest first.
+    `top_logprobs` are the likeliest tokens at its position, the likeliest first; they may include the token itself.
     """
 
     text: str
     logprob: float
     top_logprobs: tuple[tuple[str, float], ...] = ()
     id: int | None = None
-    """Which token of the model's vocabulary it is, where that was asked for."""
+    """The token's id, if requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizeOptions:
-    """Only tokenise. `specials` that are spelt in a text count; `begin` puts the model's beginning before it."""
+    """Tokenize only. `specials`: recognize special tokens in the text. `begin`: prepend the model's first tokens."""
 
     specials: bool = True
     begin: bool = False
@@ -141,7 +140,7 @@ class TokenizeOptions:
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """What is certain of an answer so far, behind what was told before: of which candidate, of which hole."""
+    """The next token of an answer that can no longer be cut, with the index of its candidate and its hole."""
 
     candidate: int
     hole: int
@@ -150,11 +149,11 @@ class StreamEvent:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Text around one or several holes.
+    """Text around one or more holes.
 
-    `parts` are the texts between the holes: one part means "go on after it", two parts mean one hole, and so on.
-    In texts and path a lone surrogate is read as U+FFFD.
-    A request with the same `key` (a document, say) as an older one takes the older one's place.
+    `parts` are the texts around the holes: one part means "continue it", two parts mean one hole, and so on.
+    Lone surrogates in texts and the path are replaced by U+FFFD.
+    A request replaces an older one with the same `document_id`.
     """
 
     parts: tuple[str, ...]
@@ -164,34 +163,34 @@ class Request:
     candidates: int = 1
     document_id: str | None = None
     deadline_s: float | None = None
-    """Seconds after which the text so far is answered, up to a line's end; None waits for all of it."""
+    """Seconds after which the text so far is returned, up to a line's end; None for no deadline."""
     prefetch_next: bool = False
-    """While nobody asks, compute what is likely asked next; needs a `key`."""
+    """Compute the likely next request while the engine is idle; needs a `document_id`."""
     relayout_on_pause: bool = False
-    """The typist pauses: the hole may begin at the cursor from now on, as the model was trained."""
+    """The user pauses: from now on the hole may begin at the cursor, as the model was trained."""
     related_files: tuple[str, ...] = ()
-    """Texts that may say the same again, the likeliest last. They make an answer faster, and change nothing in it."""
+    """Texts that drafts may come from, the most relevant last. They make an answer faster, and never change it."""
     is_prefetch: bool = False
-    """Nobody waits for the answer: it is computed so that it is there when it is asked for."""
+    """The answer is computed in advance; no caller waits for it."""
     raw: Raw = Raw.NO
-    """Whether the one part is a prompt that the caller built."""
+    """Whether the only part is a raw prompt."""
     ids: tuple[int, ...] | None = None
-    """Token ids that are the prompt, as they are, instead of `parts`, of which there is one."""
+    """The prompt's token ids, used as they are instead of the only part."""
     prompt_logprobs: int | None = None
-    """The answer comes with the tokens of its prompt, which is `raw` or `ids`, and so many alternatives to each."""
+    """Return the tokens of the prompt, which must be `raw` or `ids`, each with this number of alternatives."""
     tokenize: TokenizeOptions | None = None
-    """Nothing is written: the answer has no candidates, and in `prompt` the tokens of the one part, or of `ids`."""
+    """Only tokenize: the result has no candidates, and the tokens of the only part, or of `ids`, as its prompt's."""
     caller: str | None = None
-    """Who asks. Where many wait, it is the turn of whoever has the fewest requests running."""
+    """Who sent the request. If many wait, the caller with the fewest running requests is served next."""
     distinct: bool = True
-    """Candidates are ranked and told apart; else they are as many as were asked for, as they came."""
+    """Rank the candidates and drop duplicates; otherwise return all in the order they were generated."""
     top_logprobs: int | None = None
-    """Each fill comes with its tokens and so many alternatives to each; None for neither."""
+    """Return the tokens of each fill, each with this number of alternatives; None for no tokens."""
     on_token: Callable[[StreamEvent], None] | None = field(default=None, compare=False)
-    """Called by the engine's thread with every piece of the answer as it becomes certain. Must not wait."""
+    """Called on the engine's thread for each token of the answer that can no longer be cut. Must not block."""
 
     def __post_init__(self) -> None:
-        """Texts come from editors and files, and no tokenizer and no wire takes half of a surrogate pair."""
+        """Replaces lone surrogates, which editors and files may contain and tokenizers and servers reject."""
         object.__setattr__(self, "parts", tuple(map(without_surrogates, self.parts)))
         object.__setattr__(self, "related_files", tuple(map(without_surrogates, self.related_files)))
         object.__setattr__(self, "path", self.path and without_surrogates(self.path))

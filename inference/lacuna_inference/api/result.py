@@ -1,4 +1,4 @@
-"""What the engine answers: candidates with a fill for each hole, and what they cost."""
+"""Results of the engine: candidates with a fill for each hole, and their metrics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lacuna_inference.api.request import StopReason, TokenLogprob
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """The text for one hole. `mean_logprob` is in nats a token, 0 for an empty fill."""
+    """The text for one hole. `mean_logprob` is in nats per token, 0 for an empty fill."""
 
     text: str
     reason: StopReason
     tokens: int
     mean_logprob: float
     token_logprobs: tuple[TokenLogprob, ...] = ()
-    """Its tokens, when they were asked for."""
+    """Its tokens, if requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class RequestMetrics:
-    """What an answer cost. Times are in seconds, everything else in tokens or forward passes.
+    """The cost of an answer. Times are in seconds, everything else in tokens or forward passes.
 
-    `evaluated_tokens` are all that the model read, the `drafted_tokens` among them, of which `accepted_tokens` came
-    true.
+    `evaluated_tokens` are all tokens that the model read. They include the `drafted_tokens`, of which `accepted_tokens`
+    were correct.
     """
 
     prompt_tokens: int = 0
@@ -50,23 +50,23 @@ class RequestMetrics:
     first_token_s: float = 0.0
     total_s: float = 0.0
     cancelled_s: float | None = None
-    """How long the request had run when a cancel took effect; None for one that was answered."""
+    """How long the request had run when it was cancelled; None if it was answered."""
     forward: str = ""
-    """What ran the model: `own`, perhaps with how its steps were recorded, or `transformers`."""
+    """The forward that ran the model: `own`, with how its steps were recorded if they were, or `transformers`."""
     whole: bool = True
-    """Whether the prompt showed all of the text; else it is longer than the context."""
+    """Whether the prompt showed all of the text; otherwise the text is longer than the context."""
     limit: int | None = None
-    """Tokens of a fill that the context had room for, where more were asked for."""
+    """Tokens of a fill that the context had room for, if more were requested."""
     layout: str = ""
-    """`anchored` or `canonical`: how the prompt was laid out."""
+    """The prompt's layout, `anchored` or `canonical`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionResult:
-    """The answer to a request: at least one candidate, best first, unless only tokens were asked for."""
+    """The answer to a request: at least one candidate, best first, except for a tokenize request."""
 
     candidates: tuple[Candidate, ...]
     metrics: RequestMetrics
     model: str
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
-    """The prompt's tokens, where they were asked for. Of the first nobody can say how likely it was: 0."""
+    """The prompt's tokens, if requested. The first has no log-probability: it is 0."""

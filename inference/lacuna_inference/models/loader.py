@@ -1,4 +1,4 @@
-"""Loads a model: finds its folder, recognises its prompt family, checks that it fits, reads it."""
+"""Loads a model: finds its folder, recognizes its prompt family, chooses device, dtype and forward, reads it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from lacuna_inference.prompt.recognition import Traits, recognize
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
-_SHARE = 0.9
-"""Of a device's free memory that layers may take; the rest is for what they compute."""
+_MAX_LAYER_SHARE = 0.9
+"""Share of a device's free memory that layers may take; the rest is for activations."""
 _HALF_ON_CUDA = ("xglm", "codegen")
-"""Published in fp32 or fp16 before bf16 was usual; fp16 loses about 60 times less than bf16 on them."""
+"""Published in fp32 or fp16 before bf16 was common; fp16 loses about 60 times less than bf16 on them."""
 _DTYPES = {
     "float32": torch.float32, "fp32": torch.float32, "float16": torch.float16, "fp16": torch.float16,
     "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
@@ -42,24 +42,26 @@ _DTYPES = {
 
 
 def validate(options: ModelOptions) -> None:
-    """All that `load` can refuse before it looks at a device or reads a weight. Raises what it raises."""
+    """Checks what can be checked without a device and without reading weights. Raises the errors of loading."""
     folder = find(options)
     family = choose_family(folder, read_tokenizer(folder, options), options.family)
     choose_forward(folder, options, context_of(folder.config, family, options.context))
 
 
 def find(options: ModelOptions) -> ModelFolder:
-    """The model's folder, with a config that makes sense. Raises what `sources.find` does, and ModelUnusable."""
+    """The model's folder. Raises what `sources.find` raises, and ModelUnusable for an unsupported or wrong config."""
     folder = sources.find(options.model, options.revision)
     if (kind := another_task(folder.config)) is not None:
-        raise ModelUnusable(f"{folder.name} is a {kind}, which writes no text.", "Choose a causal language model.")
+        raise ModelUnusable(
+            f"{folder.name} is a {kind}, which does not generate text.", "Choose a causal language model."
+        )
     if (flaw := registry.config_error(folder.config)) is not None:
         raise ModelUnusable(f"{folder.path / 'config.json'} is wrong: {flaw}.", "Correct it, or fetch the model again.")
     return folder
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
-    """`own` or `transformers`, and why not the own one. Raises BadRequest when the wanted one cannot run it."""
+    """`own` or `transformers`, and why not the own one. Raises BadRequest if the configured one cannot run it."""
     reason = registry.why_not_supported(folder, context)
     if reason is None and (options.device_map or options.max_memory):
         reason = "it is spread over several devices"
@@ -75,7 +77,7 @@ def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> 
 def read_forward(
     folder: ModelFolder, spec: ForwardSpec, options: ModelOptions, kept: dict[str, Tensor] | None
 ) -> tuple[Forward, str]:
-    """The forward that runs the model, and what to call it. Raises what reading it raises, and BadRequest."""
+    """Reads the forward that runs the model; returns it and its name. Raises BadRequest, and what reading raises."""
     kind, reason = choose_forward(folder, options, spec.context)
     quantized = spec.quantization != "none"
     if quantized and (kind != "own" or spec.device.type != "cpu"):
@@ -94,24 +96,26 @@ def read_forward(
 
 
 def choose_devices(options: ModelOptions) -> tuple[torch.device, ...]:
-    """The devices of one model, at least one. Raises BadRequest for one that is not there, or named twice."""
+    """The devices of one model, at least one. Raises BadRequest for an unavailable device, or one named twice."""
     if not options.devices:
         return (choose_device(options.device),)
     names = [f"cuda:{name}" if name.isdecimal() else name for name in options.devices]
-    if twice := next((name for name in names if name != "cpu" and names.count(name) > 1), None):
-        raise BadRequest(f"The device {twice} is named twice.", "Name each once with --devices.")
-    found = tuple(choose_device(name) for name in names)
-    return found[:1] if options.spread == "replicas" else found
+    if duplicate := next((name for name in names if name != "cpu" and names.count(name) > 1), None):
+        raise BadRequest(f"The device {duplicate} is named twice.", "Name each once with --devices.")
+    devices = tuple(choose_device(name) for name in names)
+    return devices[:1] if options.spread == "replicas" else devices
 
 
 def over_layers(options: ModelOptions, devices: Sequence[torch.device]) -> ModelOptions:
-    """Has accelerate put some layers on each of `devices`, where that is wanted: as much as is free there."""
+    """With `--spread layers`, options that have accelerate put layers on each of `devices`, up to its free memory."""
     if options.spread != "layers" or len(devices) < 2:
         return options
     if any(device.type != "cuda" for device in devices):
-        raise BadRequest("Layers are spread over GPUs.", "Name GPUs with --devices, as 0,1.")
-    free = {str(device.index or 0): f"{_SHARE * (memory.available_bytes(device) or 0):.0f}B" for device in devices}
-    return replace(options, device_map="auto", max_memory=free)
+        raise BadRequest("Layers can be spread over GPUs only.", "Name GPUs with --devices, for example 0,1.")
+    max_memory = {
+        str(device.index or 0): f"{_MAX_LAYER_SHARE * (memory.available_bytes(device) or 0):.0f}B" for device in devices
+    }
+    return replace(options, device_map="auto", max_memory=max_memory)
 
 
 def start_shards(
@@ -122,6 +126,7 @@ def start_shards(
     context: int,
     progress: Progress,
 ) -> Workers:
+    """Starts one worker process per device, each with a shard of the model. Raises BadRequest if that is impossible."""
     reason = registry.why_not_supported(folder, context) or registry.why_not_sharded(folder.config, len(devices))
     if reason is None and len({device.type for device in devices}) > 1:
         reason = "its devices are of different kinds"
@@ -129,35 +134,35 @@ def start_shards(
         reason = f"{options.quantization} weights are for a CPU"
     if reason is not None:
         raise BadRequest(
-            f"{folder.name} cannot be run in {len(devices)} parts: {reason}.", "Choose --spread layers, or replicas."
+            f"{folder.name} cannot be run in {len(devices)} parts: {reason}.", "Choose --spread layers or replicas."
         )
     names = tuple(map(str, devices))
     plan = WorkerPlan(folder, dtype, names, context, options.quantization, "")
-    return workers.start(plan, lambda share, text: progress(0.15 + 0.7 * share, text))
+    return workers.start(plan, lambda fraction, text: progress(0.15 + 0.7 * fraction, text))
 
 
-def choose_device(wanted: str) -> torch.device:
-    """The device called `wanted`; `auto` takes CUDA, then MPS, then the CPU. Raises BadRequest for another."""
-    if wanted == "auto":
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` prefers CUDA, then MPS, then the CPU. Raises BadRequest for another name."""
+    if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(wanted)
+        device = torch.device(name)
     except RuntimeError as error:
         raise BadRequest(
-            f"There is no kind of device called {wanted!r}.", "Choose auto, cpu, cuda, cuda:N or mps."
+            f"There is no kind of device called {name!r}.", "Choose auto, cpu, cuda, cuda:N or mps."
         ) from error
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):
-        raise BadRequest(f"The device {wanted} is not there.", "Run: lacuna doctor, or choose --device auto.")
+        raise BadRequest(f"The device {name} is not available.", "Run: lacuna doctor, or choose --device auto.")
     return device
 
 
-def choose_dtype(wanted: str, config: dict[str, Any], device: torch.device) -> torch.dtype:
-    """The dtype called `wanted`; `auto` is fp32 on a CPU, fp16 for CodeGen and InCoder, else as published."""
-    if wanted != "auto":
-        return dtype_named(wanted)
+def choose_dtype(name: str, config: dict[str, Any], device: torch.device) -> torch.dtype:
+    """The dtype called `name`; `auto` is fp32 on a CPU, fp16 for CodeGen and InCoder, otherwise as published."""
+    if name != "auto":
+        return dtype_named(name)
     if device.type == "cpu":
         return torch.float32
     if config.get("model_type") in _HALF_ON_CUDA:
@@ -167,39 +172,39 @@ def choose_dtype(wanted: str, config: dict[str, Any], device: torch.device) -> t
 
 
 def dtype_named(name: str) -> torch.dtype:
-    """The dtype called `name`. Raises BadRequest for another one."""
+    """The dtype called `name`. Raises BadRequest for an unknown name."""
     if name not in _DTYPES:
         raise BadRequest(f"There is no dtype called {name!r}.", "Choose auto, float32, float16 or bfloat16.")
     return _DTYPES[name]
 
 
-def choose_family(folder: ModelFolder, tokenizer: Tokenizer, wanted: str | None) -> Family:
-    """The family that the user named, or the one that tokenizer and config show; else left to right."""
-    if wanted and wanted != "auto":
-        return by_name(wanted)
+def choose_family(folder: ModelFolder, tokenizer: Tokenizer, name: str | None) -> Family:
+    """The family called `name`, or recognized from the tokenizer and the config; otherwise left-to-right."""
+    if name and name != "auto":
+        return by_name(name)
     family = recognize(tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
     return by_name("plain") if family is None else family
 
 
-def doubt(folder: ModelFolder, tokenizer: Tokenizer, family: Family, wanted: str | None) -> str | None:
-    """Why the family that `choose_family` chose may be wrong, in words; None when nothing speaks against it."""
-    if wanted and wanted != "auto":
+def doubt(folder: ModelFolder, tokenizer: Tokenizer, family: Family, name: str | None) -> str | None:
+    """Why the family that `choose_family` recognized may be wrong; None if there is no doubt."""
+    if name and name != "auto":
         return None
     return recognition.doubt(family, tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
 
 
 def _traits(folder: ModelFolder) -> Traits:
-    """What the model says of itself. Of paths only the end counts: a folder above the model says nothing of it."""
+    """The model's traits in its config and names. Only the last component of a path describes the model."""
     paths = (folder.name, str(folder.config.get("_name_or_path", "")), str(folder.path), _hub_name(folder.path))
     names = [path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] for path in paths]
     return Traits(str(folder.config.get("model_type", "")), " ".join(names).lower())
 
 
 def _hub_name(path: Path) -> str:
-    """The name of a snapshot in the hub's cache, whose own folder is called by a hash."""
+    """The model's name for a snapshot in the hub's cache, whose folder is named by a hash."""
     return path.parent.parent.name if path.parent.name == "snapshots" else ""
 
 
-def context_of(config: dict[str, Any], family: Family, wanted: int) -> int:
-    """Tokens of a prompt and its answer together: as wanted, but no more than the model can hold."""
-    return min(wanted, positions(config) or family.context)
+def context_of(config: dict[str, Any], family: Family, max_context: int) -> int:
+    """The context in tokens, of prompt and answer together: `max_context`, or less if the model has less."""
+    return min(max_context, positions(config) or family.context)

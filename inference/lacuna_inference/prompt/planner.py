@@ -11,18 +11,20 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
 
 LINE_STEPS = 8
-"""The cursor's line has this part of the room at least, and grows in steps of it."""
+"""The room reserved for the cursor's line grows in steps of an eighth of the room, and is at least one step."""
 MINIMUM_ROOM = 16
+"""Tokens of text that a prompt must have room for."""
 UNNAMED = "untitled.py"
-"""The file of an empty text without a name: a model that learned headers would else begin its answer with one."""
+"""The path of an empty text without one: otherwise a model trained with headers would begin its answer with one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids of a prompt. `between` holds, for each later hole, the ids that stand between its fill and the last.
+    """Token ids of a prompt. `between` holds, for each later hole, the ids between the previous fill and its own.
 
-    `healed_prefix` is the end of the text before the cursor when `ids` leave it out: the answer must begin with it.
-    `window` is what of the document is shown, when that begins and ends with whole lines; `whole`: all of it.
+    `healed_prefix` is the end of the text before the cursor if `ids` leave it out: the answer must begin with it.
+    `window` is the part of the document that is shown, if it begins and ends with whole lines. `whole` says whether all
+    of it is shown.
     """
 
     ids: tuple[int, ...]
@@ -38,12 +40,13 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptSpec:
-    """What a prompt is made of: the texts around the holes, and how they are laid out. Lengths in tokens.
+    """The input of a prompt: the texts around the holes, and their layout. Lengths in tokens.
 
     One part is a left-to-right prompt. More than two need a family with masks; see `fills_together`.
-    `max_tokens` is the room that each fill is left, as far as that takes no more than half of the context.
-    In an anchored layout the hole begins at `anchor`, in code points of the first part, or at the cursor's line.
-    `window` is what the document's last prompt showed: the prompt of one hole shows the same while it fits.
+    `max_tokens` is the room reserved for each fill; all of it takes at most half of the context.
+    In an anchored layout, the hole begins at `anchor`, a position in the first part in code points, or at the start of
+    the cursor's line. `window` is the window of the document's last prompt; a prompt with one hole keeps it while it
+    fits.
     """
 
     parts: tuple[str, ...]
@@ -55,14 +58,14 @@ class PromptSpec:
 
 
 def plan(spec: PromptSpec, tokenizer: PromptTokenizer, context: int) -> Prompt:
-    """The prompt for `spec` in a context of that many tokens.
+    """The prompt for `spec` in a context of `context` tokens.
 
-    Between two fills there is room for the end of one and the mask of the next.
-    Raises BadRequest when there is no part, or when the context leaves no room for the text.
+    There is also room for the end of each fill and the mask of the next.
+    Raises BadRequest if there are no parts, or if the context has no room for the text.
     """
     parts = spec.parts
     if not parts:
-        raise BadRequest("The request holds no text.", "Send the text before the cursor.")
+        raise BadRequest("The request has no text.", "Send the text before the cursor.")
     room = share.for_prompt(context, spec.max_tokens, max(1, len(parts) - 1))
     if len(parts) == 1 or tokenizer.family.infill is None:
         return _left_to_right(spec, tokenizer, room)
@@ -72,7 +75,7 @@ def plan(spec: PromptSpec, tokenizer: PromptTokenizer, context: int) -> Prompt:
 
 
 def fills_together(family: Family) -> bool:
-    """Whether several holes stand in one prompt; otherwise each needs a prompt of its own."""
+    """Whether one prompt can have several holes; otherwise each needs a separate prompt."""
     return family.mask is not None
 
 
@@ -93,7 +96,7 @@ def _left_to_right(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> P
 def _one_hole(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt:
     prefix, suffix = spec.parts
     layout = tokenizer.family.layout(spec.layout) or ()
-    fixed = sum(isinstance(piece, str) for piece in layout)
+    fixed = sum(isinstance(element, str) for element in layout)
     prefix, healed_prefix = _healed(prefix, tokenizer)
     line = ""
     if Placeholder.LINE in layout:
@@ -105,7 +108,7 @@ def _one_hole(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt
     shown = kept(prefix, suffix, room - len(line_ids), tokenizer, spec.window)
     if shown is None:
         step = max(1, room // LINE_STEPS)
-        # one step in any case, because the line will grow
+        # at least one step, because the line will grow
         steps = -(-max(1, len(line_ids)) // step) if Placeholder.LINE in layout else 0
         shown = chosen(prefix, suffix, room - steps * step, tokenizer)
     filled = {
@@ -115,8 +118,8 @@ def _one_hole(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt
         Placeholder.LINE: line_ids,
     }
     ids: list[int] = []
-    for piece in layout:
-        ids += [tokenizer.sentinel(piece)] if isinstance(piece, str) else filled[piece]
+    for element in layout:
+        ids += [tokenizer.sentinel(element)] if isinstance(element, str) else filled[element]
     return Prompt(
         tuple(ids),
         healed_prefix=healed_prefix,
@@ -145,21 +148,21 @@ def _several_holes(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> P
 
 
 def _healed(prefix: str, tokenizer: PromptTokenizer) -> tuple[str, str]:
-    """`prefix` without the word that is healed, and that word."""
+    """`prefix` without its healed prefix, and the healed prefix."""
     healed_prefix = tokenizer.healed_prefix(prefix)
     return prefix[: len(prefix) - len(healed_prefix)], healed_prefix
 
 
 def _anchored(prefix: str) -> tuple[str, str]:
-    """`prefix` up to the cursor's line, and the beginning of that line."""
+    """`prefix` up to the cursor's line, and that line up to the cursor."""
     start = prefix.rfind("\n") + 1
     return prefix[:start], prefix[start:]
 
 
 def _header(path: str | None, tokenizer: PromptTokenizer, room: int) -> tuple[list[int], int]:
-    """The header's tokens and the room that is left for text; no header when it would take the last room.
+    """The header's tokens and the remaining room for text; no header if too little room would remain.
 
-    Raises BadRequest when there is no room for text at all.
+    Raises BadRequest if there is no room for text.
     """
     if room < MINIMUM_ROOM:
         raise BadRequest(

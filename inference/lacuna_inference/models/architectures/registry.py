@@ -1,4 +1,4 @@
-"""Which models the own forward runs, and how it is put together from a model's folder. Needs no transformers."""
+"""Registry of the architectures that the own forward supports; builds it from a model's folder without transformers."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ _ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
 
 
 def why_not_supported(folder: ModelFolder, context: int) -> str | None:
-    """Why the own forward cannot run the model in `folder`, or None when it can."""
+    """Why the own forward cannot run the model in `folder`, or None if it can."""
     config = folder.config
     if config.get("quantization_config"):
-        return "its weights are quantised"
+        return "its weights are quantized"
     if config.get("auto_map"):
         return "it brings its own code"
     architecture = _architecture(config)
     if architecture is None:
         return f"its architecture is {config.get('model_type')}"
-    found: str | None = architecture.obstacle(config) or _narrow_window(config, context)
-    return None if found is None else f"it has {found}"
+    obstacle: str | None = architecture.obstacle(config) or _narrow_window(config, context)
+    return None if obstacle is None else f"it has {obstacle}"
 
 
 def config_error(config: dict[str, Any]) -> str | None:
-    """What is wrong with a config of an architecture that is known here, or None; no forward could mend it."""
+    """What is wrong with the config of a known architecture, or None; no forward can run such a model."""
     architecture = None if config.get("auto_map") else _architecture(config)
-    found: str | None = None if architecture is None else architecture.flaw(config)
-    return found
+    flaw: str | None = None if architecture is None else architecture.flaw(config)
+    return flaw
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardSpec:
     """How the own forward is built: `context` in tokens; `quantization` as in `ModelOptions`, on a CPU only.
 
-    `tuned` has the products measured on this machine; untuned they are only what a compiler understands.
+    `tuned` selects the fastest kernels by measuring them; untuned, only kernels that a compiler supports are used.
     """
 
     dtype: torch.dtype
@@ -65,10 +65,10 @@ class ForwardSpec:
 
 
 def read(folder: ModelFolder, spec: ForwardSpec, kept: dict[str, Tensor] | None = None) -> OwnForward:
-    """The forward of a model that `why_not_supported` has nothing against.
+    """Reads the forward of a model for which `why_not_supported` is None.
 
-    With `kept`, which is empty at first, copies of the tensors stay there, and the next call reads no files.
-    Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
+    Copies of the tensors are kept in `kept`, if given and empty; the next call uses them instead of the files.
+    Raises ModelUnusable if a tensor is missing, and NotEnoughMemory before reading if the model will not fit.
     """
     if kept:
         _require_room(sum(tensor.numel() for tensor in kept.values()), spec)
@@ -87,16 +87,16 @@ def read(folder: ModelFolder, spec: ForwardSpec, kept: dict[str, Tensor] | None 
 def build(config: dict[str, Any], held: Mapping[str, Tensor], spec: ForwardSpec) -> OwnForward:
     """The forward of the model that `config` describes, from the tensors `held`."""
     network, tuning = _build_network(config, held, spec)
-    one = None if single.obstacle(network) else single.SingleStep(network)
-    return OwnForward(network, tuning, one)
+    single_step = None if single.obstacle(network) else single.SingleStep(network)
+    return OwnForward(network, tuning, single_step)
 
 
 def read_shard(
     folder: ModelFolder, spec: ForwardSpec, shard: Shard, all_reduce: Callable[[Tensor], None]
 ) -> OwnForward:
-    """One shard of the forward of a model; `all_reduce` sums a tensor over all shards, in place.
+    """Reads one shard of the forward of a model; `all_reduce` sums a tensor over all shards, in place.
 
-    Raises ModelUnusable when a tensor is missing, and NotEnoughMemory before anything is read when it will not fit.
+    Raises ModelUnusable if a tensor is missing, and NotEnoughMemory before reading if the shard will not fit.
     """
     sharding = _sharding_plan(folder.config, shard.world_size)
     assert isinstance(sharding, ShardingPlan)
@@ -108,14 +108,14 @@ def read_shard(
     return OwnForward(with_all_reduce(network, all_reduce), tuning)
 
 
-def why_not_sharded(config: dict[str, Any], ways: int) -> str | None:
-    """Why the own forward cannot be parted in so many `ways`, or None when it can. For models without `obstacle`."""
-    parting = _sharding_plan(config, ways)
-    return parting if isinstance(parting, str) else None
+def why_not_sharded(config: dict[str, Any], world_size: int) -> str | None:
+    """Why the own forward cannot be split into `world_size` shards, or None if it can. Needs a supported model."""
+    plan = _sharding_plan(config, world_size)
+    return plan if isinstance(plan, str) else None
 
 
 def tensors(config: dict[str, Any]) -> Shapes:
-    """Names and shapes of the tensors of a model that `config` describes, of an architecture without `obstacle`."""
+    """Names and shapes of the tensors of the supported model that `config` describes."""
     architecture = _architecture(config)
     assert architecture is not None
     shapes: Shapes = architecture.tensors(config)
@@ -123,9 +123,9 @@ def tensors(config: dict[str, Any]) -> Shapes:
 
 
 def sketch(config: dict[str, Any], context: int) -> Sketch | None:
-    """The forward of the model that `config` describes, built on the meta device: sizes without memory.
+    """The sizes of the model that `config` describes, from a forward on the meta device, which takes no memory.
 
-    None for an architecture that it does not run.
+    None for an unsupported architecture.
     """
     architecture = _architecture(config)
     if architecture is None or architecture.obstacle(config):
@@ -146,26 +146,26 @@ def sketch(config: dict[str, Any], context: int) -> Sketch | None:
     )
 
 
-def accelerate(forward: OwnForward, wanted: str) -> tuple[Forward, str]:
-    """The forward with its short steps recorded as `wanted` (see `ModelOptions.acceleration`), and what to call it.
+def accelerate(forward: OwnForward, acceleration: str) -> tuple[Forward, str]:
+    """The forward with its short steps recorded by `acceleration` (see `ModelOptions.acceleration`), and its name.
 
-    Where that cannot be done, the reason is logged and the forward stays as it is.
+    If recording fails, the reason is logged and the forward is returned unchanged.
     """
     device = forward.network.head.device
-    name = forward_name(wanted, device)
+    name = forward_name(acceleration, device)
     try:
-        if (capture := _captures(wanted, device)) is not None:
+        if (capture := _capture_for(acceleration, device)) is not None:
             return static.StaticForward(forward.network, forward.max_draft_tokens, capture), name
     except Exception as error:  # compilers and drivers fail in many ways, and the forward works without them
         logger.warning("The forward runs unrecorded: %s", str(error).strip().split("\n")[0])
     return forward, "own"
 
 
-def forward_name(wanted: str, device: torch.device) -> str:
-    """What the own forward is called when its steps can be recorded as `wanted`."""
-    if _captures(wanted, device) is None:
+def forward_name(acceleration: str, device: torch.device) -> str:
+    """The name of the own forward whose short steps are recorded by `acceleration`."""
+    if _capture_for(acceleration, device) is None:
         return "own"
-    return "own, compiled" if wanted == "compile" else "own, CUDA graphs"
+    return "own, compiled" if acceleration == "compile" else "own, CUDA graphs"
 
 
 def _build_network(config: dict[str, Any], held: Mapping[str, Tensor], spec: ForwardSpec) -> tuple[Network, Tuning]:
@@ -178,22 +178,23 @@ def _build_network(config: dict[str, Any], held: Mapping[str, Tensor], spec: For
     return network, (tune if spec.tuned else keep_plain)(weights.linears)
 
 
-def _sharding_plan(config: dict[str, Any], ways: int) -> ShardingPlan | str:
+def _sharding_plan(config: dict[str, Any], world_size: int) -> ShardingPlan | str:
+    """How to shard the model, or why it cannot be sharded."""
     architecture = _architecture(config)
     assert architecture is not None
-    found: ShardingPlan | str = architecture.sharding_plan(config, ways)
-    return found
+    plan: ShardingPlan | str = architecture.sharding_plan(config, world_size)
+    return plan
 
 
 def _require_room(parameters: int, spec: ForwardSpec) -> None:
     memory.require_room(memory.Size(parameters, parameters * spec.dtype.itemsize), spec.device)
 
 
-def _captures(wanted: str, device: torch.device) -> static.Capture | None:
+def _capture_for(acceleration: str, device: torch.device) -> static.Capture | None:
     on_cuda = device.type == "cuda"
-    if wanted == "compile":
+    if acceleration == "compile":
         return partial(static.compiled_graph, device=device) if on_cuda else static.compiled
-    graphs = wanted == "graphs" or (wanted == "auto" and on_cuda)
+    graphs = acceleration == "graphs" or (acceleration == "auto" and on_cuda)
     return partial(static.cuda_graph, device=device) if graphs else None
 
 

@@ -160,7 +160,7 @@ def test_the_model_s_device_reaches_the_recording(forward: OwnForward, monkeypat
 
     monkeypatch.setattr(static, "cuda_graph", cuda_graph)
     for wanted in ("auto", "graphs"):
-        capture = registry._captures(wanted, DEVICE)
+        capture = registry._capture_for(wanted, DEVICE)
         assert capture is not None
         capture(lambda: None)
     assert asked == [DEVICE] * 2

@@ -144,7 +144,7 @@ def broken(**said: Any) -> Callable[[Said], Said]:
         (broken(hidden_size=128), "config.json asks for"),
         (broken(num_hidden_layers=3), "lack the tensor model.layers.2"),
         (broken(vocab_size=999), "and config.json asks for 999 x 64"),
-        (broken(architectures=["LlamaForSequenceClassification"]), "which writes no text"),
+        (broken(architectures=["LlamaForSequenceClassification"]), "which does not generate text"),
         (broken(model_type=["llama"]), "model_type in"),
         (broken(model_type="lama"), "cannot be loaded"),
     ],
