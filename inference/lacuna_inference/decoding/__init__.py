@@ -1,1 +1,1 @@
-"""Token ids -> token ids: prefix reuse, choice of the next token, and when to stop."""
+"""Decoding: from a prompt's token ids to the text of its holes."""

@@ -1,8 +1,9 @@
-"""Where the holes of open documents begin, so that a prompt stays what it is while somebody types.
+"""Anchors: where the holes of open documents begin, so that the prompt stays the same while the user types.
 
-By default at the start of the cursor's line. A closing bracket that an editor puts behind the cursor by itself would
-change the first token of the suffix and with it all that was read of it, so it is left out of the prompt until the
-cursor leaves the line; the model then writes it, and what an answer repeats of the text behind it is cut anyway.
+By default, the hole begins at the start of the cursor's line. A closing bracket that an editor inserts automatically
+would change the first token of the suffix and so invalidate the suffix's part of the KV cache. It is therefore left out
+of the prompt until the cursor leaves the line. The model then writes it itself, and whatever an answer repeats of the
+text after it is trimmed anyway.
 """
 
 from __future__ import annotations
@@ -13,44 +14,44 @@ from lacuna_inference.decoding.per_document import PerDocument
 from lacuna_inference.prompt.windows import Window
 
 MAX_TYPED_CODE_POINTS = 400
-"""Characters behind the anchor after which a new one is set (about 128 tokens)."""
+"""Code points typed after an anchor until a new one is set (about 128 tokens)."""
 _CLOSERS = frozenset(")]}\"'`")
 _MAX_CLOSERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The text before the hole, and the text behind it as the prompt shows it."""
+    """The text before the hole, and the text after it as the prompt shows it."""
 
     before: str
     suffix: str
 
 
 class Anchors:
-    """The anchors of the documents that were asked for last, and the windows of their last prompts."""
+    """The anchors of the most recently used documents, and the windows of their last prompts."""
 
     def __init__(self) -> None:
         self._anchors: PerDocument[Anchor] = PerDocument()
         self.windows: PerDocument[Window] = PerDocument()
 
-    def of(self, key: str | None, prefix: str, suffix: str) -> Anchor:
-        """The anchor for the cursor between `prefix` and `suffix`; kept while the typist stays behind it."""
+    def of(self, document_id: str | None, prefix: str, suffix: str) -> Anchor:
+        """The anchor for the cursor between `prefix` and `suffix`; the document's last one while it is valid."""
         line_start = prefix.rfind("\n") + 1
-        known = self._anchors.get(key)
-        if known is not None and _holds(known, prefix, suffix, line_start):
-            anchor = known
+        last = self._anchors.get(document_id)
+        if last is not None and _is_valid(last, prefix, suffix, line_start):
+            anchor = last
         else:
             anchor = Anchor(prefix[:line_start], suffix)
-        self._anchors.put(key, anchor)
+        self._anchors.put(document_id, anchor)
         return anchor
 
-    def move(self, key: str | None, before: str, suffix: str) -> None:
-        """Sets the anchor of a document somewhere else than at a line's start."""
-        self._anchors.put(key, Anchor(before, suffix))
+    def move(self, document_id: str | None, before: str, suffix: str) -> None:
+        """Sets the anchor of a document explicitly, for example inside a line."""
+        self._anchors.put(document_id, Anchor(before, suffix))
 
 
-def _holds(anchor: Anchor, prefix: str, suffix: str, line_start: int) -> bool:
-    """Whether the cursor still stands behind `anchor`, on its line, with nothing changed around it but closers."""
+def _is_valid(anchor: Anchor, prefix: str, suffix: str, line_start: int) -> bool:
+    """Whether the cursor is after `anchor`, on its line, and only closing brackets were inserted after the cursor."""
     if not prefix.startswith(anchor.before) or len(anchor.before) < line_start:
         return False
     if len(prefix) - len(anchor.before) > MAX_TYPED_CODE_POINTS:

@@ -1,4 +1,4 @@
-"""Answers one request with a warm model: prompts, candidates, ranking and counters."""
+"""Answers one request with a warm model: prompts, candidates, ranking and metrics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lacuna_inference.prompt.planner import Prompt, PromptSpec, fills_together, 
 
 
 def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, queued_at: float) -> CompletionResult:
-    """As `answer_steps`, run at once; `queued_at` is a `perf_counter` time."""
+    """Runs `answer_steps` to its end; `queued_at` is a `perf_counter` time."""
     state = RequestState(request, cancel, queued_at=queued_at)
     return run_steps(answer_steps(decoder, model, state), decoder.caches.forward)
 
@@ -34,8 +34,8 @@ def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, 
 def answer_steps(decoder: Decoder, model: str, state: RequestState) -> Steps[CompletionResult]:
     """The candidates for a request, best first, without duplicates.
 
-    Raises RequestCancelled between two tokens, with the metrics so far, and BadRequest for a request that cannot be
-    put into a prompt, or whose limits make no sense.
+    Raises RequestCancelled between two tokens, with the metrics so far, and BadRequest for a request that has no valid
+    prompt, or with invalid limits.
     """
     state.start()
     request = state.request
@@ -44,7 +44,7 @@ def answer_steps(decoder: Decoder, model: str, state: RequestState) -> Steps[Com
         return CompletionResult((), _metrics(decoder, state), model, prompted.tokens(decoder, request))
     reused = decoder.reuse.rest_of(request)
     if reused is not None:
-        _report_at_once(reused, state)
+        _stream_reused(reused, state)
     try:
         prompt = () if request.prompt_logprobs is None else (yield from prompted.score_prompt(decoder, state))
         if reused is None:
@@ -64,19 +64,19 @@ def answer_steps(decoder: Decoder, model: str, state: RequestState) -> Steps[Com
     return CompletionResult(tuple(candidates), metrics, model, prompt)
 
 
-def _report_at_once(fill: Fill, state: RequestState) -> None:
+def _stream_reused(fill: Fill, state: RequestState) -> None:
     state.on_first_token()
     if state.request.on_token is not None:
         state.request.on_token(StreamEvent(0, 0, TokenLogprob(fill.text, fill.mean_logprob)))
 
 
 def _candidates(decoder: Decoder, state: RequestState) -> Steps[tuple[list[Candidate], int, int]]:
-    """The candidates in the order of their generation, the longest prompt and all that was generated, in tokens."""
+    """The candidates in the order they were generated; the longest prompt and the generated text, in tokens."""
     request, candidates = state.request, list[Candidate]()
     prompt_tokens = generated = 0
     for number in range(max(1, request.candidates)):
         state.candidate, state.hole = number, 0
-        fills, length = yield from _fills(decoder, _numbered(request.sampling, number), state)
+        fills, length = yield from _fills(decoder, _sampling_of(request.sampling, number), state)
         prompt_tokens = max(prompt_tokens, length)
         generated += sum(fill.tokens for fill in fills)
         candidate = Candidate(fills)
@@ -86,9 +86,9 @@ def _candidates(decoder: Decoder, state: RequestState) -> Steps[tuple[list[Candi
 
 
 def _validate(request: Request) -> None:
-    """Raises BadRequest where a number of `request` makes no sense: an answer of no lines, a negative seed."""
+    """Raises BadRequest if a number in `request` is out of range, for example a negative seed."""
     stop, sampling = request.stop, request.sampling
-    sound = {
+    rules = {
         "max_tokens must be 0 or more": stop.max_tokens >= 0,
         "max_lines must be 1 or more": stop.max_lines is None or stop.max_lines >= 1,
         "the temperature must be a finite number, 0 or more": 0 <= sampling.temperature < math.inf,
@@ -103,12 +103,12 @@ def _validate(request: Request) -> None:
         "the number of alternatives must be 0 or more": min(request.top_logprobs or 0, request.prompt_logprobs or 0)
         >= 0,
     }
-    if wrong := [rule for rule, holds in sound.items() if not holds]:
-        raise BadRequest(f"The request cannot be answered: {wrong[0]}.")
+    if violated := [rule for rule, holds in rules.items() if not holds]:
+        raise BadRequest(f"The request cannot be answered: {violated[0]}.")
 
 
 def _metrics(decoder: Decoder, state: RequestState) -> RequestMetrics:
-    """What the request has cost so far."""
+    """The cost of the request so far."""
     counts = state.counts
     return RequestMetrics(
         reused_tokens=counts.reused,
@@ -127,7 +127,7 @@ def _metrics(decoder: Decoder, state: RequestState) -> RequestMetrics:
 
 
 def _fills(decoder: Decoder, sampling: Sampling, state: RequestState) -> Steps[tuple[tuple[Fill, ...], int]]:
-    """The fills of one candidate and the length of the (last) prompt in tokens."""
+    """The fills of one candidate, and the length of its last prompt in tokens."""
     request, parts = state.request, state.request.parts
     if prompted.is_raw(decoder, request):
         prompt = prompted.prompt_for(decoder, request)
@@ -140,17 +140,17 @@ def _fills(decoder: Decoder, sampling: Sampling, state: RequestState) -> Steps[t
     before = parts[0]
     length = 0
     for number in range(1, len(parts)):
-        around = (before, "".join(parts[number:]))
-        spec = PromptSpec(around, request.path, request.stop.max_tokens, decoder.layout)
+        prefix_suffix = (before, "".join(parts[number:]))
+        spec = PromptSpec(prefix_suffix, request.path, request.stop.max_tokens, decoder.layout)
         prompt = plan(spec, decoder.tokenizer, decoder.context)
         length = len(prompt.ids)
-        written += yield from decoder.fill(prompt, around, sampling, state)
+        written += yield from decoder.fill(prompt, prefix_suffix, sampling, state)
         before += written[-1].text + parts[number]
     return tuple(written), length
 
 
 def prompt_for(decoder: Decoder, request: Request) -> Prompt:
-    """The prompt of a request for one hole, or for several that the family fills together."""
+    """The prompt of a request with one hole, or with several that the family fills in one prompt."""
     spec = PromptSpec(request.parts, request.path, request.stop.max_tokens, decoder.layout)
     if len(request.parts) == 2 and decoder.layout is Layout.ANCHORED:
         if request.relayout_on_pause:
@@ -165,14 +165,14 @@ def prompt_for(decoder: Decoder, request: Request) -> Prompt:
 
 
 def _relayout(decoder: Decoder, request: Request) -> None:
-    """Moves the document's anchor to the cursor, before the word that is healed there."""
+    """Moves the document's anchor to the cursor, before the healed prefix."""
     before, after = request.parts
     healed_prefix = decoder.tokenizer.healed_prefix(before)
     decoder.anchors.move(request.document_id, before[: len(before) - len(healed_prefix)], after)
 
 
-def _numbered(sampling: Sampling, number: int) -> Sampling:
-    """Each candidate draws from its own seed, and each again the same when the request gives one."""
+def _sampling_of(sampling: Sampling, number: int) -> Sampling:
+    """The sampling of candidate `number`: each has its own seed, derived from the request's if there is one."""
     return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
 
 
@@ -181,7 +181,7 @@ def _texts(candidate: Candidate) -> tuple[str, ...]:
 
 
 def rank(candidate: Candidate) -> float:
-    """Mean log-probability of a candidate's fills; one without any text comes last."""
+    """Mean log-probability of a candidate's fills; minus infinity for one without text."""
     if not any(fill.text for fill in candidate.fills):
         return -float("inf")
     return sum(fill.mean_logprob for fill in candidate.fills) / len(candidate.fills)

@@ -1,8 +1,8 @@
-"""Token healing: the word under the cursor is left out of the prompt, and the first tokens must spell it again.
+"""Token healing: the word at the cursor is left out of the prompt, and the first generated tokens must spell it.
 
-A prompt that ends inside a word ends with tokens that the model has hardly ever seen there; the token it would like to
-write begins further left. So the last piece of the text is taken off the prompt, and until it has been written again
-only those tokens are allowed whose bytes agree with it.
+A prompt that ends inside a word ends with tokens that the model has rarely seen there; the likely token begins further
+left. So the last word is removed from the prompt, and until it has been written again, only tokens whose bytes agree
+with it are allowed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 
 class Healing:
-    """What has still to be spelt, in UTF-8 bytes."""
+    """The rest of the healed prefix that the next tokens must spell, in UTF-8 bytes."""
 
     def __init__(self, healed_prefix: str, tokenizer: PromptTokenizer) -> None:
         self._rest = healed_prefix.encode()
@@ -25,7 +25,7 @@ class Healing:
         return self._tokenizer.vocabulary.agreeing(self._rest) if self._rest else None
 
     def take(self, token: int) -> bool:
-        """Notes that `token`, one of the allowed, was written; whether it went on behind what had to be spelt."""
+        """Notes that `token`, which must be allowed, was generated; whether it extends beyond the healed prefix."""
         if not self._rest:
             return True
         length = len(self._tokenizer.vocabulary.bytes_of[token])

@@ -1,4 +1,4 @@
-"""Prompts that the caller built, and what he wants to know of them: their tokens, and how likely each was."""
+"""Raw prompts, built by the caller: their tokens and log-probabilities."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from lacuna_inference.prompt import raw
 from lacuna_inference.prompt.planner import Prompt
 
 _CHUNK_TOKENS = 64
-"""Positions whose logits are looked at together: each has a number for every token of the vocabulary."""
+"""Positions scored at once: the logits of each are as many numbers as the vocabulary has tokens."""
 
 
 def is_raw(decoder: Decoder, request: Request) -> bool:
-    """Whether the prompt is taken as it is."""
+    """Whether the prompt is used as it is."""
     if request.raw is Raw.YES or request.ids is not None:
         return True
-    built = request.raw is Raw.SENTINELS and len(request.parts) == 1
-    return built and raw.has_specials(request.parts[0], decoder.tokenizer)
+    may_be_raw = request.raw is Raw.SENTINELS and len(request.parts) == 1
+    return may_be_raw and raw.has_specials(request.parts[0], decoder.tokenizer)
 
 
 def prompt_for(decoder: Decoder, request: Request) -> Prompt:
-    """The prompt as it is. Raises BadRequest for one that cannot be."""
-    text, context, most = decoder.tokenizer, decoder.context, request.stop.max_tokens
+    """The prompt of a raw request. Raises BadRequest for an invalid one."""
+    tokenizer, context, max_tokens = decoder.tokenizer, decoder.context, request.stop.max_tokens
     if request.ids is not None:
-        return raw.of_ids(request.ids, text, context, most)
-    return raw.of_text(request.parts, text, context, most)
+        return raw.of_ids(request.ids, tokenizer, context, max_tokens)
+    return raw.of_text(request.parts, tokenizer, context, max_tokens)
 
 
 def shown(decoder: Decoder, prompt: Prompt) -> str:
@@ -39,48 +39,50 @@ def shown(decoder: Decoder, prompt: Prompt) -> str:
 
 
 def tokens(decoder: Decoder, request: Request) -> tuple[TokenLogprob, ...]:
-    """The tokens that a text is made of, or those with the given ids. Nothing is read."""
+    """The tokens of the request's text, or those with its ids. The model is not run."""
     assert request.tokenize is not None
-    text = decoder.tokenizer
+    tokenizer = decoder.tokenizer
     if request.ids is not None:
         ids = list(request.ids)
-        if not all(0 <= token < text.size for token in ids):
+        if not all(0 <= token < tokenizer.size for token in ids):
             raise BadRequest("There is a token id that the model does not know.", "Check the tokenizer.")
     else:
-        ids = list(raw.tokens(request.parts[0], text) if request.tokenize.specials else text.encode(request.parts[0]))
-        ids = raw.with_begin(ids, text) if request.tokenize.begin else ids
-    return tuple(TokenLogprob(piece, 0.0, id=token) for token, piece in zip(ids, text.token_texts(ids), strict=True))
+        text = request.parts[0]
+        ids = list(raw.tokens(text, tokenizer) if request.tokenize.specials else tokenizer.encode(text))
+        ids = raw.with_begin(ids, tokenizer) if request.tokenize.begin else ids
+    texts = tokenizer.token_texts(ids)
+    return tuple(TokenLogprob(text, 0.0, id=token) for token, text in zip(ids, texts, strict=True))
 
 
 def score_prompt(decoder: Decoder, state: RequestState) -> Steps[tuple[TokenLogprob, ...]]:
-    """The tokens of the prompt with their log-probabilities given those before, without what was put before them.
+    """The prompt's tokens with their log-probabilities given the tokens before, without those that Lacuna prepended.
 
-    They are the model's own, from passes of their own. Raises BadRequest for a prompt that is not shown as it is.
+    They are the model's own, computed in separate passes. Raises BadRequest for a prompt that is not raw, or is cut.
     """
     request = state.request
     if not is_raw(decoder, request) or not (prompt := prompt_for(decoder, request)).whole:
         raise BadRequest("Only a whole prompt that is taken as it is can be scored.", "Send less text, and no suffix.")
     ids = list(prompt.ids)
-    likelihoods = yield from _token_logprobs(decoder, ids, state)
-    named = zip(ids, decoder.tokenizer.token_texts(ids), likelihoods, strict=True)
-    given = len(ids) if request.ids is not None else len(raw.tokens(request.parts[0], decoder.tokenizer))
-    return tuple(replace(one, text=piece, id=token) for token, piece, one in named)[len(ids) - given :]
+    logprobs = yield from _token_logprobs(decoder, ids, state)
+    tokens = zip(ids, decoder.tokenizer.token_texts(ids), logprobs, strict=True)
+    n_given = len(ids) if request.ids is not None else len(raw.tokens(request.parts[0], decoder.tokenizer))
+    return tuple(replace(logprob, text=text, id=token) for token, text, logprob in tokens)[len(ids) - n_given :]
 
 
 def _token_logprobs(decoder: Decoder, ids: list[int], state: RequestState) -> Steps[list[TokenLogprob]]:
-    """How likely each of `ids` was; 0 for the first. Their texts are not filled in."""
-    found, slot = [TokenLogprob("", 0.0)], decoder.caches.forward.new_kv_cache()
+    """The log-probabilities of `ids`; 0 for the first. Their texts are not set."""
+    scored, kv_cache = [TokenLogprob("", 0.0)], decoder.caches.forward.new_kv_cache()
     for start in range(0, len(ids) - 1, _CHUNK_TOKENS):
         if state.cancel.cancelled:
             raise RequestCancelled
         chunk = ids[start : min(start + _CHUNK_TOKENS, len(ids) - 1)]
-        logits = yield Step(chunk, slot, len(chunk))
+        logits = yield Step(chunk, kv_cache, len(chunk))
         state.counts.evaluated += len(chunk)
         state.counts.passes += 1
         logprobs = logits[:, : decoder.tokenizer.size].float().log_softmax(-1)
         for row, token in zip(logprobs, ids[start + 1 :], strict=False):
-            likeliest = row.topk(min(state.request.prompt_logprobs or 0, len(row)))
-            others = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
-            named = tuple((decoder.tokenizer.decode([other]), value) for other, value in others)
-            found.append(TokenLogprob("", float(row[token]), named))
-    return found
+            top = row.topk(min(state.request.prompt_logprobs or 0, len(row)))
+            top_ids = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+            top_logprobs = tuple((decoder.tokenizer.decode([other]), logprob) for other, logprob in top_ids)
+            scored.append(TokenLogprob("", float(row[token]), top_logprobs))
+    return scored

@@ -1,6 +1,6 @@
-"""Logits -> the next token: greedy, or nucleus sampling (Holtzman et al., 2020, arXiv 1904.09751).
+"""The sampler: greedy decoding, or nucleus sampling (Holtzman et al., 2020, arXiv 1904.09751).
 
-Written in numpy: for one row of logits it takes a fraction of the time that small operations on tensors do.
+Written in numpy: for one row of logits it takes a fraction of the time that small tensor operations take.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from lacuna_inference.api import Sampling
 from lacuna_inference.errors import BadRequest, NotFinite
 from lacuna_inference.forward import VocabRow
 
-COLDEST = 1e-5
-"""A temperature below it is greedy: dividing by it leaves the numbers' range."""
+MIN_TEMPERATURE = 1e-5
+"""Sampling below this temperature is greedy: dividing by less overflows."""
 
 
 class Sampler:
     """Chooses tokens for one candidate. The same seed gives the same choices for the same logits."""
 
-    def __init__(self, sampling: Sampling, banned: Iterable[int], known: int | None = None) -> None:
-        """`known` is the size of the tokenizer's vocabulary; rows of the head behind it are padding.
+    def __init__(self, sampling: Sampling, banned: Iterable[int], vocab_size: int | None = None) -> None:
+        """`vocab_size` is the size of the tokenizer's vocabulary; rows of the head after it are padding.
 
-        Raises BadRequest for a bias of a token behind it.
+        Raises BadRequest for a bias of a token outside of it.
         """
-        if any(known is not None and token >= known for token, _ in sampling.logit_bias):
-            raise BadRequest("There is no token with the id of a bias.", "Check logit_bias.")
+        if any(vocab_size is not None and token >= vocab_size for token, _ in sampling.logit_bias):
+            raise BadRequest("A bias has a token id that the model does not know.", "Check logit_bias.")
         self._sampling = sampling
-        self._known = known
+        self._vocab_size = vocab_size
         self._banned = np.array(sorted(banned), np.int64)
         self._random = np.random.default_rng(sampling.seed)
         self._scores: VocabRow = np.zeros(0, np.float32)
@@ -47,37 +47,37 @@ class Sampler:
         """The chosen id and its log-probability in nats, from logits [vocabulary] on any device.
 
         `mix` may change the probabilities. With `allowed`, which must not be empty, one of these ids is chosen, and its
-        probability is that among them. Raises NotFinite where a number is NaN, or the largest one infinite.
+        probability is relative to them. Raises NotFinite if a logit is NaN, or the largest one infinite.
         """
-        scores: VocabRow = logits[: self._known].float().cpu().numpy().copy()
+        scores: VocabRow = logits[: self._vocab_size].float().cpu().numpy().copy()
         if not np.isfinite(scores.max()):  # the maximum of numbers with NaN among them is NaN
             raise NotFinite
         scores[self._banned[: np.searchsorted(self._banned, len(scores))]] = -np.inf  # a model may have fewer rows
         if mix is not None:
-            with np.errstate(divide="ignore"):  # what is impossible stays so
+            with np.errstate(divide="ignore"):  # a probability of 0 becomes minus infinity
                 scores = np.log(mix(_softmax(scores)))
         if self._sampling.adjusts_logits:
             self._adjust(scores)
         if allowed is not None:
             scores = scores[allowed]
         self._scores, self._ids = scores, allowed
-        greedy = self._sampling.temperature < COLDEST
-        place = int(scores.argmax()) if greedy else self._sample(scores)
-        logprob = float(np.log(_softmax(scores)[place]))
-        if allowed is not None:  # what is spelt again is not written
-            return int(allowed[place]), logprob
-        self._written[place] += 1
-        return place, logprob
+        greedy = self._sampling.temperature < MIN_TEMPERATURE
+        index = int(scores.argmax()) if greedy else self._sample(scores)
+        logprob = float(np.log(_softmax(scores)[index]))
+        if allowed is not None:  # a healed prefix is not new text, so it is not penalized
+            return int(allowed[index]), logprob
+        self._written[index] += 1
+        return index, logprob
 
     def top_logprobs(self, count: int) -> list[tuple[int, float]]:
-        """The likeliest ids in the place of the one chosen last, with their log-probabilities in nats."""
+        """The `count` likeliest ids at the last choice, with their log-probabilities in nats."""
         with np.errstate(divide="ignore"):
             logprobs = np.log(_softmax(self._scores))
-        places = np.argsort(-logprobs, kind="stable")[:count]
-        return [(int(n if self._ids is None else self._ids[n]), float(logprobs[n])) for n in places]
+        indices = np.argsort(-logprobs, kind="stable")[:count]
+        return [(int(n if self._ids is None else self._ids[n]), float(logprobs[n])) for n in indices]
 
     def _adjust(self, scores: VocabRow) -> None:
-        """Adds what the caller wants added, and takes what was written."""
+        """Adds the logit biases and subtracts the penalties."""
         for token, bias in self._sampling.logit_bias:
             scores[token] += np.float32(bias)
         for token, count in self._written.items():
@@ -86,14 +86,17 @@ class Sampler:
     def _sample(self, scores: VocabRow) -> int:
         probabilities = _softmax(scores / np.float32(self._sampling.temperature))
         order = np.argsort(-probabilities, kind="stable")
-        reached = np.cumsum(probabilities[order], dtype=np.float64)
-        before = reached - probabilities[order]
+        cumulative = np.cumsum(probabilities[order], dtype=np.float64)
+        before = cumulative - probabilities[order]
         kept = self._kept(probabilities[order], before)
-        drawn = self._random.random() * reached[kept - 1]
-        return int(order[min(int(np.searchsorted(reached[:kept], drawn, side="right")), kept - 1)])
+        drawn = self._random.random() * cumulative[kept - 1]
+        return int(order[min(int(np.searchsorted(cumulative[:kept], drawn, side="right")), kept - 1)])
 
     def _kept(self, probabilities: VocabRow, before: NDArray[np.float64]) -> int:
-        """How many of the likeliest may be drawn, of `probabilities` that fall; `before` each is their sum."""
+        """How many of the likeliest tokens may be drawn.
+
+        `probabilities` are in descending order; `before` is the sum of those before each.
+        """
         sampling, kept = self._sampling, len(probabilities)
         if sampling.top_p < 1:
             kept = int(np.searchsorted(before, sampling.top_p))
@@ -105,10 +108,10 @@ class Sampler:
 
 
 def _softmax(scores: VocabRow) -> VocabRow:
-    """Probabilities; all alike where every score is impossible."""
-    most = scores.max()
-    if not np.isfinite(most):
+    """Probabilities; uniform if every score is minus infinity."""
+    maximum = scores.max()
+    if not np.isfinite(maximum):
         return np.full_like(scores, 1 / len(scores))
-    weights = np.exp(scores - most)
+    weights = np.exp(scores - maximum)
     probabilities: VocabRow = weights / weights.sum()
     return probabilities

@@ -1,4 +1,4 @@
-"""Where the text of a hole ends, besides the model's own end: rules over text, free of tokens and models."""
+"""Stop rules: where the text of a hole ends before the model ends it. They know neither tokens nor models."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.text import indentation
 
 PATTERNS_S = 0.25
-"""Seconds that all patterns of a request may take over a text: there are some that would take for ever."""
-
+"""Time limit for matching all patterns of a request, in seconds: some patterns would take forever."""
 
 Cut = tuple[int, StopReason]
 """Where to cut a text, in code points, and why."""
 
 
 class TextStop:
-    """Looks for the end of a text that is written piece by piece, and at each piece once."""
+    """Finds the end of a text that grows token by token; checks only what is new."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._seen = 0
         self._lines = 0
-        """Line ends in what was seen."""
-        self._line: int | None = None
-        """Where a line begins that has nothing but blanks so far; None inside a line that needs no look any more."""
+        """Line ends in the text seen so far."""
+        self._blank_line_start: int | None = None
+        """Where the current line begins while it is blank; None once its indentation was checked."""
 
     def find(self, text: str) -> Cut | None:
-        """Where to cut `text`, or None to go on. It begins with the text of the call before, which was not cut."""
+        """Where to cut `text`, or None to continue. It must begin with the text of the last call, which had no cut."""
         seen, self._seen = self._seen, len(text)
         cuts = (*self._line_stops(text, seen), _stop_string(text, seen, self._stop.strings))
         return min((cut for cut in cuts if cut is not None), default=None)
@@ -46,17 +45,17 @@ class TextStop:
             yield self._too_many_lines(text, seen, self._stop.max_lines)
 
     def _dedent(self, text: str, seen: int, below: int | None) -> Cut | None:
-        """Cuts before the first line, not counting the first, whose first sign stands left of column `below`."""
+        """Cuts before the first line after the first one that is indented by less than `below` columns."""
         if not below:
             return None
-        start = text.find("\n", seen) + 1 if self._line is None else self._line
+        start = text.find("\n", seen) + 1 if self._blank_line_start is None else self._blank_line_start
         while start:
             end = text.find("\n", start)
             line = text[start:] if end < 0 else text[start:end]
             blank = not line.strip()
             if not blank and indentation(line) < below:
                 return len(text[:start].rstrip()), StopReason.DEDENT
-            self._line = start if blank and end < 0 else None
+            self._blank_line_start = start if blank and end < 0 else None
             start = end + 1
         return None
 
@@ -75,51 +74,51 @@ class TextStop:
 
 
 def text_stop(text: str, stop: Stop) -> Cut | None:
-    """Where to cut `text`, or None to go on."""
+    """Where to cut `text`, or None to continue."""
     return TextStop(stop).find(text)
 
 
-def certain(text: str, stop: Stop) -> int:
-    """How many code points of `text`, at whose end more will be written, no rule can take away any more."""
+def certain_length(text: str, stop: Stop) -> int:
+    """How many code points of `text`, which is still growing, no rule can cut any more."""
     if stop.truncate_before is not None:
         return 0
     end = len(text.rstrip()) if stop.dedent_below or stop.max_lines else len(text)
     for string in stop.strings:
-        healed_prefix = next((n for n in range(min(len(string) - 1, len(text)), 0, -1) if text.endswith(string[:n])), 0)
-        end = min(end, len(text) - healed_prefix)
+        overlap = next((n for n in range(min(len(string) - 1, len(text)), 0, -1) if text.endswith(string[:n])), 0)
+        end = min(end, len(text) - overlap)
     return end
 
 
 def truncate_before(text: str, patterns: Sequence[str]) -> str:
     """CodeGen's `truncate_before_pattern`: `text` up to the earliest match of any of the regular expressions.
 
-    As in its tokenizer, the text is first cut before a second line that begins with `print` and before a second one
-    that begins with `def`: made for answers of one function, and therefore never used unless asked for.
-    Raises BadRequest for a pattern that is none, or that takes too long.
+    As in CodeGen's tokenizer, the text is first cut before the second line that begins with `print` and before the
+    second one that begins with `def`. This suits answers of one function, so it is used only on request.
+    Raises BadRequest for a pattern that is invalid, or takes too long.
     """
     for statement in ("print", "def"):
         lines = list(re.finditer(f"^{statement}", text, re.MULTILINE))
         if len(lines) > 1:
             text = text[: lines[1].start()]
-    until = time.monotonic() + PATTERNS_S
-    starts = [start for pattern in patterns if (start := _first_match(pattern, text, until)) is not None]
+    deadline = time.monotonic() + PATTERNS_S
+    starts = [start for pattern in patterns if (start := _first_match(pattern, text, deadline)) is not None]
     return text[: min(starts)] if starts else text
 
 
-def _first_match(pattern: str, text: str, until: float) -> int | None:
-    """Where `pattern` first matches; other threads go on meanwhile."""
+def _first_match(pattern: str, text: str, deadline: float) -> int | None:
+    """Where `pattern` first matches. Other threads run meanwhile: the search releases the GIL."""
     try:
-        left = max(0.001, until - time.monotonic())
+        left = max(0.001, deadline - time.monotonic())
         match = regex.search(pattern, text, regex.MULTILINE, timeout=left, concurrent=True)
     except TimeoutError:
         raise BadRequest(f"The pattern {pattern!r} takes too long.", "Choose a simpler one.") from None
     except (regex.error, RecursionError, OverflowError) as error:
-        raise BadRequest(f"{pattern!r} is no regular expression: {error}.", "Mend or remove it.") from None
+        raise BadRequest(f"{pattern!r} is not a valid regular expression: {error}.", "Fix or remove it.") from None
     return match.start() if match else None
 
 
 def _stop_string(text: str, seen: int, strings: Sequence[str]) -> Cut | None:
-    """Cuts before the first of `strings`, none of which lies within the first `seen` code points."""
+    """Cuts before the first of `strings`, none of which is within the first `seen` code points."""
     starts = [(string, max(0, seen - len(string) + 1)) for string in strings if string]
-    places = [place for string, start in starts if (place := text.find(string, start)) >= 0]
-    return (min(places), StopReason.STOP_STRING) if places else None
+    matches = [match for string, start in starts if (match := text.find(string, start)) >= 0]
+    return (min(matches), StopReason.STOP_STRING) if matches else None

@@ -163,7 +163,7 @@ def test_an_empty_candidate_comes_last() -> None:
 
 def test_greedy_takes_the_likeliest_that_is_allowed() -> None:
     logits = torch.tensor([1.0, 5.0, 4.0, 9.0])
-    assert Sampler(Sampling(), banned=[1], known=3).choose(logits)[0] == 2
+    assert Sampler(Sampling(), banned=[1], vocab_size=3).choose(logits)[0] == 2
 
 
 def test_among_the_allowed_it_does_not_matter_how_unlikely_all_of_them_are() -> None:
@@ -198,8 +198,8 @@ def test_what_the_caller_adds_and_what_was_written_counts() -> None:
     assert written(Sampling()) == [2, 2, 2, 2, 2]
     assert written(Sampling(presence_penalty=1.5)) == [2, 1, 2, 2, 2]
     assert written(Sampling(frequency_penalty=1.2)) == [2, 1, 2, 0, 1]
-    with pytest.raises(BadRequest, match="no token"):
-        Sampler(Sampling(logit_bias=((3, 1.0),)), banned=[], known=3)
+    with pytest.raises(BadRequest, match="token id"):
+        Sampler(Sampling(logit_bias=((3, 1.0),)), banned=[], vocab_size=3)
 
 
 def test_top_p_leaves_out_the_tail_and_a_seed_repeats() -> None:
