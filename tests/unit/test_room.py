@@ -64,7 +64,7 @@ def test_the_holes_of_one_prompt_share_what_is_left() -> None:
 @pytest.mark.parametrize("kind", ["openai", "llama.cpp", "ollama", "tgi"])
 def test_other_servers_are_asked_for_no_more_than_fits(kind: str) -> None:
     request = Request((LINES * 10, "\n"), stop=Stop(5000))
-    ask = SERVER_KINDS[kind].ask
+    ask = SERVER_KINDS[kind].build
     assert ask is not None
     body = str(ask(request, Setting("m", by_name("starcoder"), 1024), 1))
     assert "5000" not in body
