@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lacuna_lab.cli import command
 from training.paths import DEFAULT_ROOT, RANKER, Paths
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Build the bundled model, step by step.")
@@ -39,24 +40,30 @@ def tokenizer(root: Root = DEFAULT_ROOT) -> None:
         result["vocabulary"] = train_tokenizer(paths).get_vocab_size()
 
 
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """How a training step is done."""
+
+    rows: Annotated[int, typer.Option(help="Rows of a batch.")] = 32
+    length: Annotated[int, typer.Option(help="Tokens of a row.")] = 512
+    muon_lr: Annotated[float, typer.Option(help="Learning rate of the matrices.")] = 0.01
+    adam_lr: Annotated[float, typer.Option(help="Learning rate of embeddings and norms.")] = 0.0015
+    compiled: Annotated[bool, typer.Option(help="Compile the step (needs a C++ compiler on a CPU).")] = True
+
+
 @app.command()
+@command
 def train(
-    until: Annotated[int, typer.Option(help="Stop after this many tokens, including those of earlier runs.")],
-    decay: Annotated[int, typer.Option(help="Decay the learning rate to zero over this many last tokens.")] = 0,
-    target: Annotated[Path | None, typer.Option(help="Write here instead of overwriting the checkpoint.")] = None,
-    rows: Annotated[int, typer.Option(help="Rows per batch.")] = 32,
-    length: Annotated[int, typer.Option(help="Tokens per row.")] = 512,
-    muon_lr: Annotated[float, typer.Option(help="Learning rate of the matrices.")] = 0.01,
-    adam_lr: Annotated[float, typer.Option(help="Learning rate of embeddings and norms.")] = 0.0015,
-    compiled: Annotated[bool, typer.Option(help="Compile the step (needs a C++ compiler on a CPU).")] = True,
+    until: Annotated[int, typer.Option(help="Stop when this many tokens were seen, earlier runs counted in.")],
+    steps: StepOptions,
+    decay: Annotated[int, typer.Option(help="Let the learning rate fall to zero over this many last tokens.")] = 0,
+    target: Annotated[Path | None, typer.Option(help="Write here instead of over the checkpoint.")] = None,
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Train from the last checkpoint, or from scratch."""
     from training.train import TrainingPlan, train
 
-    plan = TrainingPlan(
-        until=until, decay=decay, rows=rows, length=length, muon_lr=muon_lr, adam_lr=adam_lr, compiled=compiled
-    )
+    plan = TrainingPlan(until=until, decay=decay, **asdict(steps))
     paths = Paths(root)
     with logged(paths, "train") as result:
         result |= asdict(train(paths, plan, target))
@@ -72,14 +79,13 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint as `lacuna eval` does, next to the model bundled now."""
     from lacuna_inference.models.loading.sources import go_offline
-    from lacuna_lab.commands.evaluate import evaluate
-    from lacuna_server.settings import load
+    from lacuna_lab.commands.evaluate import EvaluationPlan, evaluate_folder
     from training.export import export
 
     go_offline()
     paths, target = Paths(root), root / "evaluated"
     export(paths, source or paths.checkpoint, target, context)
-    evaluate(load(model=str(target)), ["bundled"], [], file_count, per_file, seed=0, as_json=False)
+    evaluate_folder(target, ["bundled"], EvaluationPlan((), file_count, per_file))
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""The laboratory: how fast, how exact, how large. It may import everything; only the command line mounts it."""
+"""The lab: measures speed, quality, precision and memory. It may import everything; only the command line mounts it."""

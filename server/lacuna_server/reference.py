@@ -24,7 +24,7 @@ HEAD = """\
 <!-- Written by `make docs` from the commands themselves. -->
 
 Options that are not given are taken from `LACUNA_*` environment variables and from `lacuna.toml`, where they are
-settings: see the [table of settings](settings.md). `--help` behind any command prints its options,
+settings: see the [table of settings](settings.md). `--help` after any command prints its options,
 `--debug` anywhere shows the traceback of an error. Results go to stdout, everything about them to stderr.
 """
 

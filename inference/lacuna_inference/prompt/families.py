@@ -2,7 +2,7 @@
 
 A layout is a tuple of sentinel strings and the placeholders HEADER, PREFIX, SUFFIX and LINE. Every sentinel must be one
 token of the model's tokenizer; `prompt/tokenizer.py` refuses other models. To add a family, add a row here and a golden
-row in tests/unit/test_families.py. `recognition.py` finds the family of a model.
+row in tests/inference/prompt/test_families.py. `recognition.py` finds the family of a model.
 """
 
 from __future__ import annotations

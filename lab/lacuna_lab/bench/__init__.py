@@ -1,1 +1,1 @@
-"""Benchmarks: how fast a model decodes here, and what a key costs somebody who types."""
+"""Benchmarks: decoding speed on this machine, and the cost of a keystroke."""

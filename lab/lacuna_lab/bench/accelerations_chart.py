@@ -1,4 +1,4 @@
-"""The steps of `lacuna bench accelerations` as a PNG: what each takes off the time of a key."""
+"""The steps of `lacuna bench accelerations` as a PNG chart: how much each shortens the time of a keystroke."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["check", "draw"]
 _WIDTH, _ROW_HEIGHT = 11.0, 0.42
 """In inches."""
-_LEFT, _FALLS, _RISES, _OTHER, _WRONG = "#c9d3df", "#2a9d5c", "#d1603d", "#8fa3bd", "#b00020"
+_REMAINING, _SAVED, _ADDED, _ALTERNATIVE, _BROKEN = "#c9d3df", "#2a9d5c", "#d1603d", "#8fa3bd", "#b00020"
 
 
 def draw(rows: Sequence[AccelerationRow], about: About, target: Path) -> None:
-    """Mean milliseconds of a key, logarithmic, falling from step to step. Raises BadRequest when it cannot."""
+    """Draws mean milliseconds a keystroke on a logarithmic scale, step by step. Raises BadRequest when it cannot."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -29,42 +29,48 @@ def draw(rows: Sequence[AccelerationRow], about: About, target: Path) -> None:
     figure = Figure(figsize=(_WIDTH, 1.6 + _ROW_HEIGHT * len(shown)), layout="constrained")
     axes: Axes = figure.subplots()
     measured = [row.figures for row in shown if row.figures is not None]
-    lowest = min(1000 * found.mean_s for found in measured) / 3
+    lowest = min(1000 * figures.mean_s for figures in measured) / 3
     _bars(axes, shown, measured[0], lowest)
     axes.set_xscale("log")
-    axes.set_xlim(lowest, 6 * max(1000 * found.mean_s for found in measured))  # room for the labels
+    axes.set_xlim(lowest, 6 * max(1000 * figures.mean_s for figures in measured))  # room for the labels
     axes.set_yticks(range(len(shown)), [_name(row) for row in shown])
     axes.invert_yaxis()
-    axes.set_xlabel("ms a key, mean (logarithmic)")
-    axes.set_title(f"What makes it faster, each on top of the steps above: {about.title}", fontsize=11)
-    colours = {"spared": _FALLS, "added": _RISES, "what is left": _LEFT, "instead, with everything on": _OTHER}
+    axes.set_xlabel("ms per keystroke, mean (logarithmic)")
+    axes.set_title(f"Accelerations, each on top of the steps above: {about.title}", fontsize=11)
+    colours = {
+        "saved": _SAVED,
+        "added": _ADDED,
+        "remaining": _REMAINING,
+        "alternative, with everything on": _ALTERNATIVE,
+    }
     patches = [Patch(color=colour, label=label) for label, colour in colours.items()]
     figure.legend(handles=patches, loc="outside lower right", ncols=len(patches), fontsize=8, frameon=False)
     save(figure, target)
 
 
 def _bars(axes: Axes, rows: Sequence[AccelerationRow], first: AccelerationFigures, lowest: float) -> None:
-    """A bar for each row, with what the step before it took; `lowest` is where they begin, in ms."""
-    before = 1000 * first.mean_s
-    for place, row in enumerate(rows):
+    """A bar for each row, beside the time of the step before it. The bars begin at `lowest` ms."""
+    previous = 1000 * first.mean_s
+    for y, row in enumerate(rows):
         if row.figures is None:
-            axes.text(lowest * 1.05, place, f"does not apply: {row.why_not}", va="center", color="grey", fontsize=8)
+            axes.text(lowest * 1.05, y, f"does not apply: {row.why_not}", va="center", color="grey", fontsize=8)
             continue
-        here = 1000 * row.figures.mean_s
+        current = 1000 * row.figures.mean_s
         ladder = row.group is Group.LADDER
-        axes.barh(place, min(here, before) - lowest, left=lowest, color=_LEFT if ladder else _OTHER)
-        if ladder and here != before:
-            axes.barh(place, abs(before - here), left=min(here, before), color=_FALLS if here < before else _RISES)
-        elif here > before:
-            axes.barh(place, here - before, left=before, color=_OTHER)
+        axes.barh(y, min(current, previous) - lowest, left=lowest, color=_REMAINING if ladder else _ALTERNATIVE)
+        if ladder and current != previous:
+            colour = _SAVED if current < previous else _ADDED
+            axes.barh(y, abs(previous - current), left=min(current, previous), color=colour)
+        elif current > previous:
+            axes.barh(y, current - previous, left=previous, color=_ALTERNATIVE)
         label = f"{milliseconds(row.figures.mean_s)} ms  {times(first.mean_s / row.figures.mean_s)}"
-        colour = _WRONG if row.broken else "black"
-        axes.text(max(here, before if ladder else here) * 1.08, place, label, va="center", fontsize=9, color=colour)
-        before = here if ladder else before
+        colour = _BROKEN if row.broken else "black"
+        axes.text(max(current, previous if ladder else current) * 1.08, y, label, va="center", fontsize=9, color=colour)
+        previous = current if ladder else previous
 
 
 def _name(row: AccelerationRow) -> str:
     if row.broken:
         return f"{row.name} †"
-    sign = "" if row.exact else " *"
-    return f"{'+ ' if row.group is Group.LADDER else 'instead: '}{row.name}{sign}"
+    mark = "" if row.exact else " *"
+    return f"{'+ ' if row.group is Group.LADDER else 'instead: '}{row.name}{mark}"

@@ -1,4 +1,4 @@
-"""Several typists at a time: their requests answered side by side, in the same passes, and one after the other."""
+"""Several users at once: their requests answered in one batch, and one after the other."""
 
 from __future__ import annotations
 
@@ -14,77 +14,81 @@ from lacuna_lab.bench.accelerations import AccelerationRow, Measurement, TimedAn
 from lacuna_lab.bench.accelerations_models import Models
 from lacuna_lab.bench.accelerations_steps import Group, Setup
 
-TYPISTS = 8
-Way = Callable[[Decoder, Sequence[Request]], list[TimedAnswer]]
+USERS = 8
+AnswerAll = Callable[[Decoder, Sequence[Request]], list[TimedAnswer]]
 
 
-def rows(models: Models, setup: Setup, works: Sequence[TypingLoad]) -> list[AccelerationRow]:
-    """One after the other, and side by side, with the same `setup`; each work is one typist's, all keys are pressed at
-    the same moment. Times are those of a moment, divided by its keys."""
-    names = [f"{len(works)} typists, {way}" for way in ("one after the other", "side by side")]
-    if not models.batches:
-        reason = "caches of transformers have no pass in common"
+def rows(models: Models, setup: Setup, loads: Sequence[TypingLoad]) -> list[AccelerationRow]:
+    """A row for sequential answers and one for batched ones, with the same `setup`.
+
+    Each load is one user's; all users press their keys at the same moment. Times are those of a moment, divided by its
+    number of keystrokes.
+    """
+    names = [f"{len(loads)} users, {order}" for order in ("sequential", "batched")]
+    if not models.can_batch:
+        reason = "the caches of transformers cannot share a pass"
         return [AccelerationRow(Group.CROWD, names[1], True, None, reason)]
-    apart, together = measure(models.decoder(setup), models.decoder(setup), works)
+    sequential, batched = measure(models.decoder(setup), models.decoder(setup), loads)
     costs = (models.weight_bytes(setup.runner), models.prepared_s.get(setup.runner, 0.0))
-    gap = largest_gap(models, setup, works, together, apart)
+    gap = largest_gap(models, setup, loads, batched, sequential)
     return [
-        AccelerationRow(Group.CROWD, names[0], True, figures(apart, apart, apart, works, costs)),
-        AccelerationRow(Group.CROWD, names[1], True, figures(together, apart, apart, works, costs, gap)),
+        AccelerationRow(Group.CROWD, names[0], True, figures(sequential, sequential, sequential, loads, costs)),
+        AccelerationRow(Group.CROWD, names[1], True, figures(batched, sequential, sequential, loads, costs, gap)),
     ]
 
 
-def measure(one: Decoder, other: Decoder, works: Sequence[TypingLoad]) -> tuple[Measurement, Measurement]:
-    """What `one` answers one after the other and `other` side by side, in the order of `works`; they take turns."""
-    ways: list[tuple[Decoder, Way]] = [(one, _one_by_one), (other, _side_by_side)]
-    found: list[list[list[TimedAnswer]]] = [[[] for _ in works] for _ in ways]
-    for turn in range(max(len(work.requests) for work in works)):
-        typists = [number for number, work in enumerate(works) if turn < len(work.requests)]
-        requests = [works[number].requests[turn] for number in typists]
-        for which in (0, 1) if turn % 2 else (1, 0):
-            decoder, way = ways[which]
-            for number, answered in zip(typists, way(decoder, requests), strict=True):
-                found[which][number].append(answered)
-    apart, together = (
-        Measurement([answered for typist in answers for answered in typist], decoder.caches.nbytes)
-        for answers, (decoder, _) in zip(found, ways, strict=True)
+def measure(sequential: Decoder, batched: Decoder, loads: Sequence[TypingLoad]) -> tuple[Measurement, Measurement]:
+    """The answers of both decoders, in the order of `loads`. The two take turns in going first."""
+    contestants: list[tuple[Decoder, AnswerAll]] = [(sequential, _one_by_one), (batched, _in_a_batch)]
+    answers: list[list[list[TimedAnswer]]] = [[[] for _ in loads] for _ in contestants]
+    for turn in range(max(len(load.requests) for load in loads)):
+        users = [user for user, load in enumerate(loads) if turn < len(load.requests)]
+        requests = [loads[user].requests[turn] for user in users]
+        for number in (0, 1) if turn % 2 else (1, 0):
+            decoder, answer_all = contestants[number]
+            for user, timed in zip(users, answer_all(decoder, requests), strict=True):
+                answers[number][user].append(timed)
+    first, second = (
+        Measurement([timed for of_user in of_contestant for timed in of_user], decoder.caches.nbytes)
+        for of_contestant, (decoder, _) in zip(answers, contestants, strict=True)
     )
-    return apart, together
+    return first, second
 
 
 def _one_by_one(decoder: Decoder, requests: Sequence[Request]) -> list[TimedAnswer]:
     started = time.perf_counter()
-    found = [answer(decoder, "", request, CancelToken(), started) for request in requests]
-    return _answers(found, time.perf_counter() - started)
+    results = [answer(decoder, "", request, CancelToken(), started) for request in requests]
+    return _timed(results, time.perf_counter() - started)
 
 
-def _side_by_side(decoder: Decoder, requests: Sequence[Request]) -> list[TimedAnswer]:
+def _in_a_batch(decoder: Decoder, requests: Sequence[Request]) -> list[TimedAnswer]:
     started = time.perf_counter()
     batch = Batch(decoder, "", len(requests))
     jobs = [RequestState(request, CancelToken()) for request in requests]
-    waiting, over = list(jobs), list[tuple[RequestState, Outcome]]()
+    waiting, finished = list(jobs), list[tuple[RequestState, Outcome]]()
     while waiting or batch:
         while waiting and batch.has_room:
-            over += batch.start(waiting.pop(0))
-        over += batch.advance()
+            finished += batch.start(waiting.pop(0))
+        finished += batch.advance()
     taken_s = time.perf_counter() - started
-    outcomes = {id(job): outcome for job, outcome in over}
-    return _answers([_answered(outcomes[id(job)]) for job in jobs], taken_s)
+    outcomes = {id(job): outcome for job, outcome in finished}
+    return _timed([_result(outcomes[id(job)]) for job in jobs], taken_s)
 
 
-def _answered(outcome: Outcome) -> CompletionResult:
+def _result(outcome: Outcome) -> CompletionResult:
+    """The result; raises when the outcome is an error."""
     if isinstance(outcome, CompletionResult):
         return outcome
     raise outcome
 
 
-def _answers(found: Sequence[CompletionResult], taken_s: float) -> list[TimedAnswer]:
+def _timed(results: Sequence[CompletionResult], taken_s: float) -> list[TimedAnswer]:
     return [
         TimedAnswer(
-            taken_s / len(found),
-            one.candidates[0].text,
-            one.metrics.evaluated_tokens,
-            one.metrics.forward_passes,
+            taken_s / len(results),
+            result.candidates[0].text,
+            result.metrics.evaluated_tokens,
+            result.metrics.forward_passes,
         )
-        for one in found
+        for result in results
     ]

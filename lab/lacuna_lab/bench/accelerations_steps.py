@@ -1,6 +1,6 @@
-"""The steps of `lacuna bench accelerations`: what is switched on in each, and what it is compared with.
+"""The steps of `lacuna bench accelerations`: what each one enables, and what it is compared with.
 
-Steps say what to measure and measure nothing. What does not apply to a model or a machine stays, and says why.
+This module only says what to measure. A step that does not apply to a model or a machine is kept, with the reason.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import pairwise
 
 
 class Runner(StrEnum):
-    """What runs the model. Under the first two transformers' own loop decodes, under the others ours."""
+    """What runs the model. The first two use the decoding loop of transformers, the others Lacuna's own."""
 
     UNCACHED = "generate(), no KV cache"
     GENERATE = "generate(), KV cache"
@@ -25,42 +25,42 @@ class Runner(StrEnum):
 
 
 class Acceleration(StrEnum):
-    """What spares work of the own loop, or goes with it. In this order they are added up."""
+    """What saves work in the own loop, or is part of it. The ladder enables them in this order."""
 
-    KEPT = "kept prompts"
-    DRAFTS = "drafts"
-    ANCHORED = "anchored prompts"
-    HEALED = "token healing"
-    LOCAL = "n-grams of the file"
-    GHOSTS = "ghosts (typing along)"
+    PREFIX_CACHE = "prefix cache"
+    PROMPT_LOOKUP = "prompt lookup"
+    ANCHORED_LAYOUT = "anchored layout"
+    HEALING = "token healing"
+    NGRAM_MIXER = "n-gram mixer"
+    SUGGESTION_REUSE = "suggestion reuse"
 
 
 class Group(StrEnum):
-    """Where a step stands in the report."""
+    """The section of the report that a step belongs to."""
 
     LADDER = "ladder"
     """On top of all steps before it."""
     INSTEAD = "instead"
-    """Other weights or recorded steps under everything; compared with everything."""
+    """Other weights, compiled or captured steps, with everything else enabled; compared with everything."""
     ALONE = "alone"
-    """On top of the forward that reads everything from nothing; compared with that."""
+    """On top of the forward that evaluates every prompt from scratch; compared with that."""
     LEFT_OUT = "left out"
     """Everything without it; compared with everything."""
     CROWD = "crowd"
-    """Several typists at a time."""
+    """Several users at once."""
 
 
 BASES = (Runner.UNCACHED, Runner.GENERATE, Runner.LIBRARY, Runner.OWN)
 INSTEAD = (Runner.GRAPHS, Runner.COMPILED, Runner.INT8, Runner.INT4)
-EXACT = frozenset({*BASES, Runner.GRAPHS, Runner.COMPILED, Acceleration.KEPT, Acceleration.DRAFTS})
-"""What must not change a text. The others change the prompt, the weights or the choice of a token."""
+EXACT = frozenset({*BASES, Runner.GRAPHS, Runner.COMPILED, Acceleration.PREFIX_CACHE, Acceleration.PROMPT_LOOKUP})
+"""What must not change any text. The others change the prompt, the weights or the choice of a token."""
 WhyNot = Mapping[Runner | Acceleration, str]
 """Why something does not apply here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A way to answer: what runs the model, and the accelerations that are on."""
+    """A configuration: what runs the model, and which accelerations are enabled."""
 
     runner: Runner
     on: frozenset[Acceleration] = frozenset()
@@ -68,35 +68,35 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class AblationStep:
-    """A setup and the one that it is compared with, of which it must give the same texts when it is `exact`.
+    """A setup and its baseline, whose texts it must reproduce if it is `exact`.
 
-    Without a setup `why_not` says why it is not measured.
+    Without a setup, `why_not` says why it is not measured.
     """
 
     group: Group
     name: str
     exact: bool
     setup: Setup | None = None
-    against: Setup | None = None
+    baseline: Setup | None = None
     why_not: str = ""
 
 
 def steps(why_not: WhyNot) -> list[AblationStep]:
-    """All steps, those that build on each other first. The own loop has one forward at least."""
+    """All steps, those that build on each other first. `why_not` must leave the own loop at least one forward."""
     ladder = list(_ladder(why_not))
     base, everything = base_and_everything(why_not)
     return [*ladder, *_instead(why_not, everything), *_alone(why_not, base), *_left_out(why_not, base, everything)]
 
 
 def base_and_everything(why_not: WhyNot) -> tuple[Setup, Setup]:
-    """The forward that reads everything from nothing, and the same with all that applies."""
+    """The forward that evaluates every prompt from scratch, and the same one with every acceleration that applies."""
     runner = Runner.LIBRARY if Runner.OWN in why_not else Runner.OWN
     return Setup(runner), Setup(runner, frozenset(one for one in Acceleration if one not in why_not))
 
 
-def setups(planned: list[AblationStep]) -> list[Setup]:
-    """Each setup once, as several steps may share one."""
-    return list(dict.fromkeys(step.setup for step in planned if step.setup is not None))
+def setups(steps: list[AblationStep]) -> list[Setup]:
+    """The distinct setups: several steps may share one."""
+    return list(dict.fromkeys(step.setup for step in steps if step.setup is not None))
 
 
 def _ladder(why_not: WhyNot) -> Iterator[AblationStep]:

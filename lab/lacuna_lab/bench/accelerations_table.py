@@ -14,7 +14,7 @@ _Factor = Callable[[AccelerationFigures], float]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What was measured: `keys` of all `sessions` together, suggestions of `max_tokens` tokens at most."""
+    """What was measured: `keys` keystrokes in all `sessions` together, suggestions of at most `max_tokens` tokens."""
 
     model: str
     random_weights: bool
@@ -32,17 +32,20 @@ class About:
 
 
 def table(rows: Sequence[AccelerationRow], about: About) -> Iterator[str]:
-    """Line by line: everything added up, other ways to run it, each one alone and left out, several typists."""
-    yield f"## What makes it faster: {about.title}"
+    """The report, line by line: cumulative steps, alternative runners, several users, each step alone and left out."""
+    yield f"## Accelerations: {about.title}"
     yield ""
-    yield f"{about.keys} keys in {about.sessions} files, up to {about.max_tokens} tokens of a line after each."
+    yield (
+        f"{about.keys} keystrokes in {about.sessions} files; after each, up to {about.max_tokens} tokens of the line "
+        "are completed."
+    )
     yield ""
     yield "### Each on top of the steps before it"
     yield ""
     yield from _ladder([row for row in rows if row.group is Group.LADDER], "step", "the step before")
     for group, title, first, against in (
-        (Group.INSTEAD, "Other ways to run the same, with everything on", "with", "everything"),
-        (Group.CROWD, "Several typists at the same moment, with everything on", "requests", "one after the other"),
+        (Group.INSTEAD, "Alternatives, with everything on", "with", "everything"),
+        (Group.CROWD, "Several users at the same moment, with everything on", "requests", "sequential"),
     ):
         if chosen := [row for row in rows if row.group is group]:
             yield ""
@@ -50,7 +53,7 @@ def table(rows: Sequence[AccelerationRow], about: About) -> Iterator[str]:
             yield ""
             yield from _ladder(chosen, first, against)
     yield ""
-    yield "### One at a time"
+    yield "### Each alone, and each left out"
     yield ""
     yield from _one_at_a_time(rows)
     yield ""
@@ -59,7 +62,7 @@ def table(rows: Sequence[AccelerationRow], about: About) -> Iterator[str]:
 
 def _ladder(rows: Sequence[AccelerationRow], first: str, against: str) -> Iterator[str]:
     yield (
-        f"| {first} | ms a key, mean | p50 | faster than {against} | tokens evaluated a key | passes a key "
+        f"| {first} | ms per key, mean | p50 | faster than {against} | tokens evaluated per key | passes per key "
         f"| weights MiB | kept MiB | same text as {against} | as plain greedy | as typed |"
     )
     yield "| --- " * 11 + "|"
@@ -76,10 +79,10 @@ def _ladder(rows: Sequence[AccelerationRow], first: str, against: str) -> Iterat
 
 
 def _one_at_a_time(rows: Sequence[AccelerationRow]) -> Iterator[str]:
-    """Alone: beside the forward that reads everything from nothing. Left out: everything else stays on."""
+    """Alone: compared with the forward that evaluates every prompt from scratch. Left out: everything else stays on."""
     yield (
-        "| acceleration | alone, ms a key | faster than without | weights + kept MiB | same text | left out, ms a key "
-        "| slower than everything | weights + kept MiB | same text |"
+        "| acceleration | alone, ms per key | faster than without | weights + kept MiB | same text "
+        "| left out, ms per key | slower than everything | weights + kept MiB | same text |"
     )
     yield "| --- " * 9 + "|"
     alone = {row.name: row for row in rows if row.group is Group.ALONE}
@@ -100,9 +103,9 @@ def _cells(row: AccelerationRow | None, factor: _Factor) -> list[str]:
 
 def _notes(rows: Sequence[AccelerationRow]) -> Iterator[str]:
     yield (
-        "Weights: all tensors of the forward, in every order they are kept in. Kept: KV cache and logits after a "
-        "session. Plain greedy: the first row. As typed: the share of suggestions that are what was then typed up to "
-        "the line's end."
+        "Weights: all tensors of the forward, in every layout that is kept. Kept: KV cache and logits after a session. "
+        "Plain greedy: the first row. As typed: the share of suggestions that match what was then typed up to the end "
+        "of the line."
     )
     runners = [row for row in rows if row.group in (Group.LADDER, Group.INSTEAD) and row.name in tuple(Runner)]
     if loads := [
@@ -111,11 +114,11 @@ def _notes(rows: Sequence[AccelerationRow]) -> Iterator[str]:
         yield f"Loading: {', '.join(loads)}."
     for row in rows:
         if row.broken:
-            yield f"**{row.name} ({row.group}) changed texts that it must not change.**"
+            yield f"**{row.name} ({row.group}) changed texts although it must not.**"
 
 
 def identical(row: AccelerationRow) -> str:
-    """Whether the texts are those of the one it is compared with, and whether they have to be."""
+    """Whether the texts are the baseline's, and whether they have to be."""
     found = row.figures
     if found is None:
         return ""
@@ -128,10 +131,10 @@ def identical(row: AccelerationRow) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """With three digits or so."""
+    """Milliseconds with about three digits."""
     return f"{1000 * seconds:.0f}" if seconds >= 0.1 else f"{1000 * seconds:.1f}"
 
 
 def times(factor: float) -> str:
-    """How many times as fast."""
+    """A speed-up factor, for example `2.82×`."""
     return f"{factor:.0f}×" if factor >= 10 else f"{factor:.2f}×"

@@ -1,4 +1,4 @@
-"""Tokens a second of whole answers: the same decode loop around each forward, with drafts and without."""
+"""Tokens per second over whole answers: the same decoding loop around each forward, with and without prompt lookup."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _KINDS = (HoleKind.REST_OF_LINE, HoleKind.WHOLE_LINE)
 
 @dataclass(frozen=True, slots=True)
 class AnswersRow:
-    """A contestant's figures over all answers: `tokens` behind the first of each answer, and the time for them.
+    """A contestant's figures over all answers. `tokens` counts those after the first of each answer.
 
-    `ratio` is its speed over the first contestant's; `same_text` the share of answers that are equal to that one's.
+    `ratio` is its speed over the first contestant's, `same_text` the share of answers equal to the first contestant's.
     """
 
     name: str
@@ -40,7 +40,7 @@ class AnswersRow:
 
 
 def requests(files: Sequence[SourceFile], per_file: int, max_tokens: int, seed: int) -> list[Request]:
-    """Requests for a line, at random places of `files`."""
+    """Requests for a line, at random positions in `files`."""
     rng = random.Random(seed)
     holes = [cut(file, kind, rng) for file in files for kind in _KINDS for _ in range(per_file)]
     stop = Stop(max_tokens, single_line=True)
@@ -48,7 +48,7 @@ def requests(files: Sequence[SourceFile], per_file: int, max_tokens: int, seed: 
 
 
 def contestants(options: ModelOptions, llama_files: Sequence[Path], by_transformers: bool = True) -> dict[str, Decoder]:
-    """Decoders of one model that differ in what runs it, and whether it drafts."""
+    """Decoders of one model that differ in the forward, and in whether they draft."""
     loaded = assemble.load_model(replace(options, forward="own"), lambda *_: None)
     own = loaded.decoder
 
@@ -62,31 +62,31 @@ def contestants(options: ModelOptions, llama_files: Sequence[Path], by_transform
             anchors=Anchors(),
         )
 
-    found = {"own": around(loaded.forward), "own, drafts": around(loaded.forward, own.max_draft_tokens)}
+    decoders = {"own": around(loaded.forward), "own, drafts": around(loaded.forward, own.max_draft_tokens)}
     for file in llama_files:
-        found[f"llama.cpp {file.stem}"] = around(llama_cpp.LlamaForward(llama_cpp.load(file, own.context)))
+        decoders[f"llama.cpp {file.stem}"] = around(llama_cpp.LlamaForward(llama_cpp.load(file, own.context)))
     if by_transformers:
         library = assemble.load_model(replace(options, forward="transformers"), lambda *_: None)
-        found["transformers"] = around(library.forward)
-    return found
+        decoders["transformers"] = around(library.forward)
+    return decoders
 
 
-def measure(decoders: Mapping[str, Decoder], asked: Sequence[Request]) -> list[AnswersRow]:
-    """A row for each decoder; they take turns, request by request."""
-    found: dict[str, list[CompletionResult]] = {name: [] for name in decoders}
+def measure(decoders: Mapping[str, Decoder], requests: Sequence[Request]) -> list[AnswersRow]:
+    """A row for each decoder. They take turns, request by request."""
+    results: dict[str, list[CompletionResult]] = {name: [] for name in decoders}
     names = list(decoders)
-    for number, request in enumerate(asked):
+    for number, request in enumerate(requests):
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            found[name].append(answer(decoders[name], name, request, CancelToken(), time.perf_counter()))
+            results[name].append(answer(decoders[name], name, request, CancelToken(), time.perf_counter()))
     rows: list[AnswersRow] = []
-    for name, answers in found.items():
-        rows.append(_row(name, answers, found[names[0]], rows[0].tokens_per_s if rows else None))
+    for name, answers in results.items():
+        rows.append(_row(name, answers, results[names[0]], rows[0].tokens_per_s if rows else None))
     return rows
 
 
 def table(rows: Sequence[AnswersRow]) -> Iterator[str]:
     """The rows as a Markdown table, line by line."""
-    yield "| forward | answers | tokens | tokens/s | tokens a pass | to the first | same text |"
+    yield "| forward | answers | tokens | tokens/s | tokens per pass | to the first | same text |"
     yield "| --- " * 7 + "|"
     for row in rows:
         yield (
@@ -98,21 +98,21 @@ def table(rows: Sequence[AnswersRow]) -> Iterator[str]:
 def _row(
     name: str, answers: Sequence[CompletionResult], first: Sequence[CompletionResult], speed: float | None
 ) -> AnswersRow:
-    counted = [found.metrics for found in answers if found.metrics.generated_tokens]
-    tokens = sum(counters.generated_tokens - 1 for counters in counted)
-    taken = sum(counters.total_s - counters.first_token_s for counters in counted)
-    passes = sum(counters.forward_passes for counters in counted)
-    per_second = tokens / taken if taken else 0.0
+    metrics = [result.metrics for result in answers if result.metrics.generated_tokens]
+    tokens = sum(one.generated_tokens - 1 for one in metrics)
+    decode_s = sum(one.total_s - one.first_token_s for one in metrics)
+    passes = sum(one.forward_passes for one in metrics)
+    per_second = tokens / decode_s if decode_s else 0.0
     return AnswersRow(
         name=name,
         answers=len(answers),
         tokens=tokens,
         tokens_per_s=per_second,
-        tokens_per_pass=(tokens + len(counted)) / passes if passes else 0.0,
+        tokens_per_pass=(tokens + len(metrics)) / passes if passes else 0.0,
         ratio=per_second / speed if speed else 1.0,
         same_text=sum(_text(a) == _text(b) for a, b in zip(answers, first, strict=True)) / len(answers),
     )
 
 
-def _text(found: CompletionResult) -> str:
-    return found.candidates[0].text
+def _text(result: CompletionResult) -> str:
+    return result.candidates[0].text

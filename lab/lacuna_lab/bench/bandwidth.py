@@ -1,4 +1,4 @@
-"""How fast memory can be copied here: what decoding is measured against, because it reads every weight once a token."""
+"""Memory copy bandwidth, the yardstick for decoding, which reads every weight once per token."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ BYTES = 256 * 2**20
 
 
 def copy_bandwidth(device: torch.device, repeats: int = 7) -> float:
-    """Bytes read and written a second while a large tensor is copied."""
+    """Bytes read and written per second while a large tensor is copied; the median of `repeats`."""
     source = torch.ones(BYTES // 4, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
     return 2 * BYTES / median(seconds(lambda: target.copy_(source), device) for _ in range(repeats))
 
 
 def seconds(work: object, device: torch.device) -> float:
-    """Wall time of one call of `work`, the device's queue included."""
+    """Wall time of one call of `work`, including the device's queue."""
     assert callable(work)
     _wait(device)
     started = time.perf_counter()

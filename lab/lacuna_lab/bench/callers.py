@@ -1,6 +1,6 @@
-"""Many users who type, each asking a server over HTTP at every key and leaving the request at the next.
+"""Many users who type: each sends an HTTP request at every keystroke and cancels it at the next one.
 
-The servers are told the same: the prompt of the family table, or the text where the server makes the prompt itself.
+All servers get the same input: the prompt of the family table, or the text if the server builds the prompt.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from lacuna_inference.remote.prompt import as_text
 from lacuna_lab.bench.typing_trace import Key, TypingTrace
 
 MAX_TOKENS = 16
-_PATIENCE_S = 120.0
+_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server: what it is sent for a user's key, and how many tokens it says that its answer has."""
+    """A server: `body` builds the request for a keystroke, `tokens` reads the number of generated tokens."""
 
     name: str
     url: str
@@ -36,10 +36,10 @@ class Target:
 
 @dataclass(slots=True)
 class Load:
-    """What so many users saw of a server. Latencies of answered requests, in seconds."""
+    """Results of `users` users at one server. `latencies` are those of answered requests, in seconds."""
 
     users: int
-    asked: int = 0
+    sent: int = 0
     in_time: int = 0
     failed: int = 0
     tokens: int = 0
@@ -47,11 +47,11 @@ class Load:
     seconds: float = 0.0
 
     def share(self) -> float:
-        return self.in_time / self.asked if self.asked else 0.0
+        return self.in_time / self.sent if self.sent else 0.0
 
-    def percentile(self, part: float) -> float:
-        known = sorted(self.latencies)
-        return known[min(len(known) - 1, int(part * len(known)))] if known else float("nan")
+    def percentile(self, share: float) -> float:
+        latencies = sorted(self.latencies)
+        return latencies[min(len(latencies) - 1, int(share * len(latencies)))] if latencies else float("nan")
 
 
 def lacuna(url: str) -> Target:
@@ -71,7 +71,7 @@ def lacuna(url: str) -> Target:
 
 
 def completions(name: str, url: str, model: str, family: Family, context: int) -> Target:
-    """A server with OpenAI's completions, which is sent the whole prompt."""
+    """A server with OpenAI's completions endpoint, which gets the whole prompt."""
 
     def body(_: str, before: str, after: str) -> dict[str, Any]:
         request = Request((before, after), path="a.py", stop=Stop(MAX_TOKENS))
@@ -83,10 +83,10 @@ def completions(name: str, url: str, model: str, family: Family, context: int) -
 
 
 async def measure(target: Target, sessions: Sequence[TypingTrace], users: int, seconds: float) -> Load:
-    """So many users for so long; the sessions are dealt out among them, each begun at another place."""
+    """Lets `users` users type for `seconds`. Sessions are distributed among them; shared ones start at other keys."""
     load = Load(users)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(base_url=target.url, timeout=_PATIENCE_S, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=target.url, timeout=_TIMEOUT_S, limits=limits, trust_env=False) as client:
         started = time.monotonic()
         until = started + seconds
         await asyncio.gather(*(_type(client, target, sessions, n, until, load) for n in range(users)))
@@ -105,13 +105,13 @@ async def _type(
     while time.monotonic() < until:
         key, following = keys[number % len(keys)], keys[(number + 1) % len(keys)]
         number += 1
-        asking = asyncio.ensure_future(_ask(client, target, f"user {user}", key, load))
+        request = asyncio.ensure_future(_ask(client, target, f"user {user}", key, load))
         await asyncio.sleep(following.gap_s)
-        load.asked += 1
-        if not asking.done():
-            asking.cancel()
+        load.sent += 1
+        if not request.done():
+            request.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await asking
+            await request
 
 
 async def _ask(client: httpx.AsyncClient, target: Target, user: str, key: Key, load: Load) -> None:
@@ -121,7 +121,7 @@ async def _ask(client: httpx.AsyncClient, target: Target, user: str, key: Key, l
         response = await client.post(target.path, json=body)
         seconds = time.monotonic() - started
         tokens = target.tokens(response.raise_for_status().json())
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):  # no answer, or none that can be read
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):  # no answer, or an unreadable one
         load.failed += 1
         return
     load.latencies.append(seconds)

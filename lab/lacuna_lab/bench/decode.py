@@ -1,4 +1,4 @@
-"""Tokens a second for each forward, and which part of the memory's bandwidth that is."""
+"""Tokens per second for each forward, and the share of the memory bandwidth that this uses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 from lacuna_inference.forward import Forward
 from lacuna_lab.bench.bandwidth import seconds
 
-HELD = 256
-"""Tokens in the cache while a pass is timed."""
+CACHED_TOKENS = 256
+"""Tokens in the KV cache while a pass is timed."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeSubject:
-    """A model in one dtype behind one forward. `weight_bytes` are read by a pass that decodes one token."""
+    """A model in one dtype under one forward. `weight_bytes` are read by a pass that decodes one token."""
 
     model: str
     forward_name: str
@@ -30,7 +30,7 @@ class DecodeSubject:
 
 @dataclass(frozen=True, slots=True)
 class DecodeRow:
-    """`width` tokens were read in a pass: one, or one and its draft. `share` is of the measured copy bandwidth."""
+    """`width` tokens were evaluated in a pass: one, or one and its draft. `share` is of the measured copy bandwidth."""
 
     model: str
     forward: str
@@ -44,21 +44,21 @@ class DecodeRow:
 def measure(
     subjects: Sequence[DecodeSubject], widths: Sequence[int], device: torch.device, bandwidth: float, repeats: int
 ) -> list[DecodeRow]:
-    """A row for each subject and width; the subjects take turns, so that a disturbance meets all of them."""
-    slots = [_filled(subject.forward) for subject in subjects]
-    taken: dict[tuple[int, int], list[float]] = {}
+    """A row for each subject and width. The subjects take turns, so that a disturbance affects all of them."""
+    kv_caches = [_filled_kv_cache(subject.forward) for subject in subjects]
+    times: dict[tuple[int, int], list[float]] = {}
     for _ in range(repeats):
-        for number, (subject, slot) in enumerate(zip(subjects, slots, strict=True)):
+        for number, (subject, kv_cache) in enumerate(zip(subjects, kv_caches, strict=True)):
             for width in widths:
-                taken.setdefault((number, width), []).append(_pass(subject.forward, slot, width, device))
-    return [_row(subjects[number], width, median(times), bandwidth) for (number, width), times in taken.items()]
+                times.setdefault((number, width), []).append(_pass(subject.forward, kv_cache, width, device))
+    return [_row(subjects[number], width, median(values), bandwidth) for (number, width), values in times.items()]
 
 
 def table(rows: Sequence[DecodeRow], bandwidth: float) -> Iterator[str]:
     """The rows as a Markdown table, line by line."""
     yield f"Copy bandwidth: {bandwidth / 1e9:.1f} GB/s (read and written)"
     yield ""
-    yield "| model | forward | dtype | tokens in a pass | ms a pass | tokens/s | share of bandwidth |"
+    yield "| model | forward | dtype | tokens per pass | ms per pass | tokens/s | share of bandwidth |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in rows:
         yield (
@@ -67,18 +67,18 @@ def table(rows: Sequence[DecodeRow], bandwidth: float) -> Iterator[str]:
         )
 
 
-def _filled(forward: Forward) -> Any:
-    slot = forward.new_kv_cache()
-    forward.step([7] * HELD, slot)
-    return slot
+def _filled_kv_cache(forward: Forward) -> Any:
+    kv_cache = forward.new_kv_cache()
+    forward.step([7] * CACHED_TOKENS, kv_cache)
+    return kv_cache
 
 
-def _pass(forward: Forward, slot: Any, width: int, device: torch.device) -> float:
-    """Seconds for one pass over `width` tokens behind `HELD` others."""
-    slot.rollback(HELD)
-    forward.step([5] * width, slot, width)  # once for nothing: the first pass of a width may prepare something
-    slot.rollback(HELD)
-    return seconds(lambda: forward.step([5] * width, slot, width), device)
+def _pass(forward: Forward, kv_cache: Any, width: int, device: torch.device) -> float:
+    """Seconds for one pass over `width` tokens after `CACHED_TOKENS` others."""
+    kv_cache.rollback(CACHED_TOKENS)
+    forward.step([5] * width, kv_cache, width)  # warm-up: the first pass of a width may initialize something
+    kv_cache.rollback(CACHED_TOKENS)
+    return seconds(lambda: forward.step([5] * width, kv_cache, width), device)
 
 
 def _row(subject: DecodeSubject, width: int, pass_s: float, bandwidth: float) -> DecodeRow:

@@ -1,4 +1,4 @@
-"""An editor that types a session into the real `lacuna lsp` over stdio and waits for each suggestion."""
+"""An editor that types a session into a real `lacuna lsp` over stdio and waits for each suggestion."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ from lacuna_lab.bench.typing_trace import TypingTrace
 
 _URI = "file:///bench/{}"
 _READY = "Lacuna is ready"
+_START_TIMEOUT_S = 300
 _BETWEEN_EDITS_S = 0.01
 
 
 @asynccontextmanager
-async def connected(
+async def connect(
     environment: Mapping[str, str], program: Sequence[str] = ("lacuna_server", "lsp")
 ) -> AsyncIterator[LanguageClient]:
-    """A client of a server of its own, whose model is warm; both end with the block. `program` is a module."""
+    """Starts a server and yields its client once the model is warm; both end with the block.
+
+    `program` is a module and its arguments.
+    """
     client = LanguageClient("lacuna bench", "1")
     ready = asyncio.Event()
 
@@ -43,7 +47,7 @@ async def connected(
             types.InitializeParams(capabilities=types.ClientCapabilities(text_document=inline))
         )
         client.initialized(types.InitializedParams())
-        await asyncio.wait_for(ready.wait(), 300)
+        await asyncio.wait_for(ready.wait(), _START_TIMEOUT_S)
         yield client
     finally:
         await client.shutdown_async(None)
@@ -51,8 +55,8 @@ async def connected(
         await client.stop()  # type: ignore[no-untyped-call]
 
 
-def opened(client: LanguageClient, session: TypingTrace) -> str:
-    """Opens the session's document; its URI."""
+def open_document(client: LanguageClient, session: TypingTrace) -> str:
+    """Opens the session's document and returns its URI."""
     uri = _URI.format(session.name)
     document = types.TextDocumentItem(uri, "python", 0, session.text)
     client.text_document_did_open(types.DidOpenTextDocumentParams(document))
@@ -78,53 +82,53 @@ def change(uri: str, version: int, span: types.Range, inserted: str) -> types.Di
 
 
 async def drive(session: TypingTrace, environment: Mapping[str, str]) -> Run:
-    """Every key is followed by a request; the next one comes after its human gap, and never before the answer."""
-    async with connected(environment) as client:
-        uri = opened(client, session)
+    """Types the session. A request follows every keystroke; the next keystroke waits for its gap and for the answer."""
+    async with connect(environment) as client:
+        uri = open_document(client, session)
         process = _process(client)
         before = process.cpu_times()
-        answers = await _typed(client, uri, session)
+        answers = await _type(client, uri, session)
         after = process.cpu_times()
         cpu_s = after.user + after.system - before.user - before.system
         return Run(answers, cpu_s, process.memory_info().rss)
 
 
-async def delays(session: TypingTrace, environment: Mapping[str, str], answers: int) -> list[float]:
-    """Seconds from sending an edit until the server has applied it, all while `answers` answers are computed."""
-    async with connected(environment, (stamped.__name__,)) as client:
-        uri = opened(client, session)
+async def edit_delays(session: TypingTrace, environment: Mapping[str, str], answers: int) -> list[float]:
+    """Seconds from sending each edit until the server has applied it, while `answers` answers are computed."""
+    async with connect(environment, (stamped.__name__,)) as client:
+        uri = open_document(client, session)
         lines = session.text.count("\n")
         end = types.Range(types.Position(lines, 0), types.Position(lines, 0))
         rng = random.Random(0)
         version = 0
         for _ in range(answers):
-            asked = asyncio.ensure_future(ask(client, uri, types.Position(rng.randrange(lines), 0)))
-            while not asked.done():
+            request = asyncio.ensure_future(ask(client, uri, types.Position(rng.randrange(lines), 0)))
+            while not request.done():
                 version += 1
                 client.text_document_did_change(change(uri, version, end, stamped.stamp()))
                 await asyncio.sleep(_BETWEEN_EDITS_S)
-        found: list[float] = await client.protocol.send_request_async(stamped.DELAYS, None)
-    return found
+        delays: list[float] = await client.protocol.send_request_async(stamped.DELAYS, None)
+    return delays
 
 
-async def _typed(client: LanguageClient, uri: str, session: TypingTrace) -> list[TypedAnswer]:
+async def _type(client: LanguageClient, uri: str, session: TypingTrace) -> list[TypedAnswer]:
     answers, text = [], session.text
     for version, key in enumerate(session.keys, 1):
         started = time.perf_counter()
         span = types.Range(_position(text, key.start), _position(text, key.start + key.deleted))
         client.text_document_did_change(change(uri, version, span, key.inserted))
         suggestion = await ask(client, uri, _position(key.text, key.cursor))
-        taken = time.perf_counter() - started
+        taken_s = time.perf_counter() - started
         explained = await client.workspace_execute_command_async(types.ExecuteCommandParams("lacuna.explain"))
         counters = dict(explained["counters"]) if explained else {}
-        answers.append(TypedAnswer(taken, key.gap_s, suggestion, counters, key.jumped))
+        answers.append(TypedAnswer(taken_s, key.gap_s, suggestion, counters, key.jumped))
         text = key.text
         await asyncio.sleep(max(0.0, key.gap_s - (time.perf_counter() - started)))
     return answers
 
 
 def _position(text: str, offset: int) -> types.Position:
-    """In UTF-16 units, the encoding that needs no agreement."""
+    """In UTF-16 units, the encoding that needs no negotiation."""
     line_start = text.rfind("\n", 0, offset) + 1
     return types.Position(text.count("\n", 0, offset), len(text[line_start:offset].encode("utf-16-le")) // 2)
 

@@ -1,4 +1,4 @@
-"""llama.cpp through llama-cpp-python, behind the engine's own protocol: the peer that others are measured by."""
+"""llama.cpp through llama-cpp-python, as a `Forward` of the engine: the reference for other engines."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lacuna_inference.forward import Step
 
 
 def load(file: Path, context: int) -> Any:
-    """The model of a GGUF file, on as many threads as there are cores. Raises BadRequest when it cannot be had."""
+    """The model of a GGUF file, with one thread per core. Raises BadRequest if the library or the file is missing."""
     try:
         from llama_cpp import Llama  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise BadRequest("llama.cpp is not installed.", "pip install llama-cpp-python, or leave it out.") from error
+        raise BadRequest("llama.cpp is not installed.", "Run pip install llama-cpp-python, or omit it.") from error
     if not file.is_file():
-        raise BadRequest(f"There is no file {file}.", "Write one: python -m training gguf.")
+        raise BadRequest(f"There is no file {file}.", "Write one with python -m training gguf.")
     threads = os.cpu_count() or 1
     return Llama(
         str(file),
@@ -37,7 +37,7 @@ def load(file: Path, context: int) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class LlamaCache:
-    """The one sequence that the model holds."""
+    """The single sequence that the model holds."""
 
     llama: Any
 
@@ -56,7 +56,7 @@ class LlamaCache:
 
 @dataclass(frozen=True, slots=True)
 class LlamaForward:
-    """`Forward` with one slot."""
+    """A `Forward` with a single KV cache."""
 
     llama: Any
     max_draft_tokens: int = 0
@@ -66,7 +66,7 @@ class LlamaForward:
         return LlamaCache(self.llama)
 
     def step_batch(self, steps: Sequence[Step]) -> None:
-        """Not done here: one caller is measured."""
+        """Not supported: only one caller is measured."""
 
     def step(self, ids: Sequence[int], kv_cache: LlamaCache, n_logits: int = 1) -> Tensor:
         self.llama.eval(list(ids))

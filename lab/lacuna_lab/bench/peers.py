@@ -1,6 +1,6 @@
-"""Contestants without a server: `generate()` for every key, llama.cpp with its plug-ins' requests, and CTranslate2.
+"""Contestants without a server: `generate()` for every keystroke, llama.cpp as its plug-ins use it, and CTranslate2.
 
-They get the same windows of the same text, one key after the other, and only what they compute is timed.
+They get the same windows of the same text, keystroke by keystroke, and only their computation is timed.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from lacuna_lab.bench import llama_cpp
 from lacuna_lab.bench.typing_bench import Run, TypedAnswer
 from lacuna_lab.bench.typing_trace import Key, TypingTrace
 
-Write = Callable[[list[int]], list[int]]
-"""Prompt ids -> ids of the answer."""
+Generate = Callable[[list[int]], list[int]]
+"""Prompt ids -> generated ids."""
 
 
 class Peer:
-    """A way to write behind prompts, with the tokenizer and the windows of a Lacuna model."""
+    """Another engine, used with the tokenizer and the windows of a Lacuna model."""
 
     def __init__(
-        self, tokenizer: PromptTokenizer, context: int, max_tokens: int, write: Write, suffix_last: bool = False
+        self, tokenizer: PromptTokenizer, context: int, max_tokens: int, generate: Generate, suffix_last: bool = False
     ) -> None:
         self._tokenizer, self._context, self._max_tokens = tokenizer, context, max_tokens
-        self._write, self._suffix_last = write, suffix_last
+        self._generate, self._suffix_last = generate, suffix_last
 
     def drive(self, session: TypingTrace) -> Run:
-        """One key after the other, without pauses; a pause would change nothing for them."""
+        """Answers keystroke by keystroke, without pauses, which would change nothing for these engines."""
         process = psutil.Process()
         before = process.cpu_times()
         answers = [self._answer(session.name, key) for key in session.keys]
@@ -48,7 +48,7 @@ class Peer:
 
     def _answer(self, name: str, key: Key) -> TypedAnswer:
         started = time.perf_counter()
-        ids = self._write(self._prompt(name, key))
+        ids = self._generate(self._prompt(name, key))
         line = self._tokenizer.decode([i for i in ids if i not in self._tokenizer.ends]).split("\n")[0]
         return TypedAnswer(time.perf_counter() - started, key.gap_s, line, jumped=key.jumped)
 
@@ -61,9 +61,9 @@ class Peer:
 
 
 def by_generate(options: ModelOptions, max_tokens: int, whole: bool) -> Peer:
-    """The way many begin: transformers' `generate()` from nothing for each key.
+    """transformers' `generate()`, from scratch for each keystroke.
 
-    `whole` as it is mostly called, with nothing but a `max_length`; else it ends with the line.
+    With `whole` it is called as usual, with a `max_length` only; otherwise it also stops at the end of the line.
     """
     import torch
 
@@ -71,74 +71,74 @@ def by_generate(options: ModelOptions, max_tokens: int, whole: bool) -> Peer:
 
     loaded = assemble.load_model(replace(options, forward="transformers"), lambda *_: None)
     assert isinstance(loaded.forward, TransformersForward)
-    text, model = loaded.decoder.tokenizer, loaded.forward.model
-    ends = [*text.ends] if whole else [*text.ends, *text.newlines]
+    tokenizer, model = loaded.decoder.tokenizer, loaded.forward.model
+    ends = [*tokenizer.ends] if whole else [*tokenizer.ends, *tokenizer.newlines]
 
-    def write(ids: list[int]) -> list[int]:
+    def generate(ids: list[int]) -> list[int]:
         prompt = torch.tensor([ids], device=loaded.device)
         with torch.inference_mode():
-            written = model.generate(  # type: ignore[operator]
+            output = model.generate(  # type: ignore[operator]
                 prompt,
                 attention_mask=torch.ones_like(prompt),
                 do_sample=False,
                 max_length=len(ids) + max_tokens,
                 eos_token_id=ends,
             )
-        return list(map(int, written[0, len(ids) :]))
+        return list(map(int, output[0, len(ids) :]))
 
-    return Peer(text, loaded.decoder.context, max_tokens, write)
+    return Peer(tokenizer, loaded.decoder.context, max_tokens, generate)
 
 
 def by_ctranslate2(options: ModelOptions, folder: Path, max_tokens: int) -> Peer:
-    """CTranslate2 with the same weights, converted; it reads every prompt from nothing.
+    """CTranslate2 with the same weights, converted. It evaluates every prompt from scratch.
 
-    Raises BadRequest when it cannot be had.
+    Raises BadRequest if the library or the model is missing.
     """
     try:
         import ctranslate2  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise BadRequest("CTranslate2 is not installed.", "pip install ctranslate2, or leave it out.") from error
+        raise BadRequest("CTranslate2 is not installed.", "Run pip install ctranslate2, or omit it.") from error
     if not (folder / "model.bin").is_file():
-        raise BadRequest(f"{folder} is no model of CTranslate2.", "Write one: ct2-transformers-converter.")
+        raise BadRequest(f"{folder} is not a CTranslate2 model.", "Write one with ct2-transformers-converter.")
     loaded = assemble.load_model(options, lambda *_: None)
-    text = loaded.decoder.tokenizer
+    tokenizer = loaded.decoder.tokenizer
     names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
     generator = ctranslate2.Generator(str(folder), compute_type=loaded.dtype, intra_threads=os.cpu_count() or 1)
-    ends = sorted({*text.ends, *text.newlines})
+    ends = sorted({*tokenizer.ends, *tokenizer.newlines})
 
-    def write(ids: list[int]) -> list[int]:
+    def generate(ids: list[int]) -> list[int]:
         prompt = [names[token] for token in ids]
-        found = generator.generate_batch(
+        results = generator.generate_batch(
             [prompt], max_length=max_tokens, include_prompt_in_result=False, end_token=ends
         )
-        return list(found[0].sequences_ids[0])
+        return list(results[0].sequences_ids[0])
 
-    return Peer(text, loaded.decoder.context, max_tokens, write)
+    return Peer(tokenizer, loaded.decoder.context, max_tokens, generate)
 
 
 def by_llama_cpp(options: ModelOptions, file: Path, max_tokens: int, suffix_last: bool) -> Peer:
-    """llama.cpp, which keeps the common beginning of two prompts.
+    """llama.cpp, which reuses the common prefix of two prompts.
 
-    `suffix_last` lays the prompt out as llama.vim has it laid out: what is typed stands before the suffix.
+    `suffix_last` uses the prompt layout of llama.vim, with the prefix before the suffix.
     """
     loaded = assemble.load_model(options, lambda *_: None)
-    text, context = loaded.decoder.tokenizer, loaded.decoder.context
+    tokenizer, context = loaded.decoder.tokenizer, loaded.decoder.context
     llama = llama_cpp.load(file, context)
-    stops = {*text.ends, *text.newlines}
+    stops = {*tokenizer.ends, *tokenizer.newlines}
 
-    def write(ids: list[int]) -> list[int]:
-        written: list[int] = []
+    def generate(ids: list[int]) -> list[int]:
+        generated: list[int] = []
         for token in llama.generate(ids, temp=0.0, repeat_penalty=1.0):
-            if token in stops or len(written) >= max_tokens:
+            if token in stops or len(generated) >= max_tokens:
                 break
-            written.append(token)
-        return written
+            generated.append(token)
+        return generated
 
-    return Peer(text, context, max_tokens, write, suffix_last)
+    return Peer(tokenizer, context, max_tokens, generate, suffix_last)
 
 
 def _suffix_last(ids: Sequence[int], tokenizer: PromptTokenizer) -> list[int]:
-    """A suffix-first prompt of the bundled model with prefix and suffix exchanged, at the same length."""
+    """A suffix-first prompt of the bundled model with prefix and suffix swapped, at the same length."""
     first, second, third = (tokenizer.sentinel(f"<|mask:{number}|>") for number in range(3))
     begin, middle, end = ids.index(first), ids.index(second), ids.index(third)
     return [*ids[:begin], *ids[middle + 1 : end], first, *ids[begin + 1 : middle], second, third]

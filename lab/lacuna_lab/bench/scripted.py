@@ -1,6 +1,6 @@
-"""The language server with a scripted engine: run as a program, it shows what the server costs without a model.
+"""The language server with a scripted engine. Run as a program, it shows what the server costs without a model.
 
-Each suggestion is the number of seconds that the engine took for it, and that it was put off on purpose.
+Each suggestion is the number of seconds that the engine took for it, plus those by which it was delayed on purpose.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from lacuna_server.settings import load
 from lacuna_server.stdio import guard
 
 TEXT = "lacuna/bench/text"
-"""The request, with a document's identifier, that is answered with its text."""
+"""A request with a document's identifier, answered with its text."""
 ENGINE_S = 0.004
-"""How long the engine lets requests wait."""
+"""Interval at which the engine answers requests."""
 
 
 class ScriptedEngine(FakeEngine):
-    """Answers from a thread of its own, as a real engine does; what was cancelled meanwhile fails."""
+    """Answers from a separate thread, as a real engine does. Requests that were cancelled meanwhile fail."""
 
     def __init__(self) -> None:
         super().__init__(self._text, phase=Phase.UNLOADED, held=True)
-        self._came: dict[int, float] = {}
+        self._submitted: dict[int, float] = {}
         threading.Thread(target=self._answer, daemon=True).start()
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
-        self._came[id(request)] = time.perf_counter()
+        self._submitted[id(request)] = time.perf_counter()
         self.requests.clear()
         return super().submit(request, cancel)
 
     def _text(self, request: Request) -> str:
-        return f"{time.perf_counter() - self._came.pop(id(request)):.6f}"
+        return f"{time.perf_counter() - self._submitted.pop(id(request)):.6f}"
 
     def _answer(self) -> None:
         while not self.closed:
@@ -52,14 +52,14 @@ class ScriptedEngine(FakeEngine):
 def main() -> NoReturn:
     """Serves over stdio."""
     streams = guard()
-    logging.getLogger("pygls").setLevel(logging.CRITICAL)  # as in `lacuna lsp`: it logs whole messages
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)  # pygls logs whole messages; `lacuna lsp` silences it too
     server = app.build(load(), make_engine=lambda _: ScriptedEngine())
 
     session = server.session
-    computed = session.complete
+    complete = session.complete
 
     async def timed(snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Suggestions:
-        answer = await computed(snapshot, invoked, rules)
+        answer = await complete(snapshot, invoked, rules)
         return replace(answer, texts=tuple(str(float(s) + answer.delay_s) for s in answer.texts))
 
     session.complete = timed  # type: ignore[method-assign]

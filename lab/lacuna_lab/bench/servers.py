@@ -1,4 +1,4 @@
-"""The servers that are measured beside each other, as processes of their own."""
+"""Starts the servers that are compared, each as a separate process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ import httpx
 
 from lacuna_inference.errors import LacunaError
 
-_PATIENCE_S = 180.0
+_START_TIMEOUT_S = 180.0
 _NO_NETWORK = {"HF_HUB_OFFLINE": "1", "LACUNA_STATISTICS": "false"}
 
 
 def own(model: str, port: int, batch: int) -> list[str]:
+    """`lacuna serve`."""
     command = [sys.executable, "-P", "-m", "lacuna_server", "serve", "--model", model, "--port", str(port)]
     return [*command, "--queue", "1000", "--batch", str(batch)]
 
@@ -48,30 +49,32 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class PeerServer:
-    """A server that runs. While another is measured it stands still: some go on with what nobody waits for."""
+    """A running server. It is paused while another is measured: some keep computing abandoned requests."""
 
     url: str
     process: subprocess.Popen[bytes]
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
 def running(command: Sequence[str], port: int, ready: str) -> Iterator[PeerServer]:
-    """The server while it runs. Raises LacunaError when it does not answer at `ready`."""
+    """Starts a server and yields it once `ready` answers. Raises LacunaError if it never does."""
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **_NO_NETWORK}
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        limit = time.monotonic() + _PATIENCE_S
+        limit = time.monotonic() + _START_TIMEOUT_S
         while not _answers(f"{url}{ready}"):
             if process.poll() is not None or time.monotonic() > limit:
-                raise LacunaError(f"{command[0]} {' '.join(command[1:4])} ... did not start.", "Start it by hand.")
+                raise LacunaError(
+                    f"{command[0]} {' '.join(command[1:4])} ... did not start.", "Start it by hand to see why."
+                )
             time.sleep(0.2)
         yield PeerServer(url, process)
     finally:

@@ -1,4 +1,4 @@
-"""Published models by their shapes, with random weights: speed does not depend on what a model has learned."""
+"""The shapes of published models, with random weights: speed does not depend on what a model has learned."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 4, "intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False,
     },
 }  # fmt: skip
-"""As the configs of the published models say."""
+"""Taken from the configs of the published models."""
 
 
 class RandomTensors(Mapping[str, Tensor]):
-    """Random tensors of these names and shapes; each is made when it is asked for."""
+    """Random tensors of the given names and shapes, each created on access."""
 
     def __init__(self, shapes: Shapes, dtype: torch.dtype, device: torch.device) -> None:
         self._shapes, self._dtype, self._device = shapes, dtype, device

@@ -1,4 +1,4 @@
-"""The language server with a clock: run as a program, it tells how long after its sending each edit was applied."""
+"""The language server with a clock. Run as a program, it reports how long after sending each edit was applied."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lacuna_server.settings import load
 from lacuna_server.stdio import guard
 
 DELAYS = "lacuna/bench/delays"
-"""The request that is answered with the seconds of each edit so far."""
+"""A request that is answered with the delay of each edit so far, in seconds."""
 
 
 def stamp() -> str:
-    """A text to insert that tells when; the clock is the same for all processes of a machine."""
+    """A text to insert that holds the current time; all processes of a machine share the clock."""
     return f"#{time.monotonic():.6f}\n"
 
 

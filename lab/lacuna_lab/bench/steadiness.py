@@ -1,4 +1,4 @@
-"""Whether the server stays light: its event loop while a model decodes, a cancelled request, and memory over time."""
+"""Responsiveness of the server: edits while a model decodes, time to cancel a request, and memory growth."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from lacuna_lab.bench.typing_trace import TypingTrace
 
 _LONG = Stop(max_tokens=200)
 _ANSWERS, _CANCELS = 100, 20
-"""Answers during which edits are sent, and cancels in each file; a run of fewer requests has no more than those."""
+"""Answers during which edits are sent, and cancels per file. A run of fewer requests limits both to that number."""
 
 
 @dataclass(frozen=True, slots=True)
 class SteadinessFigures:
-    """`edit_p99_s`: from sending an edit until the server has applied it, while an answer is computed.
+    """`edit_p50_s` and `edit_p99_s`: from sending an edit until the server has applied it, during decoding.
 
-    `cancelled_s` and `passes_after_cancel` are the worst of all; the growth of the resident memory is in bytes.
+    `cancelled_s` and `passes_after_cancel` are maxima. `growth` is that of the resident memory, in bytes.
     """
 
     edits: int
@@ -48,16 +48,16 @@ class SteadinessFigures:
 def measure(
     options: ModelOptions, environment: dict[str, str], sessions: Sequence[TypingTrace], requests: int
 ) -> SteadinessFigures:
-    """All of it, one after the other."""
-    edits = sorted(asyncio.run(editor.delays(sessions[0], environment, min(_ANSWERS, requests))))
+    """Measures edits, cancels and memory growth, one after the other."""
+    edits = sorted(asyncio.run(editor.edit_delays(sessions[0], environment, min(_ANSWERS, requests))))
     loaded = assemble.load_model(options, lambda *_: None)
     assert loaded.forward is not None
-    watched = _Watched(loaded.forward)
-    decoder = replace(loaded.decoder, caches=PrefixCachePool(watched))
+    forward = _RecordingForward(loaded.forward)
+    decoder = replace(loaded.decoder, caches=PrefixCachePool(forward))
     engine = ModelEngine(options, lambda _: replace(loaded, decoder=decoder))
     try:
-        _outcome(engine.submit(Request(("x = ",))))  # until it is warm
-        cancels = [_cancelled(engine, watched, session) for session in sessions for _ in range(min(_CANCELS, requests))]
+        _wait(engine.submit(Request(("x = ",))))  # waits until the engine is warm
+        cancels = [_cancelled(engine, forward, session) for session in sessions for _ in range(min(_CANCELS, requests))]
         growth = _growth(engine, sessions, requests)
     finally:
         engine.close()
@@ -66,7 +66,7 @@ def measure(
         edit_p50_s=edits[len(edits) // 2],
         edit_p99_s=edits[int(0.99 * (len(edits) - 1))],
         cancels=len(cancels),
-        cancelled_s=max(taken for taken, _ in cancels),
+        cancelled_s=max(seconds for seconds, _ in cancels),
         passes_after_cancel=max(passes for _, passes in cancels),
         requests=requests,
         growth=growth,
@@ -80,50 +80,50 @@ def table(figures: SteadinessFigures) -> Iterator[str]:
     yield f"| edit applied during decoding, p50 ({figures.edits} edits) | {1000 * figures.edit_p50_s:.1f} ms |"
     yield f"| edit applied during decoding, p99 | {1000 * figures.edit_p99_s:.1f} ms |"
     yield f"| cancel to idle, longest ({figures.cancels} cancels) | {1000 * figures.cancelled_s:.1f} ms |"
-    yield f"| forward passes that began after a cancel, most | {figures.passes_after_cancel} |"
+    yield f"| forward passes started after a cancel, maximum | {figures.passes_after_cancel} |"
     yield f"| resident memory after {figures.requests} requests | {figures.growth / 2**20:+.1f} MiB |"
 
 
 @dataclass(slots=True)
-class _Watched:
-    """A forward that notes when each pass began."""
+class _RecordingForward:
+    """A forward that records when each pass started."""
 
     forward: Forward
-    began: list[float] = field(default_factory=list)
+    pass_started: list[float] = field(default_factory=list)
 
     @property
     def max_draft_tokens(self) -> int:
         return self.forward.max_draft_tokens
 
     def new_kv_cache(self) -> KVCache:
-        found: KVCache = self.forward.new_kv_cache()
-        return found
+        kv_cache: KVCache = self.forward.new_kv_cache()
+        return kv_cache
 
     def step_batch(self, steps: Sequence[Step]) -> None:
-        """Not done here: each step is watched."""
+        """Not supported: each step is recorded separately."""
 
     def step(self, ids: Sequence[int], kv_cache: KVCache, n_logits: int = 1) -> Tensor:
-        self.began.append(time.perf_counter())
+        self.pass_started.append(time.perf_counter())
         return self.forward.step(ids, kv_cache, n_logits)
 
 
-def _cancelled(engine: ModelEngine, watched: _Watched, session: TypingTrace) -> tuple[float, int]:
-    """Seconds from a cancel to the request's end, and the passes that began meanwhile."""
-    place = random.Random(len(watched.began)).randrange(len(session.text))
-    before, cancel = len(watched.began), CancelToken()
-    future = engine.submit(Request((session.text[:place], session.text[place:]), session.name, _LONG), cancel)
-    while len(watched.began) == before and not future.done():
+def _cancelled(engine: ModelEngine, forward: _RecordingForward, session: TypingTrace) -> tuple[float, int]:
+    """Seconds from a cancel to the end of the request, and the passes that started in between."""
+    cursor = random.Random(len(forward.pass_started)).randrange(len(session.text))
+    before, cancel = len(forward.pass_started), CancelToken()
+    future = engine.submit(Request((session.text[:cursor], session.text[cursor:]), session.name, _LONG), cancel)
+    while len(forward.pass_started) == before and not future.done():
         time.sleep(0)
     cancel.cancel()
     started = time.perf_counter()
-    _outcome(future)
-    return time.perf_counter() - started, sum(began > started for began in watched.began)
+    _wait(future)
+    return time.perf_counter() - started, sum(pass_s > started for pass_s in forward.pass_started)
 
 
 def _growth(engine: ModelEngine, sessions: Sequence[TypingTrace], requests: int) -> int:
-    """Bytes by which the resident memory grows over `requests` requests, as somebody makes them who types.
+    """Bytes by which the resident memory grows over `requests` requests, one for each keystroke.
 
-    All sessions are typed once before, so that every document has its store and the caches are filled.
+    All sessions are typed once before, so that every document has its prefix cache and all caches are filled.
     """
     keys = [(session, key) for session in sessions for key in session.keys]
     before = 0
@@ -133,11 +133,11 @@ def _growth(engine: ModelEngine, sessions: Sequence[TypingTrace], requests: int)
             before = psutil.Process().memory_info().rss
         session, key = keys[number % len(keys)]
         parts = (key.text[: key.cursor], key.text[key.cursor :])
-        _outcome(engine.submit(Request(parts, session.name, Stop(16, single_line=True), document_id=session.name)))
+        _wait(engine.submit(Request(parts, session.name, Stop(16, single_line=True), document_id=session.name)))
     gc.collect()
     return int(psutil.Process().memory_info().rss - before)
 
 
-def _outcome(future: Future[CompletionResult]) -> None:
+def _wait(future: Future[CompletionResult]) -> None:
     with suppress(RequestCancelled):
         future.result()

@@ -1,4 +1,4 @@
-"""A storm of keys over several documents, with random cancels: is each request answered once, and how soon."""
+"""Stress test: fast typing in several documents with random cancels. Is each request answered once, and how soon?"""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ import psutil
 
 from lacuna_lab.bench import scripted
 
-_URIS = ("file:///storm/one.py", "file:///storm/two.py", "file:///storm/three.py")
+_URIS = ("file:///stress/one.py", "file:///stress/two.py", "file:///stress/three.py")
 _INSERTED = ("a", "b", " ", "(", "\n", "\r\n", "é", "漢", "📦")
 _START = "def f(x):\n    return x + 1  # 漢字 📦\r\n\n" * 40
-_CANCELLED = 0.2
-"""Share of the requests that are cancelled directly behind."""
-_JUMPS, _DELETES = 0.05, 0.3
-"""Shares of the keys before which the cursor goes elsewhere, and that delete."""
-_SETTLED = 0.1
-"""Share of the time after which memory is looked at first."""
-_PATIENCE_S = 30.0
+_CANCEL_SHARE = 0.2
+"""Share of the requests that are cancelled immediately."""
+_JUMP_SHARE, _DELETE_SHARE = 0.05, 0.3
+"""Shares of the keystrokes before which the cursor jumps, and of those that delete."""
+_WARM_UP_SHARE = 0.1
+"""Share of the run after which memory is first measured."""
+_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class StressFigures:
-    """`own_*_s`: from sending a request to reading its answer, without the engine's time and the client's own key.
+    """`own_*_s`: from sending a request to reading its answer, without the engine's time and deliberate delays.
 
-    `unanswered` and `answered_twice` count ids; `growth` is of the server's resident memory, in bytes.
+    `unanswered`, `answered_twice` and `unknown` count ids. `growth` is of the server's resident memory, in bytes.
     """
 
     seconds: float
@@ -51,7 +51,7 @@ class StressFigures:
 
 
 def measure(seconds: float, rate: float, environment: Mapping[str, str], seed: int = 0) -> StressFigures:
-    """Types `rate` keys a second for `seconds`; each is followed by a request."""
+    """Types `rate` keys per second for `seconds`; a request follows each."""
     client = _Client(environment)
     rng = random.Random(seed)
     texts: dict[str, str] = dict.fromkeys(_URIS, _START)
@@ -59,20 +59,21 @@ def measure(seconds: float, rate: float, environment: Mapping[str, str], seed: i
     try:
         client.begin(texts)
         started, resident, number, cancels = time.perf_counter(), 0, 0, 0
-        while (passed := time.perf_counter() - started) < seconds:
-            if not resident and passed >= _SETTLED * seconds:
+        while (elapsed := time.perf_counter() - started) < seconds:
+            if not resident and elapsed >= _WARM_UP_SHARE * seconds:
                 resident = client.resident()
             uri = rng.choice(_URIS)
-            at = rng.randrange(len(texts[uri]) + 1) if rng.random() < _JUMPS else cursors[uri]
+            at = rng.randrange(len(texts[uri]) + 1) if rng.random() < _JUMP_SHARE else cursors[uri]
             texts[uri], change, cursors[uri] = _key(texts[uri], at, rng)
             number += 1
-            client.notify("textDocument/didChange", _changed(uri, number, change))
-            asked = client.request("textDocument/inlineCompletion", _ask(uri, _position(texts[uri], cursors[uri])))
-            if rng.random() < _CANCELLED:
+            client.notify("textDocument/didChange", _change_params(uri, number, change))
+            position = _position(texts[uri], cursors[uri])
+            request = client.request("textDocument/inlineCompletion", _completion_params(uri, position))
+            if rng.random() < _CANCEL_SHARE:
                 cancels += 1
-                client.notify("$/cancelRequest", {"id": asked})
+                client.notify("$/cancelRequest", {"id": request})
             time.sleep(max(0.0, started + number / rate - time.perf_counter()))
-        client.settle()
+        client.wait_for_answers()
         growth = client.resident() - resident
         equal = all(client.call(scripted.TEXT, {"uri": uri})["result"] == text for uri, text in texts.items())
         own = sorted(client.own)
@@ -107,15 +108,15 @@ def table(figures: StressFigures) -> Iterator[str]:
     )
     yield f"| the server's own time, p50 | {1000 * figures.own_p50_s:.1f} ms |"
     yield f"| the server's own time, p99 | {1000 * figures.own_p99_s:.1f} ms |"
-    yield f"| resident memory over the time | {figures.growth / 2**20:+.1f} MiB |"
-    yield f"| texts equal in the end | {'yes' if figures.texts_equal else 'NO'} |"
+    yield f"| growth of resident memory | {figures.growth / 2**20:+.1f} MiB |"
+    yield f"| texts equal at the end | {'yes' if figures.texts_equal else 'NO'} |"
 
 
 def _key(text: str, at: int, rng: random.Random) -> tuple[str, dict[str, Any], int]:
-    """A random key at `at`: the text after it, the change, and where the cursor stands then."""
+    """A random keystroke at `at`: the text after it, the change, and the new cursor."""
     if text[at - 1 : at + 1] == "\r\n":
         at += 1
-    deleted = 1 if rng.random() < _DELETES and at < len(text) and text[at : at + 2] != "\r\n" else 0
+    deleted = 1 if rng.random() < _DELETE_SHARE and at < len(text) and text[at : at + 2] != "\r\n" else 0
     inserted = "" if deleted else rng.choice(_INSERTED)
     if text[at - 1 : at] == "\r" and (inserted[:1] == "\n" or text[at + deleted : at + deleted + 1] == "\n"):
         deleted, inserted = 0, "x"  # a lone CR and an LF would become one line end
@@ -131,17 +132,17 @@ def _position(text: str, offset: int) -> dict[str, int]:
     return {"line": before.count("\n"), "character": len(before[start:].encode("utf-16-le")) // 2}
 
 
-def _changed(uri: str, version: int, change: dict[str, Any]) -> dict[str, Any]:
+def _change_params(uri: str, version: int, change: dict[str, Any]) -> dict[str, Any]:
     return {"textDocument": {"uri": uri, "version": version}, "contentChanges": [change]}
 
 
-def _ask(uri: str, at: dict[str, int]) -> dict[str, Any]:
-    return {"textDocument": {"uri": uri}, "position": at, "context": {"triggerKind": 2}}
+def _completion_params(uri: str, position: dict[str, int]) -> dict[str, Any]:
+    return {"textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 2}}
 
 
 @dataclass(slots=True)
 class _Client:
-    """Speaks frames over stdio and notes when each id was sent and answered."""
+    """An LSP client over stdio that records when each id was sent and answered."""
 
     environment: Mapping[str, str]
     sent: dict[int, float] = field(default_factory=dict)
@@ -180,20 +181,20 @@ class _Client:
         self._send({"jsonrpc": "2.0", "method": method, "params": params})
 
     def call(self, method: str, params: object) -> dict[str, Any]:
-        """A request that is waited for and not counted. Raises TimeoutError."""
+        """Sends a request and waits for its answer, without counting it. Raises TimeoutError."""
         number = self.request(method, params)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._results[number] is not None, _PATIENCE_S):
+            if not self._changed.wait_for(lambda: self._results[number] is not None, _TIMEOUT_S):
                 raise TimeoutError(f"{method} was not answered.")
         del self.sent[number]
         del self.answers[number]
         answer: dict[str, Any] = self._results[number]
         return answer
 
-    def settle(self) -> None:
-        """Waits until everything was answered, or nothing more can be hoped for."""
+    def wait_for_answers(self) -> None:
+        """Waits until every request is answered, or the timeout has passed."""
         with self._changed:
-            self._changed.wait_for(lambda: self.sent.keys() <= self.answers.keys(), _PATIENCE_S)
+            self._changed.wait_for(lambda: self.sent.keys() <= self.answers.keys(), _TIMEOUT_S)
 
     def resident(self) -> int:
         return int(psutil.Process(self._process.pid).memory_info().rss)
@@ -217,9 +218,9 @@ class _Client:
                 pass
             message = json.loads(out.read(length))
             if "method" not in message:
-                self._note(message, time.perf_counter())
+                self._record(message, time.perf_counter())
 
-    def _note(self, message: dict[str, Any], now: float) -> None:
+    def _record(self, message: dict[str, Any], now: float) -> None:
         number = int(message.get("id") or 0)
         with self._changed:
             self.answers[number] += 1

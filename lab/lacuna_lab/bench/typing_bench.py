@@ -1,4 +1,4 @@
-"""What a key costs: the answers of each contestant to the same session, and their figures side by side."""
+"""The cost of a keystroke: each contestant's answers to the same sessions, and their figures side by side."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class TypedAnswer:
-    """Seconds from the key to the suggestion, seconds to the next key, the text, and the engine's counters.
+    """Seconds from the keystroke to the suggestion and to the next keystroke, the text, and the engine's counters.
 
-    `jumped`: the cursor came from elsewhere, so the prompt was a new one.
+    `jumped`: the cursor had jumped, so the prompt was a new one.
     """
 
     taken_s: float
@@ -24,7 +24,7 @@ class TypedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One contestant's answers to a session, the processor time in seconds and the resident bytes after it."""
+    """One contestant's answers to a session, with the CPU time in seconds and the resident bytes after it."""
 
     answers: list[TypedAnswer]
     cpu_s: float
@@ -33,10 +33,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class TypingRow:
-    """A contestant's figures over all sessions. `slower` is the median of the ratios to the first one, key by key.
+    """A contestant's figures over all sessions. `slower` is the median ratio to the first contestant, key by key.
 
-    Counters are means a key; None where a contestant has none. `read` are tokens of prompts that had to be evaluated,
-    without those of the keys behind a jump; `evaluated` are all tokens, those of answers and drafts among them.
+    Counters are means per keystroke, or None for a contestant that has none. `read` are the prompt tokens that had to
+    be evaluated, except at keystrokes after a jump. `evaluated` are all tokens, including those of answers and drafts.
     `same_text` is the share of answers equal to the first contestant's.
     """
 
@@ -58,15 +58,15 @@ class TypingRow:
 def rows(runs: Mapping[str, Sequence[Run]]) -> list[TypingRow]:
     """A row for each contestant; each has a run for every session, in the same order."""
     reference = [answer for run in next(iter(runs.values())) for answer in run.answers]
-    return [_row(name, found, reference) for name, found in runs.items()]
+    return [_row(name, own_runs, reference) for name, own_runs in runs.items()]
 
 
 def table(rows: Sequence[TypingRow]) -> Iterator[str]:
     """The rows as a Markdown table, line by line."""
     yield (
-        "| who | keys | key to suggestion, p50 | p95 | times slower | before the next key | prompt tokens read a key "
-        "| tokens evaluated a key | passes a key | keys without a pass | CPU s per 1,000 keys | resident MiB "
-        "| same text |"
+        "| contestant | keys | key to suggestion, p50 | p95 | times slower | before the next key "
+        "| prompt tokens read per key | tokens evaluated per key | passes per key | keys without a pass "
+        "| CPU s per 1,000 keys | resident MiB | same text |"
     )
     yield "| --- " * 13 + "|"
     for row in rows:
@@ -81,12 +81,12 @@ def table(rows: Sequence[TypingRow]) -> Iterator[str]:
 
 def _row(name: str, runs: Sequence[Run], reference: Sequence[TypedAnswer]) -> TypingRow:
     answers = [answer for run in runs for answer in run.answers]
-    taken = sorted(answer.taken_s for answer in answers)
+    latencies = sorted(answer.taken_s for answer in answers)
     return TypingRow(
         name=name,
         keys=len(answers),
-        p50_s=statistics.median(taken),
-        p95_s=taken[int(0.95 * (len(taken) - 1))],
+        p50_s=statistics.median(latencies),
+        p95_s=latencies[int(0.95 * (len(latencies) - 1))],
         slower=statistics.median(a.taken_s / b.taken_s for a, b in zip(answers, reference, strict=True)),
         in_time=_share(answer.taken_s <= answer.gap_s for answer in answers),
         read=_read(answers),
@@ -102,8 +102,8 @@ def _row(name: str, runs: Sequence[Run], reference: Sequence[TypedAnswer]) -> Ty
 def _read(answers: Sequence[TypedAnswer]) -> float | None:
     if not answers[0].counters:
         return None
-    typed = [a.counters for a in answers if not a.jumped]
-    return statistics.fmean(counters["prompt_tokens"] - counters["reused_tokens"] for counters in typed)
+    without_jumps = [a.counters for a in answers if not a.jumped]
+    return statistics.fmean(counters["prompt_tokens"] - counters["reused_tokens"] for counters in without_jumps)
 
 
 def _mean(counter: str, answers: Sequence[TypedAnswer]) -> float | None:
@@ -111,8 +111,8 @@ def _mean(counter: str, answers: Sequence[TypedAnswer]) -> float | None:
 
 
 def _share(values: Iterator[bool]) -> float:
-    found = list(values)
-    return sum(found) / len(found)
+    flags = list(values)
+    return sum(flags) / len(flags)
 
 
 def _percent(share: float | None) -> str:

@@ -14,7 +14,7 @@ _WIDTH, _ROW_HEIGHT = 9.0, 0.6
 
 
 def draw(rows: Sequence[TypingRow], target: Path) -> None:
-    """Median and 95th percentile of each contestant, on a logarithmic scale. Raises BadRequest when it cannot."""
+    """Draws each contestant's median and 95th percentile on a logarithmic scale. Raises BadRequest when it cannot."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, 1.5 + _ROW_HEIGHT * len(rows)), layout="constrained")

@@ -1,1 +1,1 @@
-"""What the commands of the laboratory do and print, a file each."""
+"""The lab's commands, one file each."""

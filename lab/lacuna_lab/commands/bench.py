@@ -1,4 +1,4 @@
-"""`lacuna bench`: measures, and prints tables or JSON."""
+"""`lacuna bench`: measures and prints tables or JSON."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ WIDTHS = (1, 2, 4, 8)
 TRANSFORMERS = "transformers' forward"
 WITHOUT = {
     "without drafts": {"LACUNA_DRAFT_TOKENS": "0"},
-    "without looking ahead": {"LACUNA_LOOK_AHEAD": "false"},
+    "without prefetch": {"LACUNA_LOOK_AHEAD": "false"},
     "canonical prompts": {"LACUNA_PROMPT_LAYOUT": "canonical"},
     TRANSFORMERS: {"LACUNA_FORWARD": "transformers"},
 }
-"""Lacuna with one acceleration switched off."""
+"""Variants of Lacuna with one acceleration disabled, by name: environment variables."""
 
 
 @dataclass(frozen=True, slots=True)
 class TypingPlan:
-    """How many files are typed, how many pieces of each, and after how many keys a session is cut."""
+    """The number of files, of blocks typed in each, and of keystrokes after which a session is cut."""
 
     files: int
     runs: int
@@ -56,7 +56,7 @@ def decode(
     as_json: bool,
     llama_files: Sequence[Path] = (),
 ) -> None:
-    """Tokens a second of each model behind each forward, beside the copy bandwidth measured in the same run."""
+    """Measures tokens per second for each model and forward, and the copy bandwidth in the same run."""
     from lacuna_inference.models.loader import choose_device
     from lacuna_lab.bench import decode as bench
     from lacuna_lab.bench.bandwidth import copy_bandwidth
@@ -71,12 +71,12 @@ def decode(
             rows += bench.measure(subjects, WIDTHS, device, bandwidth, repeats)
             del subjects
             gc.collect()
-    found = {"copy_bandwidth": bandwidth, "rows": [asdict(row) for row in rows]}
-    _print(found, bench.table(rows, bandwidth), as_json)
+    content = {"copy_bandwidth": bandwidth, "rows": [asdict(row) for row in rows]}
+    _print(content, bench.table(rows, bandwidth), as_json)
 
 
 def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, chart: Path | None) -> None:
-    """Types into the real server, with each acceleration off once, and beside it asks the peers; one table."""
+    """Types into the real server, once with each acceleration disabled, and compares it with other engines."""
     from lacuna_lab.bench import typing_bench as bench
     from lacuna_lab.bench import typing_chart
 
@@ -86,7 +86,7 @@ def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, 
     runs: dict[str, list[Run]] = {name: [] for name in contestants}
     for number, session in enumerate(_sessions(plan)):
         names = list(contestants)
-        for name in names[number % len(names) :] + names[: number % len(names)]:  # each is first once
+        for name in names[number % len(names) :] + names[: number % len(names)]:  # in rotating order
             stderr.print(f"{session.name}: {name}")
             runs[name].append(contestants[name](session))
     rows = bench.rows(runs)
@@ -96,18 +96,18 @@ def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, 
 
 
 def answers(settings: Settings, files: int, per_file: int, seed: int, llama_cpp: Sequence[Path], as_json: bool) -> None:
-    """Tokens a second of whole answers, for each forward, with drafts and without."""
+    """Measures tokens per second over whole answers, for each forward, with and without drafts."""
     from lacuna_lab.bench import answers as bench
     from lacuna_lab.evaluation.files import held_out
 
-    asked = bench.requests(held_out(files, seed), per_file, settings.max_tokens, seed)
-    decoders = bench.contestants(settings.model_options(), llama_cpp, _transformers_takes_part(settings))
-    rows = bench.measure(decoders, asked)
+    requests = bench.requests(held_out(files, seed), per_file, settings.max_tokens, seed)
+    decoders = bench.contestants(settings.model_options(), llama_cpp, _transformers_applies(settings))
+    rows = bench.measure(decoders, requests)
     _print([asdict(row) for row in rows], bench.table(rows), as_json)
 
 
 def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> None:
-    """The event loop's delay, the time to a cancel's effect, and the growth of memory."""
+    """Measures the delay of edits during decoding, the time until a cancel takes effect, and memory growth."""
     from lacuna_lab.bench import steadiness as bench
 
     sessions = _sessions(TypingPlan(files=5, runs=4, keys=min(400, requests), seed=seed))
@@ -116,24 +116,24 @@ def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> N
 
 
 def lsp(seconds: float, rate: float, seed: int, as_json: bool) -> None:
-    """What the server costs without a model, in a storm of keys."""
+    """Measures the server without a model under fast typing."""
     from lacuna_lab.bench import stress
 
-    figures = stress.measure(seconds, rate, {**os.environ, **_UNCOUNTED}, seed)
+    figures = stress.measure(seconds, rate, {**os.environ, **_NO_STATISTICS}, seed)
     _print(asdict(figures), stress.table(figures), as_json)
 
 
-def _print(found: object, table: Iterable[str], as_json: bool) -> None:
-    print(json.dumps(found, indent=1) if as_json else "\n".join(table))  # noqa: T201
+def _print(content: object, table: Iterable[str], as_json: bool) -> None:
+    print(json.dumps(content, indent=1) if as_json else "\n".join(table))  # noqa: T201
 
 
-_UNCOUNTED = {"LACUNA_STATISTICS": "false"}
+_NO_STATISTICS = {"LACUNA_STATISTICS": "false"}
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The settings for a server of its own."""
+    """The environment of a separate server with these settings."""
     chosen = {"LACUNA_MODEL": settings.model, "LACUNA_DEVICE": settings.device, "LACUNA_DTYPE": settings.dtype}
-    return {**os.environ, **chosen, **_UNCOUNTED, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
+    return {**os.environ, **chosen, **_NO_STATISTICS, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
 
 
 def _sessions(plan: TypingPlan) -> list[TypingTrace]:
@@ -143,15 +143,15 @@ def _sessions(plan: TypingPlan) -> list[TypingTrace]:
     from lacuna_lab.evaluation import files
 
     rng = random.Random(plan.seed)
-    typed = [typing_trace.typing_trace(file, plan.runs, rng) for file in files.held_out(plan.files, plan.seed)]
-    return [replace(session, keys=session.keys[: plan.keys]) for session in typed]
+    sessions = [typing_trace.typing_trace(file, plan.runs, rng) for file in files.held_out(plan.files, plan.seed)]
+    return [replace(session, keys=session.keys[: plan.keys]) for session in sessions]
 
 
-def _transformers_takes_part(settings: Settings) -> bool:
-    """Whether transformers can run the same weights; says on stderr when it cannot."""
+def _transformers_applies(settings: Settings) -> bool:
+    """Whether transformers can run the same weights; prints a line to stderr when it cannot."""
     if settings.quantization == "none":
         return True
-    stderr.print(f"transformers is left out: it does not run {settings.quantization} weights as Lacuna makes them")
+    stderr.print(f"transformers is left out: it does not run {settings.quantization} weights as Lacuna quantizes them")
     return False
 
 
@@ -160,20 +160,20 @@ def _contestants(settings: Settings, others: Others) -> dict[str, Callable[[Typi
 
     environment = _environment(settings)
 
-    def server(changed: dict[str, str]) -> Callable[[TypingTrace], Run]:
-        return lambda session: asyncio.run(editor.drive(session, {**environment, **changed}))
+    def server(variables: dict[str, str]) -> Callable[[TypingTrace], Run]:
+        return lambda session: asyncio.run(editor.drive(session, {**environment, **variables}))
 
-    by_transformers = _transformers_takes_part(settings)
-    found = {"lacuna": server({})}
-    found |= {f"lacuna, {n}": server(v) for n, v in WITHOUT.items() if by_transformers or n != TRANSFORMERS}
+    by_transformers = _transformers_applies(settings)
+    contestants = {"lacuna": server({})}
+    contestants |= {f"lacuna, {n}": server(v) for n, v in WITHOUT.items() if by_transformers or n != TRANSFORMERS}
     options = settings.model_options()
-    generated = ((True, "generate(max_length)"), (False, "generate() to the line's end"))
-    for whole, name in generated if by_transformers else ():
-        found[name] = peers.by_generate(options, settings.max_tokens, whole).drive
+    variants = ((True, "generate(max_length)"), (False, "generate() to the line's end"))
+    for whole, name in variants if by_transformers else ():
+        contestants[name] = peers.by_generate(options, settings.max_tokens, whole).drive
     for folder in others.ctranslate2:
-        found[f"CTranslate2, {folder.name}"] = peers.by_ctranslate2(options, folder, settings.max_tokens).drive
+        contestants[f"CTranslate2, {folder.name}"] = peers.by_ctranslate2(options, folder, settings.max_tokens).drive
     for file in others.llama_cpp:
         for suffix_last, order in ((True, "llama.vim's order"), (False, "suffix first")):
             name = f"llama.cpp, {file.stem}, {order}"
-            found[name] = peers.by_llama_cpp(options, file, settings.max_tokens, suffix_last).drive
-    return found
+            contestants[name] = peers.by_llama_cpp(options, file, settings.max_tokens, suffix_last).drive
+    return contestants

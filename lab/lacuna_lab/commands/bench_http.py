@@ -1,4 +1,4 @@
-"""`lacuna bench http`: users who type, over HTTP, beside other servers with the same weights."""
+"""`lacuna bench http`: many users who type, at `lacuna serve` and at other servers with the same weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WARM_UP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class HttpBenchPlan:
-    """Numbers of users, seconds for each, rounds; every server's turn comes in every round."""
+    """Numbers of users, seconds for each, and rounds. Every server is measured once per round."""
 
     users: Sequence[int]
     seconds: float
@@ -45,26 +45,26 @@ def run(settings: Settings, plan: HttpBenchPlan, llama_cpp: Sequence[Path], tran
         loads: dict[tuple[str, int], list[Load]] = {}
 
         def turn(target: Target, server: PeerServer, users: int, seconds: float) -> Load:
-            server.go_on()
+            server.resume()
             load = asyncio.run(callers.measure(target, sessions, users, seconds))
-            server.hold()
+            server.pause()
             return load
 
-        for target, server in running:  # what is prepared at the first requests is not measured
+        for target, server in running:  # lazy initialization at the first requests is not measured
             turn(target, server, 1, WARM_UP_S)
         for number in range(plan.rounds):
             for users in plan.users:
                 for target, server in running:
                     stderr.print(f"round {number + 1}, {users} users, {target.name}")
                     loads.setdefault((target.name, users), []).append(turn(target, server, users, plan.seconds))
-    rows = [_row(name, users, found) for (name, users), found in loads.items()]
+    rows = [_row(name, users, of_rounds) for (name, users), of_rounds in loads.items()]
     stdout.print_json(json.dumps(rows)) if as_json else _print(rows)
 
 
 def _targets(
     settings: Settings, plan: HttpBenchPlan, llama_cpp: Sequence[Path], transformers: bool, stack: ExitStack
 ) -> list[tuple[Target, PeerServer]]:
-    """Starts the servers, each held still."""
+    """Starts the servers, each paused."""
     folder = sources.find(settings.model)
     context = int(folder.config.get("max_position_embeddings") or settings.context)
     family = _family(settings) if llama_cpp or transformers else None
@@ -72,37 +72,37 @@ def _targets(
     def start(command: Callable[[int], list[str]], ready: str) -> PeerServer:
         port = servers.free_port()
         server = stack.enter_context(servers.running(command(port), port, ready))
-        server.hold()
+        server.pause()
         return server
 
     own = start(lambda port: servers.own(settings.model, port, plan.batch), "/health/ready")
-    found = [(callers.lacuna(own.url), own)]
+    targets = [(callers.lacuna(own.url), own)]
     if family is None:
-        return found
+        return targets
     for file in llama_cpp:
         other = start(lambda port, file=file: servers.llama_cpp(file, port, context), "/v1/models")  # type: ignore[misc]
-        found.append((callers.completions(f"llama-cpp-python, {file.stem}", other.url, "", family, context), other))
+        targets.append((callers.completions(f"llama-cpp-python, {file.stem}", other.url, "", family, context), other))
     if transformers:
         device = "cpu" if settings.device == "auto" else settings.device
         other = start(lambda port: servers.transformers(folder.path, port, device), "/openapi.json")
         name = str(folder.path)
-        found.append((callers.completions("transformers serve", other.url, name, family, context), other))
-    return found
+        targets.append((callers.completions("transformers serve", other.url, name, family, context), other))
+    return targets
 
 
 def _family(settings: Settings) -> Family:
-    """The family whose prompts the other servers are sent."""
+    """The prompt family for the other servers."""
     if settings.family != "auto":
         return families.by_name(settings.family)
     if settings.model != BUNDLED:
-        raise BadRequest("The other servers need prompts that are made here.", "Name the family with --family.")
+        raise BadRequest("The prompts for the other servers need a family.", "Name it with --family.")
     return families.by_name("lacuna")
 
 
 def _row(name: str, users: int, loads: Sequence[Load]) -> dict[str, object]:
     whole = Load(users)
     for load in loads:
-        whole.asked += load.asked
+        whole.sent += load.sent
         whole.in_time += load.in_time
         whole.failed += load.failed
         whole.tokens += load.tokens
@@ -111,7 +111,7 @@ def _row(name: str, users: int, loads: Sequence[Load]) -> dict[str, object]:
     return {
         "server": name,
         "users": users,
-        "asked": whole.asked,
+        "asked": whole.sent,
         "answered before the next key": whole.in_time,
         "share": round(whole.share(), 4),
         "failed": whole.failed,

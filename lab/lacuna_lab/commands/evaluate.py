@@ -1,11 +1,11 @@
-"""`lacuna eval`: judges models and the n-gram copier on the same holes, and prints one table."""
+"""`lacuna eval`: evaluates models and the n-gram copier on the same holes, and prints one table."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,7 +19,7 @@ from lacuna_lab.evaluation.files import SourceFile
 from lacuna_lab.evaluation.holes import EvaluationHole
 from lacuna_lab.evaluation.worker_pool import worker_pool
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
-from lacuna_server.settings import Settings
+from lacuna_server.settings import Settings, load
 
 if TYPE_CHECKING:
     from lacuna_inference.engine.assemble import LoadedModel
@@ -28,33 +28,37 @@ T = TypeVar("T")
 COPIER = "n-gram copier"
 
 
-def evaluate(
-    settings: Settings,
-    also: Sequence[str],
-    paths: Sequence[Path],
-    file_count: int,
-    per_file: int,
-    seed: int,
-    as_json: bool,
-    chart_file: Path | None = None,
-    both_layouts: bool = False,
-    processes: int = 1,
-) -> None:
-    """Fills the same holes with the settings' model, each model of `also`, and the copier.
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """Which holes are filled, and how. Without `paths` it is held-out files.
 
-    With `both_layouts` each model has its prompts laid out in both ways. Many `processes` load each model many times.
+    With `both_layouts` each model has its prompts laid out in both ways. `processes` on a CPU each load the model.
     """
+
+    paths: tuple[Path, ...]
+    file_count: int
+    per_file: int
+    seed: int = 0
+    both_layouts: bool = False
+    processes: int = 1
+
+
+def evaluate(
+    settings: Settings, also: Sequence[str], plan: EvaluationPlan, as_json: bool, chart_file: Path | None = None
+) -> None:
+    """Fills the same holes with the settings' model, each model of `also`, and the copier."""
     if chart_file is not None:
         chart.check(chart_file)
-    models = examined(settings, also)
-    sources = files.own(list(paths), file_count, seed) if paths else files.held_out(file_count, seed)
-    holes = run.holes(sources, per_file, seed)
+    models = validated_models(settings, also)
+    count, seed = plan.file_count, plan.seed
+    sources = files.from_paths(list(plan.paths), count, seed) if plan.paths else files.held_out(count, seed)
+    holes = run.holes(sources, plan.per_file, seed)
     groups = sorted({source.group for source in sources})
     stderr.print(f"{len(holes)} holes in {len(sources)} files of {', '.join(groups)}")
-    scores = {COPIER: _shown(COPIER, len(holes), run.scores(holes, run.by_copier))}
+    scores = {COPIER: _with_progress(COPIER, len(holes), run.scores(holes, run.by_copier))}
     bits: dict[str, float] = {}
     for model in models:
-        judged, bits[model] = _judged(settings, model, holes, sources, both_layouts, processes)
+        judged, bits[model] = _evaluate(settings, model, holes, sources, plan)
         scores |= judged
     tables = {name: report.rows(found) for name, found in scores.items()}
     if as_json:
@@ -66,15 +70,20 @@ def evaluate(
         stdout.print(report.markdown(tables))
     for name, value in bits.items():
         stderr.print(f"{name}: {value:.3f} bits per byte")
-    for name, found in scores.items():
+    for name, of_name in scores.items():
         stderr.print(
-            f"{name}: the end of single-line holes is found in {report.percent(report.end_found_single_line(found))}"
+            f"{name}: the end of single-line holes is found in {report.percent(report.end_found_single_line(of_name))}"
         )
     if chart_file is not None:
         chart.draw(tables, chart_file)
 
 
-def examined(settings: Settings, also: Sequence[str]) -> list[str]:
+def evaluate_folder(folder: Path, also: Sequence[str], plan: EvaluationPlan) -> None:
+    """As `evaluate`, for the model in `folder` with the default settings."""
+    evaluate(load(model=str(folder)), also, plan, as_json=False)
+
+
+def validated_models(settings: Settings, also: Sequence[str]) -> list[str]:
     """The settings' model and those of `also`, each once. Raises for one that cannot be read, before any is judged."""
     from lacuna_inference.models import loader
 
@@ -84,39 +93,41 @@ def examined(settings: Settings, also: Sequence[str]) -> list[str]:
     return models
 
 
-def _judged(
+def _evaluate(
     settings: Settings,
     model: str,
     holes: Sequence[EvaluationHole],
     sources: Sequence[SourceFile],
-    both_layouts: bool,
-    processes: int,
+    plan: EvaluationPlan,
 ) -> tuple[dict[str, list[run.Score]], float]:
-    """Scores of the holes by name, and bits per byte over all files, read from left to right."""
+    """Scores of the holes by name, and bits per byte over all files, scored from left to right."""
     from lacuna_inference.engine import assemble
 
     options = settings.model_copy(update={"model": model}).model_options()
     loaded = assemble.load_model(options, lambda *_: None)
-    layouts = {f"{model}, {layout}": layout for layout in Layout} if both_layouts else {model: loaded.decoder.layout}
-    with worker_pool(options, processes) if processes > 1 else nullcontext() as many:
-        bits = sum(_shown(f"{model}: reading", len(sources), many.bits(sources) if many else _bits(loaded, sources)))
+    layouts = (
+        {f"{model}, {layout}": layout for layout in Layout} if plan.both_layouts else {model: loaded.decoder.layout}
+    )
+    with worker_pool(options, plan.processes) if plan.processes > 1 else nullcontext() as pool:
+        read = pool.bits(sources) if pool else _bits(loaded, sources)
+        bits = sum(_with_progress(f"{model}: reading", len(sources), read))
         found = {}
         for name, layout in layouts.items():
             scores = (
-                many.scores(holes, layout, settings.max_tokens)
-                if many
+                pool.scores(holes, layout, settings.max_tokens)
+                if pool
                 else _scores(options, loaded, layout, holes, settings.max_tokens)
             )
-            found[name] = _shown(name, len(holes), scores)
+            found[name] = _with_progress(name, len(holes), scores)
     return found, bits / sum(len(source.text.encode()) for source in sources)
 
 
 def _scores(
     options: ModelOptions, loaded: LoadedModel, layout: Layout, holes: Sequence[EvaluationHole], max_tokens: int
 ) -> Iterator[run.Score]:
-    """By a model that is loaded here."""
-    laid_out = replace(loaded, decoder=replace(loaded.decoder, layout=layout))
-    engine = ModelEngine(options, lambda *_: laid_out)
+    """Scores of a model that is loaded in this process."""
+    with_layout = replace(loaded, decoder=replace(loaded.decoder, layout=layout))
+    engine = ModelEngine(options, lambda *_: with_layout)
     try:
         wait_until_warm(engine)
         yield from run.scores(holes, run.by_engine(engine, max_tokens))
@@ -132,11 +143,11 @@ def _bits(loaded: LoadedModel, sources: Sequence[SourceFile]) -> Iterator[float]
         yield scorer.bits(source.text, source.name)
 
 
-def _shown(title: str, count: int, results: Iterable[T]) -> list[T]:
-    """The `count` results, with a bar that shows how many there are."""
-    found = []
+def _with_progress(title: str, count: int, results: Iterable[T]) -> list[T]:
+    """Collects the `count` results while showing a progress bar."""
+    collected = []
     with progress(title) as bar:
         for number, result in enumerate(results, 1):
-            found.append(result)
+            collected.append(result)
             bar.update(bar.task_ids[0], completed=number / count, description=f"{title}: {number} of {count}")
-    return found
+    return collected

@@ -1,4 +1,4 @@
-"""`lacuna eval --problems`: HumanEval and HumanEval-Infilling; what models write is run only when told to."""
+"""`lacuna eval --problems`: HumanEval and HumanEval-Infilling. Generated programs run only with --execute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.markdown import Markdown
 
 from lacuna_inference.engine.engine import ModelEngine
-from lacuna_lab.commands.evaluate import examined
+from lacuna_lab.commands.evaluate import validated_models
 from lacuna_lab.evaluation import problems
 from lacuna_lab.evaluation.execute import WARNING, check_platform, passes
 from lacuna_lab.evaluation.metrics import Interval
@@ -24,7 +24,7 @@ _KS = (1, 10, 100)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What one model reached; `pass_at` is empty without --execute."""
+    """One model's scores; `pass_at` is empty without --execute."""
 
     model: str
     problems: int
@@ -33,24 +33,32 @@ class Judged:
     pass_at: dict[int, Interval]
 
 
-def judge(
-    settings: Settings, also: Sequence[str], path: Path, samples: int, count: int | None, execute: bool, as_json: bool
-) -> None:
-    """Answers the first `count` problems of the file with every model and prints one table."""
-    found, models = problems.read(path)[:count], examined(settings, also)
-    if execute:
+@dataclass(frozen=True, slots=True)
+class ProblemPlan:
+    """Which problems are answered: the first `count` of a file, `samples` times each. `execute` runs the answers."""
+
+    path: Path
+    samples: int = 1
+    count: int | None = None
+    execute: bool = False
+
+
+def judge(settings: Settings, also: Sequence[str], plan: ProblemPlan, as_json: bool) -> None:
+    """Answers the problems with every model and prints one table."""
+    found, models = problems.read(plan.path)[: plan.count], validated_models(settings, also)
+    if plan.execute:
         check_platform()
         stderr.print(WARNING)
-    judged = [_judged(settings, model, found, samples, execute) for model in models]
+    judged = [_judged(settings, model, found, plan.samples, plan.execute) for model in models]
     if as_json:
-        print(json.dumps({"file": path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
+        print(json.dumps({"file": plan.path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
         return
     table = markdown(judged)
     stdout.print(Markdown(table) if stdout.is_terminal else table)
 
 
 def markdown(judged: Sequence[Judged]) -> str:
-    """A Markdown table, a line a model."""
+    """A Markdown table with a line for each model."""
     ks = list(judged[0].pass_at)
     heads = ["model", "n", "exact match", "edit similarity", *(f"pass@{k}" for k in ks)]
     lines = [heads, ["---"] * len(heads)]
@@ -68,7 +76,7 @@ def _judged(settings: Settings, model: str, found: Sequence[Problem], samples: i
     finally:
         engine.close()
     pass_at = {k: problems.pass_at(k, results) for k in _KS if k <= samples} if execute else {}
-    return Judged(model, len(found), problems.exact(results), problems.similarity(results), pass_at)
+    return Judged(model, len(found), problems.exact_match(results), problems.similarity(results), pass_at)
 
 
 def _results(

@@ -1,4 +1,4 @@
-"""`lacuna resources`: what models need, whether that is here, and on request what they take."""
+"""`lacuna resources`: estimates what models need and whether it is available; --measure measures what they take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lacuna_server.commands.show import progress, stderr
 
 @dataclass(frozen=True, slots=True)
 class ResourcesOptions:
-    """What is asked: `context` in tokens or None for the model's own; `dtypes` are those to measure."""
+    """The options of the command: `context` in tokens, None for the model's own; `dtypes` are those to measure."""
 
     context: int | None
     cards: Sequence[str]
@@ -34,24 +34,24 @@ class ResourcesOptions:
 
 def run(names: Sequence[str], wanted: ResourcesOptions, as_json: bool) -> None:
     """Prints one model in detail, or several side by side."""
-    places = verdict.places(wanted.cards)
+    budgets = verdict.memory_budgets(wanted.cards)
     subjects = [estimate.find(name) for name in names]
-    wanted = replace(wanted, dtypes=variants.named(",".join(wanted.dtypes)) if wanted.dtypes else ())
-    found = {subject.name: estimate.needs(subject, _context(subject, wanted)) for subject in subjects}
-    taken = {subject.name: _measured(subject, wanted) if wanted.measure else [] for subject in subjects}
+    wanted = replace(wanted, dtypes=variants.parse_dtypes(",".join(wanted.dtypes)) if wanted.dtypes else ())
+    needs = {subject.name: estimate.needs(subject, _context(subject, wanted)) for subject in subjects}
+    measured = {subject.name: _measured(subject, wanted) if wanted.measure else [] for subject in subjects}
     if as_json:
-        print(json.dumps([_plain(s, found[s.name], taken[s.name], wanted, places) for s in subjects], indent=1))  # noqa: T201
+        print(json.dumps([_plain(s, needs[s.name], measured[s.name], wanted, budgets) for s in subjects], indent=1))  # noqa: T201
         return
     lines: list[str] = []
     if len(subjects) == 1:
-        lines += _detailed(subjects[0], found[subjects[0].name], wanted, places)
+        lines += _detailed(subjects[0], needs[subjects[0].name], wanted, budgets)
     else:
-        lines += report.several(found, max(_context(subject, wanted) for subject in subjects))
+        lines += report.overview(needs, max(_context(subject, wanted) for subject in subjects))
     for subject in subjects:
-        for one in taken[subject.name]:
-            lines += ["", f"{subject.name}, as it was measured:" if len(subjects) > 1 else "Measured:", ""]
-            shape = estimate.sketch(subject, one.context)
-            lines += report.compared(shape, _need(found[subject.name], one), one)
+        for one in measured[subject.name]:
+            lines += ["", f"{subject.name}, measured:" if len(subjects) > 1 else "Measured:", ""]
+            sketch = estimate.sketch(subject, one.context)
+            lines += report.compared(sketch, _need(needs[subject.name], one), one)
     print("\n".join(lines))  # noqa: T201
 
 
@@ -60,11 +60,11 @@ def _context(subject: ModelSubject, wanted: ResourcesOptions) -> int:
 
 
 def _detailed(
-    subject: ModelSubject, needs: Sequence[Need], wanted: ResourcesOptions, places: Sequence[verdict.MemoryBudget]
+    subject: ModelSubject, needs: Sequence[Need], wanted: ResourcesOptions, budgets: Sequence[verdict.MemoryBudget]
 ) -> Iterator[str]:
     context = _context(subject, wanted)
-    verdicts = verdict.verdicts(needs, places, context, subject.context)
-    yield from report.one(subject, estimate.sketch(subject, context), needs, context)
+    verdicts = verdict.verdicts(needs, budgets, context, subject.context)
+    yield from report.detailed(subject, estimate.sketch(subject, context), needs, context)
     yield ""
     yield from report.fits(verdicts, context)
     yield ""
@@ -78,29 +78,29 @@ def published(subject: ModelSubject) -> str:
 
 def _measured(subject: ModelSubject, wanted: ResourcesOptions) -> list[MemoryMeasurement]:
     device = str(loader.choose_device(wanted.device))
-    found = []
+    measurements = []
     for dtype in wanted.dtypes or ["float32" if device == "cpu" else "float16"]:
         with _folder(subject, dtype) as folder:
             stderr.print(f"measuring {subject.name} in {dtype} on {device}")
-            found.append(measure.measure(folder, dtype, device, _context(subject, wanted)))
-    return found
+            measurements.append(measure.measure(folder, dtype, device, _context(subject, wanted)))
+    return measurements
 
 
 @contextmanager
 def _folder(subject: ModelSubject, dtype: str) -> Iterator[Path]:
-    """The model's folder; for a shape that is not on this disk one of random weights, which is deleted again."""
+    """The model's folder; for a shape that is not on this disk, a temporary one with random weights."""
     if subject.folder is not None:
         yield subject.folder
         return
-    if not random_models.known(subject.name):
-        raise BadRequest(f"{subject.name} is a config without weights.", "Name a model folder, or leave --measure out.")
-    with tempfile.TemporaryDirectory(prefix="lacuna-") as place, progress(f"writing {subject.name}") as bar:
-        stderr.print(f"{subject.name} is not on this disk: random weights of its shape are written and measured")
+    if not random_models.shape_of(subject.name):
+        raise BadRequest(f"{subject.name} is a config without weights.", "Name a model folder, or omit --measure.")
+    with tempfile.TemporaryDirectory(prefix="lacuna-") as folder, progress(f"writing {subject.name}") as bar:
+        stderr.print(f"{subject.name} is not on this disk: writing random weights of its shape to measure instead")
         stored = loader.dtype_named("float32" if dtype in QUANTIZED_KERNELS else dtype)
         random_models.write(
-            subject.name, Path(place), stored, lambda share: bar.update(bar.task_ids[0], completed=share)
+            subject.name, Path(folder), stored, lambda share: bar.update(bar.task_ids[0], completed=share)
         )
-        yield Path(place)
+        yield Path(folder)
 
 
 def _need(needs: Sequence[Need], measured: MemoryMeasurement) -> Need:
@@ -111,12 +111,12 @@ def _need(needs: Sequence[Need], measured: MemoryMeasurement) -> Need:
 def _plain(
     subject: ModelSubject,
     needs: Sequence[Need],
-    taken: Sequence[MemoryMeasurement],
+    measured: Sequence[MemoryMeasurement],
     wanted: ResourcesOptions,
-    places: Sequence[verdict.MemoryBudget],
+    budgets: Sequence[verdict.MemoryBudget],
 ) -> dict[str, Any]:
     context = _context(subject, wanted)
-    verdicts = verdict.verdicts(needs, places, context, subject.context)
+    verdicts = verdict.verdicts(needs, budgets, context, subject.context)
     return {
         "model": subject.name,
         "random_weights": random_models.is_random(subject.config),
@@ -126,5 +126,5 @@ def _plain(
         "needs": [{**asdict(need), "total": need.total(context)} for need in needs],
         "verdicts": [asdict(one) for one in verdicts],
         "advice": verdict.advice(verdicts, published(subject)),
-        "measured": [asdict(one) for one in taken],
+        "measured": [asdict(one) for one in measured],
     }

@@ -1,1 +1,1 @@
-"""`lacuna eval`: how well a model fills holes in code it has not seen. Speaks to a model only through the engine."""
+"""`lacuna eval`: how well a model fills holes in code that it has not seen. Uses models through the engine only."""

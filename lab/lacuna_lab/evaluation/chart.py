@@ -19,12 +19,12 @@ _INCHES, _DOTS_PER_INCH = (9.0, 4.5), 150
 
 
 def check(target: Path) -> None:
-    """Raises BadRequest when `draw` could not write `target`: better before an hour of measuring than after it."""
+    """Raises BadRequest if `draw` could not write `target`. Callers check before measuring, which may take an hour."""
     if importlib.util.find_spec("matplotlib") is None:
         raise BadRequest("A chart needs matplotlib.", f"Install it: pip install '{DISTRIBUTION}[lab]', or matplotlib.")
     if not target.parent.is_dir():
         raise BadRequest(
-            f"The chart cannot be written: there is no folder {target.parent}.", "Make it, or name another."
+            f"The chart cannot be written: there is no folder {target.parent}.", "Create it, or name another."
         )
     if target.is_dir():
         raise BadRequest(f"The chart cannot be written: {target} is a folder.", "Name a file.")
@@ -40,12 +40,12 @@ def draw(tables: Mapping[str, Sequence[EvaluationRow]], target: Path) -> None:
     width = 0.8 / max(1, len(tables))
     for number, (name, rows) in enumerate(tables.items()):
         found = {row.kind: row.exact for row in rows}
-        places = [place for place, kind in enumerate(kinds) if kind in found]
-        exact = [found[kinds[place]] for place in places]
+        indices = [index for index, kind in enumerate(kinds) if kind in found]
+        exact = [found[kinds[index]] for index in indices]
         means = [100 * interval.mean for interval in exact]
         errors = [[100 * (i.mean - i.low) for i in exact], [100 * (i.high - i.mean) for i in exact]]
-        axes.bar([place + width * number for place in places], means, width, yerr=errors, capsize=3, label=name)
-    axes.set_xticks([place + width * (len(tables) - 1) / 2 for place in range(len(kinds))], kinds)
+        axes.bar([index + width * number for index in indices], means, width, yerr=errors, capsize=3, label=name)
+    axes.set_xticks([index + width * (len(tables) - 1) / 2 for index in range(len(kinds))], kinds)
     axes.set_ylabel("exact match, % (95 % interval over files)")
     axes.legend()
     save(figure, target)

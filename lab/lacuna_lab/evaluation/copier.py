@@ -1,4 +1,4 @@
-"""A baseline without a model: finds where the text before the cursor stood before, and copies what followed there."""
+"""A baseline without a model: finds an earlier occurrence of the text before the cursor and copies what follows it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def copy(prefix: str, suffix: str, lines: int) -> str:
     partial = tokens[-1] if tokens and tokens[-1].isidentifier() else ""
     source = [*tokens, "\0", *_TOKEN.findall(suffix)]
     for n in range(min(MAX_MATCH_TOKENS, len(tokens)), MIN_MATCH_TOKENS - 1, -1):
-        place = _latest(source, tokens[-n:], len(tokens), partial)
-        if place is not None:
-            copied = "".join(source[place : place + _MAX_TOKENS]).split("\0")[0]
-            rest = source[place - 1][len(partial) :] if partial else ""
+        end = _latest(source, tokens[-n:], len(tokens), partial)
+        if end is not None:
+            copied = "".join(source[end : end + _MAX_TOKENS]).split("\0")[0]
+            rest = source[end - 1][len(partial) :] if partial else ""
             return "\n".join((rest + copied).split("\n")[:lines])
     return ""
 
 
 def _latest(source: list[str], pattern: list[str], here: int, partial: str) -> int | None:
-    """Index behind the last `pattern` other than at `here`; its last token may be the start of a longer one."""
+    """Index after the last `pattern` that does not end at `here`; its last token may be the start of a longer one."""
     n = len(pattern)
     for end in range(len(source) - 1, n - 1, -1):
         if end == here or source[end - n : end - 1] != pattern[:-1]:

@@ -1,4 +1,4 @@
-"""Runs a program that a model wrote, in a process of its own with limits on time, memory, files and the network."""
+"""Runs a generated program in a separate process with limits on time, memory, files and the network."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from lacuna_inference.errors import BadRequest
 
 _SANDBOX = Path(__file__).with_name("sandbox.py")
 WARNING = (
-    "The programs that the model writes are now run on this machine: each in a process of its own, with limits on"
-    " time, memory and files, and without a network. That guards against accidents and is no security border; in doubt"
-    " use a virtual machine."
+    "Programs that the model writes now run on this machine, each in a separate process, with limits on time, memory"
+    " and files, and without a network. This guards against accidents and is not a security boundary; if in doubt, use"
+    " a virtual machine."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
-    """What a program may use."""
+    """CPU seconds and MiB of memory that a program may use."""
 
     seconds: float = 10.0
     memory_mb: int = 512
 
 
 def check_platform() -> None:
-    """Raises BadRequest where the limits cannot be set."""
+    """Raises BadRequest on platforms where the limits cannot be set."""
     if sys.platform == "win32":
-        raise BadRequest("--execute needs Linux or macOS: the limits cannot be set here.", "Leave --execute out.")
+        raise BadRequest("--execute needs Linux or macOS: the limits cannot be set here.", "Omit --execute.")
 
 
 def passes(program: str, limits: SandboxLimits = SandboxLimits()) -> bool:
-    """Whether `program` runs to its end without an error. Leaving early, also with exit code 0, does not count."""
+    """Whether `program` runs to its end without an error. An early exit does not count, even with exit code 0."""
     check_platform()
     end = secrets.token_hex(16)
     command = [sys.executable, "-I", "-S", str(_SANDBOX), str(limits.seconds), str(limits.memory_mb)]

@@ -1,4 +1,4 @@
-"""The source files that a model is judged on: packages that the bundled model never saw, or the user's own."""
+"""The source files to evaluate on: packages that the bundled model never saw, or the user's own files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _INSTALLED = frozenset({"site-packages", "node_modules"})
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file and the package or folder that it belongs to; `place` tells files of the same name apart."""
+    """A file and the package or folder that it belongs to; `path` distinguishes files of the same name."""
 
     group: str
     name: str
     text: str
-    place: str = ""
+    path: str = ""
 
 
 def held_out_packages() -> list[str]:
@@ -32,7 +32,10 @@ def held_out_packages() -> list[str]:
 
 
 def held_out(count: int, seed: int) -> list[SourceFile]:
-    """`count` files of the held-out packages that are installed here; each package has the same chance."""
+    """`count` files of the held-out packages that are installed here, taken from each package in rotation.
+
+    Raises BadRequest when none is installed.
+    """
     packages = {name: _package_files(name) for name in held_out_packages()}
     packages = {name: files for name, files in packages.items() if files}
     if not packages:
@@ -51,8 +54,8 @@ def held_out(count: int, seed: int) -> list[SourceFile]:
     return chosen
 
 
-def own(paths: list[Path], count: int, seed: int) -> list[SourceFile]:
-    """`count` Python files below `paths`, not those in hidden folders or of installed packages.
+def from_paths(paths: list[Path], count: int, seed: int) -> list[SourceFile]:
+    """`count` Python files below `paths`, except those in hidden folders or of installed packages.
 
     Raises BadRequest when there is none.
     """
@@ -62,14 +65,14 @@ def own(paths: list[Path], count: int, seed: int) -> list[SourceFile]:
     readable = (source for file in found if (source := _read(file.parent.name, file)) is not None)
     sources = list(islice(readable, count))
     if not sources:
-        raise BadRequest(f"There is no Python file to judge in {', '.join(map(str, paths))}.", "Name other files.")
+        raise BadRequest(f"There is no Python file to use in {', '.join(map(str, paths))}.", "Name other files.")
     return sources
 
 
 def any_text(paths: list[Path]) -> list[SourceFile]:
-    """Files of any language: those that are named, and below folders those in UTF-8 of a source file's length.
+    """Files of any language: named files, and below named folders the UTF-8 files of a typical source file's length.
 
-    Raises BadRequest for a path that is not there, and when there is no text.
+    Raises BadRequest for a path that does not exist, and when there is no text.
     """
     if missing := next((path for path in paths if not path.exists()), None):
         raise BadRequest(f"There is no file or folder {missing}.", "Name another with --text.")
@@ -90,7 +93,7 @@ def _installed(path: Path, file: Path) -> bool:
 
 
 def _fitting(path: Path, file: Path, text: str) -> bool:
-    """What is named is taken as it is; below a folder only what looks like a source file."""
+    """Named files are taken as they are; below a folder the length must be that of a source file."""
     return bool(text.strip()) and (file == path or MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS)
 
 
@@ -110,7 +113,7 @@ def _package_files(name: str) -> list[Path]:
 
 
 def _read(group: str, path: Path) -> SourceFile | None:
-    """The file, or None when it is too short, too long, no UTF-8 or no Python."""
+    """The file, or None when it is too short, too long, not UTF-8 or not Python."""
     try:
         text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Cuts holes into files as an editor would: the same file and seed give the same holes for every model."""
+"""Cuts holes out of files. The same file and seed give the same holes for every model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TRIES = 40
 
 
 class HoleKind(StrEnum):
-    """What was taken out."""
+    """What was cut out."""
 
     REST_OF_LINE = "rest of line"
     INSIDE_WORD = "inside a word"
@@ -30,7 +30,7 @@ SINGLE_LINE = frozenset({HoleKind.REST_OF_LINE, HoleKind.INSIDE_WORD, HoleKind.W
 
 @dataclass(frozen=True, slots=True)
 class EvaluationHole:
-    """A hole and what stood in it. For `NEXT_LINE` the model does not see the suffix."""
+    """A hole and its original text. For `NEXT_LINE` the model does not see the suffix."""
 
     kind: HoleKind
     file: SourceFile
@@ -40,7 +40,7 @@ class EvaluationHole:
 
 
 def cut(file: SourceFile, kind: HoleKind, rng: random.Random) -> EvaluationHole | None:
-    """A random hole of this kind, or None when the file has no place for one."""
+    """A random hole of this kind, or None when none was found in the file."""
     for _ in range(_TRIES):
         span = _CUTTERS[kind](file.text, rng)
         if span is not None and file.text[span[0] : span[1]].strip():
@@ -50,7 +50,7 @@ def cut(file: SourceFile, kind: HoleKind, rng: random.Random) -> EvaluationHole 
 
 
 def _line(text: str, rng: random.Random) -> tuple[int, int, int]:
-    """Start, first sign and end of a random line."""
+    """Offsets of the start, the first non-blank character and the end of a random line."""
     at = rng.randrange(len(text))
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", start)
@@ -59,7 +59,7 @@ def _line(text: str, rng: random.Random) -> tuple[int, int, int]:
 
 
 def _rest_of_line(text: str, rng: random.Random) -> tuple[int, int] | None:
-    """From a token border behind the first token of the line to the line's end."""
+    """From a token boundary after the line's first token to the end of the line."""
     _, content, end = _line(text, rng)
     borders = [content + match.start() for match in _BORDER.finditer(text[content:end]) if match.start()]
     borders = [border for border in borders if border < end]

@@ -1,4 +1,4 @@
-"""Scores of one answer and of many, with bootstrap intervals over files. Pure."""
+"""Scores of single answers, and means with bootstrap intervals over files. Pure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Interval:
 
 
 def edit_similarity(answer: str, truth: str) -> float:
-    """1 minus Levenshtein distance over the longer length: 1 for equal texts, 0 for nothing in common."""
+    """1 minus the Levenshtein distance over the longer length: 1 for equal texts, 0 for nothing in common."""
     longer = max(len(answer), len(truth))
     return 1 - _distance(answer, truth) / longer if longer else 1.0
 
 
 def bootstrap(values: Sequence[tuple[str, float]], seed: int = 0) -> Interval:
-    """Mean of `values` (file, score), resampled by file: the places of one file depend on each other."""
+    """Mean of `values` (file, score), resampled by file because the holes of one file depend on each other."""
     by_file: dict[str, list[float]] = {}
     for file, value in values:
         by_file.setdefault(file, []).append(value)

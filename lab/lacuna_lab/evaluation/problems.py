@@ -18,13 +18,13 @@ from lacuna_inference.errors import BadRequest
 from lacuna_lab.evaluation.metrics import Interval, bootstrap, edit_similarity
 
 MAX_TOKENS = 256
-"""Of an answer, unless the user says otherwise: most of HumanEval's functions are shorter."""
+"""Default length limit of an answer: most of HumanEval's functions are shorter."""
 _ORIGIN = re.compile(r"HumanEval/\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One task. `suffix` is None where the benchmark goes from left to right."""
+    """One task. `suffix` is None where the benchmark completes from left to right."""
 
     task: str
     prefix: str
@@ -34,7 +34,7 @@ class Problem:
     entry_point: str
 
     def program(self, answer: str) -> str:
-        """The program that fails unless `answer` solves the task; in the place of whole lines it gets a line end."""
+        """A program that fails unless `answer` solves the task. An answer that replaces whole lines gets a line end."""
         if self.truth.endswith("\n") and not answer.endswith("\n"):
             answer += "\n"
         return f"{self.prefix}{answer}{self.suffix or ''}\n{self.test}\ncheck({self.entry_point})\n"
@@ -42,7 +42,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ProblemResult:
-    """The answers to one problem, the first of them scored; `passed` says for each answer whether its tests did."""
+    """The answers to one problem, the first of them scored; `passed` says for each whether its tests passed."""
 
     task: str
     answers: tuple[str, ...]
@@ -62,18 +62,18 @@ def read(path: Path) -> list[Problem]:
         ) from error
     except (ValueError, KeyError, TypeError, EOFError, zlib.error) as error:
         raise BadRequest(
-            f"{path} is no HumanEval or HumanEval-Infilling file ({type(error).__name__}: {error}).",
-            "Name one as it was published: every line has task_id, prompt, canonical_solution, test and entry_point.",
+            f"{path} is not a HumanEval or HumanEval-Infilling file ({type(error).__name__}: {error}).",
+            "Name a published one: every line has task_id, prompt, canonical_solution, test and entry_point.",
         ) from error
     if not found:
-        raise BadRequest(f"{path} holds no problems.", "Name a .jsonl file as it was published.")
+        raise BadRequest(f"{path} has no problems.", "Name a published .jsonl file.")
     return found
 
 
 def answer(engine: Engine, problem: Problem, max_tokens: int, samples: int, temperature: float) -> ProblemResult:
-    """Asks for `samples` answers: one greedily, several at `temperature`, each with its own seed.
+    """Requests `samples` answers: a single one greedily, several at `temperature`, each with its own seed.
 
-    A left-to-right answer ends before the first line that begins at the margin; an infill where the model ends it.
+    A left-to-right answer ends before the first line without indentation, an infill where the model ends it.
     """
     left_to_right = problem.suffix is None
     stop = Stop(max_tokens, dedent_below=1 if left_to_right else None)
@@ -90,7 +90,7 @@ def answer(engine: Engine, problem: Problem, max_tokens: int, samples: int, temp
 def pass_at(k: int, results: Sequence[ProblemResult]) -> Interval:
     """The unbiased estimate of the share of problems that one of `k` answers solves, as HumanEval's authors define it.
 
-    Raises ValueError when a problem has fewer than `k` judged answers.
+    Raises ValueError when a problem has fewer than `k` executed answers.
     """
     values = []
     for result in results:
@@ -101,8 +101,8 @@ def pass_at(k: int, results: Sequence[ProblemResult]) -> Interval:
     return bootstrap(values)
 
 
-def exact(results: Sequence[ProblemResult]) -> Interval:
-    """Share of problems whose first answer is the published solution, trailing blanks aside."""
+def exact_match(results: Sequence[ProblemResult]) -> Interval:
+    """Share of problems whose first answer is the published solution, ignoring trailing whitespace."""
     return bootstrap([(_origin(result), float(result.exact)) for result in results])
 
 
@@ -112,7 +112,7 @@ def similarity(results: Sequence[ProblemResult]) -> Interval:
 
 
 def _origin(result: ProblemResult) -> str:
-    """The function of HumanEval that the task was cut from: holes of one function depend on each other."""
+    """The HumanEval function that the task was cut from: holes of one function depend on each other."""
     found = _ORIGIN.search(result.task)
     return found[0] if found else result.task
 
@@ -127,5 +127,5 @@ def _problem(record: dict[str, Any]) -> Problem:
 def _text(record: dict[str, Any], name: str) -> str:
     value = record[name]
     if not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not a string")
     return value

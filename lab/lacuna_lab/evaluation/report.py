@@ -1,4 +1,4 @@
-"""Scores -> a table, JSON and a chart."""
+"""Summarizes scores as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EvaluationRow:
 
 
 def rows(scores: Sequence[Score]) -> list[EvaluationRow]:
-    """A row for each kind that was asked."""
+    """A row for each kind of hole that has scores."""
     return [_row(kind, found) for kind in HoleKind if (found := [s for s in scores if s.kind is kind])]
 
 
@@ -37,7 +37,7 @@ def end_found_single_line(scores: Sequence[Score]) -> Interval:
 
 
 def markdown(tables: Mapping[str, Sequence[EvaluationRow]]) -> str:
-    """All answerers in one Markdown table, kind by kind."""
+    """One Markdown table of all answerers, grouped by kind of hole."""
     lines = [
         "| hole | by | n | exact match | stripped | edit similarity | parses | end found | early | late |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -54,7 +54,7 @@ def markdown(tables: Mapping[str, Sequence[EvaluationRow]]) -> str:
 
 
 def as_json(tables: Mapping[str, Sequence[EvaluationRow]]) -> dict[str, Any]:
-    """The same as plain data."""
+    """The tables as JSON-serializable data."""
     return {name: [asdict(row) for row in table] for name, table in tables.items()}
 
 
@@ -67,7 +67,7 @@ def _row(kind: HoleKind, scores: Sequence[Score]) -> EvaluationRow:
     def interval(name: str) -> Interval:
         return bootstrap([(score.file, float(getattr(score, name))) for score in scores])
 
-    def asked(name: str) -> Interval | None:
+    def optional(name: str) -> Interval | None:
         return None if getattr(scores[0], name) is None else interval(name)
 
     return EvaluationRow(
@@ -77,7 +77,7 @@ def _row(kind: HoleKind, scores: Sequence[Score]) -> EvaluationRow:
         exact_stripped=interval("exact_stripped"),
         similarity=interval("similarity"),
         parses=interval("parses"),
-        end_found=asked("end_found"),
-        early=asked("early"),
-        late=asked("late"),
+        end_found=optional("end_found"),
+        early=optional("early"),
+        late=optional("late"),
     )

@@ -1,4 +1,4 @@
-"""Asks an answerer for every hole and collects what is needed to score it."""
+"""Fills every hole with an answerer and scores the answers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_LINES = 8
 class Score:
     """How one hole was filled.
 
-    `exact` compares without trailing blanks, `exact_stripped` also without leading ones. `end_found`: the answer,
-    left to itself, does not run past the true end by more than a line. How well it is found is told of answers that say
-    what is missing: `early` ones stop before all of it, `late` ones go on behind it. None where no end is asked for.
+    `exact` compares without trailing whitespace, `exact_stripped` also without leading whitespace. `end_found`: the
+    answer ended without running past the true end by more than a line. `early`: it is the beginning of the right text
+    and ends too soon. `late`: it is the right text and continues after it. All three are None if no end is expected.
     """
 
     kind: HoleKind
@@ -38,7 +38,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class HoleAnswer:
-    """The text for a hole as it came, not cut at the line's end, and whether it was ended rather than broken off."""
+    """The unmodified answer, not cut at the end of the line, and whether it ended rather than hit a limit."""
 
     text: str
     ended: bool = True
@@ -55,7 +55,7 @@ def holes(files: Sequence[SourceFile], per_file: int, seed: int) -> list[Evaluat
 
 
 def scores(holes: Sequence[EvaluationHole], answerer: Answerer) -> Iterator[Score]:
-    """The score of each hole, as it is answered."""
+    """Yields the score of each hole as it is answered."""
     for hole in holes:
         yield score(hole, answerer(hole))
 
@@ -64,24 +64,24 @@ def score(hole: EvaluationHole, answer: HoleAnswer) -> Score:
     """The score of `answer`; a single-line hole takes its first line, as the editor would."""
     single = hole.kind in SINGLE_LINE or hole.kind is HoleKind.NEXT_LINE
     shown = answer.text.split("\n")[0] if single else answer.text
-    written, truth = answer.text.rstrip(), hole.truth.rstrip()
-    lines_over = written.count("\n") - truth.count("\n")
+    text, truth = answer.text.rstrip(), hole.truth.rstrip()
+    excess_lines = text.count("\n") - truth.count("\n")
     ends = hole.kind is not HoleKind.NEXT_LINE
     return Score(
         kind=hole.kind,
-        file=hole.file.place or hole.file.group + "/" + hole.file.name,
+        file=hole.file.path or hole.file.group + "/" + hole.file.name,
         exact=shown.rstrip() == truth,
         exact_stripped=shown.strip() == hole.truth.strip(),
         similarity=edit_similarity(shown.rstrip(), truth),
         parses=parses(hole.prefix + shown + hole.suffix),
-        end_found=answer.ended and lines_over <= 1 if ends else None,
-        early=answer.ended and written != truth and truth.startswith(written) if ends else None,
-        late=written.startswith(truth) and (written != truth or not answer.ended) if ends else None,
+        end_found=answer.ended and excess_lines <= 1 if ends else None,
+        early=answer.ended and text != truth and truth.startswith(text) if ends else None,
+        late=text.startswith(truth) and (text != truth or not answer.ended) if ends else None,
     )
 
 
 def by_engine(engine: Engine, max_tokens: int) -> Answerer:
-    """Asks a warm engine, greedily, and lets it end by itself."""
+    """Answers greedily with a warm engine, which decides where an answer ends."""
 
     def answer(hole: EvaluationHole) -> HoleAnswer:
         left_to_right = hole.kind is HoleKind.NEXT_LINE
@@ -94,7 +94,7 @@ def by_engine(engine: Engine, max_tokens: int) -> Answerer:
 
 
 def by_copier(hole: EvaluationHole) -> HoleAnswer:
-    """The n-gram copier over the open file."""
+    """Answers with the n-gram copier over the open file."""
     suffix = "" if hole.kind is HoleKind.NEXT_LINE else hole.suffix
     single = hole.kind in SINGLE_LINE or hole.kind is HoleKind.NEXT_LINE
     return HoleAnswer(copy(hole.prefix, suffix, lines=1 if single else 3))

@@ -1,7 +1,7 @@
-"""Runs the program on standard input under limits. Started by `execute.py` as a script, without any package.
+"""Runs the program on standard input under limits. `execute.py` starts this file as a script, without any package.
 
-Arguments: seconds of CPU time, memory in MiB. The first line of standard input is printed when the program behind it
-has run to its end. All this keeps clumsy programs from doing harm; who means harm gets around it.
+Arguments: seconds of CPU time, memory in MiB. The first line of standard input is printed once the program that follows
+it has run to its end. This keeps clumsy programs from doing harm; a malicious program can get around it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 
 def main(seconds: float, memory_mb: int) -> None:
-    """Sets the limits, shuts the network, and runs."""
+    """Sets the limits, disconnects from the network, and runs the program."""
     end, program = sys.stdin.read().split("\n", 1)
     output = sys.stdout
     code = compile(program, "<program>", "exec")
     module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module  # not this one, whose names the program has no business with
+    sys.modules["__main__"] = module  # hides this module's names from the program
     _leave_network()
     _limit(seconds, memory_mb)
     _remove_unaudited()
@@ -34,7 +34,7 @@ def main(seconds: float, memory_mb: int) -> None:
 
 
 def _limit(seconds: float, memory_mb: int) -> None:
-    """CPU time, memory, bytes of each file, open files, no core file, no further process (which root is free of)."""
+    """Limits CPU time, memory, file size and open files; forbids core files and child processes (except for root)."""
     for kind, value in (
         (resource.RLIMIT_CPU, math.ceil(seconds)),
         (resource.RLIMIT_AS, memory_mb << 20),
@@ -45,12 +45,12 @@ def _limit(seconds: float, memory_mb: int) -> None:
     ):
         try:
             resource.setrlimit(kind, (value, value))
-        except (ValueError, OSError):  # macOS does not know every one; the parent still keeps the time
+        except (ValueError, OSError):  # macOS does not support all of them; the parent still enforces the time
             continue
 
 
 def _leave_network() -> None:
-    """An own, empty network where the system lets a user make one (Linux); the guard stands in the way in any case."""
+    """Enters an empty network namespace where the system lets a user create one (Linux); the guard applies anyway."""
     new_user, new_network = 0x10000000, 0x40000000
     try:
         unshare = ctypes.CDLL(None).unshare
@@ -61,7 +61,7 @@ def _leave_network() -> None:
 
 
 def _remove_unaudited() -> None:
-    """Takes away what reaches outside and raises no audit event."""
+    """Removes functions that reach outside without raising an audit event."""
     for module, names in ((os, ("mknod", "mkfifo", "pidfd_open")), (signal, ("pidfd_send_signal",))):
         for name in names:
             if hasattr(module, name):
@@ -70,7 +70,7 @@ def _remove_unaudited() -> None:
 
 
 def _guard(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
-    """A hook that raises PermissionError for what the solution of a puzzle has no business with."""
+    """A hook that raises PermissionError for operations that no solution needs."""
     forbidden = (
         "socket.", "subprocess.", "ctypes.", "sqlite3.", "resource.", "shutil.", "os.system", "os.exec",
         "os.posix_spawn", "os.spawn", "os.fork", "os.kill", "os.putenv", "os.chmod", "os.chown", "os.link",
@@ -88,7 +88,7 @@ def _guard(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
             return
         path, mode = arguments[:2]
         if mode is None or not isinstance(path, str) or not real_path(path).startswith(own):  # None: os.open
-            raise PermissionError("writing outside the own folder is not allowed here")
+            raise PermissionError("writing outside the working folder is not allowed here")
 
     return hook
 

@@ -1,4 +1,4 @@
-"""Processes that answer and read side by side, each with a copy of the model: a small model gains little by threads."""
+"""Parallel worker processes, each with a copy of the model: a small model gains little from threads."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _options: ModelOptions
 
 @dataclass(frozen=True, slots=True)
 class WorkerPool:
-    """Yields results in the order of what is given."""
+    """Evaluates in parallel and yields results in the order of the input."""
 
     pool: ProcessPoolExecutor
 
     def scores(self, holes: Sequence[EvaluationHole], layout: Layout, max_tokens: int) -> Iterator[run.Score]:
-        asked = ((hole, layout, max_tokens) for hole in holes)
-        yield from self.pool.map(_score, asked, chunksize=8)
+        tasks = ((hole, layout, max_tokens) for hole in holes)
+        yield from self.pool.map(_score, tasks, chunksize=8)
 
     def bits(self, sources: Sequence[SourceFile]) -> Iterator[float]:
-        """Bits of each text, read from left to right."""
+        """Bits of each text, from left to right."""
         yield from self.pool.map(_bits, sources)
 
 
 @contextmanager
 def worker_pool(options: ModelOptions, processes: int) -> Iterator[WorkerPool]:
-    """`processes` that load the model at their first task, and share the processor's cores."""
+    """A pool of `processes` that load the model at their first task and share the CPU's cores."""
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch's threads may hang
     with ProcessPoolExecutor(processes, context, _begin, (options, threads)) as pool:
         try:
             yield WorkerPool(pool)
-        except BaseException:  # Ctrl-C, say: without this, leaving the pool waits for everything that was asked
+        except BaseException:  # such as Ctrl-C: without this, leaving the pool waits for all submitted tasks
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
@@ -60,14 +60,16 @@ def _begin(options: ModelOptions, threads: int) -> None:
 
     from lacuna_inference.models.loading.sources import go_offline
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the first one ends them
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process of a terminal; the parent terminates the workers
     go_offline()
     torch.set_num_threads(threads)
     _options = options
 
 
-def _score(asked: tuple[EvaluationHole, Layout, int]) -> run.Score:
-    hole, layout, max_tokens = asked
+def _score(task: tuple[EvaluationHole, Layout, int]) -> run.Score:
+    hole, layout, max_tokens = task
     return run.score(hole, _answerer(layout, max_tokens)(hole))
 
 

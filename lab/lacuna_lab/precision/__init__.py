@@ -1,1 +1,1 @@
-"""`lacuna precision`: what a dtype costs in accuracy. The same text, the same prompts, a reference and its rivals."""
+"""`lacuna precision`: what a dtype costs in accuracy, compared with a reference on the same text and prompts."""

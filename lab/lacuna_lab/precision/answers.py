@@ -1,4 +1,4 @@
-"""What is suggested: the same holes, filled greedily in each dtype, and how the answers differ."""
+"""Suggestions: the same holes, filled greedily in each dtype, and how the answers differ."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from lacuna_lab.precision import kl_statistics, questions
 from lacuna_lab.precision.kl_statistics import Flips, Measure
 from lacuna_lab.precision.study_dir import StudyDir
 
-_SAVED_EVERY = 10
-"""Answers after which they are written to disk."""
+_SAVE_INTERVAL = 10
+"""Number of answers after which they are written to disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
-    """The answers of one dtype beside the reference's.
+    """The answers of one dtype compared with the reference's.
 
-    `identical` character by character. `first_difference`: median code points that were the same before the first that
-    was not, of answers that differ. `exact`: shares of holes that were filled as the file has it.
+    `identical`: the share of equal texts. `first_difference`: the median length in code points of the common beginning
+    of answers that differ. `exact_*`: the share of holes that were filled with the original text.
     """
 
     holes: int
@@ -46,26 +46,29 @@ def ask(
     dtype: str,
     holes: Sequence[EvaluationHole],
     max_tokens: int,
-    place: StudyDir,
-    tell: Callable[[int], None],
+    study_dir: StudyDir,
+    on_progress: Callable[[int], None],
 ) -> list[run.HoleAnswer]:
-    """The answers to all holes, those that `place` has and the others; each as if nothing was asked before."""
+    """The answers to all holes, from `study_dir` or computed with empty caches and saved there.
+
+    `on_progress` gets the number of answers so far.
+    """
     name = f"answers-{dtype}"
-    found = [run.HoleAnswer(**kept) for kept in place.data(name) or []]
-    for number, hole in enumerate(holes[len(found) :], len(found) + 1):
+    answers = [run.HoleAnswer(**saved) for saved in study_dir.data(name) or []]
+    for number, hole in enumerate(holes[len(answers) :], len(answers) + 1):
         fresh = replace(
             decoder, caches=PrefixCachePool(decoder.caches.forward), anchors=Anchors(), reuse=SuggestionReuse()
         )
         request = questions.request(hole, max_tokens)
-        found.append(_answered(fresh, request))
-        if number % _SAVED_EVERY == 0 or number == len(holes):
-            place.put_data(name, [{"text": one.text, "ended": one.ended} for one in found])
-        tell(number)
-    return found
+        answers.append(_answer(fresh, request))
+        if number % _SAVE_INTERVAL == 0 or number == len(holes):
+            study_dir.save_data(name, [{"text": one.text, "ended": one.ended} for one in answers])
+        on_progress(number)
+    return answers
 
 
-def _answered(decoder: Decoder, request: Request) -> run.HoleAnswer:
-    """The answer; an empty one where the model computes numbers that are not finite, as some do in a narrow dtype."""
+def _answer(decoder: Decoder, request: Request) -> run.HoleAnswer:
+    """The answer; an empty one if logits are not finite, which some models compute in a narrow dtype."""
     try:
         fill = answer(decoder, "", request, CancelToken(), time.perf_counter()).candidates[0].fills[0]
     except NotFinite:
@@ -76,31 +79,31 @@ def _answered(decoder: Decoder, request: Request) -> run.HoleAnswer:
 def compare(
     holes: Sequence[EvaluationHole], reference: Sequence[run.HoleAnswer], test: Sequence[run.HoleAnswer]
 ) -> Suggestions:
-    """The figures of answers to the same holes."""
+    """Compares the answers to the same holes."""
     pairs = [(one.text, other.text) for one, other in zip(reference, test, strict=True)]
     same = [one == other for one, other in pairs]
-    was = [run.score(hole, found).exact for hole, found in zip(holes, reference, strict=True)]
-    now = [run.score(hole, found).exact for hole, found in zip(holes, test, strict=True)]
+    reference_exact = [run.score(hole, answer).exact for hole, answer in zip(holes, reference, strict=True)]
+    test_exact = [run.score(hole, answer).exact for hole, answer in zip(holes, test, strict=True)]
     count = len(holes)
     identical = _share(sum(same), count)
-    parted = [_same_until(one, other) for one, other in pairs if one != other]
+    common = [_common_length(one, other) for one, other in pairs if one != other]
     return Suggestions(
         holes=count,
         identical=identical,
-        first_difference=median(parted) if parted else None,
-        exact_reference=sum(was) / count,
-        exact_test=sum(now) / count,
-        flips=kl_statistics.mcnemar_flips(was, now),
+        first_difference=median(common) if common else None,
+        exact_reference=sum(reference_exact) / count,
+        exact_test=sum(test_exact) / count,
+        flips=kl_statistics.mcnemar_flips(reference_exact, test_exact),
     )
 
 
-def _share(those: int, count: int) -> Measure:
-    """A share of independent holes; its error after Agresti and Coull (1998), because the plain one of 100 % is 0."""
-    middle = (those + 2) / (count + 4)
+def _share(hits: int, count: int) -> Measure:
+    """A share of independent holes, its error after Agresti and Coull (1998): the plain error of 100 % would be 0."""
+    middle = (hits + 2) / (count + 4)
     error = sqrt(middle * (1 - middle) / (count + 4))
-    return Measure(those / count, error, error)
+    return Measure(hits / count, error, error)
 
 
-def _same_until(one: str, other: str) -> int:
+def _common_length(one: str, other: str) -> int:
     """Code points before the first difference."""
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

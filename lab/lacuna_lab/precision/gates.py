@@ -1,4 +1,4 @@
-"""When a dtype may be used without a second thought: bars that are stated before anything is measured."""
+"""Acceptance gates for a dtype, with bars that were set before anything was measured."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from lacuna_lab.precision.kl_statistics import Summary
 from lacuna_lab.precision.layers import LayerError
 
 _KL = {"float16": 1e-3, "bfloat16": 1e-3, "int8": 5e-3}
-"""Most mean KL divergence in nats."""
+"""Upper bars for the mean KL divergence, in nats."""
 _SAME_TOP = {"float16": 0.995, "bfloat16": 0.995, "int8": 0.98}
+"""Lower bars for the share of positions with the same top token."""
 _IDENTICAL = {"float16": 0.97, "bfloat16": 0.97}
-"""Least share of greedy suggestions that are the same."""
+"""Lower bars for the share of identical greedy suggestions."""
 _SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One bar. `close`: the bar lies within two standard errors of what was measured."""
+    """One gate. `close`: its bar lies within two standard errors of the measured value."""
 
     name: str
     bar: str
@@ -29,7 +30,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionVerdict:
-    """`sentence` says what to do."""
+    """The gates and a conclusion: `sentence`."""
 
     passed: bool
     sentence: str
@@ -37,20 +38,18 @@ class PrecisionVerdict:
 
 
 def judge(dtype: str, summary: Summary, layers: list[LayerError], suggestions: Suggestions | None) -> PrecisionVerdict:
-    """The verdict on a dtype that was measured against the reference."""
+    """The verdict on a dtype, from its comparison with the reference."""
     gates = tuple(_gates(dtype, summary, layers, suggestions))
     missed = [gate.name for gate in gates if not gate.met]
     close = [gate.name for gate in gates if gate.close]
     if missed:
-        sentence = f"{dtype} is not within the gates: {', '.join(missed)}."
+        sentence = f"{dtype} misses these gates: {', '.join(missed)}."
     elif dtype == "int4":
-        sentence = "int4 for those who ask for it: no loss in exact match was seen, but the distributions differ."
+        sentence = "int4 only by choice: no loss in exact match was seen, but the distributions differ."
     else:
         sentence = f"{dtype} can be used: every gate is met."
     if close:
-        sentence += (
-            f" Too close to tell apart from the bar: {', '.join(close)}; measure more with --tokens and --holes."
-        )
+        sentence += f" Too close to the bar to be certain: {', '.join(close)}; measure more with --tokens and --holes."
     return PrecisionVerdict(not missed, sentence, gates)
 
 
@@ -64,7 +63,7 @@ def _gates(dtype: str, summary: Summary, layers: list[LayerError], suggestions: 
     if dtype in _SAME_TOP:
         bar, found = _SAME_TOP[dtype], summary.same_top
         close = abs(found.mean - bar) < 2 * found.error
-        gates.append(Gate("same likeliest token", f"≥ {bar:.1%}", f"{found.mean:.2%}", found.mean >= bar, close))
+        gates.append(Gate("same top token", f"≥ {bar:.1%}", f"{found.mean:.2%}", found.mean >= bar, close))
     if suggestions is None:
         return gates
     if dtype in _IDENTICAL:

@@ -1,7 +1,7 @@
-"""From two distributions at each position to the figures of a report. Pure; formulas as in llama.cpp's KL report.
+"""Statistics of two distributions at each position. Pure; the formulas are those of llama.cpp's KL report.
 
-Standard errors are of means over windows, because positions of one text depend on each other; where there are less
-than two windows, positions are taken for independent.
+Standard errors are clustered by window, because positions of one text depend on each other. With fewer than two
+windows, positions are treated as independent.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Numbers: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """What was found at the positions of one window, each an array [positions].
+    """The comparison at the positions of one window, each field an array [positions].
 
-    `divergence` in nats; `same_top` 0 or 1; log-probabilities of the token that really follows, in nats. `place` is
-    the number of tokens before the position. A position with a logit that is no number has a `divergence` of NaN.
+    `divergence` is in nats, `same_top` 0 or 1, the log-probabilities are those of the actual next token in nats.
+    `place` is the number of tokens before the position. A position with a non-finite logit has a `divergence` of NaN.
     """
 
     place: Numbers
@@ -36,7 +36,7 @@ class Positions:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A mean and its standard error; `naive_error` takes all positions for independent."""
+    """A mean and its standard error; `naive_error` treats all positions as independent."""
 
     mean: float
     error: float
@@ -47,8 +47,8 @@ class Measure:
 class Summary:
     """The figures of one dtype against the reference.
 
-    `ppl_ratio` is the test's perplexity over the reference's, with its logarithm and that one's paired error in
-    `log_ppl_ratio`. `delta_p_rms` is of differences in probability of the token that really follows.
+    `ppl_ratio` is the test's perplexity over the reference's, `log_ppl_ratio` its logarithm with the paired error.
+    `delta_p_*` are of the differences in probability of the actual next token.
     """
 
     positions: int
@@ -68,7 +68,10 @@ class Summary:
 
 
 def compare(reference: Tensor, test: Tensor, following: Tensor, place: int) -> Positions:
-    """Logits [positions, vocabulary] of both, the tokens that really follow, and the first position's place."""
+    """Compares the logits [positions, vocabulary] of both.
+
+    `following` are the actual next tokens, `place` is the number of tokens before the first position.
+    """
     p = reference.double().log_softmax(-1)
     q = test.double().log_softmax(-1)
     divergence = torch.where(p > -torch.inf, p.exp() * (p - q), 0.0).sum(-1)
@@ -83,31 +86,31 @@ def compare(reference: Tensor, test: Tensor, following: Tensor, place: int) -> P
     )
 
 
-def joined(windows: Sequence[Positions]) -> Positions:
-    """All positions, one behind the other."""
+def concatenate(windows: Sequence[Positions]) -> Positions:
+    """All positions of the windows, in order."""
     names = Positions.__slots__
     return Positions(**{name: np.concatenate([getattr(window, name) for window in windows]) for name in names})
 
 
 def summary(windows: Sequence[Positions]) -> Summary:
-    """The figures over all windows; positions that are not finite count only as such."""
-    whole = joined(windows)
-    finite = [_finite(window) for window in windows]
-    kept = joined(finite)
-    divergence = kept.divergence
+    """The figures over all windows. Positions that are not finite are only counted."""
+    whole = concatenate(windows)
+    finite_windows = [_finite(window) for window in windows]
+    finite = concatenate(finite_windows)
+    divergence = finite.divergence
     median, p99, p999 = (np.quantile(divergence, share) if len(divergence) else np.nan for share in (0.5, 0.99, 0.999))
-    log_ratio = measure([w.reference_logprob - w.test_logprob for w in finite])
-    delta = np.exp(kept.test_logprob) - np.exp(kept.reference_logprob)
+    log_ratio = measure([w.reference_logprob - w.test_logprob for w in finite_windows])
+    delta = np.exp(finite.test_logprob) - np.exp(finite.reference_logprob)
     return Summary(
         positions=len(whole.place),
         windows=len(windows),
-        not_finite=len(whole.place) - len(kept.place),
-        divergence=measure([w.divergence for w in finite]),
+        not_finite=len(whole.place) - len(finite.place),
+        divergence=measure([w.divergence for w in finite_windows]),
         median=float(median),
         p99=float(p99),
         p999=float(p999),
         largest=float(divergence.max()) if len(divergence) else float("nan"),
-        same_top=measure([w.same_top for w in finite]),
+        same_top=measure([w.same_top for w in finite_windows]),
         log_ppl_ratio=log_ratio,
         ppl_ratio=float(np.exp(log_ratio.mean)),
         reference_ppl=float(np.exp(-whole.reference_logprob.mean())),
@@ -117,7 +120,7 @@ def summary(windows: Sequence[Positions]) -> Summary:
 
 
 def measure(groups: Sequence[Numbers]) -> Measure:
-    """Mean over all values, its error by groups (the cluster-robust one of a ratio of sums), and the naive error."""
+    """Mean over all values, its cluster-robust error by groups (of a ratio of sums), and the naive error."""
     values = np.concatenate(groups) if groups else np.empty(0)
     count = len(values)
     if not count:
@@ -135,7 +138,7 @@ def measure(groups: Sequence[Numbers]) -> Measure:
 class Flips:
     """Answers that were right with one dtype and wrong with the other (Dutta et al., 2024, arXiv 2407.09141).
 
-    `p_value` is McNemar's exact one: how likely a split as uneven as this is, if both were equally good.
+    `p_value` is that of McNemar's exact test: the probability of a split at least as uneven if both are equally good.
     """
 
     to_wrong: int
@@ -144,15 +147,15 @@ class Flips:
 
 
 def mcnemar_flips(reference: Sequence[bool], test: Sequence[bool]) -> Flips:
-    """Of the same questions in the same order."""
+    """Flips between correct and wrong answers to the same questions, in the same order."""
     pairs = list(zip(reference, test, strict=True))
-    to_wrong = sum(was and not now for was, now in pairs)
-    to_right = sum(now and not was for was, now in pairs)
+    to_wrong = sum(before and not after for before, after in pairs)
+    to_right = sum(after and not before for before, after in pairs)
     return Flips(to_wrong, to_right, mcnemar(to_wrong, to_right))
 
 
 def mcnemar(b: int, c: int) -> float:
-    """The exact two-sided test on discordant counts: a fair coin's chance of a split as uneven as `b` to `c`."""
+    """The p-value of the exact two-sided test on discordant counts: a fair coin splitting at least as unevenly."""
     tail = sum(comb(b + c, k) for k in range(min(b, c) + 1)) / float(2 ** (b + c))
     return min(1.0, 2.0 * tail)
 
@@ -162,10 +165,10 @@ def _mean(values: Numbers) -> float:
 
 
 def _finite(window: Positions) -> Positions:
-    kept = ~np.isnan(window.divergence)
-    return Positions(**{name: getattr(window, name)[kept] for name in Positions.__slots__})
+    finite = ~np.isnan(window.divergence)
+    return Positions(**{name: getattr(window, name)[finite] for name in Positions.__slots__})
 
 
 def _array(x: Tensor) -> Numbers:
-    found: Numbers = x.double().cpu().numpy()
-    return found
+    array: Numbers = x.double().cpu().numpy()
+    return array

@@ -1,4 +1,4 @@
-"""How far a dtype is from the reference behind each layer, and how near its numbers come to the largest it can hold."""
+"""The error of a dtype after each layer, and how close its activations come to the largest number it can represent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """Layer `layer`, counted from 0. `error`: the norm of the difference over that of the reference's stream.
+    """Layer `layer`, counted from 0. `error`: the norm of the difference over that of the reference's residual stream.
 
     `largest` is the largest finite magnitude of an activation, `of_limit` its share of the dtype's largest number,
-    `not_finite` how many activations were infinite or no number.
+    `not_finite` the number of activations that are infinite or NaN.
     """
 
     layer: int
@@ -29,19 +29,19 @@ class LayerError:
     not_finite: int
 
 
-def keep(forward: Forward, window: TextWindow, place: StudyDir) -> None:
-    """Puts the reference's streams into `place`, once."""
-    if place.arrays("layers") is None:
-        seen = probe.layers(forward, window.ids[:MAX_TOKENS])
-        place.put_arrays("layers", [layer.stream.numpy() for layer in seen])
+def keep(forward: Forward, window: TextWindow, study_dir: StudyDir) -> None:
+    """Saves the reference's residual streams to `study_dir`, unless they are there."""
+    if study_dir.arrays("layers") is None:
+        traces = probe.trace(forward, window.ids[:MAX_TOKENS])
+        study_dir.save_arrays("layers", [layer.stream.numpy() for layer in traces])
 
 
-def errors(forward: Forward, window: TextWindow, place: StudyDir, computed: str) -> list[LayerError]:
-    """A row for each layer of a forward whose activations are of the dtype `computed`."""
-    limit = torch.finfo(getattr(torch, computed)).max
+def errors(forward: Forward, window: TextWindow, study_dir: StudyDir, compute_dtype: str) -> list[LayerError]:
+    """The error of each layer of a forward whose activations have the dtype `compute_dtype`."""
+    limit = torch.finfo(getattr(torch, compute_dtype)).max
     found = []
-    seen = probe.layers(forward, window.ids[:MAX_TOKENS])
-    for number, (layer, array) in enumerate(zip(seen, place.arrays("layers") or [], strict=True)):
+    traces = probe.trace(forward, window.ids[:MAX_TOKENS])
+    for number, (layer, array) in enumerate(zip(traces, study_dir.arrays("layers") or [], strict=True)):
         reference, stream = torch.from_numpy(array).double(), layer.stream.double()
         error = float((stream - reference).norm() / reference.norm())
         found.append(LayerError(number, error, layer.largest, layer.largest / limit, layer.not_finite))

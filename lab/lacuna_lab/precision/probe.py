@@ -1,4 +1,4 @@
-"""Looks into a forward while it reads a text: the stream behind each layer, and how large its numbers become."""
+"""Traces a forward: the residual stream after each layer, and the largest magnitude of its activations."""
 
 from __future__ import annotations
 
@@ -15,98 +15,98 @@ from lacuna_inference.models.forward.network import Block, Network, OwnForward, 
 
 
 @dataclass(slots=True)
-class LayerSeen:
-    """One layer. `stream` is float32 [tokens, width] on the CPU; `largest` the largest finite magnitude of what the
-    layer wrote, `not_finite` how many of its numbers were infinite or none."""
+class LayerTrace:
+    """One layer. `stream` is float32 [tokens, width] on the CPU, `largest` the largest finite magnitude of the layer's
+    outputs, `not_finite` the number of outputs that are infinite or NaN."""
 
     stream: Tensor
     largest: float = 0.0
     not_finite: int = 0
 
-    def note(self, x: Tensor) -> None:
-        """Takes `x` into account."""
+    def record(self, x: Tensor) -> None:
+        """Updates the statistics with `x`."""
         finite = torch.isfinite(x)
         self.not_finite += int((~finite).sum())
         self.largest = max(self.largest, float(x[finite].abs().max()) if finite.any() else 0.0)
 
 
-def layers(forward: Forward, ids: Sequence[int]) -> list[LayerSeen]:
-    """What each layer does with `ids`, read from nothing. Raises ValueError for a forward that has no known layers."""
+def trace(forward: Forward, ids: Sequence[int]) -> list[LayerTrace]:
+    """Evaluates `ids` from scratch and traces each layer. Raises ValueError for a forward without known layers."""
     if isinstance(forward, OwnForward):
-        return _own(forward.network, ids)
+        return _trace_own(forward.network, ids)
     model = getattr(forward, "model", None)
     if model is None:
-        raise ValueError("only the own forward and transformers' can be looked into")
-    seen: list[LayerSeen] = []
-    with _hooked(model, seen):
+        raise ValueError("only the own forward and that of transformers can be traced")
+    traces: list[LayerTrace] = []
+    with _hooked(model, traces):
         forward.step(ids, forward.new_kv_cache())
-    return seen
+    return traces
 
 
-def _own(network: Network, ids: Sequence[int]) -> list[LayerSeen]:
-    """A network over the same weights, whose parts tell what they are given and what they make of it."""
-    seen = [LayerSeen(torch.empty(0)) for _ in network.blocks]
+def _trace_own(network: Network, ids: Sequence[int]) -> list[LayerTrace]:
+    """Runs a network over the same weights whose layers record their inputs and outputs."""
+    traces = [LayerTrace(torch.empty(0)) for _ in network.blocks]
 
-    def watched(number: int, block: Block) -> Block:
-        note = seen[number].note
-        out = _telling(block.attention.out, note)
+    def traced(number: int, block: Block) -> Block:
+        record = traces[number].record
+        out = _observe_output(block.attention.out, record)
         return replace(
             block,
-            norm=_given(block.norm, _keeper(seen, number - 1)),
+            norm=_observe_input(block.norm, _stream_recorder(traces, number - 1)),
             attention=replace(block.attention, out=out),
-            feed_forward=_telling(block.feed_forward, note),
+            feed_forward=_observe_output(block.feed_forward, record),
         )
 
-    blocks = [watched(number, block) for number, block in enumerate(network.blocks)]
-    last = _given(network.norm, _keeper(seen, len(blocks) - 1))
+    blocks = [traced(number, block) for number, block in enumerate(network.blocks)]
+    last = _observe_input(network.norm, _stream_recorder(traces, len(blocks) - 1))
     forward = OwnForward(replace(network, blocks=blocks, norm=last))
     forward.step(ids, forward.new_kv_cache(), len(ids))
-    return seen
+    return traces
 
 
-def _keeper(seen: list[LayerSeen], number: int) -> Callable[[Tensor], None]:
-    """Keeps the stream behind layer `number`; what goes into the first layer is not one's doing."""
+def _stream_recorder(traces: list[LayerTrace], number: int) -> Callable[[Tensor], None]:
+    """Records the stream after layer `number`; -1, the input of the first layer, is ignored."""
 
-    def keep(x: Tensor) -> None:
+    def record(x: Tensor) -> None:
         if number >= 0:
-            seen[number].stream = x.detach().float().cpu()
-            seen[number].note(x)
+            traces[number].stream = x.detach().float().cpu()
+            traces[number].record(x)
 
-    return keep
+    return record
 
 
-def _given(layer: TokenwiseLayer, tell: Callable[[Tensor], None]) -> TokenwiseLayer:
-    def told(x: Tensor) -> Tensor:
-        tell(x)
+def _observe_input(layer: TokenwiseLayer, observe: Callable[[Tensor], None]) -> TokenwiseLayer:
+    def observed(x: Tensor) -> Tensor:
+        observe(x)
         return layer(x)
 
-    return told
+    return observed
 
 
-def _telling(layer: TokenwiseLayer, tell: Callable[[Tensor], None]) -> TokenwiseLayer:
-    def told(x: Tensor) -> Tensor:
+def _observe_output(layer: TokenwiseLayer, observe: Callable[[Tensor], None]) -> TokenwiseLayer:
+    def observed(x: Tensor) -> Tensor:
         y = layer(x)
-        tell(y)
+        observe(y)
         return y
 
-    return told
+    return observed
 
 
 @contextmanager
-def _hooked(model: torch.nn.Module, seen: list[LayerSeen]) -> Iterator[None]:
-    """While inside, the layers of a transformers model, its longest list of modules, append what they write."""
+def _hooked(model: torch.nn.Module, traces: list[LayerTrace]) -> Iterator[None]:
+    """Hooks the layers of a transformers model, its longest list of modules, so that they append their traces."""
     lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
     if not lists:
         raise ValueError("the model has no list of layers")
 
-    def hook(_module: Any, _given: Any, made: Any) -> None:
-        x: Tensor = made[0] if isinstance(made, tuple) else made
-        seen.append(LayerSeen(x.detach().float().cpu().flatten(0, -2)))
-        seen[-1].note(x)
+    def hook(_module: Any, _inputs: Any, output: Any) -> None:
+        x: Tensor = output[0] if isinstance(output, tuple) else output
+        traces.append(LayerTrace(x.detach().float().cpu().flatten(0, -2)))
+        traces[-1].record(x)
 
-    hooks = [layer.register_forward_hook(hook) for layer in max(lists, key=len)]
+    handles = [layer.register_forward_hook(hook) for layer in max(lists, key=len)]
     try:
         yield
     finally:
-        for one in hooks:
-            one.remove()
+        for handle in handles:
+            handle.remove()

@@ -8,15 +8,15 @@ from math import isnan
 from typing import Any
 
 from lacuna_lab.precision.kl_statistics import Measure
-from lacuna_lab.precision.study import Found, Study, StudyResult
-from lacuna_lab.resources.report import amount
+from lacuna_lab.precision.study import DtypeResult, Study, StudyResult
+from lacuna_lab.resources.report import format_bytes
 
 _MAX_LAYERS = 6
-"""Rows of a dtype in the report: the first, the last, and some between; the JSON has all."""
+"""Layers of a dtype in the report: the first, the last, and some in between. The JSON has all."""
 
 
 def title(study: Study) -> str:
-    """The model, and whether its weights mean anything."""
+    """The model's name, marked if its weights are random."""
     return f"{study.name} (random weights)" if study.random_weights else study.name
 
 
@@ -30,15 +30,15 @@ def markdown(study: Study, result: StudyResult, date: str, charts: Sequence[str]
         yield f"* **{one.dtype}**: {_verdict(study, one)}"
     measured = [one for one in result.found if one.summary is not None]
     if measured:
-        for part in (_gates, _distributions, _suggestions, _layers):
-            yield from part(measured)
+        for section in (_gates, _distributions, _suggestions, _layers):
+            yield from section(measured)
         yield from _speeds(study, result)
     for chart in charts:
         yield ""
         yield f"![{title(study)}: {chart.removesuffix('.png').removeprefix('precision-')}]({chart})"
 
 
-def _verdict(study: Study, found: Found) -> str:
+def _verdict(study: Study, found: DtypeResult) -> str:
     if found.verdict is None:
         return f"not measured. {found.why_not}"
     if study.random_weights:
@@ -48,9 +48,9 @@ def _verdict(study: Study, found: Found) -> str:
 
 
 def plain(study: Study, result: StudyResult, date: str) -> dict[str, Any]:
-    """The same for JSON: all figures, but no single position."""
+    """The report for JSON: all figures, but not the single positions."""
     found = [{key: value for key, value in asdict(one).items() if key != "windows"} for one in result.found]
-    asked = study.questions
+    inputs = study.questions
     figures: dict[str, Any] = _without_nan(
         {
             "model": study.name,
@@ -61,10 +61,10 @@ def plain(study: Study, result: StudyResult, date: str) -> dict[str, Any]:
             "forward": result.forward,
             "threads": result.threads,
             "torch": result.torch,
-            "own_text": asked.own_text,
-            "windows": len(asked.windows),
-            "positions": sum(window.positions for window in asked.windows),
-            "holes": len(asked.holes),
+            "own_text": inputs.own_text,
+            "windows": len(inputs.windows),
+            "positions": sum(window.positions for window in inputs.windows),
+            "holes": len(inputs.holes),
             "max_tokens": study.max_tokens,
             "reference_speed": asdict(result.reference_speed) if result.reference_speed else None,
             "found": found,
@@ -74,24 +74,25 @@ def plain(study: Study, result: StudyResult, date: str) -> dict[str, Any]:
 
 
 def _about(study: Study, result: StudyResult, date: str) -> Iterator[str]:
-    asked = study.questions
-    windows = "window" if len(asked.windows) == 1 else "windows"
-    text = "the files that were named" if asked.own_text else "held-out code"
-    holes = f"{len(asked.holes)} {'holes' if asked.infills else 'next lines'}" if asked.holes else "no suggestions"
+    inputs = study.questions
+    windows = "window" if len(inputs.windows) == 1 else "windows"
+    positions = sum(window.positions for window in inputs.windows)
+    text = "the named files" if inputs.own_text else "held-out code"
+    holes = f"{len(inputs.holes)} {'holes' if inputs.infills else 'next lines'}" if inputs.holes else "no suggestions"
     yield (
         f"Measured on {date} on {result.device}, {result.threads} threads, torch {result.torch}, {result.forward} "
-        f"forward. {sum(window.positions for window in asked.windows)} positions in {len(asked.windows)} {windows} of "
-        f"{text}, {holes} of at most {study.max_tokens} tokens, answered greedily."
+        f"forward. {positions} positions in {len(inputs.windows)} {windows} of {text}, {holes} of at most "
+        f"{study.max_tokens} tokens, answered greedily."
     )
     if study.random_weights:
         yield ""
         yield (
-            "**The weights are random**: this shows that the study works for the shape, its size and its speed. Random "
-            "weights are no trained model, and its accuracy cannot be told from them."
+            "**The weights are random**: this shows that the study works for the shape, and the model's size and "
+            "speed. It says nothing about the accuracy of a trained model."
         )
 
 
-def _gates(found: Sequence[Found]) -> Iterator[str]:
+def _gates(found: Sequence[DtypeResult]) -> Iterator[str]:
     yield from _head("Gates", "dtype", "gate", "bar", "measured", "met")
     for one in found:
         for gate in one.verdict.gates if one.verdict else ():
@@ -99,13 +100,13 @@ def _gates(found: Sequence[Found]) -> Iterator[str]:
             yield f"| {one.dtype} | {gate.name} | {gate.bar} | {gate.measured} | {met} |"
 
 
-def _distributions(found: Sequence[Found]) -> Iterator[str]:
+def _distributions(found: Sequence[DtypeResult]) -> Iterator[str]:
     columns = ("mean", "median", "99 %", "99.9 %", "largest")
     yield from _head(
         "Distributions of the next token",
         "dtype",
         *(f"KL {column}" for column in columns),
-        "same likeliest token",
+        "same top token",
         "perplexity / reference's",
         "RMS of Δp",
         "mean Δp",
@@ -123,12 +124,12 @@ def _distributions(found: Sequence[Found]) -> Iterator[str]:
     yield ""
     yield (
         f"KL divergence in nats; perplexity of the reference {found[0].summary.reference_ppl:.3f}. "  # type: ignore[union-attr]
-        "Δp: change in probability of the token that really follows. ± one standard error, over windows, because "
-        "positions of one text depend on each other."
+        "Δp: change in probability of the actual next token. ± one standard error, over windows, because positions of "
+        "one text depend on each other."
     )
 
 
-def _suggestions(found: Sequence[Found]) -> Iterator[str]:
+def _suggestions(found: Sequence[DtypeResult]) -> Iterator[str]:
     if not any(one.suggestions for one in found):
         return
     yield from _head(
@@ -145,19 +146,19 @@ def _suggestions(found: Sequence[Found]) -> Iterator[str]:
     for one in found:
         if (s := one.suggestions) is None:
             continue
-        parted = "" if s.first_difference is None else f"{s.first_difference:g} characters"
+        difference = "" if s.first_difference is None else f"{s.first_difference:g} characters"
         yield (
-            f"| {one.dtype} | {_percent(s.identical)} | {parted} | {100 * s.exact_reference:.1f} % "
+            f"| {one.dtype} | {_percent(s.identical)} | {difference} | {100 * s.exact_reference:.1f} % "
             f"| {100 * s.exact_test:.1f} % | {s.flips.to_wrong} | {s.flips.to_right} | {s.flips.p_value:.2g} |"
         )
 
 
-def _layers(found: Sequence[Found]) -> Iterator[str]:
+def _layers(found: Sequence[DtypeResult]) -> Iterator[str]:
     yield from _head(
-        "Layers", "dtype", "layer", "relative error behind it", "largest activation", "share of the limit", "not finite"
+        "Layers", "dtype", "layer", "relative error after it", "largest activation", "share of the limit", "not finite"
     )
     for one in found:
-        for row in _chosen(len(one.layers)):
+        for row in _shown_rows(len(one.layers)):
             layer = one.layers[row]
             yield (
                 f"| {one.dtype} | {layer.layer} | {layer.error:.2g} | {layer.largest:.4g} | {layer.of_limit:.2g} "
@@ -165,25 +166,23 @@ def _layers(found: Sequence[Found]) -> Iterator[str]:
             )
 
 
-def _chosen(count: int) -> list[int]:
+def _shown_rows(count: int) -> list[int]:
     return sorted({round(step * (count - 1) / (_MAX_LAYERS - 1)) for step in range(_MAX_LAYERS)}) if count else []
 
 
 def _speeds(study: Study, result: StudyResult) -> Iterator[str]:
     if (reference := result.reference_speed) is None:
         return
-    yield from _head(
-        "Size and speed", "dtype", "weights", "as they are loaded", "ms a token", "tokens/s", "times as fast"
-    )
+    yield from _head("Size and speed", "dtype", "weights", "as loaded", "ms per token", "tokens/s", "speed-up")
     rows = [(study.reference, reference), *((one.dtype, one.speed) for one in result.found if one.speed)]
     for dtype, speed in rows:
         yield (
-            f"| {dtype} | {amount(speed.weight_bytes)} | {amount(speed.resident_bytes)} | {1000 * speed.pass_s:.2f} "
-            f"| {speed.tokens_per_s:.1f} | {reference.pass_s / speed.pass_s:.2f} |"
+            f"| {dtype} | {format_bytes(speed.weight_bytes)} | {format_bytes(speed.resident_bytes)} "
+            f"| {1000 * speed.pass_s:.2f} | {speed.tokens_per_s:.1f} | {reference.pass_s / speed.pass_s:.2f} |"
         )
     yield ""
-    how = "The dtypes took turns" if reference.together else "One dtype after the other: they do not fit together"
-    yield f"One token behind 256 others, without drafts. {how}."
+    order = "The dtypes took turns" if reference.together else "One dtype after the other: they do not fit together"
+    yield f"One token after 256 others, without drafts. {order}."
 
 
 def _head(name: str, *columns: str) -> Iterator[str]:
@@ -199,7 +198,7 @@ def _error(log_ratio: Measure, ratio: float) -> str:
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN."""
+    """Replaces NaN with None: JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

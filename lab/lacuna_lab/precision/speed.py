@@ -1,4 +1,4 @@
-"""What a token costs in each dtype: all of them in turn where they fit together, else one after the other."""
+"""The time of a token in each dtype: alternating if all models fit into memory together, else one after the other."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from lacuna_lab.resources import estimate
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Decoding one token behind 256 others. `together`: the dtypes took turns, all of them in memory.
+    """Decoding one token after 256 others. `together`: the dtypes took turns, all of them in memory.
 
-    `weight_bytes` counts each parameter once, `resident_bytes` is what the loader keeps, as `lacuna resources` tells.
+    `weight_bytes` counts each parameter once, `resident_bytes` is what the loader keeps according to
+    `lacuna resources`.
     """
 
     pass_s: float
@@ -33,38 +34,40 @@ class Speed:
 
 _REPEATS = 15
 _SHARE = 0.8
-"""Of the free memory that the models may take together."""
+"""Share of the free memory that the models may take together."""
 
 
 def speeds(
-    folder: ModelFolder, options: ModelOptions, dtypes: Sequence[str], tell: Callable[[str, float], None]
+    folder: ModelFolder, options: ModelOptions, dtypes: Sequence[str], on_progress: Callable[[str, float], None]
 ) -> dict[str, Speed]:
-    """Of each dtype, every one of which can be loaded; of none when the model's context is too short to measure it."""
+    """The speed in each dtype; all of them must be loadable. Empty when the model's context is too short to measure."""
     device = choose_device(options.device)
     subject = estimate.ModelSubject(folder.name, folder.config, folder.path)
-    needed = decode.HELD + 8
-    if subject.context < needed:
+    min_context = decode.CACHED_TOKENS + 8
+    if subject.context < min_context:
         return {}
-    options = replace(options, context=max(options.context, needed))
-    sketch = estimate.sketch(subject, decode.HELD)
+    options = replace(options, context=max(options.context, min_context))
+    sketch = estimate.sketch(subject, decode.CACHED_TOKENS)
     resident = {dtype: sketch.resident_bytes(dtype, device.type) for dtype in dtypes}
     free = memory.available_bytes(device)
     together = free is not None and sum(resident.values()) < _SHARE * free
-    copied = bandwidth.copy_bandwidth(device)
+    copy_bandwidth = bandwidth.copy_bandwidth(device)
     found: dict[str, Speed] = {}
     for number, group in enumerate([list(dtypes)] if together else [[dtype] for dtype in dtypes]):
-        tell("measuring the speed", number / len(dtypes))
-        for dtype, row in zip(group, _rows(options, group, device, copied), strict=True):
+        on_progress("measuring the speed", number / len(dtypes))
+        for dtype, row in zip(group, _rows(options, group, device, copy_bandwidth), strict=True):
             weights = sketch.weight_bytes(dtype)
             found[dtype] = Speed(row.pass_s, row.tokens_per_s, weights, resident[dtype], together)
         gc.collect()
     return found
 
 
-def _rows(options: ModelOptions, dtypes: Sequence[str], device: torch.device, copied: float) -> list[decode.DecodeRow]:
+def _rows(
+    options: ModelOptions, dtypes: Sequence[str], device: torch.device, copy_bandwidth: float
+) -> list[decode.DecodeRow]:
     subjects = []
     for dtype in dtypes:
         loaded = variants.loaded(options, dtype, acceleration="auto")
         assert loaded.forward is not None
         subjects.append(decode.DecodeSubject(loaded.name, loaded.kind, dtype, loaded.forward, 0, random_weights=False))
-    return decode.measure(subjects, (1,), device, copied, _REPEATS)
+    return decode.measure(subjects, (1,), device, copy_bandwidth, _REPEATS)

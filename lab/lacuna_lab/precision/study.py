@@ -1,4 +1,4 @@
-"""The whole study: one model in memory at a time, all that is found kept on disk, gone on with when broken off."""
+"""Runs a study with one model in memory at a time. Results are saved to disk, so that an interrupted study resumes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from lacuna_lab.precision.questions import Questions
 from lacuna_lab.precision.speed import Speed
 from lacuna_lab.precision.study_dir import StudyDir
 
-Tell = Callable[[str, float], None]
-"""Hears what is being done, and which share of it is."""
+OnProgress = Callable[[str, float], None]
+"""Gets a description of the current task and the share of it that is done."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What was found of one dtype, or `why_not` it could not be measured. `windows` are its positions, for charts."""
+class DtypeResult:
+    """The results of one dtype, or in `why_not` the reason for having none. `windows` are its positions, for charts."""
 
     dtype: str
     why_not: str = ""
@@ -42,7 +42,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What is to be done. `name` is the model's for people to read, `max_tokens` the most of an answer."""
+    """What to measure. `name` is the model's display name, `max_tokens` limits an answer."""
 
     name: str
     options: ModelOptions
@@ -56,22 +56,22 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """The reference's speed and its rivals' figures. `forward` is what runs the model, `threads` how many of torch."""
+    """The reference's speed and the results of the tested dtypes. `forward` is the kind, `threads` those of torch."""
 
     device: str
     forward: str
     threads: int
     torch: str
     reference_speed: Speed | None
-    found: tuple[Found, ...]
+    found: tuple[DtypeResult, ...]
 
 
-def conduct(study: Study, place: StudyDir, tell: Tell) -> StudyResult:
-    """Does what `place` does not hold yet. Raises a LacunaError when the reference cannot be loaded or kept."""
-    reference, device, forward = _keep_reference(study, place, tell)
-    found = [_found(study, dtype, reference, place, tell) for dtype in study.tests]
+def run(study: Study, study_dir: StudyDir, on_progress: OnProgress) -> StudyResult:
+    """Measures what `study_dir` does not have yet. Raises a LacunaError if the reference cannot be loaded or saved."""
+    reference, device, forward = _keep_reference(study, study_dir, on_progress)
+    found = [_measure(study, dtype, reference, study_dir, on_progress) for dtype in study.tests]
     measured = [study.reference, *(one.dtype for one in found if not one.why_not)]
-    speeds = speed.speeds(study.questions.folder, study.options, measured, tell) if study.measure_speed else {}
+    speeds = speed.speeds(study.questions.folder, study.options, measured, on_progress) if study.measure_speed else {}
     return StudyResult(
         device=device,
         forward=forward,
@@ -83,50 +83,52 @@ def conduct(study: Study, place: StudyDir, tell: Tell) -> StudyResult:
 
 
 def vocabulary(loaded: LoadedModel) -> int:
-    """Tokens that mean something: logits behind them are padding."""
+    """Number of tokens in the vocabulary; logits after them are padding."""
     return loaded.decoder.tokenizer.size
 
 
-def _keep_reference(study: Study, place: StudyDir, tell: Tell) -> tuple[list[HoleAnswer], str, str]:
-    """The reference's logits and streams to disk, and its answers."""
-    asked, dtype = study.questions, study.reference
-    tell(f"loading {dtype}", 0.0)
+def _keep_reference(study: Study, study_dir: StudyDir, on_progress: OnProgress) -> tuple[list[HoleAnswer], str, str]:
+    """Saves the reference's logits, streams and answers; returns the answers, the device and the kind of forward."""
+    inputs, dtype = study.questions, study.reference
+    on_progress(f"loading {dtype}", 0.0)
     loaded = variants.loaded(study.options, dtype)
     forward, size = loaded.forward, vocabulary(loaded)
     assert forward is not None
-    missing = [window for number, window in enumerate(asked.windows) if not place.has_logits(number)]
-    place.require_room(sum(window.positions for window in missing) * size * 4)
-    counted = _counted(tell, f"{dtype}: reading", len(asked.windows))
-    logits.keep(forward, asked.windows, size, place, counted)
-    layers.keep(forward, asked.windows[0], place)
-    counted = _counted(tell, f"{dtype}: suggesting", len(asked.holes))
-    found = answers.ask(loaded.decoder, dtype, asked.holes, study.max_tokens, place, counted)
+    missing = [window for number, window in enumerate(inputs.windows) if not study_dir.has_logits(number)]
+    study_dir.require_free_space(sum(window.positions for window in missing) * size * 4)
+    counted = _counted(on_progress, f"{dtype}: reading", len(inputs.windows))
+    logits.keep(forward, inputs.windows, size, study_dir, counted)
+    layers.keep(forward, inputs.windows[0], study_dir)
+    counted = _counted(on_progress, f"{dtype}: suggesting", len(inputs.holes))
+    found = answers.ask(loaded.decoder, dtype, inputs.holes, study.max_tokens, study_dir, counted)
     return found, loaded.device, loaded.kind
 
 
-def _found(study: Study, dtype: str, reference: Sequence[HoleAnswer], place: StudyDir, tell: Tell) -> Found:
-    asked = study.questions
-    gc.collect()  # the model before
-    tell(f"loading {dtype}", 0.0)
+def _measure(
+    study: Study, dtype: str, reference: Sequence[HoleAnswer], study_dir: StudyDir, on_progress: OnProgress
+) -> DtypeResult:
+    inputs = study.questions
+    gc.collect()  # frees the previous model
+    on_progress(f"loading {dtype}", 0.0)
     try:
         loaded = variants.loaded(study.options, dtype)
     except LacunaError as error:
-        return Found(dtype, why_not=error.message)
+        return DtypeResult(dtype, why_not=error.message)
     forward = loaded.forward
     assert forward is not None
-    counted = _counted(tell, f"{dtype}: reading", len(asked.windows))
-    logits.compare(forward, dtype, asked.windows, vocabulary(loaded), place, counted)
-    computed = "bfloat16" if dtype in QUANTIZED_KERNELS else dtype
-    errors = layers.errors(forward, asked.windows[0], place, computed)
-    counted = _counted(tell, f"{dtype}: suggesting", len(asked.holes))
-    given = answers.ask(loaded.decoder, dtype, asked.holes, study.max_tokens, place, counted)
-    kept = [place.positions(dtype, number) for number in range(len(asked.windows))]
-    windows = tuple(positions for positions in kept if positions is not None)
+    counted = _counted(on_progress, f"{dtype}: reading", len(inputs.windows))
+    logits.compare(forward, dtype, inputs.windows, vocabulary(loaded), study_dir, counted)
+    compute_dtype = "bfloat16" if dtype in QUANTIZED_KERNELS else dtype
+    errors = layers.errors(forward, inputs.windows[0], study_dir, compute_dtype)
+    counted = _counted(on_progress, f"{dtype}: suggesting", len(inputs.holes))
+    test_answers = answers.ask(loaded.decoder, dtype, inputs.holes, study.max_tokens, study_dir, counted)
+    saved = [study_dir.positions(dtype, number) for number in range(len(inputs.windows))]
+    windows = tuple(positions for positions in saved if positions is not None)
     summary = kl_statistics.summary(windows)
-    suggestions = answers.compare(asked.holes, reference, given) if asked.holes else None
+    suggestions = answers.compare(inputs.holes, reference, test_answers) if inputs.holes else None
     verdict = gates.judge(dtype, summary, errors, suggestions)
-    return Found(dtype, "", summary, tuple(errors), suggestions, verdict, windows=windows)
+    return DtypeResult(dtype, "", summary, tuple(errors), suggestions, verdict, windows=windows)
 
 
-def _counted(tell: Tell, doing: str, count: int) -> Callable[[int], None]:
-    return lambda done: tell(doing, done / max(1, count))
+def _counted(on_progress: OnProgress, doing: str, count: int) -> Callable[[int], None]:
+    return lambda done: on_progress(doing, done / max(1, count))

@@ -1,4 +1,4 @@
-"""The dtypes that are compared: what they are called, how a model is loaded in one, and where one cannot be had."""
+"""The dtypes that can be compared: their names, and how to load a model in each."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ NAMES = {
 }  # fmt: skip
 
 
-def named(names: str) -> list[str]:
-    """Dtypes of a list with commas, by their whole names. Raises BadRequest for an unknown one."""
-    found = [name.strip().lower() for name in names.split(",") if name.strip()]
-    if unknown := [name for name in found if name not in NAMES]:
+def parse_dtypes(names: str) -> list[str]:
+    """The full names of comma-separated dtypes, each once. Raises BadRequest for an unknown one, and for none."""
+    parsed = [name.strip().lower() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in parsed if name not in NAMES]:
         raise BadRequest(f"There is no dtype called {unknown[0]!r}.", "Known: fp32, fp16, bf16, int8, int4.")
-    if not found:
+    if not parsed:
         raise BadRequest("No dtype is named.", "For example: --test fp16,bf16.")
-    return list(dict.fromkeys(NAMES[name] for name in found))
+    return list(dict.fromkeys(NAMES[name] for name in parsed))
 
 
 def options(base: ModelOptions, dtype: str, acceleration: str = "none") -> ModelOptions:
-    """How to load the model in `dtype`: without drafts and recorded steps, so that nothing else differs."""
-    computed = "float32" if dtype in QUANTIZED_KERNELS else dtype
+    """Options for loading the model in `dtype`, without drafts and captured steps so that nothing else differs."""
+    compute_dtype = "float32" if dtype in QUANTIZED_KERNELS else dtype
     quantization = dtype if dtype in QUANTIZED_KERNELS else "none"
-    return replace(base, dtype=computed, quantization=quantization, acceleration=acceleration, draft_tokens=0)
+    return replace(base, dtype=compute_dtype, quantization=quantization, acceleration=acceleration, draft_tokens=0)
 
 
 def loaded(base: ModelOptions, dtype: str, acceleration: str = "none") -> LoadedModel:
-    """The model in `dtype`. Raises what loading raises."""
+    """The model in `dtype`. Raises the errors of `load_model`."""
     return load_model(options(base, dtype, acceleration), lambda *_: None)

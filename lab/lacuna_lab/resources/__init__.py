@@ -1,1 +1,1 @@
-"""`lacuna resources`: what a model needs before it is loaded, and how that compares with what it takes."""
+"""`lacuna resources`: estimates what a model needs without loading it, and measures what it takes."""

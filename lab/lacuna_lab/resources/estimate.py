@@ -1,4 +1,4 @@
-"""What a model needs, from its config.json alone: weights, KV cache, activations, disk. Loads nothing."""
+"""Estimates what a model needs from its config.json alone: weights, KV cache, activations, disk. Loads nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lacuna_lab import random_models
 
 DTYPES = tuple(ITEM_BYTES)
 MAX_DEFAULT_CONTEXT = 2048
-"""Tokens of a context where a config names none."""
+"""Context in tokens for a config that names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSubject:
-    """A model to be looked at. `folder` is None for a published shape that is not on this disk."""
+    """A model to examine. `folder` is None for a config.json and for a published shape that is not on this disk."""
 
     name: str
     config: dict[str, Any]
@@ -35,16 +35,16 @@ class ModelSubject:
 
     @property
     def disk_bytes(self) -> int | None:
-        """Bytes of the weight files; None when there are none here."""
+        """Bytes of the weight files; None if there are none."""
         files = weight_files(self.folder) if self.folder else []
         return sum(file.stat().st_size for file in files) or None
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one model takes in one dtype, on one kind of device. All in bytes; `kv_token` for each token of context.
+    """What one model needs in one dtype on one kind of device, in bytes; `kv_token` per token of context.
 
-    `weights` counts each parameter once, `resident` as the loader keeps them.
+    `weights` counts each parameter once, `resident` counts the weights as the loader keeps them.
     """
 
     dtype: str
@@ -56,11 +56,11 @@ class Need:
     disk: int
 
     def total(self, context: int) -> int:
-        """Everything, for this many tokens of context."""
+        """Bytes in total, with a KV cache of `context` tokens."""
         return self.resident + self.activations + self.kv_token * context
 
     def largest_context(self, free: int, longest: int) -> int:
-        """Tokens of context for which `free` bytes are enough, at most `longest`; 0 when not even the weights fit."""
+        """Tokens of context that fit into `free` bytes, at most `longest`; 0 when not even the weights fit."""
         room = free - self.resident - self.activations
         return max(0, min(longest, room // self.kv_token))
 
@@ -76,7 +76,7 @@ def find(name: str) -> ModelSubject:
     try:
         folder = sources.folder_of(name)
     except LacunaError:
-        shape = random_models.known(name)
+        shape = random_models.shape_of(name)
         if shape is None:
             raise
         return ModelSubject(shape, random_models.config_of(shape), None)
@@ -84,7 +84,7 @@ def find(name: str) -> ModelSubject:
 
 
 def sketch(subject: ModelSubject, context: int) -> Sketch:
-    """The model's numbers. Raises ModelUnusable for a config that lacks something, or that nobody here can run."""
+    """The model's dimensions. Raises ModelUnusable for an incomplete config, and for one that nothing here can run."""
     if flaw := registry.config_error(subject.config):
         raise _incomplete(subject, flaw)
     try:
@@ -94,7 +94,7 @@ def sketch(subject: ModelSubject, context: int) -> Sketch:
 
 
 def needs(subject: ModelSubject, context: int) -> list[Need]:
-    """A line for every dtype on every kind of device that can run it; `context` in tokens."""
+    """The needs in every dtype on every kind of device that supports it; `context` in tokens."""
     found = sketch(subject, context)
     return [
         Need(
@@ -113,12 +113,12 @@ def needs(subject: ModelSubject, context: int) -> list[Need]:
 
 
 def _incomplete(subject: ModelSubject, why: str) -> ModelUnusable:
-    message = f"The config of {subject.name} does not describe a whole model ({why})."
-    return ModelUnusable(message, "Name a config.json as it was published.")
+    message = f"The config of {subject.name} does not describe a complete model ({why})."
+    return ModelUnusable(message, "Name a published config.json.")
 
 
 def _by_the_library(config: dict[str, Any]) -> Sketch:
-    """For architectures that the own forward does not run; its import takes seconds."""
+    """For architectures that the own forward does not support; the import takes seconds."""
     from lacuna_inference.models import transformers_forward
 
     return transformers_forward.sketch(config)

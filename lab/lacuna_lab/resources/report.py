@@ -1,4 +1,4 @@
-"""What `lacuna resources` prints."""
+"""The tables that `lacuna resources` prints."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lacuna_lab.resources.verdict import FitVerdict
 _KINDS = {"cpu": "CPU", "cuda": "GPU"}
 
 
-def one(subject: ModelSubject, found: Sketch, needs: Sequence[Need], context: int) -> Iterator[str]:
-    """A model in all dtypes, as Markdown."""
+def detailed(subject: ModelSubject, found: Sketch, needs: Sequence[Need], context: int) -> Iterator[str]:
+    """One model in all dtypes, as Markdown."""
     note = " (a published shape)" if random_models.is_random(subject.config) else ""
     yield (
         f"{subject.name}{note}: {subject.config.get('model_type')}, {found.parameters / 1e9:.3f} billion parameters,"
@@ -22,20 +22,20 @@ def one(subject: ModelSubject, found: Sketch, needs: Sequence[Need], context: in
     )
     yield ""
     yield (
-        f"| dtype | on a | weights | as they are loaded | KV cache a token | KV cache, {context} tokens | activations,"
-        " about | together | disk |"
+        f"| dtype | on | weights | as loaded | KV cache per token | KV cache, {context} tokens | activations, about"
+        " | total | disk |"
     )
     yield "| --- " * 9 + "|"
     for need in needs:
         cells = [need.weights, need.resident, need.kv_token, need.kv_token * context, need.activations]
-        shown = " | ".join(map(amount, [*cells, need.total(context), need.disk]))
+        shown = " | ".join(map(format_bytes, [*cells, need.total(context), need.disk]))
         yield f"| {need.dtype} | {_KINDS[need.kind]} | {shown} |"
 
 
-def several(found: Mapping[str, Sequence[Need]], context: int) -> Iterator[str]:
-    """Models side by side, as Markdown: what each takes on a CPU and on a GPU."""
+def overview(found: Mapping[str, Sequence[Need]], context: int) -> Iterator[str]:
+    """Several models side by side, as Markdown: what each needs on a CPU and on a GPU."""
     yield (
-        f"| model | dtype | weights | KV cache a token | KV cache, {context} tokens | RAM on a CPU | memory of a GPU"
+        f"| model | dtype | weights | KV cache per token | KV cache, {context} tokens | RAM on a CPU | memory of a GPU"
         " | disk |"
     )
     yield "| --- " * 8 + "|"
@@ -43,26 +43,27 @@ def several(found: Mapping[str, Sequence[Need]], context: int) -> Iterator[str]:
         gpu = {need.dtype: need for need in needs if need.kind == "cuda"}
         for need in needs:
             if need.kind == "cpu":
-                on_gpu = amount(gpu[need.dtype].total(context)) if need.dtype in gpu else ""
+                on_gpu = format_bytes(gpu[need.dtype].total(context)) if need.dtype in gpu else ""
                 cells = [need.weights, need.kv_token, need.kv_token * context, need.total(context)]
-                yield f"| {name} | {need.dtype} | {' | '.join(map(amount, cells))} | {on_gpu} | {amount(need.disk)} |"
+                shown = " | ".join([*map(format_bytes, cells), on_gpu, format_bytes(need.disk)])
+                yield f"| {name} | {need.dtype} | {shown} |"
 
 
 def fits(verdicts: Sequence[FitVerdict], context: int) -> Iterator[str]:
-    """Each place with each dtype, as Markdown."""
+    """Each device with each dtype, as Markdown."""
     yield f"| where | free | dtype | needed for {context} tokens | fits | largest context |"
     yield "| --- " * 6 + "|"
     for verdict in verdicts:
         yield (
-            f"| {verdict.place.name} | {amount(verdict.place.free)} | {verdict.need.dtype} | {amount(verdict.needed)} "
-            f"| {'yes' if verdict.fits else 'no'} | {verdict.context or 'none'} |"
+            f"| {verdict.place.name} | {format_bytes(verdict.place.free)} | {verdict.need.dtype} "
+            f"| {format_bytes(verdict.needed)} | {'yes' if verdict.fits else 'no'} | {verdict.context or 'none'} |"
         )
 
 
 def compared(found: Sketch, need: Need, measured: MemoryMeasurement) -> Iterator[str]:
-    """The estimate beside the measurement, as Markdown."""
+    """The estimate and the measurement side by side, as Markdown."""
     yield (
-        f"{measured.dtype} on {measured.device}, {measured.context} tokens of context, products written as"
+        f"{measured.dtype} on {measured.device}, {measured.context} tokens of context, kernels"
         f" {' and '.join(measured.ways)}:"
     )
     yield ""
@@ -76,16 +77,16 @@ def compared(found: Sketch, need: Need, measured: MemoryMeasurement) -> Iterator
         "disk": (need.disk, measured.disk),
     }
     for name, (estimated, taken) in pairs.items():
-        yield f"| {name} | {amount(estimated)} | {amount(taken)} | {taken / estimated:.3f} |"
+        yield f"| {name} | {format_bytes(estimated)} | {format_bytes(taken)} | {taken / estimated:.3f} |"
     yield ""
     yield (
-        f"Loaded in {measured.load_s:.1f} s; the most memory of its own while loading: {amount(measured.loading)}; the"
-        f" process at its largest, with libraries and mapped files: {amount(measured.whole)}."
+        f"Loaded in {measured.load_s:.1f} s; peak of its own memory while loading: {format_bytes(measured.loading)};"
+        f" peak of the process, with libraries and mapped files: {format_bytes(measured.whole)}."
     )
 
 
-def amount(count: int) -> str:
-    """For example `13.03 GB`, in powers of ten as vendors write them."""
+def format_bytes(count: int) -> str:
+    """Formats bytes with decimal units, as vendors do, for example `13.03 GB`."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
             return f"{count / size:.2f} {unit}" if unit == "GB" else f"{count / size:.1f} {unit}"
