@@ -12,9 +12,9 @@ import pytest
 from lacuna_inference.errors import BadRequest
 from lacuna_server import cli
 from lacuna_server.commands import complete
-from lacuna_server.core.private import LogFile
-from lacuna_server.core.statistics import Statistics, read
+from lacuna_server.private import LogFile
 from lacuna_server.settings import Settings
+from lacuna_server.statistics import Statistics, read
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
 
