@@ -154,7 +154,7 @@ def test_snoozed_explained_and_awake_again(code: Workbench) -> None:
     code.type(ADD)
     code.until(lambda: f"snoozed.py:0:{len(ADD)}" in noted(code, "asked"), "a request")
     code.run("Lacuna: Why Did Nothing Appear?")
-    code.shown_in_webview("text=Suggestions are snoozed for some minutes.")
+    code.shown_in_webview("text=Suggestions are snoozed for a few minutes.")
     code.close()
     code.page.click('.statusbar-item[id*="lacuna"] a')
     code.pick("Wake up")

@@ -159,21 +159,21 @@ def test_no_suggestion_is_an_answer_for_this_place_only_and_keeps_its_reason() -
 def test_only_a_request_for_unread_text_waits() -> None:
     pace = Pace()
     for now, marked in enumerate(["a\nb|\nc\n", "a\nbb|\nc\n", "a\nbb\nd|\nc\n"]):
-        pace.key(float(now))
+        pace.on_key(float(now))
         assert pace.delay(at_cursor(marked)) == 0
-        pace.asked(at_cursor(marked))
+        pace.on_request(at_cursor(marked))
     for _ in range(2):
         assert pace.delay(at_cursor("z|\nc\n")) == MAX_DELAY_S
     for _ in range(10):
-        pace.answered(5.0)
+        pace.on_answer(5.0)
     assert pace.delay(at_cursor("a\ny|\nc\n")) == 0
 
 
 def test_a_fast_typist_waits_less() -> None:
     pace = Pace()
     for number in range(40):
-        pace.key(0.02 * number)
-    pace.asked(at_cursor("a|\nb\n"))
+        pace.on_key(0.02 * number)
+    pace.on_request(at_cursor("a|\nb\n"))
     assert pace.delay(at_cursor("a|\nc\n")) == pytest.approx(0.03)
 
 

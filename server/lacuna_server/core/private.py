@@ -1,4 +1,4 @@
-"""Files that only their owner may read: they hold code, or say what somebody works on."""
+"""Files that only their owner may read, because they hold code or reveal what the user works on."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _OWNER_ONLY = 0o600
 
 
 def opener(path: str, flags: int) -> int:
-    """For `open`: a file that it makes is its owner's alone; one that is there keeps its rights."""
+    """An opener for `open`: a new file is readable by its owner only, an existing one keeps its permissions."""
     return os.open(path, flags, _OWNER_ONLY)
 
 
 def write(file: Path, text: str) -> None:
-    """Writes `text` into a new file in the place of `file`, at once for those who read it."""
+    """Replaces `file` atomically with a new file that holds `text`."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
-    with open(temporary, "x", encoding="utf-8", opener=opener) as made:
-        made.write(text)
+    with open(temporary, "x", encoding="utf-8", opener=opener) as stream:
+        stream.write(text)
     temporary.replace(file)
 
 
 class LogFile(logging.FileHandler):
-    """A log of the owner's. Halves of characters, which no encoding has, are written as escapes."""
+    """A log file for its owner only. Lone surrogates, which UTF-8 cannot encode, are written as escapes."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(file, encoding="utf-8", errors="backslashreplace")
@@ -37,7 +37,7 @@ class LogFile(logging.FileHandler):
         stream = open(  # noqa: SIM115
             self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=opener
         )
-        with suppress(OSError):  # a file that was there before, perhaps of somebody else
+        with suppress(OSError):  # an existing file may belong to another user
             if os.name == "posix" and stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 os.fchmod(stream.fileno(), _OWNER_ONLY)
         return stream

@@ -1,4 +1,4 @@
-"""What became of the suggestions: counts for each day, in a file of the user. No code, no names, nothing is sent."""
+"""Daily counts of suggestions shown and accepted, in a file of the user. No code, no names, nothing is sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DAYS_KEPT = 400
 
 @dataclass(slots=True)
 class Counts:
-    """Suggestions shown, accepted (also in part) and still there half a minute later; characters that were accepted."""
+    """Suggestions shown, accepted (also in part), and still there 30 s later; characters accepted."""
 
     shown: int = 0
     accepted: int = 0
@@ -32,7 +32,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Of `count` answers, in milliseconds; None without any."""
+    """Percentiles over `count` answers, in milliseconds; None without any."""
 
     count: int
     p50_ms: float | None
@@ -40,7 +40,7 @@ class Latency:
 
 
 class Latencies:
-    """How long the latest answers took, those from the cache included. Of this process only."""
+    """How long the latest answers of this process took, cached ones included."""
 
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=1000)
@@ -49,15 +49,15 @@ class Latencies:
         self._seconds.append(seconds)
 
     def summary(self) -> Latency:
-        known = sorted(self._seconds)
-        if not known:
+        ordered = sorted(self._seconds)
+        if not ordered:
             return Latency(0, None, None)
-        p50, p95 = (round(1000 * known[int(part * (len(known) - 1))], 1) for part in (0.5, 0.95))
-        return Latency(len(known), p50, p95)
+        p50, p95 = (round(1000 * ordered[int(quantile * (len(ordered) - 1))], 1) for quantile in (0.5, 0.95))
+        return Latency(len(ordered), p50, p95)
 
 
 class Statistics:
-    """Counts of today, added to `file` when saved; several servers may share it. Without a file nothing is kept."""
+    """Today's counts, added to `file` on saving. Several servers may share the file. Without one nothing is kept."""
 
     def __init__(self, file: Path | None) -> None:
         self.file = file
@@ -76,12 +76,12 @@ class Statistics:
         self._today.retained += 1
 
     def save(self) -> None:
-        """Adds what was counted since the last time to the file; a folder that cannot be written is let be."""
+        """Adds the counts since the last call to the file. Write errors are ignored."""
         if self.file is None:
             self._today = Counts()
         if self.file is None or self._today == Counts():
             return
-        with suppress(OSError, ValueError, TypeError, AttributeError):  # what cannot be understood is not overwritten
+        with suppress(OSError, ValueError, TypeError, AttributeError):  # a file that cannot be read is not overwritten
             days = _read(self.file) if self.file.exists() else {}
             days.setdefault(date.today().isoformat(), Counts()).add(self._today)
             _write(self.file, dict(sorted(days.items())[-_DAYS_KEPT:]))
@@ -89,12 +89,12 @@ class Statistics:
 
 
 def statistics_file() -> Path:
-    """Where the counts of this user are."""
+    """The path of this user's statistics."""
     return Path(user_state_dir("lacuna", appauthor=False)) / "statistics.json"
 
 
 def read(file: Path) -> dict[str, Counts]:
-    """The counts by day, from the oldest; empty when there is no file, or one that cannot be understood."""
+    """The counts by day, oldest first; empty if the file is missing or malformed."""
     try:
         return _read(file)
     except (OSError, ValueError, TypeError, AttributeError):
