@@ -48,7 +48,7 @@ def listener(
     """That server itself."""
     model = decoder or scripted_decoder(fill, on_step=on_step)
     batch, languages = settings.pop("batch", 8), settings.pop("languages", ())
-    connections = {name: settings.pop(name) for name in ("patience", "most", "secure") if name in settings}
+    connections = {name: settings.pop(name) for name in ("timeouts", "max_connections", "secure") if name in settings}
     whole = loaded(model)
     scripted = replace(whole, facts=replace(whole.facts, languages=languages))
     engine = ModelEngine(ModelOptions("scripted", batch=batch), lambda _: scripted)

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import PATIENCE_S, Process, listener, port_of, until
 
-from lacuna_server.http.connections import Patience, Pool
+from lacuna_server.http.connections import Pool, Timeouts
 from lacuna_server.http.listening import HttpServer
 from lacuna_server.http.tls import context
 
@@ -70,14 +70,14 @@ def seconds_until_told_that_it_lives(port: int) -> float:
     return time.monotonic() - began
 
 
-HURRIED = Patience(request_s=0.2, idle_s=0.2, stalled_s=0.2)
+HURRIED = Timeouts(request_s=0.2, idle_s=0.2, stalled_s=0.2)
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
 def hurried() -> Iterator[HttpServer]:
-    with listener(token="a-token-of-twenty-signs", patience=HURRIED) as running:
+    with listener(token="a-token-of-twenty-signs", timeouts=HURRIED) as running:
         yield running
 
 
@@ -184,8 +184,8 @@ def test_rubbish_behind_a_request_that_is_answered_is_no_traceback(
 
 def test_an_answer_that_nobody_reads_is_given_up() -> None:
     body = b'{"data": "%s", "suffix": "\\n"}' % (b"x" * 3_900_000)
-    patience = Patience(request_s=10 * PATIENCE_S, idle_s=10 * PATIENCE_S, stalled_s=0.2)
-    with listener(patience=patience) as running, socket.socket() as opened:
+    timeouts = Timeouts(request_s=10 * PATIENCE_S, idle_s=10 * PATIENCE_S, stalled_s=0.2)
+    with listener(timeouts=timeouts) as running, socket.socket() as opened:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         opened.connect(("127.0.0.1", port_of(running)))
         opened.sendall(POST + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
@@ -195,7 +195,7 @@ def test_an_answer_that_nobody_reads_is_given_up() -> None:
 def test_an_answer_that_is_read_slowly_arrives() -> None:
     body = b'{"data": "%s", "suffix": "\\n"}' % (b"x" * 3_900_000)
     head = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with listener(patience=replace(HURRIED, request_s=PATIENCE_S)) as running, caller(running) as opened:
+    with listener(timeouts=replace(HURRIED, request_s=PATIENCE_S)) as running, caller(running) as opened:
         opened.sendall(head + body)
         received, pause = bytearray(), threading.Event()
         while data := opened.recv(2**18):
@@ -205,7 +205,7 @@ def test_an_answer_that_is_read_slowly_arrives() -> None:
 
 
 def test_when_too_many_are_open_the_one_that_waited_longest_goes() -> None:
-    with listener(most=3) as running, caller(running) as first, caller(running) as second:
+    with listener(max_connections=3) as running, caller(running) as first, caller(running) as second:
         until(lambda: len(running.pool) == 2)
         with caller(running) as third:
             until(lambda: len(running.pool) == 3)
@@ -226,7 +226,7 @@ def test_who_is_being_answered_is_not_dropped() -> None:
             may.wait(PATIENCE_S)
 
     body = b'{"data": "a\\n", "suffix": "\\n"}'
-    with listener(on_step=on_step, most=1) as running:
+    with listener(on_step=on_step, max_connections=1) as running:
         until(lambda: httpx.get(f"http://127.0.0.1:{port_of(running)}/health/ready").status_code == 200)
         with caller(running) as asking:
             armed.set()
@@ -241,7 +241,7 @@ def test_who_is_being_answered_is_not_dropped() -> None:
 
 
 def test_who_comes_while_the_server_stops_is_turned_away() -> None:
-    with listener(patience=Patience(request_s=10 * PATIENCE_S)) as running:
+    with listener(timeouts=Timeouts(request_s=10 * PATIENCE_S)) as running:
         running.pool.closed = True
         with caller(running) as opened:
             assert rest(opened) == b""
@@ -251,8 +251,8 @@ def test_descriptors_that_run_out_are_freed(caplog: pytest.LogCaptureFixture) ->
     pool, loop = Pool(100), asyncio.new_event_loop()
     held = [Held() for _ in range(10)]
     for one in held:
-        pool.waits(one)
-    pool.works(held[0])
+        pool.mark_waiting(one)
+    pool.mark_busy(held[0])
     context = {"message": "socket.accept() out of system resource", "socket": None}
     pool.on_loop_error(loop, {**context, "exception": OSError(errno.EMFILE, os.strerror(errno.EMFILE))})
     assert [one.dropped for one in held] == [0] + [1] * 4 + [0] * 5
@@ -270,13 +270,15 @@ class Held:
         self.dropped += 1
 
 
-@given(st.integers(1, 5), st.lists(st.tuples(st.sampled_from(["waits", "works", "remove"]), st.integers(0, 9))))
+@given(
+    st.integers(1, 5), st.lists(st.tuples(st.sampled_from(["mark_waiting", "mark_busy", "remove"]), st.integers(0, 9)))
+)
 def test_a_pool_never_holds_too_many_that_wait(most: int, steps: list[tuple[str, int]]) -> None:
     pool, held = Pool(most), [Held() for _ in range(10)]
     busy: set[int] = set()
     for step, number in steps:
         getattr(pool, step)(held[number])
-        busy = busy | {number} if step == "works" else busy - {number}
+        busy = busy | {number} if step == "mark_busy" else busy - {number}
         assert len(busy) <= len(pool) <= max(most, len(busy))
 
 
@@ -285,7 +287,9 @@ TLS = Path(__file__).parents[1] / "data/tls"
 
 @pytest.fixture(scope="module")
 def secure() -> Iterator[HttpServer]:
-    with listener(secure=context(TLS / "certificate.pem", TLS / "key.pem"), patience=HURRIED, most=20) as running:
+    with listener(
+        secure=context(TLS / "certificate.pem", TLS / "key.pem"), timeouts=HURRIED, max_connections=20
+    ) as running:
         yield running
 
 
@@ -310,7 +314,12 @@ def test_a_handshake_that_never_ends_is_ended(
 
 def test_handshakes_count_as_connections() -> None:
     made = context(TLS / "certificate.pem", TLS / "key.pem")
-    with listener(secure=made, most=2) as running, caller(running) as first, caller(running), caller(running):
+    with (
+        listener(secure=made, max_connections=2) as running,
+        caller(running) as first,
+        caller(running),
+        caller(running),
+    ):
         assert rest(first) == b""
         assert len(running.pool) == 2
 

@@ -50,7 +50,7 @@ def test_names_of_this_machine(host: str, client: httpx.Client) -> None:
 def test_names_that_may_be_somebody_else_s(host: str, client: httpx.Client) -> None:
     refused = client.get("/health/live", headers={"Host": host})
     assert refused.status_code == 403
-    assert "This server is not called" in refused.json()["error"]
+    assert "This server does not answer to the name" in refused.json()["error"]
 
 
 @pytest.mark.parametrize(

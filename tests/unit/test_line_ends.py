@@ -33,7 +33,7 @@ def test_the_model_sees_lf_and_an_answer_has_crlf(before: str, written: str) -> 
     text = answer.candidates[0].text
     assert text.count("\n") == text.count("\r\n") == written.count("\n")
     assert answer.candidates[0].fills[0].token_logprobs[0].text == text
-    assert line_ends.piece_with_crlf(StreamEvent(0, 0, scored[0])).token.top_logprobs[0][0] == text
+    assert line_ends.event_with_crlf(StreamEvent(0, 0, scored[0])).token.top_logprobs[0][0] == text
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def log(clock: list[float], caplog: pytest.LogCaptureFixture) -> logging.Logger:
     made = logging.Logger("sparing")
     made.addHandler(caplog.handler)
-    made.addFilter(quiet.Sparingly(60))
+    made.addFilter(quiet.RateLimit(60))
     return made
 
 
@@ -32,8 +32,8 @@ def test_a_message_comes_once_a_minute_with_the_number_of_those_between(
         log.warning("no place for %d: 100%% full", second)
     assert caplog.messages == [
         "no place for 0: 100% full",
-        "no place for 60: 100% full (5 more like this were left out)",
-        "no place for 120: 100% full (5 more like this were left out)",
+        "no place for 60: 100% full (5 similar messages dropped)",
+        "no place for 120: 100% full (5 similar messages dropped)",
     ]
 
 
@@ -53,9 +53,9 @@ def test_what_differs_in_its_first_line_or_its_cause_is_told(
 
 
 def test_kinds_without_end_take_no_memory_without_end(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    (sparingly,) = log.filters
-    assert isinstance(sparingly, quiet.Sparingly)
+    (rate_limit,) = log.filters
+    assert isinstance(rate_limit, quiet.RateLimit)
     for number in range(1000):
         log.warning(f"kind {number}")
     assert len(caplog.messages) == 1000
-    assert len(sparingly._kinds) <= 200
+    assert len(rate_limit._kinds) <= 200
