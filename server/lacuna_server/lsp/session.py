@@ -73,7 +73,7 @@ class Session:
 
     def settings_at(self, place: str) -> Settings:
         """The settings for a document: those of its folder."""
-        return self._of_folders.get(self.folders.holding(place) or "", self.settings)
+        return self._of_folders.get(self.folders.containing(place) or "", self.settings)
 
     def rules_at(self, place: str) -> Rules:
         """The rules for a document."""
