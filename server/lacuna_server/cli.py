@@ -21,7 +21,7 @@ from lacuna_server.cli_bundle import bundle_app
 from lacuna_server.cli_models import models_app
 from lacuna_server.cli_options import OF_A_MODEL, Candidates, Given, Json, command
 from lacuna_server.commands import complete as complete_command
-from lacuna_server.core.private import LogFile
+from lacuna_server.private import LogFile
 from lacuna_server.settings_schema import Level
 
 app = typer.Typer(
