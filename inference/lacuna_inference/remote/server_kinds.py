@@ -70,9 +70,9 @@ def unsupported_feature(request: Request) -> str | None:
     """The feature of a request that only another Lacuna supports, or None."""
     features = {
         "raw prompts": request.raw is not Raw.NO,
-        "the tokens of an answer": request.top_logprobs is not None,
-        "the tokens of a prompt": request.prompt_logprobs is not None or request.tokenize is not None,
-        "biases and penalties": request.sampling.adjusts_logits,
+        "logprobs": request.top_logprobs is not None,
+        "prompt logprobs and tokenization": request.prompt_logprobs is not None or request.tokenize is not None,
+        "logit biases and penalties": request.sampling.adjusts_logits,
     }
     return next((feature for feature, is_used in features.items() if is_used), None)
 
