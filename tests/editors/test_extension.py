@@ -25,7 +25,7 @@ LACUNA = Path(sys.executable).with_name("lacuna")
 PYTHON = Path(__file__).with_name("python_extension")
 LOGGER = "import logging\n\n"
 ADD = "def add(a, b):"
-ENDED = ("The server ended.", "Starting", "Stopped")
+ENDED = ("The server stopped.", "Starting", "Stopped")
 """What the status tells between two servers."""
 HOSTILE = "import pathlib\npathlib.Path({mark!r}).touch()\nraise SystemExit\n"
 NOTEBOOK = {
@@ -206,7 +206,7 @@ def test_a_server_that_is_missing_is_an_error_with_a_remedy(driver: Playwright, 
         found.until_status("there is no such program")
         buttons = found.page.locator(".notification-toast .monaco-button")
         buttons.first.wait_for()
-        assert [button.strip() for button in buttons.all_inner_texts()] == ["Install", "Set its path", "Log"]
+        assert [button.strip() for button in buttons.all_inner_texts()] == ["Install", "Set the path", "Log"]
 
 
 def test_a_remote_engine_with_the_interface_in_chinese(driver: Playwright, tmp_path: Path) -> None:
