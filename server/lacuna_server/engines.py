@@ -11,8 +11,8 @@ from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.engine.replicas import ReplicatedEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_server.contradictions import named_twice
-from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
+from lacuna_server.token_file import read_token
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from lacuna_server import cli_options, ending
+from lacuna_server import cli_options, exit_codes
 from lacuna_server.cli import app
 from lacuna_server.settings import Settings
 
@@ -103,7 +103,7 @@ def _overview(commands: Sequence[Command]) -> Iterator[str]:
 def _exit_codes() -> Iterator[str]:
     yield from ("## Exit codes", "")
     yield from _table("code", "meaning")
-    yield from (_row(f"{code}", meaning) for code, meaning in ending.MEANINGS.items())
+    yield from (_row(f"{code}", meaning) for code, meaning in exit_codes.MEANINGS.items())
 
 
 def _sections(commands: Sequence[Command]) -> Iterator[str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lacuna_inference.api import Request
+from lacuna_inference.prompt.context_budget import for_answer, for_prompt
 from lacuna_inference.prompt.families import Family, Placeholder
-from lacuna_inference.prompt.room import for_answer, for_prompt
 from lacuna_inference.remote.escaping import escaped, unescapes
 
 CHARACTERS_PER_TOKEN = 3

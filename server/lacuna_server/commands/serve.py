@@ -19,8 +19,8 @@ from lacuna_server.commands.show import fault, stderr, warning
 from lacuna_server.http import app, listening, quiet, tls
 from lacuna_server.http.gateway import GatewayLimits
 from lacuna_server.http.origins import is_loopback
-from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
+from lacuna_server.token_file import read_token
 
 
 @dataclass(frozen=True, slots=True)

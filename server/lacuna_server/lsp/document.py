@@ -24,7 +24,7 @@ class Document:
     text: str
     version: int = 0
     language: str = ""
-    in_step: bool = True
+    in_sync: bool = True
     """Whether `text` is known to be the text in the editor."""
 
     @cached_property
@@ -51,11 +51,11 @@ class Document:
     def apply(self, change: Change, version: int, encoding: types.PositionEncodingKind) -> Document:
         """The document after `change`, which replaces a range or, without one, everything.
 
-        It is out of step after a change that could not be read, or that splits a character which cannot be split.
+        It is out of sync after a change that could not be read, or that splits a character which cannot be split.
         """
         if isinstance(change, types.TextDocumentContentChangeWholeDocument):
             return Document(self.uri, positions.join_surrogates(change.text), version, self.language)
-        if change is None or not self.in_step:
+        if change is None or not self.in_sync:
             return self.out_of_step()
         start, at_start = self._split(change.range.start, encoding)
         is_insertion = change.range.end == change.range.start
@@ -67,7 +67,7 @@ class Document:
 
     def out_of_step(self) -> Document:
         """The document with its text dropped, because it is no longer known."""
-        return Document(self.uri, "", self.version, self.language, in_step=False)
+        return Document(self.uri, "", self.version, self.language, in_sync=False)
 
     def _line(self, number: int) -> tuple[int, str]:
         """Offset and text of a line, without its line end; for a line past the last one, the end of the text."""

@@ -1,7 +1,7 @@
 """The server's copy of the open documents and notebooks, in the client's position encoding.
 
-A document whose text may differ from the editor's is out of step: its text is dropped, nothing is suggested in it, and
-the next full text brings it back into step.
+A document whose text may differ from the editor's is out of sync: its text is dropped, nothing is suggested in it, and
+the next full text brings it back in sync.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class Documents:
         self._open.pop(uri, None)
 
     def mark_out_of_step(self, uri: str, language: str = "") -> None:
-        """Marks a document as out of step, even if it was not open yet."""
+        """Marks a document as out of sync, even if it was not open yet."""
         self._open[uri] = self._open.get(uri, Document(uri, "", language=language)).out_of_step()
 
     def mark_all_out_of_step(self) -> None:
-        """Marks every document as out of step, because an unknown one of them changed."""
+        """Marks every document as out of sync, because an unknown one of them changed."""
         self._open = {uri: document.out_of_step() for uri, document in self._open.items()}
 
-    def out_of_step(self) -> list[str]:
-        """The documents that are out of step, and the cells of notebooks that are."""
+    def out_of_sync(self) -> list[str]:
+        """The documents that are out of sync, and the cells of notebooks that are."""
         cells = {cell for notebook in self._out_of_step_notebooks for cell in self._notebooks[notebook]}
-        return [uri for uri, document in self._open.items() if not document.in_step or uri in cells]
+        return [uri for uri, document in self._open.items() if not document.in_sync or uri in cells]
 
     def open_notebook(self, params: types.DidOpenNotebookDocumentParams) -> None:
         uri = params.notebook_document.uri
@@ -91,7 +91,7 @@ class Documents:
         return all(applied)
 
     def mark_notebook_out_of_step(self, uri: str, cells: Sequence[str] = ()) -> None:
-        """Marks a notebook's cells, and `cells`, as out of step until it is opened again."""
+        """Marks a notebook's cells, and `cells`, as out of sync until it is opened again."""
         self._out_of_step_notebooks.add(uri)
         known = self._notebooks.setdefault(uri, [])
         known += [cell for cell in cells if cell not in known]
@@ -122,11 +122,11 @@ class Documents:
             return None
         before, after = self._cells_around(document)
         path = uri_path(uri)
-        if not self._all_in_step(document, before, after):
-            return Snapshot("", 0, document_id=uri, language=document.language, uri_path=path, in_step=False)
+        if not self._all_in_sync(document, before, after):
+            return Snapshot("", 0, document_id=uri, language=document.language, uri_path=path, in_sync=False)
         own = {uri, *(cell.uri for cell in (*before, *after))}
         related_files = [
-            other for other in self._open.values() if other.language == document.language and other.in_step
+            other for other in self._open.values() if other.language == document.language and other.in_sync
         ]
         related_files = [other for other in related_files if other.uri not in own and may_be_read(uri_path(other.uri))]
         above = "".join(cell.clean_text + "\n" for cell in before)
@@ -141,10 +141,10 @@ class Documents:
             uri_path=path,
         )
 
-    def _all_in_step(self, document: Document, before: Sequence[Document], after: Sequence[Document]) -> bool:
-        """Whether a document and the cells around it are in step."""
+    def _all_in_sync(self, document: Document, before: Sequence[Document], after: Sequence[Document]) -> bool:
+        """Whether a document and the cells around it are in sync."""
         out_of_step = self._notebook_of(document.uri) in self._out_of_step_notebooks
-        return not out_of_step and all(cell.in_step for cell in (document, *before, *after))
+        return not out_of_step and all(cell.in_sync for cell in (document, *before, *after))
 
     def _notebook_of(self, cell: str) -> str | None:
         return next((uri for uri, cells in self._notebooks.items() if cell in cells), None)

@@ -66,7 +66,7 @@ class Feedback:
         return self._suggestions.pop(number, None) is not None
 
     def _check_retained(self, suggestion: _Suggestion) -> None:
-        """Counts a suggestion as retained if its document still has the text; one that is out of step has none."""
+        """Counts a suggestion as retained if its document still has the text; one that is out of sync has none."""
         document = self._documents.get(suggestion.uri)
         text = suggestion.text[: suggestion.accepted].strip()
         if document is not None and text in document.text.replace("\r\n", "\n").replace("\r", "\n"):

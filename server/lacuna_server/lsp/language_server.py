@@ -192,10 +192,10 @@ class LacunaProtocol(LanguageServerProtocol):
     def synchronize(self, apply: Callable[[Documents, Any], Iterable[str] | None], params: Any) -> None:
         """Applies a notification to the documents, forgets those that it closed, and reports changes of step."""
         session = self._server.session
-        before = session.documents.out_of_step()
+        before = session.documents.out_of_sync()
         for uri in apply(session.documents, params) or ():
             session.completer.forget(uri)
-        after = session.documents.out_of_step()
+        after = session.documents.out_of_sync()
         if after != before:
             self._server.on_out_of_step_change([uri for uri in after if uri not in before])
 
@@ -222,7 +222,7 @@ class LacunaServer(LanguageServer):
     def __init__(self, session: Session) -> None:
         self.session = session
         self.on_out_of_step_change: Callable[[Sequence[str]], None] = lambda _: None
-        """Called when documents go out of step, with their URIs, or come back into step, with none."""
+        """Called when documents go out of sync, with their URIs, or come back in sync, with none."""
         super().__init__("lacuna", __version__, protocol_cls=LacunaProtocol, notebook_document_sync=_EVERY_CELL)
 
     def report_server_error(self, error: Exception, source: Any) -> None:

@@ -1,7 +1,7 @@
-"""Applies the notifications that keep the documents in step with the editor.
+"""Applies the notifications that keep the documents in sync with the editor.
 
-An unreadable notification puts its document out of step, so that no suggestion is based on an old text. A document that
-is opened, changed or closed without naming it is logged; a change of an unnamed one puts all documents out of step.
+An unreadable notification puts its document out of sync, so that no suggestion is based on an old text. A document that
+is opened, changed or closed without naming it is logged; a change of an unnamed one puts all documents out of sync.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def did_change(documents: Documents, params: Any) -> None:
 
 
 def did_save(documents: Documents, params: Any) -> None:
-    """Uses the saved text to bring a document back into step."""
+    """Uses the saved text to bring a document back in sync."""
     uri, text = reading.text(reading.at(params, "textDocument", "uri")), reading.text(reading.at(params, "text"))
     document = documents.get(uri or "")
-    if document is not None and text is not None and not document.in_step:
+    if document is not None and text is not None and not document.in_sync:
         documents.edit(document.uri, [types.TextDocumentContentChangeWholeDocument(text)])
 
 

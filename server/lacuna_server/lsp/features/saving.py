@@ -1,4 +1,4 @@
-"""textDocument/didSave with the text, which `LacunaProtocol` has used to bring the document back into step."""
+"""textDocument/didSave with the text, which `LacunaProtocol` has used to bring the document back in sync."""
 
 from __future__ import annotations
 

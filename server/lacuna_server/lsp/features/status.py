@@ -25,7 +25,7 @@ def status(ls: LacunaServer) -> dict[str, Any]:
         "model": state.model,
         "mode": session.settings.mode,
         "snoozed_s": round(max(0.0, session.snoozed_until - time.monotonic()), 1),
-        "out_of_step": session.documents.out_of_step(),
+        "out_of_step": session.documents.out_of_sync(),
     }
 
 
@@ -36,7 +36,7 @@ def notify(ls: LacunaServer) -> None:
 
 
 def report_out_of_step(ls: LacunaServer, uris: Sequence[str]) -> None:
-    """Logs the documents that went out of step in the client's log, and sends the current status."""
+    """Logs the documents that went out of sync in the client's log, and sends the current status."""
     for uri in uris:
         name = uri_path(uri).rpartition("/")[2]
         ls.log_to_client(types.MessageType.Warning, f"Nothing is suggested in {name}. {Withheld.OUT_OF_STEP.sentence}")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from lacuna_inference.api import CancelToken, CompletionResult, Request, Stop, StopReason
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.prompt.context_budget import for_answer, for_prompt
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.planner import PromptSpec, plan
-from lacuna_inference.prompt.room import for_answer, for_prompt
 from lacuna_inference.remote.server_kinds import SERVER_KINDS, Setting
 
 LINES = "".join(f"line{n:03}\n" for n in range(200))
