@@ -1,17 +1,24 @@
-# Two commands for a newcomer: `make run` and `make test`. Both build .venv themselves and may be repeated.
+# Two commands for a newcomer: `make run` and `make test`. Both create .venv themselves and may be repeated.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-slow lint types fix docs wheel setup clean extension vsix test-extension test-vscode playground editors test-editors screenshots latency
+.PHONY: run test test-long test-all test-slow lint types fix docs wheel setup clean extension vsix test-extension test-vscode playground editors test-editors screenshots latency
 
 run: $(READY)  ## complete the shipped example with the bundled model
 	$(BIN)/lacuna complete examples/temperature.py
 
-test: $(READY) lint types  ## everything that must hold before a commit
-	$(BIN)/python -m pytest
+WORKERS ?= 2
+
+test: $(READY) lint types  ## what must hold before a commit, in five minutes: every package, a path of each face
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not slow"
+
+test-long: $(READY)  ## what starts servers, editors and browsers, one after the other
+	$(BIN)/python -m pytest -m "long and not slow"
+
+test-all: test test-slow test-long  ## everything
 
 test-slow: $(READY)  ## what takes minutes: a bundle on a machine without a network, a cluster that loses a node
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
@@ -45,7 +52,7 @@ test-editors: editors  ## drive them
 screenshots: editors vsix  ## take the pictures of the README
 	$(BIN)/python tests/editors/screenshots.py
 	$(BIN)/python tests/editors/vscode_pictures.py
-	$(BIN)/python tests/http/screenshots.py
+	$(BIN)/python tests/server/http/screenshots.py
 
 latency: editors vsix  ## from a key to grey text in a real VS Code
 	$(BIN)/python tests/editors/vscode_latency.py

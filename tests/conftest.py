@@ -20,6 +20,18 @@ settings.register_profile("any machine", deadline=None)  # a busy machine is no 
 settings.load_profile("any machine")
 
 
+LONG = ("e2e", "editors", "server/http", "lab/precision/test_study.py", "lab/bench/test_accelerations_models.py")
+"""Where tests start processes, or take long: `make test` runs one path for each face of them, `make test-all` all."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(tests).as_posix()
+        if place.startswith(LONG) and item.get_closest_marker("face") is None:
+            item.add_marker("long")
+
+
 @pytest.fixture(autouse=True)
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LACUNA_")]:

@@ -102,12 +102,12 @@ class ScriptedForward:
         self.slots.append(ScriptedCache(self.rolls_back))
         return self.slots[-1]
 
-    def step_batch(self, asked: Sequence[Step]) -> list[torch.Tensor] | None:
+    def step_batch(self, steps: Sequence[Step]) -> list[torch.Tensor] | None:
         """In one pass when `batches` is on; the number of steps of each pass is kept."""
         if not self.batches:
             return None
-        self.passes.append(len(asked))
-        return [self.step(step.ids, step.kv_cache, step.n_logits) for step in asked]
+        self.passes.append(len(steps))
+        return [self.step(step.ids, step.kv_cache, step.n_logits) for step in steps]
 
     def step(self, ids: Sequence[int], kv_cache: ScriptedCache, n_logits: int = 1) -> torch.Tensor:
         self.steps += 1

@@ -1,6 +1,6 @@
-"""The contract of a forward pass: what the engine asks of a model, and what it is given.
+"""The contract of a forward pass between the engine and a model.
 
-`models/` implements it; `cache/` and `decoding/` know nothing else of models.
+`models/` implements it; `cache/` and `decoding/` know nothing else about models.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VocabRow = NDArray[np.float32]
 """A number for each token of the vocabulary."""
 
 PREFILL_CHUNK = 256
-"""Tokens of one prefill step; cancel is looked at between two of them."""
+"""Tokens of one prefill step; cancellation is checked between steps."""
 MAX_CACHED_LOGITS = 128
 """Positions whose logits are kept."""
 
@@ -26,7 +26,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Tokens to append to a slot; logits are wanted after each of the last `rows` of them."""
+    """Tokens to append to a KV cache; logits are needed after each of the last `n_logits` of them."""
 
     ids: Sequence[int]
     kv_cache: Any
@@ -34,12 +34,12 @@ class Step:
 
 
 Steps: TypeAlias = Generator[Step, Tensor, _Result]
-"""Work that names the steps it needs, and is sent the logits [rows, vocabulary] of each: whoever drives it may take
-the steps of several in one pass."""
+"""A generator that yields the steps it needs and is sent the logits [n_logits, vocabulary] of each. The caller may
+batch the steps of several generators into one pass."""
 
 
 class KVCache(Protocol):
-    """The KV cache of one sequence; `held` tokens are in it, positions follow from it."""
+    """The KV cache of one sequence. It holds `length` tokens, which determines the next position."""
 
     @property
     def length(self) -> int: ...
@@ -48,34 +48,34 @@ class KVCache(Protocol):
     def nbytes(self) -> int: ...
 
     def rollback(self, length: int) -> int:
-        """Forgets everything behind the first `length` tokens, or more; how many it kept."""
+        """Drops everything after the first `length` tokens, or more; returns how many it kept."""
         ...
 
 
 class Forward(Protocol):
-    """A model that reads tokens into slots. `max_draft_tokens` tokens more cost little more than one."""
+    """A model that reads tokens into KV caches. Up to `max_draft_tokens` extra tokens add little to a step's cost."""
 
     @property
     def max_draft_tokens(self) -> int: ...
 
     def new_kv_cache(self) -> Any:
-        """A new, empty slot."""
+        """A new, empty KV cache."""
         ...
 
     def step(self, ids: Sequence[int], kv_cache: Any, n_logits: int = 1) -> Tensor:
-        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
+        """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""
         ...
 
-    def step_batch(self, asked: Sequence[Step]) -> list[Tensor] | None:
-        """Several steps, of different slots, in one pass; None where each must be done by itself.
+    def step_batch(self, steps: Sequence[Step]) -> list[Tensor] | None:
+        """Runs steps of different KV caches in one pass; returns None where each must be run separately.
 
-        After a failure none was done.
+        After a failure none of them was run.
         """
         ...
 
 
 def run_steps(steps: Steps[_Result], forward: Forward) -> _Result:
-    """Does `steps` with `forward`, one after the other."""
+    """Runs `steps` on `forward`, one at a time."""
     try:
         step = next(steps)
         while True:

@@ -1,4 +1,4 @@
-"""What engine, server and training all say about code. Pure."""
+"""Functions on source text, shared by engine, server and training. Pure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import ast
 import warnings
 
 TAB_WIDTH = 4
-"""Columns of a tab, for comparing indentations only; no tab is ever replaced."""
+"""Columns per tab, only for comparing indentation; no tab is ever replaced."""
 
 
 def indentation(line: str) -> int:
-    """Width of the blanks before `line`, in columns."""
+    """Width of the leading blanks of `line`, in columns."""
     blanks = line[: len(line) - len(line.lstrip(" \t"))]
     return len(blanks.expandtabs(TAB_WIDTH))
 
 
 def parses(text: str) -> bool:
-    """Whether `text` is a Python module."""
+    """Whether `text` parses as a Python module."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -27,9 +27,9 @@ def parses(text: str) -> bool:
 
 
 def without_surrogates(text: str) -> str:
-    """`text` with a lone half of a surrogate pair read as U+FFFD, and two halves as the character that they make.
+    """`text` with lone surrogates replaced by U+FFFD, and surrogate pairs by the character they encode.
 
-    Editors that count in UTF-16 may send half of a character, which no UTF-8 can say.
+    Editors that count in UTF-16 may send half of a character, which UTF-8 cannot encode.
     """
     try:
         text.encode()

@@ -1,4 +1,4 @@
-"""Command line of the pipeline: `python -m training STEP`; CONTRIBUTING.md shows the steps in their order."""
+"""Command line of the pipeline: `python -m training STEP`. CONTRIBUTING.md lists the steps in order."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from training.paths import BRIDGES, DEFAULT_ROOT, Paths
+from lacuna_lab.cli import command
+from training.paths import DEFAULT_ROOT, RANKER, Paths
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make the bundled model, step by step.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Build the bundled model, step by step.")
 Root = Annotated[Path, typer.Option(help="Folder for everything the steps write.")]
 
 
@@ -31,7 +32,7 @@ def corpus(root: Root = DEFAULT_ROOT) -> None:
 
 @app.command()
 def tokenizer(root: Root = DEFAULT_ROOT) -> None:
-    """Learn the byte-level BPE from the training part."""
+    """Train the byte-level BPE tokenizer on the training part."""
     from training.tokenizer import train_tokenizer
 
     paths = Paths(root)
@@ -39,24 +40,30 @@ def tokenizer(root: Root = DEFAULT_ROOT) -> None:
         result["vocabulary"] = train_tokenizer(paths).get_vocab_size()
 
 
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """How a training step is done."""
+
+    rows: Annotated[int, typer.Option(help="Rows of a batch.")] = 32
+    length: Annotated[int, typer.Option(help="Tokens of a row.")] = 512
+    muon_lr: Annotated[float, typer.Option(help="Learning rate of the matrices.")] = 0.01
+    adam_lr: Annotated[float, typer.Option(help="Learning rate of embeddings and norms.")] = 0.0015
+    compiled: Annotated[bool, typer.Option(help="Compile the step (needs a C++ compiler on a CPU).")] = True
+
+
 @app.command()
+@command
 def train(
     until: Annotated[int, typer.Option(help="Stop when this many tokens were seen, earlier runs counted in.")],
-    decay: Annotated[int, typer.Option(help="Let the learning rate fall to zero over so many last tokens.")] = 0,
+    steps: StepOptions,
+    decay: Annotated[int, typer.Option(help="Let the learning rate fall to zero over this many last tokens.")] = 0,
     target: Annotated[Path | None, typer.Option(help="Write here instead of over the checkpoint.")] = None,
-    rows: Annotated[int, typer.Option(help="Rows of a batch.")] = 32,
-    length: Annotated[int, typer.Option(help="Tokens of a row.")] = 512,
-    muon_lr: Annotated[float, typer.Option(help="Learning rate of the matrices.")] = 0.01,
-    adam_lr: Annotated[float, typer.Option(help="Learning rate of embeddings and norms.")] = 0.0015,
-    compiled: Annotated[bool, typer.Option(help="Compile the step (needs a C++ compiler on a CPU).")] = True,
     root: Root = DEFAULT_ROOT,
 ) -> None:
-    """Train from the last checkpoint, or from nothing."""
+    """Train from the last checkpoint, or from scratch."""
     from training.train import TrainingPlan, train
 
-    plan = TrainingPlan(
-        until=until, decay=decay, rows=rows, length=length, muon_lr=muon_lr, adam_lr=adam_lr, compiled=compiled
-    )
+    plan = TrainingPlan(until=until, decay=decay, **asdict(steps))
     paths = Paths(root)
     with logged(paths, "train") as result:
         result |= asdict(train(paths, plan, target))
@@ -67,34 +74,33 @@ def evaluate(
     source: Annotated[Path | None, typer.Option(help="Checkpoint to read instead of the last one.")] = None,
     context: Annotated[int, typer.Option(help="Context the model was trained on, in tokens.")] = 512,
     file_count: Annotated[int, typer.Option(help="Number of held-out files.")] = 40,
-    per_file: Annotated[int, typer.Option(help="Holes of each kind in a file.")] = 2,
+    per_file: Annotated[int, typer.Option(help="Holes of each kind per file.")] = 2,
     root: Root = DEFAULT_ROOT,
 ) -> None:
-    """Judge a checkpoint as `lacuna eval` does, beside the model that is bundled now."""
+    """Evaluate a checkpoint as `lacuna eval` does, next to the model bundled now."""
     from lacuna_inference.models.loading.sources import go_offline
-    from lacuna_lab.commands.evaluate import evaluate
-    from lacuna_server.settings import load
+    from lacuna_lab.commands.evaluate import EvaluationPlan, evaluate_folder
     from training.export import export
 
     go_offline()
     paths, target = Paths(root), root / "evaluated"
     export(paths, source or paths.checkpoint, target, context)
-    evaluate(load(model=str(target)), ["bundled"], [], file_count, per_file, seed=0, as_json=False)
+    evaluate_folder(target, ["bundled"], EvaluationPlan((), file_count, per_file))
 
 
 @app.command()
-def bridges(
-    target: Annotated[Path, typer.Option(help="File to write.")] = BRIDGES,
+def ranker(
+    target: Annotated[Path, typer.Option(help="File to write.")] = RANKER,
     file_count: Annotated[int, typer.Option(help="Files of the training part.")] = 6000,
-    per_file: Annotated[int, typer.Option(help="Holes in a file.")] = 8,
+    per_file: Annotated[int, typer.Option(help="Holes per file.")] = 8,
     root: Root = DEFAULT_ROOT,
 ) -> None:
-    """Fit how texts from the open file are weighed: `bridges.safetensors` of `lacuna_inference.decoding`."""
-    from training.bridges import fit
+    """Fit the ranker of fill candidates: `ranker.safetensors` in `lacuna_inference.in_file.candidates`."""
+    from training.ranker import fit
 
     paths = Paths(root)
-    with logged(paths, "bridges") as result:
-        result |= {"file": str(target), "nats_a_hole_with_a_bridge": fit(paths, file_count, per_file, target)}
+    with logged(paths, "ranker") as result:
+        result |= {"file": str(target), "nats_per_hole_with_candidates": fit(paths, file_count, per_file, target)}
 
 
 @app.command()
@@ -116,7 +122,7 @@ def export(
 def gguf(
     target: Annotated[Path, typer.Option(help="File to write.")],
     source: Annotated[Path | None, typer.Option(help="Exported folder; the bundled model by default.")] = None,
-    half: Annotated[bool, typer.Option(help="fp16 matrices instead of fp32.")] = True,
+    half: Annotated[bool, typer.Option(help="Write matrices in fp16 instead of fp32.")] = True,
 ) -> None:
     """Write an exported model as a GGUF file, for llama.cpp."""
     from lacuna_inference.models.loading.sources import bundled_folder
@@ -129,10 +135,10 @@ def gguf(
 @app.command()
 def resume(
     source: Annotated[Path | None, typer.Option(help="Exported folder; the bundled model by default.")] = None,
-    force: Annotated[bool, typer.Option(help="Write over a checkpoint that is there.")] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite an existing checkpoint.")] = False,
     root: Root = DEFAULT_ROOT,
 ) -> None:
-    """Make a checkpoint of an exported model, to train on from it."""
+    """Turn an exported model into a checkpoint, to continue training from it."""
     from lacuna_inference.models.loading.sources import bundled_folder
     from training.resume import resume
 
@@ -143,24 +149,24 @@ def resume(
 
 @contextmanager
 def logged(paths: Paths, step: str) -> Iterator[dict[str, Any]]:
-    """Prints and logs when `step` began, and how long it took with what result; a user's mistake has no traceback."""
+    """Prints and logs the start of `step`, its duration and its result. A user's mistake gives no traceback."""
     result: dict[str, Any] = {}
-    healed_prefix = time.time()
+    start = time.time()
     paths.root.mkdir(parents=True, exist_ok=True)
 
-    def tell(**what: Any) -> None:
-        line = json.dumps({"step": step, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **what})
+    def log(**values: Any) -> None:
+        line = json.dumps({"step": step, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **values})
         typer.echo(line)
         with paths.steps_log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    tell(began=True)
+    log(began=True)
     try:
         yield result
     except (ValueError, OSError) as error:
-        tell(seconds=round(time.time() - healed_prefix, 1), failed=str(error))
+        log(seconds=round(time.time() - start, 1), failed=str(error))
         raise typer.Exit(1) from error
-    tell(seconds=round(time.time() - healed_prefix, 1), result=result)
+    log(seconds=round(time.time() - start, 1), result=result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where each step of the pipeline reads and writes. One place, so that steps can be run apart."""
+"""Where each step of the pipeline reads and writes, in one module, so that steps can run separately."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Files of one training run, all below `root`, which git ignores."""
+    """Files of one training run, all below `root`. Git ignores the default root."""
 
     root: Path
 
@@ -44,4 +44,4 @@ class Paths:
 
 
 DEFAULT_ROOT = HERE / "work"
-BRIDGES = HERE.parent / "lacuna_inference" / "in_file" / "candidates" / "bridges.safetensors"
+RANKER = HERE.parent / "lacuna_inference" / "in_file" / "candidates" / "ranker.safetensors"

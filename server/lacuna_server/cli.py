@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO, NoReturn
+from typing import Annotated, Any, BinaryIO, NoReturn
 
 import typer
 
@@ -18,22 +19,10 @@ from lacuna_server import ending
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_bundle import bundle_app
 from lacuna_server.cli_models import models_app
-from lacuna_server.cli_options import (
-    Context,
-    Device,
-    DeviceMap,
-    Devices,
-    Dtype,
-    Family,
-    MaxTokens,
-    Model,
-    Revision,
-    SpreadOver,
-    TrustRemoteCode,
-)
+from lacuna_server.cli_options import OF_A_MODEL, Candidates, Given, Json, command
 from lacuna_server.commands import complete as complete_command
-from lacuna_server.core.private import LogFile
-from lacuna_server.settings import Level
+from lacuna_server.private import LogFile
+from lacuna_server.settings_schema import Level
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -71,78 +60,47 @@ def main(
     """AI code completion on your own hardware. Nothing leaves this machine. `--debug` shows tracebacks."""
 
 
-@app.command()
-def complete(
-    file: Annotated[str, typer.Argument(help="A source file, or - for standard input.")],
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """Which file is completed, and where."""
+
+    file: Annotated[str, typer.Argument(help="A source file, or - for standard input.")]
     at: Annotated[
         str | None, typer.Option(help="LINE:COLUMN of the cursor, both from 1. Or mark holes with <FILL>.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the code.")] = False,
+    ] = None
     allow_secrets: Annotated[
         bool, typer.Option("--allow-secrets", help="Also a file whose name says that it holds passwords or keys.")
-    ] = False,
-    candidates: Annotated[int, typer.Option(min=1, max=8, help="Number of suggestions.")] = 1,
-    model: Model = None,
-    family: Family = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
-    device_map: DeviceMap = None,
-    devices: Devices = None,
-    spread: SpreadOver = None,
-    trust_remote_code: TrustRemoteCode = None,
-    context: Context = None,
-    max_tokens: MaxTokens = None,
-) -> None:
-    """Complete a file at a cursor and print it with the suggestion in place."""
-    go_offline()
-    settings = settings_module.load(
-        model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
-        devices=devices, spread=spread,
-        trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens, candidates=candidates,
-    )  # fmt: skip
-    complete_command.run(settings, file, at, json, allow_secrets)
+    ] = False
 
 
 @app.command()
+@command
+def complete(
+    source: SourceOptions, given: Annotated[dict[str, Any], Given(*OF_A_MODEL)], candidates: Candidates = 1,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Complete a file at a cursor and print it with the suggestion in place."""
+    go_offline()
+    settings = settings_module.load(**given, candidates=candidates)
+    complete_command.run(settings, source.file, source.at, json, source.allow_secrets)
+
+
+@app.command()
+@command
 def lsp(
     typer_context: typer.Context,
+    given: Annotated[
+        dict[str, Any],
+        Given("log_level", "log_file", "engine", "engine_kind", "engine_token_file", "engine_ca_file", *OF_A_MODEL),
+    ],
     tcp: Annotated[str | None, typer.Option(help="Listen on HOST:PORT (loopback) instead of stdio.")] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="Speak over stdin and stdout; the default.")] = False,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    log_file: Annotated[Path | None, typer.Option(help="Write the log there instead of to stderr.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Ask this server instead of running a model.")] = None,
-    engine_kind: Annotated[
-        str | None, typer.Option(help="What that server is: lacuna, openai, llama.cpp, ollama, tgi or tabby.")
-    ] = None,
-    engine_token_file: Annotated[Path | None, typer.Option(help="File with the token that it wants.")] = None,
-    engine_ca_file: Annotated[
-        Path | None, typer.Option(help="File with the only certificates (PEM) trusted for it.")
-    ] = None,
-    model: Model = None,
-    family: Family = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
-    device_map: DeviceMap = None,
-    devices: Devices = None,
-    spread: SpreadOver = None,
-    trust_remote_code: TrustRemoteCode = None,
-    context: Context = None,
-    max_tokens: MaxTokens = None,
 ) -> None:
     """Run the language server."""
     from lacuna_server.lsp import app as server_app
     from lacuna_server.lsp import transport
 
-    settings, complaints = settings_module.load_leniently(
-        model=model, family=family, device=device, dtype=dtype, revision=revision, device_map=device_map,
-        devices=devices, spread=spread,
-        trust_remote_code=trust_remote_code, context=context, max_tokens=max_tokens,
-        log_level=log_level, log_file=log_file,
-        engine=engine, engine_kind=engine_kind, engine_token_file=engine_token_file,
-        engine_ca_file=engine_ca_file,
-    )  # fmt: skip
+    settings, complaints = settings_module.load_leniently(**given)
     _start_logging(settings.log_level, settings.log_file)
     if tcp:
         transport.parse_loopback(tcp)
@@ -153,61 +111,77 @@ def lsp(
     transport.serve_stdio(server_app.build(settings, complaints), streams)
 
 
-@app.command()
-def serve(
-    model: Model = None,
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; another than loopback needs a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 5000,
-    token_file: Annotated[Path | None, typer.Option(help="A file with the token that callers must send.")] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let everybody in, at any address.")] = False,
-    cors: Annotated[
-        list[str] | None, typer.Option(help="Origin of a web page that may ask, or '*'; repeatable.")
-    ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key file (PEM).")] = None,
-    queue: Annotated[int, typer.Option(min=1, help="Most requests that wait or run; more get 503.")] = 64,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which an answer ends.")] = 60.0,
-    max_body: Annotated[int, typer.Option(min=1024, help="Most bytes of a request's body.")] = 8 * 2**20,
-    batch: Annotated[int | None, typer.Option(min=1, help="Most requests answered side by side.")] = None,
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """Where the HTTP server listens, and who may ask."""
+
+    host: Annotated[str, typer.Option(help="The address to listen on; another than loopback needs a token.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 5000
+    token_file: Annotated[Path | None, typer.Option(help="A file with the token that callers must send.")] = None
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let everybody in, at any address.")] = False
+    cors: Annotated[list[str] | None, typer.Option(help="Origin of a web page that may ask, or '*'; repeatable.")] = (
+        None
+    )
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None
+    tls_key: Annotated[Path | None, typer.Option(help="Its key file (PEM).")] = None
+    alias: Annotated[str, typer.Option(help="The name by which callers know the model.")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOptions:
+    """How much callers may ask."""
+
+    queue: Annotated[int, typer.Option(min=1, help="Most requests that wait or run; more get 503.")] = 64
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which an answer ends.")] = 60.0
+    max_body: Annotated[int, typer.Option(min=1024, help="Most bytes of a request's body.")] = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """Whether the model runs in a Ray cluster."""
+
     ray: Annotated[
         str | None, typer.Option(help="Run the model in a Ray cluster: its address, auto, or local for a new one.")
-    ] = None,
-    replicas: Annotated[str, typer.Option(help="With --ray: how often, as 2, or 1-4 as many as are needed.")] = "1",
-    replica_gpus: Annotated[float, typer.Option(min=0, help="With --ray: GPUs of each.")] = 0,
-    family: Family = None,
-    revision: Revision = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    device_map: DeviceMap = None,
-    devices: Devices = None,
-    spread: SpreadOver = None,
-    context: Context = None,
-    trust_remote_code: TrustRemoteCode = None,
+    ] = None
+    replicas: Annotated[str, typer.Option(help="With --ray: how many, as 2, or 1-4 for as many as are needed.")] = "1"
+    replica_gpus: Annotated[float, typer.Option(min=0, help="With --ray: GPUs of each.")] = 0
+
+
+@app.command()
+@command
+def serve(
+    listen: ListenOptions,
+    limits: LimitOptions,
+    cluster: RayOptions,
+    given: Annotated[
+        dict[str, Any],
+        Given("model", "family", "revision", "device", "dtype", "device_map", "devices", "spread", "context", "batch",
+              "trust_remote_code"),
+    ],
     log_level: Annotated[Level | None, typer.Option(help="debug, info, warning or error.")] = None,
-    alias: Annotated[str, typer.Option(help="The name by which callers know the model.")] = "",
-) -> int:
+) -> int:  # fmt: skip
     """Serve a model over HTTP: JSON, OpenAI's completions, llama.cpp's infill, Ollama's generate, a playground."""
     go_offline()
     from lacuna_server.commands import serve as serve_command
     from lacuna_server.http.gateway import GatewayLimits
 
-    settings = settings_module.load(
-        model=model, family=family, revision=revision, device=device, dtype=dtype, device_map=device_map,
-        devices=devices, spread=spread,
-        context=context, trust_remote_code=trust_remote_code, batch=batch, log_level=log_level,
-    )  # fmt: skip
+    settings = settings_module.load(**given, log_level=log_level)
     _start_logging(settings.log_level, settings.log_file)
-    place = serve_command.ListenAddress(host, port, token_file, no_auth, tuple(cors or ()), tls_cert, tls_key, alias)
-    engine = serve_command.engine(settings, ray, replicas, replica_gpus)
-    return serve_command.run(engine, place, GatewayLimits(queue, timeout, settings.languages), max_body)
+    address = serve_command.ListenAddress(
+        listen.host, listen.port, listen.token_file, listen.no_auth, tuple(listen.cors or ()),
+        listen.tls_cert, listen.tls_key, listen.alias,
+    )  # fmt: skip
+    engine = serve_command.engine(settings, cluster.ray, cluster.replicas, cluster.replica_gpus)
+    gateway_limits = GatewayLimits(limits.queue, limits.timeout, settings.languages)
+    return serve_command.run(engine, address, gateway_limits, limits.max_body)
 
 
 @app.command()
 def stats(
     days: Annotated[int, typer.Option(min=1, help="The last so many days that have counts.")] = 14,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show how many suggestions were shown, accepted and kept. Counted on this machine only."""
     from lacuna_server.commands import stats as stats_command
@@ -216,12 +190,13 @@ def stats(
 
 
 @app.command()
-def doctor(model: Model = None, family: Family = None, device: Device = None, dtype: Dtype = None) -> int:
+@command
+def doctor(given: Annotated[dict[str, Any], Given("model", "family", "device", "dtype")]) -> int:
     """Check everything a completion needs, and say what to do about what is wrong."""
     go_offline()
     from lacuna_server.commands import doctor as doctor_command
 
-    return doctor_command.run(settings_module.load(model=model, family=family, device=device, dtype=dtype))
+    return doctor_command.run(settings_module.load(**given))
 
 
 def _start_logging(level: Level, file: Path | None) -> None:

@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lacuna_server.bundle import installer
-from lacuna_server.cli_options import Revision
+from lacuna_server.cli_options import Revision, command
 from lacuna_server.commands import bundle as bundle_command
 
 bundle_app = typer.Typer(no_args_is_help=True, help="Carry Lacuna to a machine without a network.")
 
 
-@bundle_app.command("create")
-def create(
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("lacuna.tar"),
-    model: Annotated[str, typer.Option(help="bundled, a model folder, or a hub id on this disk.")] = "bundled",
-    revision: Revision = None,
+@dataclass(frozen=True, slots=True)
+class TargetOptions:
+    """The machine that a bundle is for."""
+
     platform: Annotated[
         str,
         typer.Option(show_default="this machine's", help="linux-x86_64, linux-arm64, macos-arm64 or windows-x86_64."),
-    ] = installer.here(),
+    ] = installer.here()
     python: Annotated[
         str, typer.Option(show_default="the one that runs this", help="Version of Python over there.")
-    ] = installer.python_here(),
-    wheel: Annotated[Path | None, typer.Option(help="Lacuna's own wheel; this installation's by default.")] = None,
-    vsix: Annotated[Path | None, typer.Option(help="The extension for VS Code, to go along.")] = None,
-    constraint: Annotated[Path | None, typer.Option(help="Versions of packages, as pip takes them.")] = None,
-    pip: Annotated[list[str] | None, typer.Option(help="One more option for pip download; repeatable.")] = None,
+    ] = installer.python_here()
+
+
+@dataclass(frozen=True, slots=True)
+class ContentOptions:
+    """What a bundle carries."""
+
+    model: Annotated[str, typer.Option(help="bundled, a model folder, or a hub id on this disk.")] = "bundled"
+    revision: Revision = None
+    wheel: Annotated[Path | None, typer.Option(help="Lacuna's own wheel; this installation's by default.")] = None
+    vsix: Annotated[Path | None, typer.Option(help="The extension for VS Code, to go along.")] = None
+    constraint: Annotated[Path | None, typer.Option(help="Versions of packages, as pip takes them.")] = None
+    pip: Annotated[list[str] | None, typer.Option(help="One more option for pip download; repeatable.")] = None
+
+
+@bundle_app.command("create")
+@command
+def create(
+    content: ContentOptions,
+    target: TargetOptions,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("lacuna.tar"),
 ) -> None:
     """Put wheels, a model and an installer into one file; uses the network, through pip."""
     from lacuna_server.bundle.create import BundleContents
 
-    wanted = BundleContents(output, platform, python, model, revision, wheel, vsix, constraint, tuple(pip or ()))
-    bundle_command.create(wanted)
+    contents = BundleContents(
+        output, target.platform, target.python, content.model, content.revision, content.wheel, content.vsix,
+        content.constraint, tuple(content.pip or ()),
+    )  # fmt: skip
+    bundle_command.create(contents)
 
 
 @bundle_app.command("install")

@@ -1,11 +1,19 @@
-"""Options that several commands of the command line share."""
+"""Options of the command line: those that are settings, and groups of options that a command takes as one object."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
+
+T = TypeVar("T")
 
 Model = Annotated[str | None, typer.Option(help="bundled, a model folder, or a hub id on this disk.")]
 Family = Annotated[str | None, typer.Option(help="Prompt family, when it is not recognised.")]
@@ -23,3 +31,71 @@ LlamaCpp = Annotated[
     list[Path] | None, typer.Option(help="Also measure llama.cpp, with this GGUF file of the same model; repeatable.")
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a suggestion.")]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
+LogFile = Annotated[Path | None, typer.Option(help="Write the log there instead of to stderr.")]
+Engine = Annotated[str | None, typer.Option(help="Ask this server instead of running a model.")]
+EngineKind = Annotated[
+    str | None, typer.Option(help="What that server is: lacuna, openai, llama.cpp, ollama, tgi or tabby.")
+]
+EngineTokenFile = Annotated[Path | None, typer.Option(help="File with the token that it wants.")]
+EngineCaFile = Annotated[Path | None, typer.Option(help="File with the only certificates (PEM) trusted for it.")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Most requests answered side by side.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Candidates = Annotated[int, typer.Option(min=1, max=8, help="Number of suggestions.")]
+
+SETTINGS: dict[str, Any] = {
+    "model": Model, "family": Family, "revision": Revision, "device": Device, "dtype": Dtype, "devices": Devices,
+    "spread": SpreadOver, "device_map": DeviceMap, "trust_remote_code": TrustRemoteCode, "context": Context,
+    "max_tokens": MaxTokens, "batch": Batch, "log_level": LogLevel, "log_file": LogFile, "engine": Engine,
+    "engine_kind": EngineKind, "engine_token_file": EngineTokenFile, "engine_ca_file": EngineCaFile,
+}  # fmt: skip
+"""The options that set a setting, by its name."""
+OF_A_MODEL = ("model", "family", "device", "dtype", "revision", "device_map", "devices", "spread", "trust_remote_code",
+              "context", "max_tokens")  # fmt: skip
+"""Settings that choose a model and how it runs."""
+
+
+class Given:
+    """In a hint: the parameter is a mapping of these settings, for `settings.load`, to what was given for them."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+
+def command(function: Callable[..., T]) -> Callable[..., T]:
+    """Expands parameters that stand for several options: dataclasses whose fields are options, and `Given` settings.
+
+    What it returns has one parameter for each option, as typer wants it, and calls `function` with the groups.
+    """
+    hints = typing.get_type_hints(function, include_extras=True)
+    signature = inspect.signature(function)
+    groups = {name: list(_options(hints[name])) for name in signature.parameters if _is_group(hints[name])}
+    expanded: list[Parameter] = []
+    for name, parameter in signature.parameters.items():
+        expanded += groups.get(name, [parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)])
+
+    @functools.wraps(function)
+    def run(**values: Any) -> T:
+        for name, options in groups.items():
+            taken = {option.name: values.pop(option.name) for option in options}
+            values[name] = hints[name](**taken) if is_dataclass(hints[name]) else taken
+        return function(**values)
+
+    setattr(run, "__signature__", signature.replace(parameters=expanded))  # noqa: B010
+    run.__annotations__ = {option.name: option.annotation for option in expanded} | {"return": hints.get("return")}
+    return run
+
+
+def _is_group(hint: Any) -> bool:
+    return is_dataclass(hint) or any(isinstance(extra, Given) for extra in get_args(hint)[1:])
+
+
+def _options(hint: Any) -> Iterator[Parameter]:
+    if get_origin(hint) is Annotated:
+        names = next(extra.names for extra in get_args(hint)[1:] if isinstance(extra, Given))
+        yield from (Parameter(n, Parameter.KEYWORD_ONLY, default=None, annotation=SETTINGS[n]) for n in names)
+        return
+    kinds = typing.get_type_hints(hint, include_extras=True)
+    for field in fields(hint):
+        default = Parameter.empty if field.default is MISSING else field.default
+        yield Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=kinds[field.name])

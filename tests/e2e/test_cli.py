@@ -40,6 +40,7 @@ def test_version() -> None:
     assert lacuna("--version").stdout.startswith(b"lacuna 0.")
 
 
+@pytest.mark.face
 def test_the_example_is_printed_with_the_suggestion_in_place() -> None:
     done = lacuna("complete", EXAMPLE)
     assert done.returncode == 0

@@ -166,7 +166,7 @@ def test_the_last_answer_is_explained(editor: Editor) -> None:
     assert editor.command("lacuna.explain")["cached"] is True
     assert editor.ask(uri, 1, 2) == []
     withheld = editor.command("lacuna.explain")
-    assert (withheld["withheld"], withheld["reason"]) == ("inside-word", "The cursor stands inside a word.")
+    assert (withheld["withheld"], withheld["reason"]) == ("inside-word", "The cursor is inside a word.")
 
 
 def test_snoozed_for_some_minutes_and_awake_again(editor: Editor) -> None:

@@ -41,6 +41,9 @@ def capabilities() -> types.ClientCapabilities:
     )
 
 
+pytestmark = pytest.mark.face
+
+
 @pytest_lsp.fixture(config=ClientServerConfig(server_command=SERVER), scope="module")
 async def client(lsp_client: LanguageClient) -> AsyncIterator[None]:  # type: ignore[misc]
     lsp_client.set_configuration({"lacuna": {"max_tokens": 24, "completion_channel": "both"}})

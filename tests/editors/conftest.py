@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Playwright
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "http")]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "server/http")]
 
 
 def pytest_report_header() -> str:

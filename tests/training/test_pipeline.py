@@ -15,20 +15,19 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from lacuna_inference.api import ModelOptions, Request, Stop
 from lacuna_inference.engine.engine import ModelEngine
-from lacuna_inference.in_file.candidates.ranker import features, find_candidates, score
+from lacuna_inference.in_file.candidates.ranker import features, find_candidates, load_weights, score
 from training import clean, holes
 from training.batches import HOLE_WEIGHT, Batch, SampleEncoder, batches, visits_of
-from training.bridges import fit
 from training.corpus import read_documents
 from training.export import export
 from training.model import Shape
 from training.optim import orthogonal, schedule
 from training.paths import Paths
+from training.ranker import fit
 from training.resume import resume
 from training.tokenizer import END_OF_MASK, END_OF_TEXT, train_tokenizer
 from training.train import TrainingPlan, load, train
@@ -64,7 +63,7 @@ def test_train_resume_decay_export_and_complete(paths: Paths, tmp_path: Path) ->
     before = load(paths.checkpoint)[0]
     with pytest.raises(FileExistsError, match="--force"):
         resume(paths, tmp_path / "half")
-    assert resume(paths, tmp_path / "half", over=True) == exported
+    assert resume(paths, tmp_path / "half", overwrite=True) == exported
     after = load(paths.checkpoint)[0]
     assert after.shape.width == SHAPE.width
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
@@ -212,13 +211,15 @@ def test_a_packed_sample_sees_no_other(paths: Paths) -> None:
         assert (model(alone)[0] - model(packed)[0, 3:]).abs().max() <= 1e-4
 
 
-def test_a_fit_of_bridges_learns_which_are_right(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_of_the_ranker_learns_which_are_right(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loss = fit(paths, 8, 60, tmp_path / "fitted")
     before, after = "def a(x):\n    return x\n\ndef a(", "):\n    return x\n"
     assert np.isfinite(
-        score(features(find_candidates(before, after), before, after), load_file(tmp_path / "fitted"))
+        score(features(find_candidates(before, after), before, after), load_weights(tmp_path / "fitted"))
     ).all()
-    monkeypatch.setattr("training.bridges._RATE", 1e-9)
+    monkeypatch.setattr("training.ranker._RATE", 1e-9)
     assert loss < 0.8 * fit(paths, 8, 60, tmp_path / "not fitted")
 
 

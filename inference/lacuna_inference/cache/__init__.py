@@ -1,1 +1,1 @@
-"""What the model has read: KV caches with their tokens and logits, one pool for all documents."""
+"""Prefix caches: KV caches with their tokens and logits, in one pool for all documents."""

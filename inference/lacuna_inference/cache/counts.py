@@ -1,4 +1,4 @@
-"""What was done for a request, in tokens and forward passes."""
+"""What a request cost, in tokens and forward passes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class TokenCounts:
-    """What was done so far, in tokens and forward passes.
+    """What has been done so far, in tokens and forward passes.
 
-    `evaluated` are all tokens that the model read, the `drafted` ones among them, of which `accepted` came true.
-    `reused` are tokens of prompts that it had read before.
+    `evaluated` counts all tokens that the model read, including the `drafted` ones, of which `accepted` were right.
+    `reused` counts prompt tokens that were cached.
     """
 
     reused: int = 0
@@ -20,6 +20,7 @@ class TokenCounts:
     accepted: int = 0
 
     def since(self, before: TokenCounts) -> TokenCounts:
+        """The difference to an earlier copy."""
         return TokenCounts(*(getattr(self, name) - getattr(before, name) for name in self.__slots__))
 
     def copy(self) -> TokenCounts:

@@ -1,4 +1,4 @@
-"""The prefix caches of the documents that were asked for last, within a budget of memory."""
+"""The prefix caches of the most recently used documents, within a memory budget."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.forward import Forward
 
 _CacheKey: TypeAlias = tuple[str | int, bool]
-"""Of a document, or a number for requests that have none; and whether it was read ahead."""
+"""A document's id, or a number for requests without one; and whether the cache is for prefetching."""
 _MIN_SHARE = 4
-"""A store without a document serves a prompt when it holds this part of it."""
+"""A cache without a document serves a prompt if it holds at least 1/4 of the prompt."""
 
 
 class PrefixCachePool:
-    """Stores for the documents that were asked for last, as many as `budget` bytes hold, one at least.
+    """Prefix caches of the most recently used documents, as many as fit in `budget` bytes, at least one.
 
-    A document has one for what is asked and one for what may be asked next (`ahead`). Requests without a document share
-    some. Stores that are busy stay.
+    A document has one for its requests and one for prefetching. Requests without a document share the rest. Busy caches
+    are never evicted.
     """
 
     def __init__(self, forward: Forward, budget: int = 512 * 2**20) -> None:
@@ -31,96 +31,97 @@ class PrefixCachePool:
         self._caches: OrderedDict[_CacheKey, PrefixCache] = OrderedDict()
         self._anonymous = 0
         self.counts = TokenCounts()
-        """Of all requests that are over."""
+        """Of all finished requests."""
 
     @property
     def nbytes(self) -> int:
-        """What all of them hold."""
-        return sum(store.nbytes for store in self._caches.values())
+        """Bytes of all caches together."""
+        return sum(cache.nbytes for cache in self._caches.values())
 
     def cache_for(self, document_id: str | None, ids: Sequence[int], is_prefetch: bool = False) -> PrefixCache:
-        """The store of the document `key` for the prompt `ids`: when what was read ahead fits better, it is that.
+        """The cache of a document for the prompt `ids`; the prefetched one if that holds more of the prompt.
 
-        Without a key it is one that holds the beginning of the prompt and is not busy.
+        Without a document it is an idle cache that holds the beginning of the prompt, or a new one.
         """
-        place = self._best_match(ids) if document_id is None else self._key_of(document_id, ids, is_prefetch)
-        if place not in self._caches:
-            self._caches[place] = self._evicted() or PrefixCache(self.forward, self.counts)
-        self._caches.move_to_end(place)
-        return self._caches[place]
+        key = self._best_match(ids) if document_id is None else self._key_of(document_id, ids, is_prefetch)
+        if key not in self._caches:
+            self._caches[key] = self._evicted() or PrefixCache(self.forward, self.counts)
+        self._caches.move_to_end(key)
+        return self._caches[key]
 
     @contextmanager
     def lease(
         self, document_id: str | None, ids: Sequence[int], is_prefetch: bool, counts: TokenCounts
     ) -> Iterator[PrefixCache]:
-        """The store `of` a prompt, for one request that counts its work in `work`; nobody else gets it meanwhile.
+        """The cache for a prompt, held exclusively by one request that counts its cost in `counts`.
 
-        When the request fails in the middle of a step, what the store holds cannot be relied on: it is forgotten.
+        If the request fails during a step, the cache's content is unreliable, so the cache is dropped.
         """
-        store = self.cache_for(document_id, ids, is_prefetch)
-        store.busy, store.counts = True, counts
+        cache = self.cache_for(document_id, ids, is_prefetch)
+        cache.busy, cache.counts = True, counts
         try:
-            yield store
+            yield cache
         except (RequestCancelled, BadRequest):  # raised between two steps
             raise
         except BaseException:
-            self._forget(store)
+            self._drop(cache)
             raise
         finally:
-            store.busy = False
+            cache.busy = False
 
     def has_room(self) -> bool:
-        """Whether one more store fits without another giving way."""
-        largest = max((store.nbytes for store in self._caches.values()), default=0)
+        """Whether one more cache fits without evicting another."""
+        largest = max((cache.nbytes for cache in self._caches.values()), default=0)
         return self.nbytes + largest <= self._budget or not self._caches
 
     def has_room_beside_busy(self) -> bool:
-        """Whether one more store can be busy at the same time as those that are, should all become as large as any."""
-        sizes = [store.nbytes for store in self._caches.values()]
-        busy = sum(store.busy for store in self._caches.values())
+        """Whether one more cache fits beside the busy ones if all of them grow to the size of the largest."""
+        sizes = [cache.nbytes for cache in self._caches.values()]
+        busy = sum(cache.busy for cache in self._caches.values())
         return not busy or (busy + 1) * max(sizes) <= self._budget
 
     def clear(self) -> None:
-        """Forgets all that are not busy and gives their memory back."""
-        for place in [place for place, store in self._caches.items() if not store.busy]:
-            del self._caches[place]
+        """Drops all caches that are not busy and frees their memory."""
+        for key in [key for key, cache in self._caches.items() if not cache.busy]:
+            del self._caches[key]
 
-    def _forget(self, cache: PrefixCache) -> None:
-        for place in [place for place, held in self._caches.items() if held is cache]:
-            del self._caches[place]
+    def _drop(self, cache: PrefixCache) -> None:
+        for key in [key for key, other in self._caches.items() if other is cache]:
+            del self._caches[key]
 
     def _key_of(self, document_id: str, ids: Sequence[int], is_prefetch: bool) -> _CacheKey:
-        main, spare = (document_id, False), (document_id, True)
-        if not is_prefetch and spare in self._caches:
+        main, prefetched = (document_id, False), (document_id, True)
+        if not is_prefetch and prefetched in self._caches:
             held = self._caches[main].common_prefix(ids) if main in self._caches else -1
-            if self._caches[spare].common_prefix(ids) > held:
-                self._swap(main, spare)
-        return spare if is_prefetch else main
+            if self._caches[prefetched].common_prefix(ids) > held:
+                self._swap(main, prefetched)
+        return prefetched if is_prefetch else main
 
     def _best_match(self, ids: Sequence[int]) -> _CacheKey:
-        free = [
-            (store.common_prefix(ids), place)
-            for place, store in self._caches.items()
-            if isinstance(place[0], int) and not store.busy
+        """The key of the idle cache without a document that holds most of `ids`, or a new key."""
+        idle = [
+            (cache.common_prefix(ids), key)
+            for key, cache in self._caches.items()
+            if isinstance(key[0], int) and not cache.busy
         ]
-        held, place = max(free, default=(0, None), key=lambda found: found[0])
-        if place is not None and (held * _MIN_SHARE >= len(ids) or not self.has_room()):
-            return place
+        held, key = max(idle, default=(0, None), key=lambda match: match[0])
+        if key is not None and (held * _MIN_SHARE >= len(ids) or not self.has_room()):
+            return key
         self._anonymous += 1
         return (self._anonymous, False)
 
     def _swap(self, one: _CacheKey, other: _CacheKey) -> None:
         first, second = self._caches.pop(one, None), self._caches.pop(other, None)
-        self._caches |= {place: store for place, store in ((one, second), (other, first)) if store is not None}
+        self._caches |= {key: cache for key, cache in ((one, second), (other, first)) if cache is not None}
 
     def _evicted(self) -> PrefixCache | None:
-        """An emptied store, when one more would not fit: the one that was not used for the longest time."""
+        """The least recently used idle cache, emptied, if one more would not fit."""
         if self.has_room():
             return None
-        place = next((place for place, store in self._caches.items() if not store.busy), None)
-        if place is None:
+        key = next((key for key, cache in self._caches.items() if not cache.busy), None)
+        if key is None:
             return None
-        store = self._caches.pop(place)
-        store.clear()
-        store.counts = self.counts
-        return store
+        cache = self._caches.pop(key)
+        cache.clear()
+        cache.counts = self.counts
+        return cache

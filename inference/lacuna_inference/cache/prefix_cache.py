@@ -1,9 +1,9 @@
-"""What the model's KV cache holds, token by token, and how a new prompt makes use of it.
+"""The tokens in a KV cache, and how a new prompt reuses them.
 
-A store keeps more than the prompt: also the tokens that were written behind it, and the logits after each. So a prompt
-that goes on along an answer that was given (a user who types what was suggested) needs no forward pass at all, and one
-that leaves it needs one. Drafts need no machinery of their own either: they are tokens that were stored early, and
-when the decode loop arrives at them, their logits are there.
+A prefix cache keeps more than the prompt: also the tokens that were generated after it, and the logits after each. So a
+prompt that continues along an earlier answer (a user who types what was suggested) needs no forward pass, and one that
+departs from it needs one. Drafts need no separate machinery either: they are tokens that were cached early, and when
+the decode loop reaches them, their logits are there.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.forward import MAX_CACHED_LOGITS, PREFILL_CHUNK, Forward, KVCache, Step, Steps, run_steps
 
 Draft = Callable[[], list[int]]
-"""Guesses which tokens come next; none, perhaps."""
+"""Returns draft tokens; possibly none."""
 
 
 class PrefixCache:
-    """The tokens of one slot, with the logits after some of them."""
+    """The tokens of one KV cache, with the logits after some of them."""
 
     def __init__(self, forward: Forward, counts: TokenCounts | None = None) -> None:
-        """`work` is counted on; whoever borrows the store may put its own there."""
+        """Costs are added to `counts`, which the request that leases the cache may replace."""
         self._forward = forward
         self._kv_cache: KVCache = forward.new_kv_cache()
         self._tokens: list[int] = []
@@ -35,9 +35,9 @@ class PrefixCache:
         self._takes_drafts = True
         self.counts = counts or TokenCounts()
         self.answer: list[int] = []
-        """Tokens of the last answer that was written here, with some before it."""
+        """Tokens of the last answer generated here, with some before it."""
         self.busy = False
-        """Somebody writes an answer here."""
+        """A request is using this cache."""
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -45,18 +45,18 @@ class PrefixCache:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the slot and of the logits that may be kept."""
+        """Memory of the KV cache and of the logits."""
         return self._kv_cache.nbytes + self._logits.nbytes
 
     def compute_logits_after(self, ids: Sequence[int], cancel: CancelToken, draft: Draft | None = None) -> Tensor:
-        """As `reading`, at once."""
+        """As `logits_after`, run to its end."""
         return run_steps(self.logits_after(ids, cancel, draft), self._forward)
 
     def logits_after(self, ids: Sequence[int], cancel: CancelToken, draft: Draft | None = None) -> Steps[Tensor]:
         """Logits [vocabulary] after `ids`, which must not be empty.
 
-        What the store holds of it costs nothing. Where a forward pass is needed, `draft` is asked for a guess of what
-        comes next, which is read in the same pass. After RequestCancelled the chunks that were done stay.
+        Cached tokens cost nothing. Where a forward pass is needed, `draft` is called for draft tokens, which are read
+        in the same pass. After RequestCancelled the finished chunks stay cached.
         """
         if not ids:
             raise ValueError("a prompt holds at least one token")
@@ -78,14 +78,14 @@ class PrefixCache:
         return self._logits[length]
 
     def common_prefix(self, ids: Sequence[int]) -> int:
-        """How many of the first tokens of `ids` are held."""
+        """How many of the first tokens of `ids` are cached."""
         count = min(len(self._tokens), len(ids))
         if self._tokens[:count] == list(ids[:count]):
             return count
-        return next(n for n, (held, asked) in enumerate(zip(self._tokens, ids, strict=False)) if held != asked)
+        return next(n for n, (held, wanted) in enumerate(zip(self._tokens, ids, strict=False)) if held != wanted)
 
     def clear(self) -> None:
-        """Forgets everything, also after a step that failed half way."""
+        """Drops everything; valid also after a step that failed midway."""
         self.answer = []
         self._kv_cache.rollback(0)
         self._tokens.clear()
@@ -106,7 +106,7 @@ class PrefixCache:
         self.counts.passes += 1
 
     def _rollback(self, length: int) -> None:
-        """Keeps at most the first `length` tokens. A cache that cannot go back gets no more drafts."""
+        """Keeps at most the first `length` tokens. A KV cache that cannot roll back exactly gets no more drafts."""
         if length >= len(self._tokens):
             return
         kept = self._kv_cache.rollback(length)
@@ -116,7 +116,7 @@ class PrefixCache:
 
 
 class LogitsCache:
-    """The logits after the positions that were read last, in one piece of memory: as many tensors would scatter."""
+    """The logits after the positions read last, in one block of memory: separate tensors would fragment it."""
 
     def __init__(self) -> None:
         self._memory: Tensor | None = None
@@ -131,7 +131,7 @@ class LogitsCache:
         return position in self._rows
 
     def __getitem__(self, position: int) -> Tensor:
-        """Logits [vocabulary]; they stay until `MOST_ROWS` others were put."""
+        """Logits [vocabulary], valid until `MAX_CACHED_LOGITS` others have been put."""
         assert self._memory is not None
         return self._memory[self._rows[position]]
 
@@ -139,16 +139,16 @@ class LogitsCache:
         if self._memory is None:
             self._memory = row.new_empty((MAX_CACHED_LOGITS, *row.shape))
             self._free = list(range(MAX_CACHED_LOGITS))
-        place = self._rows.pop(position, None)
-        if place is None:
-            place = self._free.pop() if self._free else self._rows.popitem(last=False)[1]
-        self._memory[place] = row
-        self._rows[position] = place
+        index = self._rows.pop(position, None)
+        if index is None:
+            index = self._free.pop() if self._free else self._rows.popitem(last=False)[1]
+        self._memory[index] = row
+        self._rows[position] = index
 
     def truncate(self, position: int) -> None:
-        """Forgets what is behind `position`."""
-        for behind in [known for known in self._rows if known > position]:
-            self._free.append(self._rows.pop(behind))
+        """Drops the logits after `position`."""
+        for later in [known for known in self._rows if known > position]:
+            self._free.append(self._rows.pop(later))
 
     def clear(self) -> None:
         self.truncate(-1)

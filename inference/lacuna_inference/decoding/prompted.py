@@ -49,7 +49,7 @@ def tokens(decoder: Decoder, request: Request) -> tuple[TokenLogprob, ...]:
     else:
         ids = list(raw.tokens(request.parts[0], text) if request.tokenize.specials else text.encode(request.parts[0]))
         ids = raw.with_begin(ids, text) if request.tokenize.begin else ids
-    return tuple(TokenLogprob(piece, 0.0, id=token) for token, piece in zip(ids, text.pieces(ids), strict=True))
+    return tuple(TokenLogprob(piece, 0.0, id=token) for token, piece in zip(ids, text.token_texts(ids), strict=True))
 
 
 def score_prompt(decoder: Decoder, state: RequestState) -> Steps[tuple[TokenLogprob, ...]]:
@@ -62,7 +62,7 @@ def score_prompt(decoder: Decoder, state: RequestState) -> Steps[tuple[TokenLogp
         raise BadRequest("Only a whole prompt that is taken as it is can be scored.", "Send less text, and no suffix.")
     ids = list(prompt.ids)
     likelihoods = yield from _token_logprobs(decoder, ids, state)
-    named = zip(ids, decoder.tokenizer.pieces(ids), likelihoods, strict=True)
+    named = zip(ids, decoder.tokenizer.token_texts(ids), likelihoods, strict=True)
     given = len(ids) if request.ids is not None else len(raw.tokens(request.parts[0], decoder.tokenizer))
     return tuple(replace(one, text=piece, id=token) for token, piece, one in named)[len(ids) - given :]
 

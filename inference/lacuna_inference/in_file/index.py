@@ -1,4 +1,4 @@
-"""The tokens of the text around a hole: what n-grams are taken from, for the mixture and for drafts."""
+"""The tokens of the text around a hole, indexed for n-gram lookup by the mixer and by prompt lookup."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 Ids = NDArray[np.int64]
 
 MAX_CODE_POINTS_BEFORE, MAX_CODE_POINTS_AFTER = 200_000, 50_000
-"""Code points around the hole that are looked at."""
+"""Code points around the hole that are indexed."""
 _HOLE = np.array([-1])
-"""Stands where text is missing; no token matches it."""
+"""Marks missing text; no token matches it."""
 
 
 class FileIndex:
-    """The whole file, also what lies outside the model's context; `before` and `after` are the sides of the hole.
+    """The whole file, including what lies outside the model's context; `before` and `after` are the hole's sides.
 
-    Nothing is matched in the cursor's own line: lines seldom repeat themselves, but answers that copy them do for ever.
-    The text is tokenised when its tokens are first asked for, which for many models is never.
+    Nothing matches in the cursor's own line: lines seldom repeat themselves, but an answer that copies its own line
+    does so forever. The text is tokenized when its tokens are first needed, which for many models is never.
     """
 
     def __init__(self, parts: Sequence[str], healed_prefix: str, tokenizer: PromptTokenizer) -> None:
-        """`parts` are the texts around the hole; `healed_prefix` ends the first and will be written again."""
-        self._parts, self._begun, self._tokenizer = parts, healed_prefix, tokenizer
+        """`parts` are the texts around the hole; `healed_prefix` ends the first and will be generated again."""
+        self._parts, self._healed_prefix, self._tokenizer = parts, healed_prefix, tokenizer
 
     @cached_property
     def before(self) -> Ids:
@@ -37,13 +37,13 @@ class FileIndex:
 
     @cached_property
     def after(self) -> Ids:
-        """The tokens behind the hole."""
+        """The tokens after the hole."""
         return self._tokenizer.encode_lines("".join(self._parts[1:])[:MAX_CODE_POINTS_AFTER])
 
     @cached_property
     def _above_and_line(self) -> tuple[Ids, Ids]:
         first = self._parts[0]
-        before = first[: len(first) - len(self._begun)][-MAX_CODE_POINTS_BEFORE:]
+        before = first[: len(first) - len(self._healed_prefix)][-MAX_CODE_POINTS_BEFORE:]
         line_start = before.rfind("\n") + 1
         return self._tokenizer.encode_lines(before[:line_start]), self._tokenizer.encode_lines(before[line_start:])
 
@@ -53,44 +53,47 @@ class FileIndex:
         return np.concatenate((above, np.full(len(line), -1), _HOLE, self.after, _HOLE))
 
     def followed_by(self, tokens: Sequence[int]) -> FileIndex:
-        """Another history, in which `tokens`, text that stands nowhere in the file, are the latest there is."""
+        """An index that also holds `tokens`, text from outside the file, as the latest."""
         longer = copy(self)
         longer._tokens = np.concatenate((self._tokens, np.array(tokens, np.int64), _HOLE))
         return longer
 
     def preceded_by(self, texts: Sequence[Ids]) -> FileIndex:
-        """Another history, in which the tokens of other texts come before all others."""
+        """An index that also holds the tokens of other texts, before all others."""
         longer = copy(self)
-        apart = [piece for text in texts for piece in (text, _HOLE)]
-        longer._tokens = np.concatenate((*apart, self._tokens))
+        separated = [part for text in texts for part in (text, _HOLE)]
+        longer._tokens = np.concatenate((*separated, self._tokens))
         return longer
 
     def context(self, written: Sequence[int], length: int) -> list[int]:
-        """The last `length` tokens before what comes next; `written` are the hole's tokens so far."""
+        """The last `length` tokens before the next one; `written` are the hole's tokens so far."""
         latest = list(written[-length:])
         missing = length - len(latest)
         return [*self.before[max(0, len(self.before) - missing) :].tolist(), *latest] if missing else latest
 
-    def matches(self, context: Sequence[int], longest: int) -> Iterator[Ids]:
-        """Places behind the last 1, 2 ... `longest` tokens of `context`, in ascending order, while there are any."""
-        places: Ids = np.arange(0)
-        for length in range(1, min(longest, len(context)) + 1):
+    def matches(self, context: Sequence[int], max_length: int) -> Iterator[Ids]:
+        """Positions after occurrences of the last 1, 2 ... `max_length` tokens of `context`, while there are any.
+
+        Each is in ascending order.
+        """
+        positions: Ids = np.arange(0)
+        for length in range(1, min(max_length, len(context)) + 1):
             if length == 1:
-                places = np.flatnonzero(self._tokens[:-1] == context[-1]) + 1
-                places = places[self._tokens[places] >= 0]
+                positions = np.flatnonzero(self._tokens[:-1] == context[-1]) + 1
+                positions = positions[self._tokens[positions] >= 0]
             else:
-                places = places[places >= length]
-                places = places[self._tokens[places - length] == context[-length]]
-            if not len(places):
+                positions = positions[positions >= length]
+                positions = positions[self._tokens[positions - length] == context[-length]]
+            if not len(positions):
                 return
-            yield places
+            yield positions
 
-    def tokens_at(self, places: Ids) -> Ids:
-        """The tokens at `places`."""
-        found: Ids = self._tokens[places]
-        return found
+    def tokens_at(self, positions: Ids) -> Ids:
+        """The tokens at `positions`."""
+        tokens: Ids = self._tokens[positions]
+        return tokens
 
-    def following(self, place: int, count: int) -> list[int]:
-        """Up to `count` tokens from `place` on, not beyond a hole."""
-        tokens: list[int] = self._tokens[place : place + count].tolist()
+    def following(self, position: int, count: int) -> list[int]:
+        """Up to `count` tokens from `position` on, not beyond a hole."""
+        tokens: list[int] = self._tokens[position : position + count].tolist()
         return tokens[: tokens.index(-1)] if -1 in tokens else tokens

@@ -1,4 +1,7 @@
-"""What the open file says about one hole, mixed into the model's distribution: its n-grams and its bridges."""
+"""Mixes what the open file says about a hole into the model's distribution: its n-grams and fill candidates.
+
+Other engines call such a step a logits processor.
+"""
 
 from __future__ import annotations
 
@@ -15,35 +18,36 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 Allowed = NDArray[np.int64] | None
 EVIDENCE = 0.3
-"""The power of the model's word where texts part: 0 is none, 1 as much as where they stand against all others."""
+"""The exponent of the model's probabilities where the candidates differ: 0 ignores the model, 1 trusts it as fully as
+against all other texts."""
 _FLOOR = 1e-9
 
 
 class DistributionMixer:
-    """The distributions of hole `number` between `parts`; asked for one token after the other."""
+    """The distributions of hole `number` between `parts`, token by token."""
 
     def __init__(
         self, index: FileIndex, parts: Sequence[str], number: int, healed_prefix: str, tokenizer: PromptTokenizer
     ) -> None:
-        """`healed_prefix` ends the part before the hole and will be written again."""
-        self._local = NgramMixer(index, tokenizer)
-        filled = number + 1 < len(parts)  # or else it is written on from the last part, and nothing says where it ends
-        texts = ranker.rank_candidates(parts[number], parts[number + 1]) if filled else []
-        self._bridged = CandidateMixer(texts, healed_prefix, tokenizer)
+        """`healed_prefix` ends the part before the hole and will be generated again."""
+        self._ngrams = NgramMixer(index, tokenizer)
+        has_suffix = number + 1 < len(parts)  # without one, nothing shows where the hole ends
+        texts = ranker.rank_candidates(parts[number], parts[number + 1]) if has_suffix else []
+        self._candidates = CandidateMixer(texts, healed_prefix, tokenizer)
 
     def mix(self, probabilities: VocabRow, written: Sequence[int], allowed: Allowed = None) -> VocabRow:
-        """The mixture [vocabulary], from the model's `probabilities`, after the hole's tokens `written`.
+        """The mixture [vocabulary] with the model's `probabilities`, after the hole's tokens `written`.
 
-        Only the ids `allowed`, if that is not None, may come next.
+        If `allowed` is not None, only these ids may come next.
         """
-        return self._bridged.mix(self._local.mix(probabilities, written), written, allowed)
+        return self._candidates.mix(self._ngrams.mix(probabilities, written), written, allowed)
 
 
 class CandidateMixer:
-    """Texts that may fill the hole, each of them a sequence of tokens with an end, against another distribution.
+    """Mixes texts that may fill the hole, each a sequence of tokens with an end, into another distribution.
 
-    A mixture of whole sequences: the weight of a text is its chance that all of it, no more and no less, is what is
-    missing, and with every token that is written Bayes' rule moves the weights.
+    A mixture of whole sequences: the weight of a text is the probability that exactly this text is missing, and with
+    every token that is written Bayes' rule updates the weights.
     """
 
     def __init__(self, texts: Sequence[tuple[str, float]], healed_prefix: str, tokenizer: PromptTokenizer) -> None:
@@ -65,28 +69,28 @@ class CandidateMixer:
         self._last = other
         if not self._candidates:
             return other
-        self._compare(other, len(written))
+        self._reweight(other, len(written))
         mixed = np.float32(self._other) * other
         for tokens, chance in self._candidates:
             mixed[tokens[len(written)]] += np.float32(chance)
         return mixed
 
-    def _compare(self, other: VocabRow, place: int) -> None:
-        """Moves weight between the texts, not away from them, to those whose next token `other` finds likelier."""
-        if len({tokens[place] for tokens, _ in self._candidates}) < 2:
+    def _reweight(self, other: VocabRow, position: int) -> None:
+        """Shifts weight among the texts, keeping their sum, to those whose next token is likelier in `other`."""
+        if len({tokens[position] for tokens, _ in self._candidates}) < 2:
             return
-        said = [chance * float(other[tokens[place]] + _FLOOR) ** EVIDENCE for tokens, chance in self._candidates]
-        if (total := sum(said)) > 0:
-            kept = sum(chance for _, chance in self._candidates) / total
+        weighted = [chance * float(other[tokens[position]] + _FLOOR) ** EVIDENCE for tokens, chance in self._candidates]
+        if (total := sum(weighted)) > 0:
+            scale = sum(chance for _, chance in self._candidates) / total
             self._candidates = [
-                (tokens, chance * kept) for (tokens, _), chance in zip(self._candidates, said, strict=True)
+                (tokens, chance * scale) for (tokens, _), chance in zip(self._candidates, weighted, strict=True)
             ]
 
     def _learn(self, written: Sequence[int]) -> None:
-        """Moves the weights by what was written since; a text that goes on otherwise is out."""
-        for place in range(self._written, len(written)):
-            token = written[place]
-            self._candidates = [(tokens, chance) for tokens, chance in self._candidates if tokens[place] == token]
+        """Updates the weights by the tokens written since; a text that continues differently is dropped."""
+        for position in range(self._written, len(written)):
+            token = written[position]
+            self._candidates = [(tokens, chance) for tokens, chance in self._candidates if tokens[position] == token]
             self._other *= float(self._last[token])
         self._written = len(written)
         total = self._other + sum(chance for _, chance in self._candidates)
@@ -98,7 +102,7 @@ class CandidateMixer:
 
 
 def _restricted(distribution: VocabRow, allowed: NDArray[np.int64]) -> VocabRow:
-    """The same among the ids `allowed`; all of them alike when none of them is possible."""
+    """`distribution` limited to the ids `allowed` and normalized; uniform over them if none of them is possible."""
     restricted = np.zeros_like(distribution)
     total = distribution[allowed].sum()
     restricted[allowed] = distribution[allowed] / total if total > 0 else 1 / len(allowed)

@@ -1,1 +1,1 @@
-"""Weights -> step(tokens). The only place that imports transformers."""
+"""Models behind the `Forward` protocol. The only package that imports transformers."""

@@ -1,4 +1,4 @@
-"""Turns old pickled checkpoints into safetensors, reading tensors only and never running code."""
+"""Converts old pickled checkpoints to safetensors; reads only tensors and never runs code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lacuna_inference.models.loading.files import PICKLED, SAFETENSORS, damaged,
 
 _UNFINISHED = ".unfinished"
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
-"""How torch names the object that it refused to make."""
+"""The object that torch refused to create, in its message."""
 
 
 def convert(
@@ -28,11 +28,11 @@ def convert(
     progress: Callable[[float, str], None] | None = None,
     force: bool = False,
 ) -> list[Path]:
-    """Writes safetensors beside the pickled weights of `folder` and returns the new files; nothing is deleted.
+    """Writes safetensors next to the pickled weights of `folder` and returns the new files; nothing is deleted.
 
     `dtype` converts the floating-point tensors. The new files appear together when all are written. Raises
-    ModelUnusable when there is nothing to convert, or when a file holds more than tensors, and BadRequest when there
-    are safetensors already, which only `force` replaces.
+    ModelUnusable if there is nothing to convert or a file holds more than tensors, and BadRequest if safetensors exist
+    already, which only `force` replaces.
     """
     pickled = weight_files(folder, PICKLED)
     if not pickled:
@@ -40,9 +40,7 @@ def convert(
     names = _names(len(pickled))
     existing = [name for name in (SAFETENSORS.single, SAFETENSORS.index, *names) if (folder / name).exists()]
     if existing and not force:
-        raise BadRequest(
-            f"{folder} has converted weights already ({existing[0]}).", "Add --force to write them once more."
-        )
+        raise BadRequest(f"{folder} has converted weights already ({existing[0]}).", "Add --force to write them again.")
     weight_map: dict[str, str] = {}
     total = 0
     with _all_or_nothing(folder) as unfinished:
@@ -57,7 +55,7 @@ def convert(
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             unfinished(SAFETENSORS.index).write_text(json.dumps(index, indent=1), encoding="utf-8")
     if len(names) == 1:
-        (folder / SAFETENSORS.index).unlink(missing_ok=True)  # of an earlier conversion: it would count
+        (folder / SAFETENSORS.index).unlink(missing_ok=True)  # of an earlier conversion: loading would use it
     return [folder / name for name in names]
 
 
@@ -69,7 +67,10 @@ def _names(count: int) -> list[str]:
 
 @contextmanager
 def _all_or_nothing(folder: Path) -> Iterator[Callable[[str], Path]]:
-    """Gives the paths to write to; the files get their names when the block ends, and vanish when it fails."""
+    """Yields a function that gives temporary paths to write to.
+
+    The files are renamed when the block ends, and deleted when it fails.
+    """
     written: dict[Path, Path] = {}
 
     def unfinished(name: str) -> Path:
@@ -82,7 +83,7 @@ def _all_or_nothing(folder: Path) -> Iterator[Callable[[str], Path]]:
         for path, final in written.items():
             path.replace(final)
     except (OSError, SafetensorError) as error:
-        raise LacunaError(f"{folder} cannot be written to: {error}.", "Check the room on its disk.") from error
+        raise LacunaError(f"{folder} cannot be written to: {error}.", "Check the free space on its disk.") from error
     finally:
         for path in written:
             path.unlink(missing_ok=True)
@@ -96,28 +97,28 @@ def _read(file: Path) -> dict[str, Tensor]:
         raise _refused(file, error) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)} if _table(state) else {}
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)} if _is_dict(state) else {}
     if not tensors:
         raise ModelUnusable(f"{file} holds no table of tensors.", "It is not a checkpoint of a model.")
     return tensors
 
 
 def _refused(file: Path, error: Exception) -> ModelUnusable:
-    """Our own words: torch's tell how to switch the protection off."""
-    if found := _GLOBAL.search(str(error)):
+    """The error for a file that torch refuses; torch's own message would explain how to disable the protection."""
+    if match := _GLOBAL.search(str(error)):
         return ModelUnusable(
-            f"{file} holds more than plain tensors ({found[1]}), so reading it could run code.",
+            f"{file} holds more than plain tensors ({match[1]}), so reading it could run code.",
             "Get the model in safetensors.",
         )
     return damaged(file, "is cut off or damaged, or holds more than plain tensors")
 
 
-def _table(state: object) -> bool:
+def _is_dict(state: object) -> bool:
     return isinstance(state, dict) and all(isinstance(name, str) for name in state)
 
 
 def _owned(state: dict[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """The tensors, each once and with memory of its own: tied weights are tied again when the model is loaded."""
+    """The tensors, each once and in its own memory. Tied weights are tied again when the model is loaded."""
     seen: set[tuple[int, torch.Size, tuple[int, ...]]] = set()
     owned: dict[str, Tensor] = {}
     for name, tensor in state.items():

@@ -1,4 +1,4 @@
-"""What a model is, told from its small files: family, size, context, and whether it fits. Reads no weights."""
+"""Describes a model from its small files: family, size, context, and whether it fits. Reads no weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Sizes in bytes and tokens. `fits` compares the weights with the device's free memory.
+    """Sizes are in bytes and tokens. `fits` compares the weights with the device's free memory.
 
-    `forward` is what will run it, in words; `not_own` says why not the own forward. `doubt` says why `family` may be
-    wrong; empty when nothing speaks against it.
+    `forward` names the forward that will run the model; `not_own` says why the own forward cannot. `doubt` says why
+    `family` may be wrong; empty if there is no reason.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Description:
     forward: str
     not_own: str
     languages: tuple[str, ...] = ()
-    """Those that it completes; empty for all."""
+    """The languages that it completes; empty for all."""
     doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OnDisk:
-    """A model that is on this disk: bytes of its files, and whether it fits; None where that cannot be told."""
+    """A model on this disk: bytes of its files, and whether it fits; None if unknown."""
 
     name: str
     bytes: int
@@ -53,7 +53,7 @@ class OnDisk:
 
 
 def on_disk(options: ModelOptions) -> list[OnDisk]:
-    """The bundled model, the one of `options` and those in the hub's local cache."""
+    """The bundled model, the one in `options` and those in the hub's local cache."""
     bundled = sources.bundled_folder()
     sizes = {BUNDLED: sum(file.stat().st_size for file in bundled.glob("*.safetensors"))}
     sizes |= {name: size for name, _, size in sources.cached_models()}
@@ -71,7 +71,7 @@ def _fits(options: ModelOptions) -> bool | None:
 
 
 def describe(options: ModelOptions) -> Description:
-    """Looks at a model without loading it. Raises the LacunaErrors that loading would raise before the weights."""
+    """Describes a model without loading it. Raises the LacunaErrors that loading would raise before the weights."""
     from lacuna_inference.models import transformers_forward  # its import takes seconds
 
     folder = loader.find(options)
@@ -79,7 +79,7 @@ def describe(options: ModelOptions) -> Description:
     dtype = loader.choose_dtype(options.dtype, folder.config, device)
     tokenizer = read_tokenizer(folder, options)
     family = loader.choose_family(folder, tokenizer, options.family)
-    text = PromptTokenizer(tokenizer, family)
+    prompt_tokenizer = PromptTokenizer(tokenizer, family)
     size = memory.size_of(transformers_forward.read_config(folder, options), dtype, options.trust_remote_code)
     context = loader.context_of(folder.config, family, options.context)
     forward, not_own = loader.choose_forward(folder, options, context)
@@ -93,7 +93,7 @@ def describe(options: ModelOptions) -> Description:
         weight_bytes=size.weight_bytes,
         disk_bytes=sum(file.stat().st_size for file in folder.weight_files),
         context=context,
-        vocabulary=text.size,
+        vocabulary=prompt_tokenizer.size,
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,

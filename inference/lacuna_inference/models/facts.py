@@ -1,4 +1,4 @@
-"""What a model is, for those who ask a server about it; told from its files' headers and its tokenizer."""
+"""A model's facts, as a server reports them; read from its files' headers and its tokenizer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 
 def of(folder: ModelFolder, tokenizer: PromptTokenizer, context: int, dtype: str) -> ModelFacts:
-    """The facts of the model in `folder`, run with a `context` of so many tokens and in `dtype`."""
+    """The facts of the model in `folder`, run with a context of `context` tokens and in `dtype`."""
     return ModelFacts(
         family=tokenizer.family.name,
         architecture=str(folder.config.get("model_type", "")),
@@ -22,13 +22,13 @@ def of(folder: ModelFolder, tokenizer: PromptTokenizer, context: int, dtype: str
         dtype=dtype,
         context=context,
         vocabulary=tokenizer.size,
-        begin="".join(tokenizer.pieces(tokenizer.begin)),
-        end="".join(tokenizer.pieces(sorted(tokenizer.ends)[:1])),
+        begin="".join(tokenizer.token_texts(tokenizer.begin)),
+        end="".join(tokenizer.token_texts(sorted(tokenizer.ends)[:1])),
         languages=folder.languages,
     )
 
 
 def _parameters(file: Path) -> int:
-    """The numbers in a file of weights, as they are stored; nothing of them is read."""
+    """The number of parameters stored in a weight file; reads only its header."""
     with safe_open(file, "numpy") as weights:
         return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""The one place that goes to the network, and only when the user runs the command that says so."""
+"""Downloads models: the only module that uses the network, and only on the user's explicit command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXT = ["*.json", "*.txt", "*.model", "LICENSE*", "README*"]
 
 
 def fetch(hub_id: str, revision: str | None = None) -> Path:
-    """Downloads a model into the hub's local cache; safetensors, or pickled weights where there is nothing else.
+    """Downloads a model into the hub's local cache: safetensors, or pickled weights if it has no others.
 
     Raises LacunaError when the network or the model cannot be reached.
     """
@@ -36,7 +36,7 @@ def fetch(hub_id: str, revision: str | None = None) -> Path:
         raise LacunaError(
             f"The hub has no model {hub_id!r} that you may read.", "Check the spelling, or log in."
         ) from error
-    except Exception as error:  # of the hub, of the HTTP library below it, of the disk: all mean that it is not here
+    except Exception as error:  # of the hub, of its HTTP library, of the disk
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise LacunaError(
             f"{hub_id} could not be fetched: {reason}.",
@@ -45,5 +45,5 @@ def fetch(hub_id: str, revision: str | None = None) -> Path:
 
 
 def needs_conversion(folder: Path) -> bool:
-    """Whether the fetched folder has pickled weights only."""
+    """Whether the fetched folder has only pickled weights."""
     return not weight_files(folder, SAFETENSORS) and bool(weight_files(folder, PICKLED))

@@ -24,8 +24,9 @@ from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.models.parallel import workers
 from lacuna_inference.models.parallel.worker import WorkerPlan
 from lacuna_inference.models.parallel.workers import Workers
-from lacuna_inference.prompt import families
-from lacuna_inference.prompt.families import Family, Traits, by_name, recognise
+from lacuna_inference.prompt import recognition
+from lacuna_inference.prompt.families import Family, by_name
+from lacuna_inference.prompt.recognition import Traits, recognize
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ def choose_family(folder: ModelFolder, tokenizer: Tokenizer, wanted: str | None)
     """The family that the user named, or the one that tokenizer and config show; else left to right."""
     if wanted and wanted != "auto":
         return by_name(wanted)
-    family = recognise(tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
+    family = recognize(tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
     return by_name("plain") if family is None else family
 
 
@@ -184,7 +185,7 @@ def doubt(folder: ModelFolder, tokenizer: Tokenizer, family: Family, wanted: str
     """Why the family that `choose_family` chose may be wrong, in words; None when nothing speaks against it."""
     if wanted and wanted != "auto":
         return None
-    return families.doubt(family, tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
+    return recognition.doubt(family, tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
 
 
 def _traits(folder: ModelFolder) -> Traits:

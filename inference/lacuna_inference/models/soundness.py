@@ -1,4 +1,4 @@
-"""Are a model's weights numbers? Reads all of them, which takes as long as reading the files."""
+"""Finds weights that are not finite. Reads all of them, which takes as long as reading the files."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def not_finite(folder: ModelFolder) -> list[str]:
 
 
 def _finite(tensor: Tensor) -> bool:
-    """Single numbers do not count: some checkpoints keep the minus infinity of a mask."""
+    """Scalars are not checked: some checkpoints store the minus infinity of a mask."""
     if tensor.dtype not in _CHECKED or tensor.numel() <= 1:
         return True
-    least, most = torch.aminmax(tensor)  # NaN when any of them is; makes no copy of a tensor of gigabytes
-    return bool(torch.isfinite(least) and torch.isfinite(most))
+    lowest, highest = torch.aminmax(tensor)  # propagates NaN, and copies no tensor of gigabytes
+    return bool(torch.isfinite(lowest) and torch.isfinite(highest))

@@ -1,4 +1,4 @@
-"""Any causal model of the transformers library behind the `Forward` protocol, with its own modules and DynamicCache."""
+"""Runs any causal model of the transformers library behind `Forward`, with the library's modules and DynamicCache."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lacuna_inference.models.loading.sketch import Sketch
 from lacuna_inference.models.loading.sources import ModelFolder, unusable
 from lacuna_inference.models.loading.weights import missing_tensor
 
-_WIDEST_DRAFT = 7
+_MAX_DRAFT_TOKENS = 7
 
 
 class TransformersCache:
-    """One DynamicCache."""
+    """A KV cache in a DynamicCache."""
 
     def __init__(self, config: Any) -> None:
         self._config = config
@@ -40,9 +40,9 @@ class TransformersCache:
         return sum(tensor.nbytes for tensor in kept if tensor is not None)
 
     def rollback(self, length: int) -> int:
-        """Forgets everything behind the first `length` tokens; how many it kept.
+        """Drops everything after the first `length` tokens; returns how many it kept.
 
-        Caches with a full sliding window or a recurrent state cannot be cropped: then nothing is kept.
+        Caches with a full sliding window or a recurrent state cannot be cropped; they keep nothing.
         """
         surplus = self.length - length
         if length > 0 and surplus > 0:
@@ -56,38 +56,39 @@ class TransformersCache:
 
 
 class TransformersForward:
-    """Eager, without `generate()`.
+    """Calls the model eagerly, without `generate()`.
 
-    Positions are always given: models with absolute positions (XGLM, GPTBigCode) would otherwise derive them from a
-    mask that is not there. On a CPU the library's products take twice as long for two rows as for one.
+    Positions are always passed: models with absolute positions (XGLM, GPTBigCode) would otherwise derive them from an
+    attention mask, and none is passed. On a CPU, the library's matrix products take twice as long for two rows as for
+    one, so drafts do not pay.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         model.train(False)
-        self.max_draft_tokens = 0 if model.device.type == "cpu" else _WIDEST_DRAFT
-        self._chooses_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.max_draft_tokens = 0 if model.device.type == "cpu" else _MAX_DRAFT_TOKENS
+        self._selects_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def new_kv_cache(self) -> TransformersCache:
-        """An empty cache for one sequence."""
+        """An empty KV cache for one sequence."""
         return TransformersCache(self.model.config)
 
     @torch.inference_mode()
     def step(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int = 1) -> Tensor:
-        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
+        """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""
         held, device = kv_cache.length, self.model.device
         output = self.model(
             input_ids=torch.tensor([list(ids)], device=device),
             position_ids=torch.arange(held, held + len(ids), device=device)[None],
             past_key_values=kv_cache.cache,
             use_cache=True,
-            **({"logits_to_keep": n_logits} if self._chooses_rows else {}),
+            **({"logits_to_keep": n_logits} if self._selects_logits else {}),
         )
         logits: Tensor = output.logits[0, -n_logits:]
         return logits
 
-    def step_batch(self, asked: Sequence[Step]) -> None:
-        """There is no such pass: caches of different lengths have no pass in common."""
+    def step_batch(self, steps: Sequence[Step]) -> None:
+        """Not supported: caches of different lengths cannot share a pass."""
 
 
 def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options: ModelOptions) -> TransformersForward:
@@ -115,56 +116,56 @@ def read(folder: ModelFolder, dtype: torch.dtype, device: torch.device, options:
         raise NotEnoughMemory(f"The model does not fit {device}.", "Choose a smaller dtype or model.") from error
     except Exception as error:  # configs, weights and modules fail in many ways
         raise unusable(folder, error) from error
-    model, found = loaded
-    if missing := sorted(found["missing_keys"]):
-        raise missing_tensor(missing[0])  # transformers would go on with random numbers
+    model, loading_info = loaded
+    if missing := sorted(loading_info["missing_keys"]):
+        raise missing_tensor(missing[0])  # transformers would initialize it randomly
     return TransformersForward(model)
 
 
 def read_config(folder: ModelFolder, options: ModelOptions) -> Any:
-    """The config as transformers understands it. Raises ModelUnusable for one that it does not know."""
+    """The config as transformers reads it. Raises ModelUnusable for one that it does not know."""
     kind = str(folder.config.get("model_type"))
     try:
         if files.begins_with_mark(folder.path / "config.json") and kind in CONFIG_MAPPING:
             return CONFIG_MAPPING[kind].from_dict(dict(folder.config))
         return AutoConfig.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
-    except Exception as error:  # among others, the library's own kind for a value of a wrong type
+    except Exception as error:  # among others, the library's own type for a value of a wrong type
         raise unusable(folder, error) from error
 
 
 def _weights(folder: ModelFolder) -> str:
-    """The name of the file that transformers begins with. It would look for other names in another order."""
+    """The file that transformers starts with. By default it would search for other names in another order."""
     if (folder.path / files.SAFETENSORS.index).is_file():
         return files.SAFETENSORS.index
-    found = folder.weight_files
-    if len(found) == 1:
-        return found[0].name
+    weights = folder.weight_files
+    if len(weights) == 1:
+        return weights[0].name
     raise ModelUnusable(
-        f"{folder.path} has {len(found)} weight files and no {files.SAFETENSORS.index}, which transformers needs.",
+        f"{folder.path} has {len(weights)} weight files and no {files.SAFETENSORS.index}, which transformers needs.",
         "Fetch the model again.",
     )
 
 
 def random_model(config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """A model of random weights as `config`, a config.json's content, describes it; on "meta" it takes no memory."""
-    known = AutoConfig.for_model(**config)
+    """A model with random weights for `config`, the content of a config.json; on "meta" it takes no memory."""
+    library_config = AutoConfig.for_model(**config)
     with device:
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(known, dtype=dtype)  # type: ignore[no-untyped-call]
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(library_config, dtype=dtype)  # type: ignore[no-untyped-call]
     return model
 
 
 def sketch(config: dict[str, Any]) -> Sketch:
-    """Sizes of any causal model that transformers knows, from a config.json's content, on the meta device.
+    """Sizes of any causal model that transformers knows, from the content of a config.json, on the meta device.
 
-    Raises ValueError for one that it does not know.
+    Raises ValueError for an unknown model.
     """
     model = random_model(config, torch.float32, torch.device("meta"))
     linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
     head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     known: Any = model.config
-    queries = int(known.num_attention_heads)
-    keys = 1 if getattr(known, "multi_query", False) else getattr(known, "num_key_value_heads", None) or queries
-    size = getattr(known, "head_dim", None) or known.hidden_size // queries
+    n_heads = int(known.num_attention_heads)
+    n_kv_heads = 1 if getattr(known, "multi_query", False) else getattr(known, "num_key_value_heads", None) or n_heads
+    head_dim = getattr(known, "head_dim", None) or known.hidden_size // n_heads
     return Sketch(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         multiplied=sum(linear.weight.numel() for linear in linears),
@@ -174,6 +175,6 @@ def sketch(config: dict[str, Any]) -> Sketch:
         width=int(known.hidden_size),
         widest=max(max(linear.weight.shape) for linear in linears if linear is not head),
         layers=int(known.num_hidden_layers),
-        heads=Heads(queries, int(keys), int(size)),
+        heads=Heads(n_heads, int(n_kv_heads), int(head_dim)),
         own=False,
     )

@@ -1,52 +1,52 @@
-"""The text of tokens that come one by one: only the last few are decoded again with each."""
+"""Incremental detokenization: only the last few tokens are decoded again with each new one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 REPLACEMENT = "\ufffd"
-"""Stands where the bytes of a character are not all there, or are none of a character."""
-_MAX_OPEN_TOKENS = 16
-"""Tokens that wait for the end of a character; more are the bytes of none."""
-_UNFINISHED = 3
-"""Tokens at most that a character lacks the end of: it has up to four bytes."""
+"""Decoded for incomplete or invalid UTF-8 bytes."""
+_MAX_PENDING_TOKENS = 16
+"""Tokens that may wait for the end of a character; more than that are invalid bytes."""
+_MAX_INCOMPLETE_TOKENS = 3
+"""Most tokens of an incomplete character, which has up to four bytes."""
 
 
 class Detokenizer:
-    """What `TokenText.decode` says of the tokens of valid text so far, in `text`, which only grows."""
+    """Decodes tokens one at a time, like `PromptTokenizer.decode` for valid text; `text` only grows."""
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
-        """`decode` gives the text of ids behind others, with REPLACEMENT for what is unfinished."""
+        """`decode` gives the text of ids after other ids, with REPLACEMENT for incomplete characters."""
         self.text = ""
         self.rest = ""
-        """The text that is not settled yet: a character may go on in the next token."""
+        """The text that is not final yet: a character may continue in the next token."""
         self._decode = decode
-        self._settled = ""
-        self._open: list[int] = []
+        self._final = ""
+        self._pending: list[int] = []
         """The ids of `rest`."""
 
     def add(self, token: int) -> str:
-        """The text of all tokens with `token` behind them; an unfinished character at its end is left out."""
-        self._settled += self.settle(token)
-        self.text = (self._settled + self.rest).rstrip(REPLACEMENT)
+        """The text of all tokens including `token`, without an incomplete character at its end."""
+        self._final += self.push(token)
+        self.text = (self._final + self.rest).rstrip(REPLACEMENT)
         return self.text
 
-    def settle(self, token: int) -> str:
-        """The text that is settled with `token`. Costs the same for every token, however many came before."""
-        self._open.append(token)
-        shown = self._decode(self._open)
-        count = len(self._open) if not shown.endswith(REPLACEMENT) else self._whole(shown)
-        settled = shown if count == len(self._open) else self._decode(self._open[:count]) if count else ""
-        del self._open[:count]
-        self.rest = shown[len(settled) :]
-        return settled
+    def push(self, token: int) -> str:
+        """Adds `token` and returns the text that becomes final. The cost does not grow with the number of tokens."""
+        self._pending.append(token)
+        text = self._decode(self._pending)
+        count = len(self._pending) if not text.endswith(REPLACEMENT) else self._complete_tokens(text)
+        final = text if count == len(self._pending) else self._decode(self._pending[:count]) if count else ""
+        del self._pending[:count]
+        self.rest = text[len(final) :]
+        return final
 
-    def _whole(self, shown: str) -> int:
-        """How many of too many open tokens end where no character is cut in two: all but the last few."""
-        if len(self._open) <= _MAX_OPEN_TOKENS:
+    def _complete_tokens(self, text: str) -> int:
+        """If too many tokens are pending, how many of them end at a character boundary: all but the last few."""
+        if len(self._pending) <= _MAX_PENDING_TOKENS:
             return 0
-        for left in range(_UNFINISHED, 2 * _UNFINISHED + 1):
-            count = len(self._open) - left
-            if self._decode(self._open[:count]) + self._decode(self._open[count:]) == shown:
+        for left in range(_MAX_INCOMPLETE_TOKENS, 2 * _MAX_INCOMPLETE_TOKENS + 1):
+            count = len(self._pending) - left
+            if self._decode(self._pending[:count]) + self._decode(self._pending[count:]) == text:
                 return count
         return 0

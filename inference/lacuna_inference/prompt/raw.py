@@ -1,7 +1,7 @@
-"""Prompts that a caller built: text with a model's sentinels in it, or token ids. They are read as they are.
+"""Raw prompts: text with a model's sentinels in it, or token ids, built by the caller and used as they are.
 
-Text that holds none of the sentinels may be cut where it begins when it is too long, as any text before a hole. A
-prompt that holds some means something only as a whole.
+Text without sentinels may be truncated at its beginning if it is too long, like any text before a hole. A prompt with
+sentinels has meaning only as a whole.
 """
 
 from __future__ import annotations
@@ -17,91 +17,91 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.windows import last_tokens
 
 _BLANK = "▁"
-"""How sentencepiece writes a blank. Its sentinels begin with one, which people write as a blank or not at all."""
+"""How sentencepiece writes a blank. Its sentinels begin with one, which users write as a blank or omit."""
 
-_MAX_TOKEN_CODE_POINTS = 200
-"""Characters. A longer prompt need not be tokenised to know that it is too long."""
+_MAX_CODE_POINTS_PER_TOKEN = 200
+"""A prompt with more code points per token of context is too long without tokenizing it."""
 _LESS = "Send less of the text around the hole, or choose a model with a longer context."
 
 
 def of_text(parts: Sequence[str], tokenizer: PromptTokenizer, context: int, max_tokens: int) -> Prompt:
-    """The prompt that the one part spells. Raises BadRequest for several, and for a long one with sentinels."""
+    """The prompt that the only part spells. Raises BadRequest for several parts, and for a long one with sentinels."""
     if len(parts) != 1:
-        raise BadRequest("A prompt that is taken as it is has no suffix.", "Put the suffix into the prompt.")
-    longest = context * _MAX_TOKEN_CODE_POINTS
-    if len(parts[0]) > longest and has_specials(parts[0], tokenizer):
+        raise BadRequest("A raw prompt has no suffix.", "Put the suffix into the prompt.")
+    max_length = context * _MAX_CODE_POINTS_PER_TOKEN
+    if len(parts[0]) > max_length and has_specials(parts[0], tokenizer):
         raise BadRequest(f"The prompt has {len(parts[0])} characters, and the model's context {context} tokens.", _LESS)
-    ids = with_begin(tokens(parts[0][-longest:], tokenizer), tokenizer)
-    if len(ids) < context or not _only_text(ids, tokenizer):
-        return _fitting(tuple(ids) or (tokenizer.begin_of_nothing,), context)
-    most = room.for_prompt(context, max_tokens) - len(tokenizer.begin)
-    _, shown = last_tokens(without_specials(parts[0], tokenizer), most, tokenizer.encode)
+    ids = with_begin(tokens(parts[0][-max_length:], tokenizer), tokenizer)
+    if len(ids) < context or not _is_plain_text(ids, tokenizer):
+        return _require_fit(tuple(ids) or (tokenizer.begin_of_nothing,), context)
+    max_ids = room.for_prompt(context, max_tokens) - len(tokenizer.begin)
+    _, shown = last_tokens(without_specials(parts[0], tokenizer), max_ids, tokenizer.encode)
     return Prompt((*tokenizer.begin, *shown), whole=False)
 
 
 def of_ids(ids: Sequence[int], tokenizer: PromptTokenizer, context: int, max_tokens: int) -> Prompt:
-    """The prompt that `ids` are. Raises BadRequest for none, for unknown ones, and for many with sentinels."""
+    """The prompt `ids`. Raises BadRequest if there are none, for unknown ids, and for a long prompt with sentinels."""
     if not ids:
-        raise BadRequest("The prompt has no tokens.", "Send one at least.")
+        raise BadRequest("The prompt has no tokens.", "Send at least one.")
     if not all(0 <= token < tokenizer.size for token in ids):
         raise BadRequest("The prompt has a token id that the model does not know.", "Check the tokenizer.")
-    if len(ids) < context or not _only_text(ids, tokenizer):
-        return _fitting(tuple(ids), context)
+    if len(ids) < context or not _is_plain_text(ids, tokenizer):
+        return _require_fit(tuple(ids), context)
     return Prompt(tuple(ids[-room.for_prompt(context, max_tokens) :]), whole=False)
 
 
 def tokens(prompt: str, tokenizer: PromptTokenizer) -> list[int]:
-    """The ids of `prompt`: every special token that is spelt in it is that token."""
+    """The ids of `prompt`, in which special tokens are recognized by their spelling."""
     ids: list[int] = []
-    for piece, special in _pieces(prompt, tokenizer):
-        ids += tokenizer.encode_bare(piece) if ids else tokenizer.encode(piece)
+    for text, special in _segments(prompt, tokenizer):
+        ids += tokenizer.encode_bare(text) if ids else tokenizer.encode(text)
         ids += [] if special is None else [special]
     return ids
 
 
 def with_begin(ids: list[int], tokenizer: PromptTokenizer) -> list[int]:
-    """`ids` behind what a text of the model begins with, which stands there exactly once."""
+    """`ids` with the tokens that a text of the model begins with, exactly once."""
     begin = list(tokenizer.begin)
     return ids if ids[: len(begin)] == begin else [*begin, *ids]
 
 
 def without_specials(prompt: str, tokenizer: PromptTokenizer) -> str:
     """The text of `prompt` between its special tokens."""
-    return "".join(piece for piece, _ in _pieces(prompt, tokenizer))
+    return "".join(text for text, _ in _segments(prompt, tokenizer))
 
 
 def has_specials(prompt: str, tokenizer: PromptTokenizer) -> bool:
-    """Whether a special token is spelt in `prompt`."""
+    """Whether `prompt` contains the spelling of a special token."""
     if not any(name.lstrip(_BLANK) in prompt for name in tokenizer.specials):  # much faster than the pattern
         return False
-    return any(special is not None for _, special in _pieces(prompt, tokenizer))
+    return any(special is not None for _, special in _segments(prompt, tokenizer))
 
 
-def _pieces(prompt: str, tokenizer: PromptTokenizer) -> Iterator[tuple[str, int | None]]:
-    """The texts of `prompt`, each with the special token behind it; None behind the last."""
+def _segments(prompt: str, tokenizer: PromptTokenizer) -> Iterator[tuple[str, int | None]]:
+    """The texts of `prompt`, each with the special token after it; None after the last."""
     known, start = tokenizer.specials, 0
     for match in _pattern(tuple(known)).finditer(prompt) if known else ():
-        spelt = match.group().lstrip(" ")
-        yield prompt[start : match.start()], known.get(spelt, known.get(_BLANK + spelt))
+        spelling = match.group().lstrip(" ")
+        yield prompt[start : match.start()], known.get(spelling, known.get(_BLANK + spelling))
         start = match.end()
     yield prompt[start:], None
 
 
 @lru_cache(8)
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Finds the longest of `names` that stands somewhere."""
-    spelt = [
+    """Matches any of `names`, the longest first."""
+    spellings = [
         f"(?:{_BLANK}| ?){re.escape(name[1:])}" if name.startswith(_BLANK) else re.escape(name)
         for name in sorted(names, key=len, reverse=True)
     ]
-    return re.compile("|".join(spelt))
+    return re.compile("|".join(spellings))
 
 
-def _only_text(ids: Sequence[int], tokenizer: PromptTokenizer) -> bool:
+def _is_plain_text(ids: Sequence[int], tokenizer: PromptTokenizer) -> bool:
     return not set(ids[len(tokenizer.begin) :]) & set(tokenizer.specials.values())
 
 
-def _fitting(ids: tuple[int, ...], context: int) -> Prompt:
+def _require_fit(ids: tuple[int, ...], context: int) -> Prompt:
     if len(ids) >= context:
         raise BadRequest(f"The prompt has {len(ids)} tokens, and the model's context {context}.", _LESS)
     return Prompt(ids)

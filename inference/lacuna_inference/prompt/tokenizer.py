@@ -1,4 +1,4 @@
-"""Text <-> token ids of one model, with the family's sentinels as single tokens and user text kept apart from them."""
+"""Text <-> token ids of one model, with sentinels as single tokens that user text never produces."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from lacuna_inference.prompt.lines import LineEncoder
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 
 MAX_HEALED_TOKENS = 8
-"""Tokens of a word under the cursor that is spelt again; each costs a forward pass, and a longer one stays as it is."""
-_SEARCHED = 200
-"""Characters before the cursor in which that word is looked for."""
+"""Tokens of the word at the cursor that is healed; each costs a forward pass, so longer words are not healed."""
+_HEALING_WINDOW = 200
+"""Code points before the cursor that are searched for that word."""
 _LAST_WORD = re.compile(r"\s?(\w+|[^\w\s]|\s+)$")
 _SAMPLE = "def naïve(X):\n    if X != '漢字':\n\t# é\n"
-_TEXTS = 16
-"""Texts in lines that are remembered whole: most keys change neither what is above their line nor what is below it."""
+_CACHED_TEXTS = 16
+"""Results of `encode_lines` that are cached: most keystrokes change neither the text above the line nor that below."""
 _MAX_FILE_CODE_POINTS = 50_000
-"""Characters of another file that are looked at."""
+"""Code points of another file that are read."""
 
 
 class PromptTokenizer:
-    """The tokenizer as the prompt code needs it.
+    """The tokenizer with the family's sentinels, as building prompts needs it.
 
-    A sentinel string that stands in the user's own text (the source of a tokenizer, say) is encoded as ordinary
-    text: it must never open or close a hole.
+    A sentinel string in the user's own text (the source of a tokenizer, say) is encoded as ordinary text: it must never
+    open or close a hole.
     """
 
     def __init__(self, tokenizer: Tokenizer, family: Family, extra_ends: Iterable[int] = ()) -> None:
-        """Raises ModelUnusable when a sentinel of `family` is not one token of `tokenizer`."""
+        """Raises ModelUnusable if a sentinel of `family` is not one token of `tokenizer`."""
         tokenizer.encode_special_tokens = True
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.family = family
-        self._ids = {sentinel: _single(tokenizer, family, sentinel) for sentinel in family.sentinels}
+        self._ids = {sentinel: _token_id(tokenizer, family, sentinel) for sentinel in family.sentinels}
         known = [tokenizer.token_to_id(end) for end in family.ends]
         self.ends = frozenset(i for i in [*known, *(() if family.ends else extra_ends)] if i is not None)
         self.begin = self._begin()
@@ -53,16 +53,16 @@ class PromptTokenizer:
         self.banned = frozenset((special | masks | set(self._ids.values()) | _gaps(tokenizer)) - self.ends)
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
         self.size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-        """All ids lie below it. There may be fewer tokens: some vocabularies have gaps."""
+        """All ids are below it. There may be fewer tokens: some vocabularies have gaps."""
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
-        self._in_lines = lru_cache(_TEXTS)(LineEncoder(self._encode_all).encode)
+        self._encode_lines = lru_cache(_CACHED_TEXTS)(LineEncoder(self._encode_all).encode)
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
 
     @property
     def begin_of_nothing(self) -> int:
-        """What stands before an empty text: a model cannot be asked without a token."""
+        """The token of an empty prompt: a model needs at least one."""
         return min(self.ends, default=self._anchor)
 
     @cached_property
@@ -73,46 +73,39 @@ class PromptTokenizer:
         return added | {name: i for name in names if (i := self._tokenizer.token_to_id(name)) is not None}
 
     def sentinel(self, text: str) -> int:
-        """The id of a sentinel of the family. Raises ModelUnusable when it is not one token."""
+        """The id of a sentinel of the family. Raises ModelUnusable if it is not one token."""
         known = self._ids.get(text)
-        return known if known is not None else _single(self._tokenizer, self.family, text)
+        return known if known is not None else _token_id(self._tokenizer, self.family, text)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of ordinary text; no special token is added or recognised."""
-        first, *others = self._without_sentinels(text)
+        """Token ids of ordinary text; no special token is added or recognized."""
+        first, *others = self._split_sentinels(text)
         ids = list(self._incremental.encode(first))
-        for piece in others:
-            ids += self._bare(piece)
+        for part in others:
+            ids += self._encode_bare(part)
         return ids
 
     def encode_bare(self, text: str) -> list[int]:
-        """As `encode`, without the blank that sentencepiece puts before a text."""
-        return [token for piece in self._without_sentinels(text) for token in self._bare(piece)]
+        """As `encode`, without the blank that sentencepiece adds before a text."""
+        return [token for part in self._split_sentinels(text) for token in self._encode_bare(part)]
 
     def healed_prefix(self, prefix: str) -> str:
-        """The end of `prefix` that is healed: the last piece of its last line."""
-        return self.last_piece(prefix[prefix.rfind("\n") + 1 :][-_SEARCHED:])
+        """The end of `prefix` that is healed: the last pre-token of its last line."""
+        return self.last_pre_token(prefix[prefix.rfind("\n") + 1 :][-_HEALING_WINDOW:])
 
-    def last_piece(self, text: str) -> str:
-        """The end of `text` that could be tokenised otherwise when more text follows: its last word, roughly.
+    def last_pre_token(self, text: str) -> str:
+        """The end of `text` that could be tokenized differently if more text followed: its last word, roughly.
 
-        Where a tokenizer's pieces are whole lines (InCoder's), the last word in the usual sense. Empty for a piece of
-        too many tokens, and for a tokenizer whose vocabulary does not spell texts byte by byte.
+        If a tokenizer's pre-tokens are whole lines (InCoder's), this is the last word in the usual sense. Empty for one
+        of too many tokens, and for a tokenizer whose vocabulary does not spell texts byte by byte.
         """
         if not text or not self.spells:
             return ""
-        pieces = self._tokenizer.pre_tokenizer.pre_tokenize_str(text) if self._tokenizer.pre_tokenizer else []
-        piece = text[pieces[-1][1][0] :] if pieces else text
+        pre_tokens = self._tokenizer.pre_tokenizer.pre_tokenize_str(text) if self._tokenizer.pre_tokenizer else []
+        pre_token = text[pre_tokens[-1][1][0] :] if pre_tokens else text
         word = _LAST_WORD.search(text)
-        candidates = (piece, word.group() if word else "")
-        return next(
-            (
-                healed_prefix
-                for healed_prefix in candidates
-                if len(self.encode_bare(healed_prefix)) <= MAX_HEALED_TOKENS
-            ),
-            "",
-        )
+        candidates = (pre_token, word.group() if word else "")
+        return next((end for end in candidates if len(self.encode_bare(end)) <= MAX_HEALED_TOKENS), "")
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -124,7 +117,7 @@ class PromptTokenizer:
 
     @cached_property
     def spells(self) -> bool:
-        """Whether the bytes of a text's tokens are the text's bytes, so that words can be spelt again."""
+        """Whether the bytes of a text's tokens are the text's bytes, so that words can be healed."""
         known = self.vocabulary.bytes_of
         tokens = self._raw(_SAMPLE)
         return all(t in known for t in tokens) and b"".join(known[t] for t in tokens).lstrip() == _SAMPLE.encode()
@@ -134,14 +127,14 @@ class PromptTokenizer:
         return "ByteLevel" in str(json.loads(self._tokenizer.to_str()).get("decoder"))
 
     def _exact_bytes(self, text: str) -> Mapping[int, bytes] | None:
-        """The bytes of every token where tokenising `text` goes piece by piece and keeps all bytes."""
-        if self._in_pieces and (self._tokenizer.normalizer is None or text.isascii()):
+        """The bytes of every token if `text` can be tokenized in parts with all bytes preserved; None otherwise."""
+        if self._is_divisible and (self._tokenizer.normalizer is None or text.isascii()):
             return self.vocabulary.bytes_of
         return None
 
     @cached_property
-    def _in_pieces(self) -> bool:
-        """Whether a text can be tokenised in parts: no blank is put before it, and every byte is kept."""
+    def _is_divisible(self) -> bool:
+        """Whether a text can be tokenized in parts: no blank is added before it, and every byte is preserved."""
         prepends = self._raw(" a") == self._raw("a")
         looks_back = any(token.single_word for token in self._tokenizer.get_added_tokens_decoder().values())
         split = self._byte_level and self._tokenizer.pre_tokenizer is not None
@@ -150,62 +143,62 @@ class PromptTokenizer:
     @cached_property
     def newlines(self) -> list[int]:
         """Ids of the tokens that begin with a line end."""
-        return [token for token, piece in self.vocabulary.bytes_of.items() if piece.startswith((b"\r", b"\n"))]
+        return [token for token, data in self.vocabulary.bytes_of.items() if data.startswith((b"\r", b"\n"))]
 
     def encode_lines(self, text: str) -> NDArray[np.int64]:
-        """Token ids of ordinary text, line by line with the line ends behind it: lines seen before cost nothing.
+        """Token ids of ordinary text, each line with its line ends tokenized separately: known lines cost nothing.
 
-        Of a very long line only the end counts.
+        Only the end of a very long line counts.
         """
-        return self._in_lines(text)
+        return self._encode_lines(text)
 
     def encode_file(self, text: str) -> NDArray[np.int64]:
-        """As `encode_lines`, for a text that seldom changes. Of a very long one only the end counts."""
-        return self._in_lines(text[-_MAX_FILE_CODE_POINTS:])
+        """As `encode_lines`, for a text that seldom changes. Only the end of a very long text counts."""
+        return self._encode_lines(text[-_MAX_FILE_CODE_POINTS:])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids` as it stands after other tokens; an unfinished UTF-8 sequence at the end is left out.
+        """The text of `ids` after other tokens, without an incomplete UTF-8 sequence at the end.
 
-        Decoded behind an anchor token, because a sentencepiece decoder drops the blank of the first token.
+        Decoded after an anchor token, because a sentencepiece decoder drops the blank of the first token.
         """
-        return self._decode_behind(ids).rstrip(REPLACEMENT)
+        return self._decode_after_anchor(ids).rstrip(REPLACEMENT)
 
     def detokenizer(self) -> Detokenizer:
-        """Decodes tokens one by one."""
-        return Detokenizer(self._decode_behind)
+        """A decoder for tokens that arrive one at a time."""
+        return Detokenizer(self._decode_after_anchor)
 
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The text of each of `ids`, empty while a character is not whole; special tokens as they are spelt."""
-        text = self.detokenizer()
-        pieces = [text.settle(token) for token in ids]
-        return [*pieces[:-1], pieces[-1] + text.rest] if pieces else []
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The text of each of `ids`, empty while a character is incomplete; special tokens by their spelling."""
+        detokenizer = self.detokenizer()
+        texts = [detokenizer.push(token) for token in ids]
+        return [*texts[:-1], texts[-1] + detokenizer.rest] if texts else []
 
     def _raw(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
-    def _bare(self, text: str) -> list[int]:
-        """Ids of `text` inside a text: sentencepiece puts its blank before the dummy line end instead."""
+    def _encode_bare(self, text: str) -> list[int]:
+        """Ids of `text` within a longer text: sentencepiece adds its blank before a dummy line end instead."""
         if not self.family.text_begins_bare:
             return list(self._incremental.encode(text))
         return self._raw("\n" + text)[len(self._raw("\n")) :]
 
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
-        """As `encode_bare` for each of many texts, in one call of the tokenizer, which nothing is remembered of."""
-        pieces = [list(self._without_sentinels(text)) for text in texts]
+        """As `encode_bare` for each of `texts`, in one call of the tokenizer, without a cache."""
+        parts = [list(self._split_sentinels(text)) for text in texts]
         dummy = "\n" if self.family.text_begins_bare else ""
-        batch = [dummy + piece for text in pieces for piece in text]
+        batch = [dummy + part for text in parts for part in text]
         encoded = iter(self._tokenizer.encode_batch_fast(batch, add_special_tokens=False))
         skipped = len(self._raw(dummy)) if dummy else 0
-        return [[token for _ in text for token in next(encoded).ids[skipped:]] for text in pieces]
+        return [[token for _ in text for token in next(encoded).ids[skipped:]] for text in parts]
 
-    def _decode_behind(self, ids: Sequence[int]) -> str:
+    def _decode_after_anchor(self, ids: Sequence[int]) -> str:
         return self._plain_decode([self._anchor, *ids])[len(self._anchor_text) :]
 
     def _plain_decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
 
-    def _without_sentinels(self, text: str) -> Iterable[str]:
-        """`text` in pieces, cut inside every sentinel string, so that none is recognised."""
+    def _split_sentinels(self, text: str) -> Iterable[str]:
+        """`text` in parts, split inside every sentinel string, so that none is recognized."""
         start = 0
         for match in self._sentinel_text.finditer(text) if self._sentinel_text else ():
             yield text[start : match.start() + 1]
@@ -213,7 +206,7 @@ class PromptTokenizer:
         yield text[start:]
 
     def _begin(self) -> tuple[int, ...]:
-        """What stands before a left-to-right text; for models of no known family what their tokenizer puts there."""
+        """The tokens before a left-to-right text; for models of unknown families, those that their tokenizer adds."""
         if self.family.begin:
             return (self._ids[self.family.begin],)
         if self.family.name != "plain":
@@ -233,16 +226,16 @@ class PromptTokenizer:
 
 
 def _gaps(tokenizer: Tokenizer) -> set[int]:
-    """Ids below the highest one that no token has: a model has rows for them, and they spell nothing."""
+    """Ids below the highest that no token has: a model has rows for them, and they have no text."""
     taken = set(tokenizer.get_vocab(with_added_tokens=True).values())
     return set(range(max(taken, default=0))) - taken
 
 
-def _single(tokenizer: Tokenizer, family: Family, sentinel: str) -> int:
-    found = tokenizer.token_to_id(sentinel)
-    if found is None:
+def _token_id(tokenizer: Tokenizer, family: Family, sentinel: str) -> int:
+    token = tokenizer.token_to_id(sentinel)
+    if token is None:
         raise ModelUnusable(
             f"The prompt family {family.name!r} needs {sentinel!r} as one token, and this tokenizer does not have it.",
             "Choose another family with --family, or a model whose tokenizer has the token.",
         )
-    return found
+    return token

@@ -1,4 +1,4 @@
-"""Windows: what of a long text goes into a prompt, chosen so that it seldom moves: a move costs the whole prompt."""
+"""Windows: the part of a long text that a prompt shows. They seldom move, because a move costs the whole prompt."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 SUFFIX_SHARE = 4
-"""The suffix may have at least a quarter of the room, and all of it that the prefix leaves."""
+"""The suffix may take at least a quarter of the room, and all that the prefix leaves."""
 STEPS = 4
-"""The windows move in steps of this part of the room, not with every token: each move costs the whole prompt."""
+"""The windows move in steps of a quarter of the room, not with every token: each move costs the whole prompt."""
 EDGE = 8
-"""A hole with less than this part of the room on a side, where there is more text, gets another window."""
-_CHARACTERS_PER_TOKEN = 6
+"""A hole with less than an eighth of the room on a side, and more text there, gets another window."""
+_CODE_POINTS_PER_TOKEN = 6
 _MAX_CODE_POINTS_PER_TOKEN = 16
-"""A text with more need not be tokenised to know that it is too long."""
+"""A text with more code points per token of room is too long without tokenizing it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What of a document a prompt shows: all but `before` code points at its start and `behind` at its end."""
+    """The part of a document that a prompt shows: all but `before` code points at the start and `after` at the end."""
 
     before: int
-    behind: int
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
 class ShownWindow:
-    """Tokens before and behind the hole, and the window that they are; None where it does not end with whole lines."""
+    """Tokens before and after the hole, and their window; None if it does not end with whole lines."""
 
     before: list[int]
     after: list[int]
@@ -36,26 +36,26 @@ class ShownWindow:
 
 
 def kept(prefix: str, suffix: str, room: int, tokenizer: PromptTokenizer, window: Window | None) -> ShownWindow | None:
-    """What the last prompt showed, when it fits still and the hole is not at its very edge; else None.
+    """The last prompt's window, if it still fits and the hole is not at its edge; otherwise None.
 
     A window that moves costs the whole prompt, and with a grid alone it would move every few lines.
     """
-    if window is None or window.before > len(prefix) or window.behind > len(suffix):
+    if window is None or window.before > len(prefix) or window.after > len(suffix):
         return None
-    end = len(suffix) - window.behind
+    end = len(suffix) - window.after
     if len(prefix) - window.before + end > room * _MAX_CODE_POINTS_PER_TOKEN:
         return None
-    if (window.before and prefix[window.before - 1] != "\n") or (window.behind and suffix[end - 1 : end] != "\n"):
-        return None  # the text outside it has changed
+    if (window.before and prefix[window.before - 1] != "\n") or (window.after and suffix[end - 1 : end] != "\n"):
+        return None  # the text outside the window has changed
     before, after = tokenizer.encode(prefix[window.before :]), tokenizer.encode_bare(suffix[:end])
-    narrow = (window.before and len(before) < room // EDGE) or (window.behind and len(after) < room // EDGE)
+    narrow = (window.before and len(before) < room // EDGE) or (window.after and len(after) < room // EDGE)
     return None if narrow or len(before) + len(after) > room else ShownWindow(before, after, window)
 
 
 def chosen(prefix: str, suffix: str, room: int, tokenizer: PromptTokenizer) -> ShownWindow:
-    """Tokens of the end of `prefix` and of the beginning of `suffix`, together at most `room`, prefix first.
+    """Tokens of the end of `prefix` and of the beginning of `suffix`, at most `room` in all; the prefix has priority.
 
-    The suffix's share changes in steps, so that its end stays where it is while the user types.
+    The suffix's share changes in steps, so that its end does not move while the user types.
     """
     step = max(1, room // STEPS)
     start, before = last_tokens(prefix, room, tokenizer.encode)
@@ -68,14 +68,15 @@ def chosen(prefix: str, suffix: str, room: int, tokenizer: PromptTokenizer) -> S
 
 
 def last_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> tuple[int | None, list[int]]:
-    """Start and tokens of a long end of `text` that fits and begins at a line start; of any when no line fits (None).
+    """Start and tokens of a long end of `text` that fits `room` tokens and begins at a line start.
 
-    The beginning is chosen on a grid over the text, so that it stays while the user types, and with it the KV cache.
+    If no line fits, the start is None and the tokens begin anywhere. The start is chosen on a grid over the text, so
+    that it does not move while the user types, and the KV cache can be reused.
     """
-    whole = True
-    start, ids = 0, encode(text[-room * _CHARACTERS_PER_TOKEN :])
-    if len(text) > room * _CHARACTERS_PER_TOKEN:
-        start, ids = _grown(text, room, encode, ids)
+    at_line_start = True
+    start, ids = 0, encode(text[-room * _CODE_POINTS_PER_TOKEN :])
+    if len(text) > room * _CODE_POINTS_PER_TOKEN:
+        start, ids = _enlarged(text, room, encode, ids)
     step = max(1, (len(text) - start) * room // max(1, len(ids)) // STEPS)
     grid = 1 << (step.bit_length() - 1)  # a power of two: the measured length of a token varies, the grid must not
     while len(ids) > room:
@@ -83,17 +84,17 @@ def last_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> tup
         surplus = max(1, window * (len(ids) - room) // len(ids))
         start = -(-(start + surplus) // grid) * grid
         line_start = text.find("\n", max(0, min(start, len(text) - 1) - 1)) + 1
-        whole = 0 < line_start < len(text)
-        if not whole and start >= len(text):
+        at_line_start = 0 < line_start < len(text)
+        if not at_line_start and start >= len(text):
             return None, ids[len(ids) - room :]
-        start = line_start if whole else start
+        start = line_start if at_line_start else start
         ids = encode(text[start:])
-    return start if whole else None, ids
+    return start if at_line_start else None, ids
 
 
-def _grown(text: str, room: int, encode: Callable[[str], list[int]], ids: list[int]) -> tuple[int, list[int]]:
-    """Start and tokens of an end of `text` that holds at least `room` tokens, or of all of it."""
-    size = room * _CHARACTERS_PER_TOKEN
+def _enlarged(text: str, room: int, encode: Callable[[str], list[int]], ids: list[int]) -> tuple[int, list[int]]:
+    """Start and tokens of an end of `text` with at least `room` tokens, or of all of it."""
+    size = room * _CODE_POINTS_PER_TOKEN
     while len(ids) <= room and size < len(text):
         size *= 2
         ids = encode(text[-size:])
@@ -101,9 +102,11 @@ def _grown(text: str, room: int, encode: Callable[[str], list[int]], ids: list[i
 
 
 def _first_tokens(text: str, room: int, encode: Callable[[str], list[int]]) -> tuple[int | None, list[int]]:
-    """End and tokens of the longest beginning of `text` that fits and ends at a line start; of any when no line fits
-    (None)."""
-    size = room * _CHARACTERS_PER_TOKEN
+    """End and tokens of the longest beginning of `text` that fits `room` tokens and ends at a line start.
+
+    If no line fits, the end is None and the tokens end anywhere.
+    """
+    size = room * _CODE_POINTS_PER_TOKEN
     ids = encode(text[:size])
     while len(ids) <= room and size < len(text):
         size *= 2

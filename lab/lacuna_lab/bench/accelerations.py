@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lacuna_inference.api import Request, Stop
 from lacuna_lab.bench import accelerations_gap
-from lacuna_lab.bench.accelerations_contestants import Contestant
+from lacuna_lab.bench.accelerations_contenders import Contestant
 from lacuna_lab.bench.accelerations_models import Models
 from lacuna_lab.bench.accelerations_steps import AblationStep, Group, Setup
 from lacuna_lab.bench.typing_trace import TypingTrace

@@ -25,7 +25,7 @@ from lacuna_inference.models.loading import sources
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
-from lacuna_lab.bench.accelerations_contestants import Contestant, LibraryGenerate, OwnLoop, UnhealedTokenizer
+from lacuna_lab.bench.accelerations_contenders import Contestant, LibraryGenerate, OwnLoop, UnhealedTokenizer
 from lacuna_lab.bench.accelerations_steps import BASES, Acceleration, Runner, Setup
 
 _LIBRARY = (Runner.UNCACHED, Runner.GENERATE, Runner.LIBRARY)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import go_offline
 from lacuna_server import settings as settings_module
-from lacuna_server.cli_options import Device, Dtype, Family, LlamaCpp, MaxTokens, Model
+from lacuna_server.cli_options import Given, Json, LlamaCpp, command
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models are here.")
 
@@ -26,7 +27,7 @@ def bench_decode(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     llama_cpp: LlamaCpp = None,
     repeats: Annotated[int, typer.Option(min=1, help="Passes of each kind; the median counts.")] = 15,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure tokens a second and the share of the memory's bandwidth, for each forward and width of a pass."""
     go_offline()
@@ -41,91 +42,98 @@ def bench_decode(
     bench_command.decode(names, dtypes or ["float32"], device, repeats, json, llama_cpp or [])
 
 
+@dataclass(frozen=True, slots=True)
+class TypingOptions:
+    """What is typed."""
+
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3
+    runs: Annotated[int, typer.Option(min=1, help="Places in each where some lines are typed.")] = 2
+    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200
+    seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0
+
+
 @bench_app.command("typing")
+@command
 def bench_typing(
-    model: Model = None,
-    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3,
-    runs: Annotated[int, typer.Option(min=1, help="Places in each where some lines are typed.")] = 2,
-    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200,
-    seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0,
+    given: Annotated[dict[str, Any], Given("model", "device", "dtype", "max_tokens")],
+    typed: TypingOptions,
     llama_cpp: LlamaCpp = None,
     ctranslate2: Annotated[
         list[Path] | None,
         typer.Option(help="Also measure CTranslate2, with this folder of the model; repeatable."),
     ] = None,
     chart: Annotated[Path | None, typer.Option(help="Also draw the times into this PNG file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    device: Device = None,
-    dtype: Dtype = None,
-    max_tokens: MaxTokens = None,
+    json: Json = False,
 ) -> None:
     """Measure what a key costs somebody who types, with each acceleration off once, and beside other engines."""
     go_offline()
     from lacuna_lab.commands import bench as bench_command
 
-    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
-    plan = bench_command.TypingPlan(files, runs, keys, seed)
-    bench_command.typing(settings, plan, bench_command.Others(llama_cpp or [], ctranslate2 or []), json, chart)
+    plan = bench_command.TypingPlan(typed.files, typed.runs, typed.keys, typed.seed)
+    others = bench_command.Others(llama_cpp or [], ctranslate2 or [])
+    bench_command.typing(settings_module.load(**given), plan, others, json, chart)
+
+
+@dataclass(frozen=True, slots=True)
+class AblationOptions:
+    """What is typed, and which accelerations are switched on."""
+
+    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3
+    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 60
+    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0
+    repeats: Annotated[int, typer.Option(min=1, help="How often each file is typed into.")] = 1
+    compiles: Annotated[
+        bool, typer.Option("--compile", help="Also measure torch.compile, which takes long to load.")
+    ] = False
 
 
 @bench_app.command("accelerations")
+@command
 def bench_accelerations(
+    typed: AblationOptions,
+    given: Annotated[dict[str, Any], Given("device", "dtype", "max_tokens")],
     model: Annotated[str | None, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = None,
-    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3,
-    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 60,
-    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
-    repeats: Annotated[int, typer.Option(min=1, help="How often each file is typed into.")] = 1,
-    compiles: Annotated[
-        bool, typer.Option("--compile", help="Also measure torch.compile, which takes long to load.")
-    ] = False,
     out: Annotated[Path | None, typer.Option(help="Also write table, JSON and chart into this folder.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    device: Device = None,
-    dtype: Dtype = None,
-    max_tokens: MaxTokens = None,
+    json: Json = False,
 ) -> None:
     """Measure what each way of speeding up inference brings here, alone and on top of others, and what it changes."""
     go_offline()
     from lacuna_lab.commands import bench_accelerations as bench
 
-    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
-    bench.run(settings, bench.AccelerationsPlan(files, keys, seed, repeats, compiles), out, json)
+    plan = bench.AccelerationsPlan(typed.files, typed.keys, typed.seed, typed.repeats, typed.compiles)
+    bench.run(settings_module.load(model=model, **given), plan, out, json)
 
 
 @bench_app.command("answers")
+@command
 def bench_answers(
-    model: Model = None,
+    given: Annotated[dict[str, Any], Given("model", "device", "dtype", "max_tokens")],
     files: Annotated[int, typer.Option(min=1, help="Held-out files that are asked about.")] = 20,
     per_file: Annotated[int, typer.Option(min=1, help="Requests of each kind in a file.")] = 6,
     seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
     llama_cpp: LlamaCpp = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    device: Device = None,
-    dtype: Dtype = None,
-    max_tokens: MaxTokens = None,
+    json: Json = False,
 ) -> None:
     """Measure tokens a second of whole answers, with drafts and without, in the same loop around each forward."""
     go_offline()
     from lacuna_lab.commands import bench as bench_command
 
-    settings = settings_module.load(model=model, device=device, dtype=dtype, max_tokens=max_tokens)
-    bench_command.answers(settings, files, per_file, seed, llama_cpp or [], json)
+    bench_command.answers(settings_module.load(**given), files, per_file, seed, llama_cpp or [], json)
 
 
 @bench_app.command("steadiness")
+@command
 def bench_steadiness(
-    model: Model = None,
+    given: Annotated[dict[str, Any], Given("model", "device", "dtype")],
     requests: Annotated[int, typer.Option(min=1, help="Requests over which memory is watched.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    device: Device = None,
-    dtype: Dtype = None,
+    json: Json = False,
 ) -> None:
     """Measure how soon an edit is handled during decoding, how soon a cancel works, and how memory grows."""
     go_offline()
     from lacuna_lab.commands import bench as bench_command
 
-    bench_command.steadiness(settings_module.load(model=model, device=device, dtype=dtype), requests, seed, json)
+    bench_command.steadiness(settings_module.load(**given), requests, seed, json)
 
 
 @bench_app.command("lsp")
@@ -133,7 +141,7 @@ def bench_lsp(
     seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 60,
     rate: Annotated[float, typer.Option(min=1, help="Keys a second, over three documents.")] = 200,
     seed: Annotated[int, typer.Option(help="Chooses keys and cancels.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure the server without a model in a storm of keys: its own time, ids answered once, memory, texts."""
     go_offline()
@@ -142,26 +150,32 @@ def bench_lsp(
     bench_command.lsp(seconds, rate, seed, json)
 
 
+@dataclass(frozen=True, slots=True)
+class UserOptions:
+    """Who types, and for how long."""
+
+    users: Annotated[list[int] | None, typer.Option(min=1, help="Users who type; repeatable.")] = None
+    seconds: Annotated[float, typer.Option(min=1, help="How long each number of users types at each server.")] = 20
+    rounds: Annotated[int, typer.Option(min=1, help="How often; the servers take turns.")] = 2
+    batch: Annotated[int, typer.Option(min=1, help="Most requests that Lacuna answers side by side.")] = 8
+    seed: Annotated[int, typer.Option(help="Chooses files and keys.")] = 0
+
+
 @bench_app.command("http")
+@command
 def bench_http(
-    model: Model = None,
-    users: Annotated[list[int] | None, typer.Option(min=1, help="Users who type; repeatable.")] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="How long each number of users types at each server.")] = 20,
-    rounds: Annotated[int, typer.Option(min=1, help="How often; the servers take turns.")] = 2,
+    given: Annotated[dict[str, Any], Given("model", "family", "device")],
+    typed: UserOptions,
     llama_cpp: LlamaCpp = None,
     transformers: Annotated[
         bool, typer.Option("--transformers", help="Also measure `transformers serve --continuous-batching`.")
     ] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Most requests that Lacuna answers side by side.")] = 8,
-    seed: Annotated[int, typer.Option(help="Chooses files and keys.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    family: Family = None,
-    device: Device = None,
+    json: Json = False,
 ) -> None:
     """Measure `lacuna serve` with users who type: requests answered before the next key, beside other servers."""
     go_offline()
     from lacuna_lab.commands import bench_http as bench
 
-    settings = settings_module.load(model=model, family=family, device=device)
-    plan = bench.HttpBenchPlan(users or (1, 4, 16, 64), seconds, rounds, seed, batch)
-    bench.run(settings, plan, llama_cpp or [], transformers, json)
+    users = typed.users or (1, 4, 16, 64)
+    plan = bench.HttpBenchPlan(users, typed.seconds, typed.rounds, typed.seed, typed.batch)
+    bench.run(settings_module.load(**given), plan, llama_cpp or [], transformers, json)

@@ -2,76 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import go_offline
 from lacuna_server import settings as settings_module
-from lacuna_server.cli_options import Context, Device, Dtype, Family, MaxTokens, Model
+from lacuna_server.cli_options import Given, Json, command
 
 lab_app = typer.Typer()
 """Without a name: its commands stand beside those of `cli.py`."""
 
 
-@lab_app.command("eval")
-def evaluate(
-    model: Model = None,
-    also: Annotated[
-        list[str] | None, typer.Option(help="Another model to judge on the same holes; repeatable.")
-    ] = None,
-    files: Annotated[list[Path] | None, typer.Option(help="Judge on these files or folders instead.")] = None,
-    file_count: Annotated[int, typer.Option(min=1, help="Number of files.")] = 60,
-    per_file: Annotated[int, typer.Option(min=1, help="Holes of each kind in a file.")] = 4,
-    seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0,
-    chart: Annotated[Path | None, typer.Option(help="Also draw exact match into this PNG file.")] = None,
-    layout: Annotated[
-        bool, typer.Option("--layout", help="Lay the prompts out both ways, anchored and canonical.")
-    ] = False,
-    problems: Annotated[
-        Path | None, typer.Option(help="Judge on HumanEval or HumanEval-Infilling: its .jsonl or .jsonl.gz file.")
-    ] = None,
-    problem_count: Annotated[int | None, typer.Option(min=1, help="With --problems: only the first so many.")] = None,
-    samples: Annotated[int, typer.Option(min=1, max=200, help="With --problems: answers to each, for pass@k.")] = 1,
-    execute: Annotated[
-        bool, typer.Option("--execute", help="With --problems: run what the model writes, and score pass@k.")
-    ] = False,
+@dataclass(frozen=True, slots=True)
+class HoleOptions:
+    """Which holes models are judged on."""
+
+    files: Annotated[list[Path] | None, typer.Option(help="Judge on these files or folders instead.")] = None
+    file_count: Annotated[int, typer.Option(min=1, help="Number of files.")] = 60
+    per_file: Annotated[int, typer.Option(min=1, help="Holes of each kind in a file.")] = 4
+    seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0
+    chart: Annotated[Path | None, typer.Option(help="Also draw exact match into this PNG file.")] = None
+    layout: Annotated[bool, typer.Option("--layout", help="Lay the prompts out both ways, anchored and canonical.")] = (
+        False
+    )
     processes: Annotated[
         int,
         typer.Option(min=1, help="Processes that answer side by side on a CPU, each with its own copy of the model."),
-    ] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    family: Family = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    context: Context = None,
-    max_tokens: MaxTokens = None,
+    ] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemOptions:
+    """A published benchmark to judge on instead."""
+
+    problems: Annotated[
+        Path | None, typer.Option(help="Judge on HumanEval or HumanEval-Infilling: its .jsonl or .jsonl.gz file.")
+    ] = None
+    problem_count: Annotated[int | None, typer.Option(min=1, help="With --problems: only the first so many.")] = None
+    samples: Annotated[int, typer.Option(min=1, max=200, help="With --problems: answers to each, for pass@k.")] = 1
+    execute: Annotated[
+        bool, typer.Option("--execute", help="With --problems: run what the model writes, and score pass@k.")
+    ] = False
+
+
+@lab_app.command("eval")
+@command
+def evaluate(
+    holes: HoleOptions,
+    benchmark: ProblemOptions,
+    given: Annotated[dict[str, Any], Given("model", "family", "device", "dtype", "context", "max_tokens")],
+    also: Annotated[
+        list[str] | None, typer.Option(help="Another model to judge on the same holes; repeatable.")
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Measure how well a model fills holes in code it has not seen, beside a copier without a model."""
     go_offline()
-    if problems is None and (execute or samples > 1 or problem_count is not None):
-        raise BadRequest("--execute, --samples and --problem-count belong to a benchmark.", "Name it with --problems.")
-    if problems is not None and (files or chart or layout or processes > 1):
+    if benchmark.problems is None:
+        _evaluate(holes, benchmark, settings_module.load(**given), also or [], json)
+        return
+    if holes.files or holes.chart or holes.layout or holes.processes > 1:
         raise BadRequest(
             "--files, --chart, --layout and --processes do not go with --problems.", "Leave one of them out."
         )
-    from lacuna_lab.commands import evaluate as evaluate_command
-    from lacuna_lab.commands import problems as problems_command
+    from lacuna_lab.commands import problems
     from lacuna_lab.evaluation.problems import MAX_TOKENS
 
-    if problems is not None:
-        max_tokens = max_tokens or MAX_TOKENS
-    settings = settings_module.load(
-        model=model, family=family, device=device, dtype=dtype, context=context, max_tokens=max_tokens
+    settings = settings_module.load(**{**given, "max_tokens": given["max_tokens"] or MAX_TOKENS})
+    chosen = problems.ProblemPlan(benchmark.problems, benchmark.samples, benchmark.problem_count, benchmark.execute)
+    problems.judge(settings, also or [], chosen, json)
+
+
+def _evaluate(
+    holes: HoleOptions, benchmark: ProblemOptions, settings: settings_module.Settings, also: list[str], json: bool
+) -> None:
+    if benchmark.execute or benchmark.samples > 1 or benchmark.problem_count is not None:
+        raise BadRequest("--execute, --samples and --problem-count belong to a benchmark.", "Name it with --problems.")
+    from lacuna_lab.commands import evaluate
+
+    plan = evaluate.EvaluationPlan(
+        tuple(holes.files or ()), holes.file_count, holes.per_file, holes.seed, holes.layout, holes.processes
     )
-    if problems is not None:
-        problems_command.judge(settings, also or [], problems, samples, problem_count, execute, json)
-        return
-    evaluate_command.evaluate(
-        settings, also or [], files or [], file_count, per_file, seed, json, chart, layout, processes
-    )
+    evaluate.evaluate(settings, also, plan, json, holes.chart)
 
 
 @lab_app.command()
@@ -89,7 +105,7 @@ def resources(
         list[str] | None, typer.Option("--dtype", help="What to measure: fp32, fp16, bf16, int8, int4; repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where to measure: auto, cpu, cuda, cuda:N.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Tell from a model's config what it needs, whether it fits, and how much context, before it is loaded."""
     go_offline()
@@ -99,33 +115,39 @@ def resources(
     resources_command.run(models or ["bundled"], wanted, json)
 
 
+@dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """What a study of precision compares."""
+
+    reference: Annotated[str, typer.Option(help="What the others are measured against.")] = "fp32"
+    test: Annotated[str, typer.Option(help="Dtypes to measure, with commas.")] = "fp16,bf16,int8,int4"
+    text: Annotated[list[Path] | None, typer.Option(help="Your own files or folders instead of held-out code.")] = None
+    tokens: Annotated[int, typer.Option(min=16, help="Positions whose distributions are compared.")] = 8192
+    holes: Annotated[int, typer.Option(min=0, help="Suggestions that are compared; 0 for none.")] = 200
+    seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0
+    speed: Annotated[bool, typer.Option(help="Also measure the speed of each dtype.")] = True
+    out: Annotated[Path | None, typer.Option(help="Also write the report, JSON and charts into this folder.")] = None
+    work: Annotated[Path | None, typer.Option(help="Where the reference's logits lie while it works.")] = None
+    keep: Annotated[bool, typer.Option("--keep", help="Keep them, to measure other dtypes later.")] = False
+
+
 @lab_app.command()
+@command
 def precision(
+    study: StudyOptions,
+    given: Annotated[dict[str, Any], Given("family", "device", "context", "max_tokens")],
     model: Annotated[
         str | None, typer.Argument(help="bundled, a model folder, a hub id, or a published shape (CodeGen-350M).")
     ] = None,
-    reference: Annotated[str, typer.Option(help="What the others are measured against.")] = "fp32",
-    test: Annotated[str, typer.Option(help="Dtypes to measure, with commas.")] = "fp16,bf16,int8,int4",
-    text: Annotated[list[Path] | None, typer.Option(help="Your own files or folders instead of held-out code.")] = None,
-    tokens: Annotated[int, typer.Option(min=16, help="Positions whose distributions are compared.")] = 8192,
-    holes: Annotated[int, typer.Option(min=0, help="Suggestions that are compared; 0 for none.")] = 200,
-    seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0,
-    speed: Annotated[bool, typer.Option(help="Also measure the speed of each dtype.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Also write the report, JSON and charts into this folder.")] = None,
-    work: Annotated[Path | None, typer.Option(help="Where the reference's logits lie while it works.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep them, to measure other dtypes later.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    family: Family = None,
-    device: Device = None,
-    context: Context = None,
-    max_tokens: MaxTokens = None,
+    json: Json = False,
 ) -> None:
     """Measure what half precision and weights of few bits cost in accuracy, with a verdict for each."""
     go_offline()
     from lacuna_lab.commands import precision as precision_command
 
-    settings = settings_module.load(model=model, family=family, device=device, context=context, max_tokens=max_tokens)
-    wanted = precision_command.PrecisionOptions(
-        reference, test, text or [], tokens, holes, seed, speed, out, work, keep
-    )
-    precision_command.run(settings, wanted, json)
+    settings = settings_module.load(model=model, **given)
+    options = precision_command.PrecisionOptions(
+        study.reference, study.test, study.text or [], study.tokens, study.holes, study.seed, study.speed,
+        study.out, study.work, study.keep,
+    )  # fmt: skip
+    precision_command.run(settings, options, json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,7 +19,7 @@ from lacuna_lab.evaluation.files import SourceFile
 from lacuna_lab.evaluation.holes import EvaluationHole
 from lacuna_lab.evaluation.worker_pool import worker_pool
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
-from lacuna_server.settings import Settings
+from lacuna_server.settings import Settings, load
 
 if TYPE_CHECKING:
     from lacuna_inference.engine.assemble import LoadedModel
@@ -28,35 +28,39 @@ T = TypeVar("T")
 COPIER = "n-gram copier"
 
 
-def evaluate(
-    settings: Settings,
-    also: Sequence[str],
-    paths: Sequence[Path],
-    file_count: int,
-    per_file: int,
-    seed: int,
-    as_json: bool,
-    chart_file: Path | None = None,
-    both_layouts: bool = False,
-    processes: int = 1,
-) -> None:
-    """Fills the same holes with the settings' model, each model of `also`, and the copier.
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """Which holes are filled, and how. Without `paths` it is held-out files.
 
-    With `both_layouts` each model is evaluated with both prompt layouts. Each of `processes` loads the model once.
+    With `both_layouts` each model has its prompts laid out in both ways. `processes` on a CPU each load the model.
     """
+
+    paths: tuple[Path, ...]
+    file_count: int
+    per_file: int
+    seed: int = 0
+    both_layouts: bool = False
+    processes: int = 1
+
+
+def evaluate(
+    settings: Settings, also: Sequence[str], plan: EvaluationPlan, as_json: bool, chart_file: Path | None = None
+) -> None:
+    """Fills the same holes with the settings' model, each model of `also`, and the copier."""
     if chart_file is not None:
         chart.check(chart_file)
     models = validated_models(settings, also)
-    sources = files.from_paths(list(paths), file_count, seed) if paths else files.held_out(file_count, seed)
-    holes = run.holes(sources, per_file, seed)
+    count, seed = plan.file_count, plan.seed
+    sources = files.from_paths(list(plan.paths), count, seed) if plan.paths else files.held_out(count, seed)
+    holes = run.holes(sources, plan.per_file, seed)
     groups = sorted({source.group for source in sources})
     stderr.print(f"{len(holes)} holes in {len(sources)} files of {', '.join(groups)}")
     scores = {COPIER: _with_progress(COPIER, len(holes), run.scores(holes, run.by_copier))}
     bits: dict[str, float] = {}
     for model in models:
-        own_scores, bits[model] = _evaluate(settings, model, holes, sources, both_layouts, processes)
-        scores |= own_scores
-    tables = {name: report.rows(of_name) for name, of_name in scores.items()}
+        judged, bits[model] = _evaluate(settings, model, holes, sources, plan)
+        scores |= judged
+    tables = {name: report.rows(found) for name, found in scores.items()}
     if as_json:
         content = {"files": len(sources), "seed": seed, "bits_per_byte": bits, "tables": report.as_json(tables)}
         print(json.dumps(content, indent=1))  # noqa: T201
@@ -74,8 +78,13 @@ def evaluate(
         chart.draw(tables, chart_file)
 
 
+def evaluate_folder(folder: Path, also: Sequence[str], plan: EvaluationPlan) -> None:
+    """As `evaluate`, for the model in `folder` with the default settings."""
+    evaluate(load(model=str(folder)), also, plan, as_json=False)
+
+
 def validated_models(settings: Settings, also: Sequence[str]) -> list[str]:
-    """The distinct models of the settings and `also`. Raises a LacunaError for one that cannot be read."""
+    """The settings' model and those of `also`, each once. Raises for one that cannot be read, before any is judged."""
     from lacuna_inference.models import loader
 
     models = list(dict.fromkeys([settings.model, *also]))
@@ -89,19 +98,19 @@ def _evaluate(
     model: str,
     holes: Sequence[EvaluationHole],
     sources: Sequence[SourceFile],
-    both_layouts: bool,
-    processes: int,
+    plan: EvaluationPlan,
 ) -> tuple[dict[str, list[run.Score]], float]:
     """Scores of the holes by name, and bits per byte over all files, scored from left to right."""
     from lacuna_inference.engine import assemble
 
     options = settings.model_copy(update={"model": model}).model_options()
     loaded = assemble.load_model(options, lambda *_: None)
-    layouts = {f"{model}, {layout}": layout for layout in Layout} if both_layouts else {model: loaded.decoder.layout}
-    with worker_pool(options, processes) if processes > 1 else nullcontext() as pool:
-        bits = sum(
-            _with_progress(f"{model}: reading", len(sources), pool.bits(sources) if pool else _bits(loaded, sources))
-        )
+    layouts = (
+        {f"{model}, {layout}": layout for layout in Layout} if plan.both_layouts else {model: loaded.decoder.layout}
+    )
+    with worker_pool(options, plan.processes) if plan.processes > 1 else nullcontext() as pool:
+        read = pool.bits(sources) if pool else _bits(loaded, sources)
+        bits = sum(_with_progress(f"{model}: reading", len(sources), read))
         found = {}
         for name, layout in layouts.items():
             scores = (

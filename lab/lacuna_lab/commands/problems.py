@@ -33,17 +33,25 @@ class Judged:
     pass_at: dict[int, Interval]
 
 
-def judge(
-    settings: Settings, also: Sequence[str], path: Path, samples: int, count: int | None, execute: bool, as_json: bool
-) -> None:
-    """Evaluates every model on the first `count` problems of the file and prints one table."""
-    found, models = problems.read(path)[:count], validated_models(settings, also)
-    if execute:
+@dataclass(frozen=True, slots=True)
+class ProblemPlan:
+    """Which problems are answered: the first `count` of a file, `samples` times each. `execute` runs the answers."""
+
+    path: Path
+    samples: int = 1
+    count: int | None = None
+    execute: bool = False
+
+
+def judge(settings: Settings, also: Sequence[str], plan: ProblemPlan, as_json: bool) -> None:
+    """Answers the problems with every model and prints one table."""
+    found, models = problems.read(plan.path)[: plan.count], validated_models(settings, also)
+    if plan.execute:
         check_platform()
         stderr.print(WARNING)
-    judged = [_judged(settings, model, found, samples, execute) for model in models]
+    judged = [_judged(settings, model, found, plan.samples, plan.execute) for model in models]
     if as_json:
-        print(json.dumps({"file": path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
+        print(json.dumps({"file": plan.path.name, "models": [asdict(one) for one in judged]}, indent=1))  # noqa: T201
         return
     table = markdown(judged)
     stdout.print(Markdown(table) if stdout.is_terminal else table)

@@ -22,7 +22,7 @@ def create(wanted: BundleContents) -> None:
 def install(bundle: Path, into: Path | None) -> None:
     """Installs a bundle on this machine, beside existing ones. Raises LacunaError for one that cannot be used."""
     try:
-        launcher = installer.install(bundle, into or installer.default_place(), stderr.print)
+        launcher = installer.install(bundle, into or installer.default_folder(), stderr.print)
     except installer.BundleError as error:
         raise LacunaError(str(error)) from error
     stdout.print(f"Installed. Run: {launcher}")

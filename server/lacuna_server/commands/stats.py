@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from lacuna_server.commands.show import print_table, stdout
-from lacuna_server.core.statistics import Counts, read, statistics_file
+from lacuna_server.statistics import Counts, read, statistics_file
 
 _WIDTH = 30
 _BLOCKS, _ASCII = ("█", "▌"), ("=", "-")

@@ -1,4 +1,4 @@
-"""Whether a document may be completed at all: the user's rules, and files that are nobody's business."""
+"""Whether a document may be completed at all: the user's rules, and files that hold secrets."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ SECRETS = {
         "service_account*.json", "client_secret*.json", ".dockercfg", ".dockerconfigjson", ".docker/config.json",
         "kubeconfig", "*.kubeconfig", ".kube/config", "gh/hosts.yml", "glab-cli/config.yml",
     ),
-    "what says so": (
+    "names that say so": (
         "credentials", "credentials.*", "secret", "secret.*", "secrets", "secrets.*", "*.secret", "*.secrets",
         *(f"{name}[-_]*.{kind}" for name in ("credentials", "secret", "secrets") for kind in _DATA),
         *(f"{folder}/*.{kind}" for folder in ("secret", "secrets", ".secrets") for kind in _DATA),
     ),
 }  # fmt: skip
-"""Names of files that are never shown to a model, by what they hold; no setting changes that.
+"""Patterns of file names that are never shown to a model, by what the files hold. No setting changes that.
 
-Editors and people keep copies of files under longer names: `_COPY` takes that off before the patterns are tried.
+Editors and people keep copies of files under longer names. `_COPY` strips the addition before the patterns are tried.
 """
 _SECRETS = tuple(pattern for patterns in SECRETS.values() for pattern in patterns)
 _COPY = re.compile(
@@ -55,16 +55,17 @@ _COPY = re.compile(
     r"|prod|production|staging|stage|dev|development|test|testing|local|live|qa)\d*$"
     r"|\.\d{1,14}$| copy( \d+)?$| ?\(\d+\)$"
 )
-"""What stands around a name in a copy's, one piece at a time: Emacs' and Vim's marks, backups, deployments, numbers."""
+"""One addition to the name of a copied file: marks of Emacs and Vim, backups, deployment stages, numbers."""
 _SWAPPED = re.compile(r"\.(.+\.sw[a-p])")
-"""Vim hides the swap file of a file that is not hidden itself."""
+"""The hidden swap file that Vim creates for a file that is not hidden."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The user's rules. `languages` may hold `*` for all that are not named; `exclude` holds patterns of names.
+    """The user's rules.
 
-    `model_languages` are those that the model completes, empty for all; `languages` has the last word.
+    `languages` maps language ids to whether to complete them, `*` being any other language. `exclude` holds file name
+    patterns. `model_languages` are the languages that the model completes, empty for all; `languages` overrides it.
     """
 
     automatic: bool = True
@@ -76,12 +77,12 @@ class Rules:
     in_comments: bool = True
     in_strings: bool = True
     secrets: bool = False
-    """Whether files whose names say that they hold passwords or keys may be completed all the same."""
+    """Whether to complete files whose names say that they hold passwords or keys."""
     model_languages: tuple[str, ...] = ()
 
 
 def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
-    """Why nothing may be suggested, or None. Who asks by hand is answered in manual mode and while snoozed, too."""
+    """Why nothing may be suggested, or None. Invoked requests are answered in manual mode and while snoozed, too."""
     if rules.off:
         return Withheld.OFF
     if not invoked and (rules.snoozed or not rules.automatic):
@@ -90,78 +91,80 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.OUT_OF_STEP
     if not rules.secrets and is_secret(snapshot.uri_path):
         return Withheld.SECRET
-    if (unspoken := language_refusal(snapshot.language, snapshot.uri_path, rules)) is not None:
-        return unspoken
+    if (refused := language_refusal(snapshot.language, snapshot.uri_path, rules)) is not None:
+        return refused
     if _matches(snapshot.uri_path, rules.exclude):
         return Withheld.EXCLUDED
     if len(snapshot.text) > rules.max_characters:
         return Withheld.TOO_LARGE
     if invoked or (rules.in_comments and rules.in_strings):
         return None
-    return _unwanted_place(snapshot, rules)
+    return _token_refusal(snapshot, rules)
 
 
-def language_refusal(language: str, place: str, rules: Rules) -> Withheld | None:
-    """Why nothing may be suggested in this language, which the file's name tells where `language` is empty."""
-    names = (language,) if language else sorted(names_of("", place))
-    chosen = next((rules.languages[name] for name in names if name in rules.languages), rules.languages.get("*"))
-    if chosen is not None:
-        return None if chosen else Withheld.LANGUAGE
-    return None if is_among(rules.model_languages, language, place) else Withheld.MODEL_LANGUAGE
+def language_refusal(language: str, path: str, rules: Rules) -> Withheld | None:
+    """Why nothing may be suggested in this language, or None. An empty `language` is derived from the file name."""
+    names = (language,) if language else sorted(names_of("", path))
+    enabled = next((rules.languages[name] for name in names if name in rules.languages), rules.languages.get("*"))
+    if enabled is not None:
+        return None if enabled else Withheld.LANGUAGE
+    return None if is_among(rules.model_languages, language, path) else Withheld.MODEL_LANGUAGE
 
 
-def may_be_read(place: str, rules: Rules) -> bool:
-    """Whether the document at `place` may stand in the prompt of another one."""
-    return not (is_secret(place) or _matches(place, rules.exclude))
+def may_be_read(path: str, rules: Rules) -> bool:
+    """Whether the document at `path` may be used in the prompt of another one."""
+    return not (is_secret(path) or _matches(path, rules.exclude))
 
 
 @lru_cache(1024)
 def is_secret(path: str) -> bool:
-    """Whether the name of a file says that it holds passwords or keys, or that it is a copy of one that does."""
+    """Whether a file's name says that it holds passwords or keys, or that it is a copy of one that does."""
     folder, _, name = normal(path).lower().rpartition("/")
-    swapped = _SWAPPED.fullmatch(name)
-    names = [name] if swapped is None else [name, swapped.group(1)]
-    return any(_matches(f"{folder}/{original}", _SECRETS) for found in names for original in _originals(found))
+    swap_file = _SWAPPED.fullmatch(name)
+    names = [name] if swap_file is None else [name, swap_file.group(1)]
+    return any(_matches(f"{folder}/{original}", _SECRETS) for copy in names for original in _originals(copy))
 
 
 def _originals(name: str) -> Iterator[str]:
-    """`name`, and what it may be a copy of, from the nearest."""
+    """`name`, and the names of which it may be a copy, longest first."""
     while name:
         yield name
-        name, before = _COPY.sub("", name, count=1), name
-        if name == before:
+        name, previous = _COPY.sub("", name, count=1), name
+        if name == previous:
             return
 
 
 @lru_cache(1024)
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern fits the file's name, or, with a slash in it, the end of its path. Case does not count.
+    """Whether a pattern matches the file's name or, if it has a slash, the end of its path. Case does not matter.
 
-    A pattern that ends with a slash means everything below. Kept, because every key asks it for every open document.
+    A pattern that ends with a slash matches everything below. Cached, because every keystroke checks every open
+    document.
     """
     path = "/" + normal(path).lower().lstrip("/")
     name = path.rpartition("/")[2]
     for pattern in map(str.lower, patterns):
-        whole = "*/" + pattern.removeprefix("**/").lstrip("/") + ("*" if pattern.endswith("/") else "")
-        if fnmatchcase(path, whole) if "/" in pattern else fnmatchcase(name, pattern):
+        path_pattern = "*/" + pattern.removeprefix("**/").lstrip("/") + ("*" if pattern.endswith("/") else "")
+        if fnmatchcase(path, path_pattern) if "/" in pattern else fnmatchcase(name, pattern):
             return True
     return False
 
 
-def _unwanted_place(snapshot: Snapshot, rules: Rules) -> Withheld | None:
+def _token_refusal(snapshot: Snapshot, rules: Rules) -> Withheld | None:
+    """COMMENT or STRING if the cursor is in one and the rules exclude it."""
     from pygments.token import Token
 
     kind = _token_at(snapshot)
     if kind in Token.Comment and not rules.in_comments:
         return Withheld.COMMENT
-    documentation = kind in Token.Literal.String.Doc
-    if kind in Token.Literal.String and not (rules.in_comments if documentation else rules.in_strings):
-        return Withheld.COMMENT if documentation else Withheld.STRING
+    is_docstring = kind in Token.Literal.String.Doc
+    if kind in Token.Literal.String and not (rules.in_comments if is_docstring else rules.in_strings):
+        return Withheld.COMMENT if is_docstring else Withheld.STRING
     return None
 
 
 def _token_at(snapshot: Snapshot) -> Any:
-    """Pygments' kind of the token that a letter typed at the cursor would belong to."""
+    """The Pygments type of the token that a letter typed at the cursor would belong to."""
     from pygments.token import Token
 
     lexer = lexer_for(snapshot.language, snapshot.uri_path)

@@ -1,4 +1,4 @@
-"""Suggestions that were made before, found again for the same text, also when a part of one has been typed since."""
+"""A cache of suggestions, also found after a part of one has been typed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CAPACITY = 100
 
 
 class _CursorContext(NamedTuple):
-    """The text around a cursor: only hashes of it, because a hundred copies of a large file are no small thing.
+    """The text around a cursor, as hashes: a hundred copies of a large file would take much memory.
 
-    A tuple, because all of them are looked at for every key.
+    A tuple, because every keystroke scans all of them.
     """
 
     document: str
@@ -25,10 +25,10 @@ class _CursorContext(NamedTuple):
 
 
 class AnswerCache:
-    """Suggestions by the whole text around their cursor, `CAPACITY` of them, those that were of use last kept longest.
+    """An LRU cache of suggestions, keyed by the whole text around the cursor. `CAPACITY` entries by default.
 
-    A trie of prefixes would find the longest one in a single walk; here each entry is looked at, and all but a few fall
-    out by their suffix or by the text that has been typed behind them. That takes microseconds.
+    A trie of prefixes would find the longest one in a single walk. A scan over the entries is enough: all but a few
+    are ruled out by their suffix or by the text typed since. It takes microseconds.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -36,28 +36,28 @@ class AnswerCache:
         self._entries: OrderedDict[_CursorContext, Suggestions] = OrderedDict()
 
     def put(self, snapshot: Snapshot, answer: Suggestions) -> None:
-        """Keeps what was answered at this cursor; that nothing is suggested is an answer, too."""
+        """Stores the answer for this cursor. An answer without suggestions is stored, too."""
         prefix = snapshot.prefix
-        place = _CursorContext(snapshot.document_id, len(prefix), hash(prefix), hash(snapshot.suffix))
-        self._entries[place] = answer
-        self._entries.move_to_end(place)
+        context = _CursorContext(snapshot.document_id, len(prefix), hash(prefix), hash(snapshot.suffix))
+        self._entries[context] = answer
+        self._entries.move_to_end(context)
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 
     def find(self, snapshot: Snapshot) -> Suggestions | None:
-        """What is left of an earlier answer in this document that agrees with what has been typed since, or None.
+        """The rest of an earlier answer in this document that agrees with what has been typed since, or None.
 
-        The suffix must be the same. The answer that was made nearest to the cursor counts.
+        The suffix must be the same. Of several answers, the one made closest to the cursor is used.
         """
         prefix, suffix = snapshot.prefix, hash(snapshot.suffix)
-        alike = [p for p in self._entries if (p.document, p.suffix) == (snapshot.document_id, suffix)]
-        for place in sorted((p for p in alike if p.length <= len(prefix)), key=lambda place: -place.length):
-            typed = prefix[place.length :].replace("\r\n", "\n")
-            answer = self._entries[place]
-            left = tuple(s.removeprefix(typed) for s in answer.texts if s.startswith(typed) and s != typed)
-            if (left or (not typed and not answer.texts)) and hash(prefix[: place.length]) == place.prefix:
-                self._entries.move_to_end(place)
-                return replace(answer, texts=left)
+        same_suffix = [c for c in self._entries if (c.document, c.suffix) == (snapshot.document_id, suffix)]
+        for context in sorted((c for c in same_suffix if c.length <= len(prefix)), key=lambda c: -c.length):
+            typed = prefix[context.length :].replace("\r\n", "\n")
+            answer = self._entries[context]
+            rest = tuple(s.removeprefix(typed) for s in answer.texts if s.startswith(typed) and s != typed)
+            if (rest or (not typed and not answer.texts)) and hash(prefix[: context.length]) == context.prefix:
+                self._entries.move_to_end(context)
+                return replace(answer, texts=rest)
         return None
 
     def clear(self) -> None:

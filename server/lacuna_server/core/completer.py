@@ -1,4 +1,4 @@
-"""One client's completions: earlier answers are found again, equal requests share one, and the newest wins."""
+"""One client's completions: answers are cached, equal requests share a computation, and the newest request wins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.service import Policy, Suggestions, complete
 from lacuna_server.core.snapshot import Snapshot
 
-_PASSING = frozenset({Withheld.LOADING, Withheld.UNAVAILABLE, Withheld.CANCELLED, Withheld.LOOP})
-"""Reasons that may be gone with the next request."""
+_TRANSIENT = frozenset({Withheld.LOADING, Withheld.UNAVAILABLE, Withheld.CANCELLED, Withheld.LOOP})
+"""Reasons that may not apply to the next request. Such answers are not cached."""
 RequestKey = tuple[str, str, int, bool]
 
 
@@ -24,15 +24,15 @@ RequestKey = tuple[str, str, int, bool]
 class _Pending:
     answer: asyncio.Task[Suggestions]
     waiting: int = 0
-    told: bool = False
-    """Whether somebody has been given the answer."""
+    delivered: bool = False
+    """Whether a caller has received the answer."""
 
 
 class Completer:
     """Answers the requests of one client with one engine. On the event loop only.
 
-    A request that goes on where a running one stands is not kept waiting for it: the engine holds what the other has
-    read and written, and goes on from there.
+    A request that continues a running one does not wait for it: the engine keeps what the other has read and written,
+    and continues from there.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,70 +44,70 @@ class Completer:
         self._newest: dict[str, RequestKey] = {}
 
     async def complete(self, snapshot: Snapshot, rules: Rules, policy: Policy, invoked: bool = False) -> Suggestions:
-        """What to show at the cursor, or why nothing is. A cancelled task leaves the answer to others who wait for it.
+        """What to show at the cursor, or why nothing is shown.
 
-        An invoked request is always computed anew.
+        Cancelling the task leaves the answer to others that wait for it. An invoked request never uses the cache.
         """
         refused = await _refusal(snapshot, rules, invoked)
         if refused is not None:
             return Suggestions(withheld=refused)
-        self._pace.key(self._clock())
-        if not invoked and (found := self._cache.find(snapshot)) is not None:
-            return replace(found, metrics=RequestMetrics(), cached=True, delay_s=0.0)
-        asked = snapshot.document_id, snapshot.text, snapshot.offset, invoked
-        self._newest[snapshot.document_id] = asked
-        return await self._shared(asked, lambda: self._computed(asked, snapshot, policy, invoked))
+        self._pace.on_key(self._clock())
+        if not invoked and (cached := self._cache.find(snapshot)) is not None:
+            return replace(cached, metrics=RequestMetrics(), cached=True, delay_s=0.0)
+        key = snapshot.document_id, snapshot.text, snapshot.offset, invoked
+        self._newest[snapshot.document_id] = key
+        return await self._shared(key, lambda: self._compute(key, snapshot, policy, invoked))
 
     def forget_answers(self) -> None:
-        """Forgets what was answered: other settings make other answers."""
+        """Clears the cache: other settings give other answers."""
         self._cache.clear()
 
-    def forget(self, key: str) -> None:
-        """Forgets what is known of the document `key`."""
-        self._pace.forget(key)
-        self._newest.pop(key, None)
+    def forget(self, document_id: str) -> None:
+        """Forgets the state of the document `document_id`."""
+        self._pace.forget(document_id)
+        self._newest.pop(document_id, None)
 
-    async def _shared(self, asked: RequestKey, compute: Callable[[], Awaitable[Suggestions]]) -> Suggestions:
-        """The answer of the same request that runs already, or of a new one; cancelled when nobody waits any more."""
-        running = self._running.get(asked)
-        if running is None:
-            made = running = self._running[asked] = _Pending(asyncio.ensure_future(compute()))
-            running.answer.add_done_callback(lambda _: self._ended(asked, made))
-        running.waiting += 1
+    async def _shared(self, key: RequestKey, compute: Callable[[], Awaitable[Suggestions]]) -> Suggestions:
+        """The answer of the same request if it is running, else of a new one. Cancelled when no caller is left."""
+        pending = self._running.get(key)
+        if pending is None:
+            created = pending = self._running[key] = _Pending(asyncio.ensure_future(compute()))
+            pending.answer.add_done_callback(lambda _: self._remove(key, created))
+        pending.waiting += 1
         try:
-            answer = await asyncio.shield(running.answer)
+            answer = await asyncio.shield(pending.answer)
         finally:
-            running.waiting -= 1
-            if not running.waiting:
-                self._ended(asked, running)
-                running.answer.cancel()
-        told, running.told = running.told, True
-        return replace(answer, cached=told)
+            pending.waiting -= 1
+            if not pending.waiting:
+                self._remove(key, pending)
+                pending.answer.cancel()
+        delivered, pending.delivered = pending.delivered, True
+        return replace(answer, cached=delivered)
 
-    def _ended(self, asked: RequestKey, running: _Pending) -> None:
-        """Nobody may join `running` any more."""
-        if self._running.get(asked) is running:
-            del self._running[asked]
+    def _remove(self, key: RequestKey, pending: _Pending) -> None:
+        """Removes `pending`, so that no further request joins it."""
+        if self._running.get(key) is pending:
+            del self._running[key]
 
-    async def _computed(self, asked: RequestKey, snapshot: Snapshot, policy: Policy, invoked: bool) -> Suggestions:
+    async def _compute(self, key: RequestKey, snapshot: Snapshot, policy: Policy, invoked: bool) -> Suggestions:
         delay = 0.0 if invoked else self._pace.delay(snapshot)
         if delay:
             await asyncio.sleep(delay)
-            if self._newest.get(snapshot.document_id) != asked:
+            if self._newest.get(snapshot.document_id) != key:
                 return Suggestions(withheld=Withheld.CANCELLED)
-        self._pace.asked(snapshot)
+        self._pace.on_request(snapshot)
         started = self._clock()
         answer = await complete(self._engine, snapshot, policy, invoked)
         if answer.metrics.total_s:
-            self._pace.answered(self._clock() - started)
-        # an answer that the deadline cut is longer the next time
-        if answer.withheld not in _PASSING and answer.stop is not StopReason.DEADLINE:
+            self._pace.on_answer(self._clock() - started)
+        # an answer that the deadline cut short is longer the next time
+        if answer.withheld not in _TRANSIENT and answer.stop is not StopReason.DEADLINE:
             self._cache.put(snapshot, answer)
         return replace(answer, delay_s=delay)
 
 
 async def _refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
-    """Why nothing may be suggested. Where comments or strings are left out, a thread reads the file for it."""
+    """Why nothing may be suggested, or None. Excluding comments or strings lexes the file, so that runs in a thread."""
     if invoked or (rules.in_comments and rules.in_strings):
         return refusal(snapshot, rules, invoked)
     return await asyncio.to_thread(refusal, snapshot, rules, invoked)

@@ -1,4 +1,4 @@
-"""What the characters around a cursor are: code, string or comment. Asks Pygments; knows no language itself."""
+"""Which characters around the cursor are code, string or comment, by Pygments' lexers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
 CODE, STRING, COMMENT, ERROR = "c", "s", "#", "!"
-"""One letter for each character. ERROR is what the lexer can make nothing of, such as a quote that is never closed."""
+"""Kinds of characters, a letter each. ERROR is what the lexer cannot read, such as a quote that is never closed."""
 
 _WINDOW = 4000
-"""Characters before the cursor's line in which its beginning is looked for: about 3 ms of lexing, once a line."""
+"""Characters before the cursor's line that are lexed to find out what is open there: about 3 ms, once a line."""
 _MAX_LINE_CODE_POINTS = 2000
-"""Characters before the cursor that are lexed for one answer; past that (minified code) the text counts as plain."""
-_PLAIN = 500
-"""Characters of a plain text that are looked at."""
+"""Code points before the cursor that are lexed for one answer. Longer lines (minified code) are read as plain text."""
+_MAX_PLAIN_CODE_POINTS = 500
+"""Code points before the cursor that are read of plain text."""
 
 
 class Surroundings:
-    """The cursor's line from a place on where nothing is open, so that what follows can be lexed on its own."""
+    """The text before the cursor, from a position where no string or comment is open, so that it can be lexed alone."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         line_before, above = snapshot.line_before, snapshot.lines_around()[0]
@@ -31,7 +31,7 @@ class Surroundings:
         window = _window(above)
         self.before = window[_outermost(self._lexer, window) :] + line_before
         if len(self.before) > _MAX_LINE_CODE_POINTS:
-            self._lexer, self.before = lexer_for("", ""), line_before[-_PLAIN:]
+            self._lexer, self.before = lexer_for("", ""), line_before[-_MAX_PLAIN_CODE_POINTS:]
 
     @property
     def is_known(self) -> bool:
@@ -39,25 +39,25 @@ class Surroundings:
         return not _is_plain(self._lexer)
 
     def kinds(self, text: str) -> str:
-        """The kinds of the line's characters with `text` at the cursor; those of `text` from `len(self.before)` on."""
+        """The kinds of `self.before` followed by `text`, a letter for each character."""
         return _kinds(self._lexer, self.before + text)
 
 
 @lru_cache(64)
-def lexer_for(language: str, place: str) -> Lexer:
-    """Pygments' lexer for a language's identifier, else for a file's name; the one for plain text if there is none."""
+def lexer_for(language: str, path: str) -> Lexer:
+    """The Pygments lexer for a language identifier, else for a file name, else for plain text."""
     from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
     from pygments.lexers.special import TextLexer
     from pygments.util import ClassNotFound
 
     options: dict[str, Any] = {"stripnl": False, "ensurenl": False}
-    for find, name in ((get_lexer_by_name, language), (get_lexer_for_filename, place)):
+    for find, name in ((get_lexer_by_name, language), (get_lexer_for_filename, path)):
         try:  # editors and Pygments name some languages differently
-            found: Lexer = find(name, **options)
+            lexer: Lexer = find(name, **options)
         except ClassNotFound:
             continue
-        return found
-    return lexer_for("", "") if language or place else TextLexer(**options)
+        return lexer
+    return lexer_for("", "") if language or path else TextLexer(**options)
 
 
 def _is_plain(lexer: Lexer) -> bool:
@@ -68,9 +68,10 @@ def _is_plain(lexer: Lexer) -> bool:
 
 @lru_cache(64)
 def _outermost(lexer: Lexer, window: str) -> int:
-    """Where to begin to lex so that the text behind `window` is read right: at its end, or where what is open begins.
+    """The offset from which to lex so that the text after `window` is read right.
 
-    Kept, because it stays what it is while somebody types in a line.
+    It is the end of the window, or the start of the string or comment that is open there. Cached, because it does not
+    change while the user types in a line.
     """
     if not window or len(window) > 2 * _WINDOW:
         return len(window)
@@ -81,24 +82,24 @@ def _outermost(lexer: Lexer, window: str) -> int:
 
 
 def _window(above: str) -> str:
-    """The end of `above`, from a line on that is likely to begin outside of strings and comments.
+    """The end of `above`, from a line that is likely to begin outside of strings and comments.
 
-    That is the last of those that are indented least. All of a short text.
+    That is the last of the least indented lines. A short text is returned whole.
     """
     if len(above) <= _WINDOW:
         return above
     window = above[above.find("\n", len(above) - _WINDOW) + 1 :]
     lines = window.splitlines(keepends=True)
-    filled = [number for number, line in enumerate(lines) if line.strip()]
-    if not filled:
+    nonblank = [number for number, line in enumerate(lines) if line.strip()]
+    if not nonblank:
         return ""
-    least = min(indentation(lines[number]) for number in filled)
-    first = max(number for number in filled if indentation(lines[number]) == least)
+    min_indent = min(indentation(lines[number]) for number in nonblank)
+    first = max(number for number in nonblank if indentation(lines[number]) == min_indent)
     return "".join(lines[first:])
 
 
 def _kinds(lexer: Lexer, text: str) -> str:
-    """A letter for each character; the brackets around code inside a string are code."""
+    """A letter for each character. The brackets around an interpolation in a string are code."""
     from pygments.token import Comment, Error, String
 
     kinds = []
@@ -110,6 +111,6 @@ def _kinds(lexer: Lexer, text: str) -> str:
         else:
             letter = ERROR if kind in Error else CODE
         kinds.append(letter * len(value))
-    found = "".join(kinds)
-    # lexers of transcripts leave characters out, or add some: what they say fits no place
-    return found if len(found) == len(text) else CODE * len(text)
+    letters = "".join(kinds)
+    # lexers for transcripts drop or add characters, so their kinds do not line up with the text
+    return letters if len(letters) == len(text) else CODE * len(text)

@@ -1,13 +1,13 @@
-"""Paths that come from a file or an editor, in one form. Nothing here looks at a disk."""
+"""Normal forms of paths that come from a file or an editor. Nothing here reads the disk."""
 
 from __future__ import annotations
 
 
 def normal(path: str) -> str:
-    """`path` with slashes only, and without blanks around it: Windows takes either kind of slash, in any mixture."""
+    """`path` with forward slashes only and without surrounding whitespace. Windows accepts both kinds of slashes."""
     return path.strip().replace("\\", "/")
 
 
 def is_on_a_share(path: str) -> bool:
-    """Whether `path` names another machine on Windows, or a device: only to look there sends the user's name to it."""
+    """Whether `path` names another machine or a device on Windows. Merely looking there sends it the user's name."""
     return normal(path).startswith(("//", "/??/"))

@@ -1,4 +1,4 @@
-"""The service: a snapshot in, suggestions out. All faces use it: language server, command line, HTTP."""
+"""From a snapshot to suggestions: builds the engine's request and decides what of its answer to show."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from lacuna_server.core.trigger import stop_for
 from lacuna_server.core.trimming import once, trim
 
 _LIMITS = frozenset({StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CONTEXT_FULL, StopReason.DEADLINE})
-"""Why an answer ends that would have gone on, perhaps in a circle."""
+"""Stop reasons of answers that would have continued, perhaps in a loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that decide how a suggestion is made. Lengths in tokens and lines.
+    """The settings for generating suggestions. Lengths are in tokens and lines.
 
-    `deadline_s` bounds automatic suggestions; `look_ahead` lets the engine compute what comes after one while idle.
+    `deadline_s` limits automatic suggestions. `look_ahead` lets the engine prefetch what follows a suggestion.
     """
 
     max_tokens: int = 64
@@ -47,10 +47,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
-    """Suggestions, best first, and what they cost; or none, and why. `detail` is a sentence for the user.
+    """Suggestions, best first, or why there are none, and what they cost. `detail` is a sentence for the user.
 
-    `stop` is why the model ended the first one, `cut` whether a part of it was left out, `confidence` the mean
-    probability of its tokens. `cached`: it was found, not computed; `delay_s`: how long it was put off.
+    Of the first suggestion, `stop` is why the model ended it, `cut` whether a part of it was removed, and `confidence`
+    the mean probability of its tokens. `cached` means that the answer was not computed for this request; `delay_s` is
+    how long the request was delayed.
     """
 
     texts: tuple[str, ...] = ()
@@ -66,9 +67,9 @@ class Suggestions:
 
 
 async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: bool = False) -> Suggestions:
-    """What to show at the cursor. Never raises for a model's failure; a cancelled task cancels the request.
+    """What to show at the cursor. Never raises for a failure of the model. Cancelling the task cancels the request.
 
-    Automatic requests are greedy and have one suggestion; invoked ones sample several.
+    Automatic requests decode one suggestion greedily; invoked ones sample several.
     """
     request = request_for(snapshot, policy, invoked)
     if request is None:
@@ -78,7 +79,7 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
         return Suggestions(withheld=Withheld.UNAVAILABLE if failed else Withheld.LOADING, detail=engine.state.message)
     cancel = CancelToken()
     try:
-        completions = await asyncio.wrap_future(engine.submit(request, cancel))
+        result = await asyncio.wrap_future(engine.submit(request, cancel))
     except asyncio.CancelledError:
         cancel.cancel()
         raise
@@ -86,32 +87,32 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
         return Suggestions(withheld=Withheld.CANCELLED, metrics=error.metrics or RequestMetrics())
     except LacunaError as error:
         return Suggestions(withheld=Withheld.UNAVAILABLE, detail=str(error))
-    return answer_from(completions, snapshot)
+    return answer_from(result, snapshot)
 
 
 def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | None:
-    """The engine's request for this cursor, or None where nothing should be suggested."""
+    """The engine's request for this cursor, or None inside a word, where nothing is suggested."""
     stop = stop_for(snapshot, policy.max_tokens, policy.max_lines)
     if stop is None:
         return None
-    several = invoked and policy.candidates > 1
-    sampling = Sampling(policy.temperature, policy.top_p, seed=0) if several else Sampling()
+    samples = invoked and policy.candidates > 1
+    sampling = Sampling(policy.temperature, policy.top_p, seed=0) if samples else Sampling()
     return Request(
         parts=(with_lf(snapshot.prefix), with_lf(snapshot.suffix)),
         path=snapshot.path,
         stop=stop,
         sampling=sampling,
-        candidates=policy.candidates if several else 1,
+        candidates=policy.candidates if samples else 1,
         document_id=snapshot.document_id or None,
         deadline_s=None if invoked else policy.deadline_s,
         prefetch_next=policy.look_ahead,
-        related_files=tuple(map(_lf_kept, snapshot.related_files)),
+        related_files=tuple(map(_cached_with_lf, snapshot.related_files)),
     )
 
 
-def answer_from(completions: CompletionResult, snapshot: Snapshot) -> Suggestions:
-    """What of the engine's candidates is worth showing."""
-    fills = [candidate.fills[0] for candidate in completions.candidates]
+def answer_from(result: CompletionResult, snapshot: Snapshot) -> Suggestions:
+    """The engine's candidates, trimmed to what is worth showing."""
+    fills = [candidate.fills[0] for candidate in result.candidates]
     outcomes = [_outcome(fill, snapshot) for fill in fills]
     shown = tuple(dict.fromkeys(o for o in outcomes if not isinstance(o, Withheld)))
     reason = None if shown else next((o for o in outcomes if isinstance(o, Withheld)), Withheld.EMPTY)
@@ -119,8 +120,8 @@ def answer_from(completions: CompletionResult, snapshot: Snapshot) -> Suggestion
     return Suggestions(
         shown,
         reason,
-        completions.metrics,
-        completions.model,
+        result.metrics,
+        result.model,
         stop=first.reason,
         cut=bool(shown) and shown[0] != with_lf(first.text),
         confidence=math.exp(first.mean_logprob) if shown else None,
@@ -133,9 +134,9 @@ def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
 
 
 def with_lf(text: str) -> str:
-    """Models have learned LF; clients turn it back."""
+    """`text` with LF line ends, which models are trained on. Clients convert them back."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-_lf_kept = lru_cache(MAX_RELATED_FILES)(with_lf)
-"""For texts that stay what they are from key to key."""
+_cached_with_lf = lru_cache(MAX_RELATED_FILES)(with_lf)
+"""For texts that do not change between keystrokes."""

@@ -1,4 +1,4 @@
-"""A document as it was when a request came in, and a cursor in it. Immutable, so that no edit can reach it."""
+"""A document at the moment of a request, with the cursor. Immutable, so that later edits do not affect it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Text and cursor of one request. `offset` counts code points. Lines end at LF, CRLF or CR, as in LSP.
+    """Text and cursor of one request. `offset` is in code points. Lines end at LF, CRLF or CR, as in LSP.
 
     `path` is for the prompt, None where not even the language is known. `uri_path` is for the user's rules: the path of
-    its URI, whatever its scheme. `related_files` are the texts of other open documents of the same language, the one
-    that was edited last at the end. Without `in_step` the text is not known to be the editor's, and is left out.
+    the document's URI, whatever its scheme. `related_files` are the texts of other open documents of the same language,
+    the last edited one last. Without `in_step` the text may differ from the editor's, and nothing is suggested.
     """
 
     text: str
@@ -33,16 +33,16 @@ class Snapshot:
 
     @property
     def line_before(self) -> str:
-        """The cursor's line up to the cursor."""
+        """The part of the cursor's line before the cursor."""
         return self.text[self._line_start : self.offset]
 
     @property
     def line_after(self) -> str:
-        """The cursor's line from the cursor on, without its line end."""
+        """The part of the cursor's line after the cursor, without its line end."""
         return self.text[self.offset : self._line_end]
 
     def lines_around(self) -> tuple[str, str]:
-        """The text up to the cursor's line, and the text behind it."""
+        """The text before the cursor's line and the text after it."""
         return self.text[: self._line_start], self.text[self._line_end :]
 
     @property

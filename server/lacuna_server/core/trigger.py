@@ -1,4 +1,4 @@
-"""Whether to complete at a cursor, and how much: one line, or a block until its dedent."""
+"""Whether to complete at a cursor, and how much: a line, or a block up to its dedent."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _CLOSERS = frozenset(")]}'\"`:;, \t")
 
 
 def stop_for(snapshot: Snapshot, max_tokens: int, max_lines: int) -> Stop | None:
-    """When the suggestion at this cursor must end, or None where none should be made (inside a word).
+    """When the suggestion at this cursor must stop, or None where nothing is suggested (inside a word).
 
-    One line where text that is more than closing signs stands right of the cursor or the line has begun; a block
-    where the line is empty or opens one.
+    A single line if the line has text before the cursor, or more than closing brackets and punctuation after it. A
+    block if the line is empty or opens one.
     """
     before, after = snapshot.line_before, snapshot.line_after
     if _inside_word(before, after):

@@ -1,4 +1,4 @@
-"""Cuts an answer to what should stand at the cursor: no repetition of the text that follows, brackets that balance."""
+"""Trims an answer to what belongs at the cursor: it does not repeat the text that follows, and brackets balance."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _LETTER = re.compile(r"[^\W\d_]")
 _END, _INSIDE = re.compile(r"[\w)\]}\"']$"), re.compile(r"\w[\w\"']")
 _QUOTES = "\"'"
 _SHORT = 4
-"""Characters of lines below that are too few to tell that the answer repeats them: a bracket, `end`."""
-_FILLED_LINE = re.compile(r"(?<=[\r\n])[^\S\r\n]*+\S[^\r\n]*")
-"""A line that is not the first, with more than blanks in it."""
+"""Lines below with fewer characters (a bracket, `end`) are too short to show that the answer repeats them."""
+_NONBLANK_LINE = re.compile(r"(?<=[\r\n])[^\S\r\n]*+\S[^\r\n]*")
+"""A line other than the first that is not blank."""
 
 
 def trim(text: str, snapshot: Snapshot) -> str | Withheld:
-    """What of `text` is to be inserted at the cursor, with `\\n` as line end; or why nothing is."""
+    """The part of `text` to insert at the cursor, with LF line ends, or why there is none."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         return Withheld.EMPTY
@@ -30,38 +30,38 @@ def trim(text: str, snapshot: Snapshot) -> str | Withheld:
     text = _without_following_lines(text, snapshot)
     if after:
         text = without_overlap(text, after, snapshot)
-    # a blank before text that goes on in the line is part of the code
+    # trailing whitespace matters where the line continues after the cursor
     text = text.rstrip("\n") if after else text.rstrip()
     return text if text.strip() else Withheld.REPEATS
 
 
 def once(text: str) -> str | Withheld:
-    """`text` as it is, or its first round when it goes round in a circle, as of a model that has lost its way.
+    """`text` unchanged or, if it ends in a loop, cut after the first repetition.
 
-    The cut is the first behind a round where no word, bracket or string is open; Withheld.LOOP if there is none, or if
-    the rounds have no letter.
+    The cut is the first one there that leaves no word, bracket or string open. Withheld.LOOP if there is none, or if
+    what is repeated has no letter.
     """
-    if (found := _LOOP.search(text)) is None:
+    if (loop := _LOOP.search(text)) is None:
         return text
-    start, end = found.span(1)
-    cuts = range(end, 2 * end - start) if _LETTER.search(found[1]) else range(0)
-    return next((text[:cut] for cut in cuts if _ended(text, cut)), Withheld.LOOP)
+    start, end = loop.span(1)
+    cuts = range(end, 2 * end - start) if _LETTER.search(loop[1]) else range(0)
+    return next((text[:cut] for cut in cuts if _is_complete(text, cut)), Withheld.LOOP)
 
 
-def _ended(text: str, cut: int) -> bool:
-    """Whether something ends at `cut`, with nothing left open."""
+def _is_complete(text: str, cut: int) -> bool:
+    """Whether a word, bracket or string ends at `cut` and nothing is left open."""
     ends = _END.search(text[:cut]) and not _INSIDE.match(text, cut - 1)
-    return bool(ends) and _balanced(text[:cut])
+    return bool(ends) and _is_balanced(text[:cut])
 
 
 def _without_following_lines(text: str, snapshot: Snapshot) -> str:
-    """Cuts where the answer goes on with the lines that stand below the cursor anyway.
+    """Cuts the answer where it continues with the lines below the cursor.
 
-    Two lines must agree, or one when the answer ends with it. The answer's first line counts on an empty line only. A
+    Two lines must agree, or one if the answer ends with it. The answer's first line counts on an empty line only. A
     short line below, such as a bracket, counts where the answer has nothing that it could close.
     """
-    lines_below = _FILLED_LINE.finditer(snapshot.suffix, len(snapshot.line_after))
-    below = [found.group().rstrip() for found in islice(lines_below, 2)]
+    lines_below = _NONBLANK_LINE.finditer(snapshot.suffix, len(snapshot.line_after))
+    below = [match.group().rstrip() for match in islice(lines_below, 2)]
     if not below:
         return text
     lines = text.split("\n")
@@ -79,7 +79,7 @@ def _without_following_lines(text: str, snapshot: Snapshot) -> str:
 
 
 def _opens(kept: str, closing: str, snapshot: Snapshot) -> bool:
-    """Whether `kept` has an open bracket for the line `closing`; a block, where that is a word."""
+    """Whether `kept` opens what the line `closing` closes: a bracket, or a block if `closing` is a word."""
     if closing[0] in PAIRS:
         line = Surroundings(snapshot)
         return depth(kept, line.kinds(kept)[len(line.before) :])[closing[0]] > 0
@@ -87,7 +87,7 @@ def _opens(kept: str, closing: str, snapshot: Snapshot) -> bool:
     return any(next_ > width for width, next_ in pairwise(widths))
 
 
-def _balanced(text: str) -> bool:
+def _is_balanced(text: str) -> bool:
     """Whether `text` leaves no bracket and no quote open."""
     return all(text.count(opener) <= text.count(closer) for closer, opener in PAIRS.items()) and all(
         text.count(quote) % 2 == 0 for quote in _QUOTES

@@ -1,1 +1,1 @@
-"""The model over HTTP: the endpoints of several dialects over one engine. Knows nothing of editors."""
+"""The HTTP server: the endpoints of several dialects over one engine. Knows nothing of editors."""

@@ -1,4 +1,4 @@
-"""Puts the HTTP server together: the dialects over one gateway over one engine."""
+"""Builds the HTTP application: the routers of all dialects over one gateway to one engine."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def build(
     limits: GatewayLimits | None = None,
     token: str | None = None,
     origins: Sequence[str] = (),
-    most_bytes: int = MAX_BODY_BYTES,
+    max_body_bytes: int = MAX_BODY_BYTES,
     local: bool = True,
     alias: str = "",
 ) -> FastAPI:
-    """The application. It starts `engine`, and closes it at the end.
+    """The application. It starts `engine` on startup and closes it on shutdown.
 
-    `origins` are the web pages that may ask besides its own. `local`: only this machine can reach the server. `alias`
-    is what callers know the model by. Raises BadRequest for an origin that is none.
+    `origins` are allowed besides the server's own. `local` means that only this machine can reach the server. `alias`
+    is the model's name for callers. Raises BadRequest for a malformed origin.
     """
-    listed = frozenset(map(parse, origins))
+    allowed_origins = frozenset(map(parse, origins))
     metrics = Metrics(engine)
     gateway = Gateway(engine, limits or GatewayLimits(), metrics, alias)
 
@@ -64,17 +64,25 @@ def build(
     app.mount("/static", page.Files(directory=page.STATIC), name="static")
     for kind in (LacunaError, Malformed, ClientDisconnect):
         app.add_exception_handler(kind, errors.handle)
-    app.add_exception_handler(HTTPException, _refused)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _on_http_exception)  # type: ignore[arg-type]
     paths = [*app.openapi()["paths"], LACUNA_PATH]
     app.add_middleware(
-        Guard, metrics=metrics, token=token, most_bytes=most_bytes, paths=paths, origins=listed, local=local
+        Guard,
+        metrics=metrics,
+        token=token,
+        max_body_bytes=max_body_bytes,
+        paths=paths,
+        origins=allowed_origins,
+        local=local,
     )
-    if listed:  # outside the guard: a browser asks without a token whether it may ask
-        app.add_middleware(CORSMiddleware, allow_origins=list(listed), allow_methods=["*"], allow_headers=["*"])
+    if allowed_origins:  # outside the guard, because browsers send preflight requests without a token
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(allowed_origins), allow_methods=["*"], allow_headers=["*"]
+        )
     return app
 
 
-async def _refused(http: HttpRequest, error: HTTPException) -> JSONResponse:
-    """What the framework itself refuses: an unknown path, a method that a path does not have."""
+async def _on_http_exception(http: HttpRequest, error: HTTPException) -> JSONResponse:
+    """The response to requests that the framework refuses: an unknown path, a method that a path does not have."""
     path = http.url.path
     return JSONResponse(errors.content(f"{error.detail}.", error.status_code, path), error.status_code, error.headers)

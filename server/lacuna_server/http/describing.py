@@ -1,4 +1,4 @@
-"""What the served model is, as the servers whose interfaces we have describe theirs."""
+"""Descriptions of the served model, in the formats of the servers whose APIs are implemented here."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lacuna_inference.prompt.families import Placeholder, by_name
 from lacuna_server.http.gateway import Gateway
 
 Json = dict[str, Any]
-_QUANTISED = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "Q8_0", "int4": "Q4_0"}
+_QUANTIZATIONS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "Q8_0", "int4": "Q4_0"}
 _UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K"))
 _STARTED = datetime.now(UTC)
 
 
 def card(gateway: Gateway) -> Json:
-    """As in the list of OpenAI's models, with vLLM's length of the context and llama.cpp's sizes."""
+    """The model object of OpenAI's API, with vLLM's context length and llama.cpp's sizes."""
     facts = gateway.engine.state.facts
     return {
         "id": gateway.model,
@@ -37,7 +37,7 @@ def card(gateway: Gateway) -> Json:
 
 
 def listed(gateway: Gateway) -> Json:
-    """As Ollama lists a model."""
+    """The model as Ollama lists it."""
     facts = gateway.engine.state.facts
     return {
         "name": gateway.model,
@@ -50,37 +50,37 @@ def listed(gateway: Gateway) -> Json:
 
 
 def details(facts: ModelFacts) -> Json:
-    """As Ollama tells them: every one of them is a text, or texts."""
+    """The model's details in Ollama's format: strings and lists of strings."""
     family = facts.architecture or "unknown"
     return {
         "parent_model": "",
         "format": "safetensors",
         "family": family,
         "families": [family],
-        "parameter_size": shortened(facts.parameters),
-        "quantization_level": _QUANTISED.get(facts.dtype, facts.dtype.upper() or "unknown"),
+        "parameter_size": format_count(facts.parameters),
+        "quantization_level": _QUANTIZATIONS.get(facts.dtype, facts.dtype.upper() or "unknown"),
     }
 
 
-def shortened(count: int) -> str:
-    """A number of parameters for people to read: 6.4M."""
+def format_count(count: int) -> str:
+    """A number of parameters with a unit, such as 6.4M."""
     unit, name = next(((unit, name) for unit, name in _UNITS if count >= unit), (1, ""))
     return f"{count / unit:.1f}{name}" if name else str(count)
 
 
 def template(facts: ModelFacts) -> str:
-    """The prompt as Ollama's templates are written; clients look for `.Suffix` in it."""
+    """The prompt format as an Ollama template. Clients look for `.Suffix` in it."""
     try:
         infill = by_name(facts.family).infill
     except BadRequest:
         infill = None
     if infill is None:
         return "{{ .Prompt }}"
-    places = {Placeholder.PREFIX: "{{ .Prompt }}", Placeholder.SUFFIX: "{{ .Suffix }}"}
-    layout = "".join(piece if isinstance(piece, str) else places.get(piece, "") for piece in infill)
+    variables = {Placeholder.PREFIX: "{{ .Prompt }}", Placeholder.SUFFIX: "{{ .Suffix }}"}
+    layout = "".join(part if isinstance(part, str) else variables.get(part, "") for part in infill)
     return "{{- if .Suffix }}" + layout + "{{- else }}{{ .Prompt }}{{- end }}"
 
 
 def infills(facts: ModelFacts) -> bool:
-    """Whether the model fills holes."""
+    """Whether the model is capable of infilling."""
     return ".Suffix" in template(facts)

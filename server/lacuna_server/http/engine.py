@@ -1,4 +1,4 @@
-"""The engine itself over HTTP, for language servers that have no model of their own: a request in, completions out."""
+"""The engine's own endpoint, for language servers that use a remote engine: a request in, a completion result out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post(LACUNA_PATH, include_in_schema=False)
     async def answer(http: HttpRequest) -> Response:
-        """What `lacuna_inference.remote` asks; as stable as the package's version."""
+        """The endpoint for `lacuna_inference.remote`. Its format may change with any version of the package."""
         request = await _request(http)
         return JSONResponse(result_to_json(await gateway.answer(request, http)))
 
@@ -42,8 +42,8 @@ async def _request(http: HttpRequest) -> Request:
         raise Malformed(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
     except ValueError as error:
         raise Malformed(f"The body is not JSON: {error}.") from None
-    if (what := _out_of_bounds(request)) is not None:
-        raise BadRequest(f"The request's {what} is out of bounds.", "Is the language server of another version?")
+    if (field := _out_of_bounds(request)) is not None:
+        raise BadRequest(f"The request's {field} is out of range.", "Check that the language server's version matches.")
     caller = request.caller or caller_of(http)
     return replace(
         request, on_token=None, caller=caller, document_id=request.document_id and f"{caller}\n{request.document_id}"
@@ -51,9 +51,9 @@ async def _request(http: HttpRequest) -> Request:
 
 
 def _out_of_bounds(request: Request) -> str | None:
-    """What of a request no engine of ours would ask for."""
+    """The field of a request that is out of the range that Lacuna's own clients send, or None."""
     stop, sampling, deadline = request.stop, request.sampling, request.deadline_s
-    sound = {
+    in_range = {
         "number of candidates": 1 <= request.candidates <= MAX_CANDIDATES,
         "number of parts": 1 <= len(request.parts) <= MAX_PARTS,
         "number of lines": stop.max_lines is None or stop.max_lines >= 1,
@@ -68,4 +68,4 @@ def _out_of_bounds(request: Request) -> str | None:
         "number of alternatives": 0 <= (request.top_logprobs or 0) <= MAX_TOP_LOGPROBS
         and 0 <= (request.prompt_logprobs or 0) <= MAX_TOP_LOGPROBS,
     }
-    return next((what for what, fits in sound.items() if not fits), None)
+    return next((field for field, is_in_range in in_range.items() if not is_in_range), None)

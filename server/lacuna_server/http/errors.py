@@ -1,4 +1,4 @@
-"""Failures in each dialect's own words: which status, and which JSON."""
+"""Error responses in each dialect's format: the status and the JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def status_of(error: Exception, path: str) -> int:
-    """The HTTP status for a failure."""
+    """The HTTP status for an error."""
     if isinstance(error, ClientDisconnect):
         return CLIENT_CLOSED
     if isinstance(error, Malformed):
@@ -36,16 +36,16 @@ def status_of(error: Exception, path: str) -> int:
 
 
 def answer(error: Exception, path: str) -> JSONResponse:
-    """The response to a failure, in the dialect of the endpoint."""
+    """The response for an error, in the dialect of the endpoint."""
     status = status_of(error, path)
     headers = {"Retry-After": RETRY_S} if isinstance(error, (Busy, TooLate)) else {}
     if isinstance(error, RequestCancelled):
-        headers = {"X-Should-Retry": "false"}  # OpenAI's client would ask again, and take the newer one's place
+        headers = {"X-Should-Retry": "false"}  # OpenAI's client would retry, and replace the newer request
     return JSONResponse(content(str(error), status, path), status, headers)
 
 
 def content(message: str, status: int, path: str) -> dict[str, Any]:
-    """A failure as the endpoint's callers expect it."""
+    """The JSON of an error as the endpoint's clients expect it."""
     return _dialect(path)(message, status)
 
 

@@ -1,4 +1,4 @@
-"""Fields that several dialects share, and how a request's body is read, whatever the caller says that it is."""
+"""Field types shared by several dialects, and the reading of request bodies, whatever their content type."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from starlette.requests import Request as HttpRequest
 _Model = TypeVar("_Model", bound=BaseModel)
 
 MAX_TEXT_CODE_POINTS = 4_000_000
-"""Code points of a text; the body's bytes are limited besides."""
+"""Limit for one text. The body's bytes are limited separately."""
 
 
 class Malformed(Exception):
-    """The body is not what the endpoint takes; what is wrong, a sentence."""
+    """The body does not match the endpoint's schema. The message is a sentence that says how."""
 
 
 class Body(BaseModel):
-    """A body. Fields that we do not know are passed over, as all these dialects do."""
+    """A request body. Unknown fields are ignored, as in the original servers of all dialects."""
 
     model_config = ConfigDict(extra="ignore")
 
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, given: Any) -> Any:
-        """What is null is not given, as for the servers that these dialects are of."""
+        """Drops fields that are null, as the original servers do."""
         return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
@@ -38,7 +38,7 @@ def _pattern(text: str) -> str:
     try:
         regex.compile(text)
     except (regex.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {error}") from None
     return text
 
 
@@ -66,47 +66,47 @@ Session = Annotated[str, Field(max_length=500)]
 
 
 async def body(http: HttpRequest, model: type[_Model]) -> _Model:
-    """The request's JSON, also when it is sent as something else; a form where it is one. Raises Malformed."""
+    """The request's body as a `model`, read as JSON whatever its content type, or as a form. Raises Malformed."""
     data = (await http.body()).removeprefix(codecs.BOM_UTF8)
-    kind = http.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/x-www-form-urlencoded" and data[:1] not in (b"{", b"["):
-        return _checked(_form(data, model), model)
+    media_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/x-www-form-urlencoded" and data[:1] not in (b"{", b"["):
+        return _validated(_form(data, model), model)
     try:
-        return _checked(json.loads(data.decode("utf-8"), parse_constant=_no_number), model)
+        return _validated(json.loads(data.decode("utf-8"), parse_constant=_reject_constant), model)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise Malformed(f"The body is no JSON in UTF-8: {error}.") from None
+        raise Malformed(f"The body is not JSON in UTF-8: {error}.") from None
 
 
-def schema(model: type[BaseModel], kind: str = "application/json") -> dict[str, Any]:
-    """For the document of the interface: what `body` reads."""
+def schema(model: type[BaseModel], media_type: str = "application/json") -> dict[str, Any]:
+    """The OpenAPI description of a body that `body` reads."""
     return {
-        "requestBody": {"required": True, "content": {kind: {"schema": model.model_json_schema()}}},
+        "requestBody": {"required": True, "content": {media_type: {"schema": model.model_json_schema()}}},
     }
 
 
 def seed(number: int | None) -> int | None:
-    """A seed as the engine takes it: not negative."""
+    """A seed for the engine, which takes no negative ones."""
     return None if number is None else number % 2**63
 
 
 def _form(data: bytes, model: type[BaseModel]) -> dict[str, str | list[str]]:
-    """The fields of a form; those that may come several times as lists."""
+    """The fields of a form. Those that may be repeated are lists."""
     try:
-        found = parse_qs(data.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=100)
+        given = parse_qs(data.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:
-        raise Malformed(f"The body is no form in UTF-8: {error}.") from None
-    several = {name for name, field in model.model_fields.items() if re.search(r"list|tuple", str(field.annotation))}
-    return {name: values if name in several else values[-1] for name, values in found.items()}
+        raise Malformed(f"The body is not a form in UTF-8: {error}.") from None
+    repeatable = {name for name, field in model.model_fields.items() if re.search(r"list|tuple", str(field.annotation))}
+    return {name: values if name in repeatable else values[-1] for name, values in given.items()}
 
 
-def _checked(found: Any, model: type[_Model]) -> _Model:
+def _validated(given: Any, model: type[_Model]) -> _Model:
     try:
-        return model.model_validate(found)
+        return model.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Malformed(f"{place + ': ' if place else ''}{first['msg']}.") from None
+        field = ".".join(map(str, first["loc"]))
+        raise Malformed(f"{field + ': ' if field else ''}{first['msg']}.") from None
 
 
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")

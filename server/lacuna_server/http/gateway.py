@@ -1,4 +1,4 @@
-"""Between HTTP and the engine: how many may wait, for how long, and what happens when a caller leaves."""
+"""Passes requests to the engine, limits how many wait and for how long, and cancels those of disconnected clients."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _GRACE_S = 5.0
 
 
 class Busy(LacunaError):
-    """As many requests wait as may."""
+    """The queue is full."""
 
 
 class TooLate(LacunaError):
-    """The time for an answer was over before it was begun."""
+    """The request timed out before its answer was started."""
 
 
 class NotServed(LacunaError):
-    """Another model is asked for than the one that is here."""
+    """The request names a model that is not served here."""
 
 
 class CallerLeft(LacunaError):
-    """Nobody waits for the answer any more."""
+    """The client disconnected before its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayLimits:
-    """`waiting` requests at a time, running ones among them; `timeout_s` for one, after which it ends where it is.
+    """`waiting` requests are accepted at a time, running ones included. An answer is cut off after `timeout_s`.
 
-    `languages` are the setting of that name.
+    `languages` is the setting of that name.
     """
 
     waiting: int = 64
@@ -50,125 +50,131 @@ class GatewayLimits:
 
     @property
     def longest_s(self) -> float:
-        """A request that runs ends by itself when its time is over, inside a line when it is twice over; one that waits
-        still is given up after this."""
+        """Seconds after which a request that has no answer fails.
+
+        A running request ends at the end of a line after `timeout_s`, and inside a line after twice that.
+        """
         return 2 * self.timeout_s + _GRACE_S
 
 
 class Gateway:
-    """Asks the engine. Every request that is let in ends with an answer or an error."""
+    """Submits requests to the engine. Every accepted request ends with an answer or an error."""
 
     def __init__(self, engine: Engine, limits: GatewayLimits, metrics: Metrics, alias: str = "") -> None:
-        """`alias` is what callers know the model by."""
+        """`alias` is the model's name for callers."""
         self._alias = alias
         self.engine, self.limits, self._metrics = engine, limits, metrics
-        self._inside = 0
-        metrics.inside.set_function(lambda: self._inside)
+        self._in_flight = 0
+        metrics.in_flight.set_function(lambda: self._in_flight)
 
     @property
     def model(self) -> str:
-        """What the served model is called here."""
+        """The name of the served model."""
         return self._alias or self.engine.state.model
 
     @property
     def busy(self) -> bool:
-        """Whether somebody waits for an answer."""
-        return self._inside > 0
+        """Whether requests wait or run."""
+        return self._in_flight > 0
 
     @property
     def ready(self) -> bool:
-        """Whether requests are answered: an unused model is loaded again by the next."""
+        """Whether requests are answered. The next request loads a model that was unloaded while idle."""
         return self.engine.state.phase in (Phase.WARM, Phase.ASLEEP)
 
     def require_language(self, language: str, path: str) -> None:
-        """Raises BadRequest where a caller names a language, itself or by a file's name, that is not completed here."""
+        """Raises BadRequest if the language, given or derived from the path, is not completed here."""
         rules = Rules(languages=self.limits.languages, model_languages=self.engine.state.facts.languages)
         if (refused := language_refusal(language.strip().lower(), path, rules)) is not None:
             raise BadRequest(refused.sentence, "Send neither 'language' nor 'path' to complete the text anyway.")
 
     async def answer(self, request: Request, http: HttpRequest) -> CompletionResult:
-        """The answer. Raises Busy, TooLate, CallerLeft, and what the engine fails with."""
+        """The answer. Raises Busy, TooLate, CallerLeft, and the engine's errors."""
         crlf = line_ends.uses_crlf(request)
-        with self._let_in(line_ends.with_lf(request)) as (future, _):
-            answered = asyncio.wrap_future(future)
+        with self._submitted(line_ends.with_lf(request)) as (future, _):
+            answer = asyncio.wrap_future(future)
             try:
-                await unless_left(answered, http, self.limits.longest_s)
-                completions = self._counted(answered.result())
-                return line_ends.with_crlf(completions) if crlf else completions
+                await wait_unless_disconnected(answer, http, self.limits.longest_s)
+                result = self._counted(answer.result())
+                return line_ends.with_crlf(result) if crlf else result
             finally:
-                _forget(answered)
+                _ignore_outcome(answer)
 
-    async def pieces(self, request: Request) -> AsyncGenerator[StreamEvent | CompletionResult]:
-        """The pieces of the answer as they come, and at last all of it. Closing it cancels the request."""
+    async def stream(self, request: Request) -> AsyncGenerator[StreamEvent | CompletionResult]:
+        """Stream events as they come, then the whole result. Closing the generator cancels the request."""
         loop = asyncio.get_running_loop()
         crlf = line_ends.uses_crlf(request)
-        told: asyncio.Queue[StreamEvent | None] = asyncio.Queue()
+        events: asyncio.Queue[StreamEvent | None] = asyncio.Queue()
 
-        def tell(piece: StreamEvent) -> None:
-            loop.call_soon_threadsafe(told.put_nowait, piece)
+        def on_token(event: StreamEvent) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, event)
 
-        with self._let_in(replace(line_ends.with_lf(request), on_token=tell)) as (future, started):
-            answered = asyncio.wrap_future(future)
-            answered.add_done_callback(lambda _: told.put_nowait(None))
+        with self._submitted(replace(line_ends.with_lf(request), on_token=on_token)) as (future, started):
+            answer = asyncio.wrap_future(future)
+            answer.add_done_callback(lambda _: events.put_nowait(None))
             try:
                 while True:
-                    left = self.limits.longest_s - (time.monotonic() - started)
+                    remaining = self.limits.longest_s - (time.monotonic() - started)
                     try:
-                        piece = await asyncio.wait_for(told.get(), max(0.0, left))
+                        event = await asyncio.wait_for(events.get(), max(0.0, remaining))
                     except TimeoutError:
                         raise _too_late() from None
-                    if piece is None:
+                    if event is None:
                         break
-                    yield line_ends.piece_with_crlf(piece) if crlf else piece
-                completions = self._counted(answered.result())
-                yield line_ends.with_crlf(completions) if crlf else completions
+                    yield line_ends.event_with_crlf(event) if crlf else event
+                result = self._counted(answer.result())
+                yield line_ends.with_crlf(result) if crlf else result
             finally:
-                _forget(answered)
+                _ignore_outcome(answer)
 
     @contextmanager
-    def _let_in(self, request: Request) -> Iterator[tuple[Future[CompletionResult], float]]:
-        """Submits `request`; it is cancelled at the end of the block, if it is not over by then."""
-        if self._inside >= self.limits.waiting:
+    def _submitted(self, request: Request) -> Iterator[tuple[Future[CompletionResult], float]]:
+        """Submits `request`, and cancels it at the end of the block if it is still running.
+
+        Yields the future and when it was submitted. Raises Busy.
+        """
+        if self._in_flight >= self.limits.waiting:
             raise Busy("Too many requests are waiting.", "Try again in a moment.")
         cancel = CancelToken()
         deadline = min(request.deadline_s or self.limits.timeout_s, self.limits.timeout_s)
-        self._inside += 1
+        self._in_flight += 1
         try:
             yield self.engine.submit(replace(request, deadline_s=deadline), cancel), time.monotonic()
         finally:
             cancel.cancel()
-            self._inside -= 1
+            self._in_flight -= 1
 
-    def _counted(self, completions: CompletionResult) -> CompletionResult:
-        self._metrics.count(completions.metrics)
-        return replace(completions, model=self._alias or completions.model)
+    def _counted(self, result: CompletionResult) -> CompletionResult:
+        """`result` under the model's public name, after adding it to the metrics."""
+        self._metrics.count(result.metrics)
+        return replace(result, model=self._alias or result.model)
 
 
 def _too_late() -> TooLate:
-    return TooLate("The answer was not begun in time.", "Try again in a moment.")
+    return TooLate("The answer was not started in time.", "Try again in a moment.")
 
 
-def _forget(answered: asyncio.Future[CompletionResult]) -> None:
-    """What becomes of a request that nobody waits for is nobody's business."""
-    answered.add_done_callback(lambda future: future.cancelled() or future.exception())
+def _ignore_outcome(answer: asyncio.Future[CompletionResult]) -> None:
+    """Retrieves the future's exception, so that asyncio does not log it when no caller is left."""
+    answer.add_done_callback(lambda future: future.cancelled() or future.exception())
 
 
-async def unless_left(wanted: asyncio.Future[Any], http: HttpRequest, seconds: float) -> None:
-    """Returns when `wanted` is done. Raises CallerLeft when the connection is closed before, TooLate after `seconds`.
+async def wait_unless_disconnected(future: asyncio.Future[Any], http: HttpRequest, seconds: float) -> None:
+    """Waits for `future`. Raises CallerLeft if the client disconnects first, and TooLate after `seconds`.
 
     The body must have been read.
     """
-    left = asyncio.ensure_future(_left(http))
-    both: set[asyncio.Future[Any]] = {wanted, left}
+    disconnected = asyncio.ensure_future(_disconnected(http))
+    both: set[asyncio.Future[Any]] = {future, disconnected}
     try:
         await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if not wanted.done():
-            raise CallerLeft("The caller left.") if left.done() else _too_late()
+        if not future.done():
+            raise CallerLeft("The client disconnected.") if disconnected.done() else _too_late()
     finally:
-        left.cancel()
+        disconnected.cancel()
 
 
-async def _left(http: HttpRequest) -> None:
-    """Returns when the caller has closed the connection. The body must have been read."""
+async def _disconnected(http: HttpRequest) -> None:
+    """Returns when the client has closed the connection. The body must have been read."""
     while (await http.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Line ends: models have learned LF, and a text that ends its lines with CRLF gets an answer that does so too."""
+"""Line ends: models are trained on LF, and a text with CRLF gets an answer with CRLF."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from lacuna_inference.api import Candidate, CompletionResult, Fill, Raw, Request
 
 
 def uses_crlf(request: Request) -> bool:
-    """Whether most lines of the text end with CRLF. A prompt that the caller built is left alone."""
-    if _as_it_is(request):
+    """Whether most lines of the text end with CRLF. False for a prompt that the caller built."""
+    if _is_built_prompt(request):
         return False
     crlf, all_ends = _count(request.parts, "\r\n"), _count(request.parts, "\n")
     return 2 * crlf > all_ends
 
 
 def with_lf(request: Request) -> Request:
-    """`request` as the model is asked."""
-    if _as_it_is(request):
+    """`request` with LF line ends. A prompt that the caller built is returned unchanged."""
+    if _is_built_prompt(request):
         return request
-    stop = replace(request.stop, strings=_without(request.stop.strings)) if uses_crlf(request) else request.stop
-    return replace(request, parts=_without(request.parts), related_files=_without(request.related_files), stop=stop)
+    stop = replace(request.stop, strings=_all_lf(request.stop.strings)) if uses_crlf(request) else request.stop
+    return replace(request, parts=_all_lf(request.parts), related_files=_all_lf(request.related_files), stop=stop)
 
 
-def with_crlf(completions: CompletionResult) -> CompletionResult:
-    """The answer for a text with CRLF."""
-    return replace(completions, candidates=tuple(map(_candidate, completions.candidates)))
+def with_crlf(result: CompletionResult) -> CompletionResult:
+    """`result` with CRLF line ends."""
+    return replace(result, candidates=tuple(map(_candidate, result.candidates)))
 
 
-def piece_with_crlf(piece: StreamEvent) -> StreamEvent:
-    """A piece of the answer for a text with CRLF."""
-    return replace(piece, token=_scored(piece.token))
+def event_with_crlf(event: StreamEvent) -> StreamEvent:
+    """`event` with CRLF line ends."""
+    return replace(event, token=_token(event.token))
 
 
-def _as_it_is(request: Request) -> bool:
+def _is_built_prompt(request: Request) -> bool:
     return request.raw is Raw.YES or request.ids is not None
 
 
@@ -43,19 +43,19 @@ def _candidate(candidate: Candidate) -> Candidate:
 
 
 def _fill(fill: Fill) -> Fill:
-    return replace(fill, text=_text(fill.text), token_logprobs=tuple(map(_scored, fill.token_logprobs)))
+    return replace(fill, text=_text(fill.text), token_logprobs=tuple(map(_token, fill.token_logprobs)))
 
 
-def _scored(token: TokenLogprob) -> TokenLogprob:
-    alternatives = tuple((_text(text), logprob) for text, logprob in token.top_logprobs)
-    return replace(token, text=_text(token.text), top_logprobs=alternatives)
+def _token(token: TokenLogprob) -> TokenLogprob:
+    top_logprobs = tuple((_text(text), logprob) for text, logprob in token.top_logprobs)
+    return replace(token, text=_text(token.text), top_logprobs=top_logprobs)
 
 
 def _text(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\n", "\r\n")
 
 
-def _without(texts: Sequence[str]) -> tuple[str, ...]:
+def _all_lf(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(text.replace("\r\n", "\n") for text in texts)
 
 

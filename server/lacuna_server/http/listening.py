@@ -1,4 +1,4 @@
-"""How `lacuna serve` listens: uvicorn with connections that end, as many as the process has file descriptors for."""
+"""The uvicorn server of `lacuna serve`, with timeouts and as many connections as file descriptors allow."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from lacuna_server.http.connections import MAX_HEADER_BYTES, Connection, Patience, Pool
+from lacuna_server.http.connections import MAX_HEADER_BYTES, Connection, Pool, Timeouts
 from lacuna_server.http.tls import Handshake
 
 MAX_CONNECTIONS = 2000
-_WANTED_FILES, _MAX_FILES = 4096, 2**20
-_QUEUED = 512
-"""Connections that the system keeps until they are accepted."""
-_AT_ONCE = 8
-"""Connections that the event loop accepts before anything else runs. They count when it does, so let them be few."""
+_TARGET_FILES, _UNLIMITED_FILES = 4096, 2**20
+_BACKLOG = 512
+"""Connections that the operating system queues until they are accepted."""
+_MAX_ACCEPTS = 8
+"""Connections that the event loop accepts in one go. Small, because the pool counts them only afterwards."""
 
 
 class HttpServer(uvicorn.Server):
-    """Serves `app` at `host` and `port` until it is told to stop; answers get `answer_s` to end then."""
+    """Serves `app` at `host` and `port` until it is stopped. Answers then have `answer_s` to finish."""
 
     def __init__(
         self,
@@ -32,12 +32,12 @@ class HttpServer(uvicorn.Server):
         port: int = 0,
         secure: ssl.SSLContext | None = None,
         answer_s: float = 125.0,
-        patience: Patience | None = None,
-        most: int | None = None,
+        timeouts: Timeouts | None = None,
+        max_connections: int | None = None,
     ) -> None:
-        """`most` connections are kept open: as many as the process may have, unless it is given."""
-        patience = patience or Patience()
-        self.pool, self.secure = Pool(most or affordable_connections()), secure is not None
+        """`max_connections` is derived from the limit on file descriptors unless given."""
+        timeouts = timeouts or Timeouts()
+        self.pool, self.secure = Pool(max_connections or default_max_connections()), secure is not None
         super().__init__(
             uvicorn.Config(
                 app,
@@ -45,15 +45,15 @@ class HttpServer(uvicorn.Server):
                 port=port,
                 access_log=False,
                 log_config=None,
-                loop="asyncio",  # the same everywhere, whatever else is installed
-                http=_protocol(self.pool, patience, secure),
+                loop="asyncio",  # the same everywhere, whatever is installed
+                http=_protocol(self.pool, timeouts, secure),
                 ws="none",
                 log_level="warning",
                 server_header=False,
-                backlog=_AT_ONCE,
+                backlog=_MAX_ACCEPTS,
                 h11_max_incomplete_event_size=MAX_HEADER_BYTES,
                 timeout_graceful_shutdown=int(answer_s) + 1,
-                timeout_keep_alive=math.ceil(patience.idle_s) + 1,  # the connection's own limit comes first
+                timeout_keep_alive=math.ceil(timeouts.idle_s) + 1,  # the connection's own limit applies first
             )
         )
 
@@ -61,34 +61,34 @@ class HttpServer(uvicorn.Server):
         asyncio.get_running_loop().set_exception_handler(self.pool.on_loop_error)
         await super().startup(sockets)
         for listener in (listener for server in self.servers for listener in server.sockets):
-            with socket.fromfd(listener.fileno(), listener.family, listener.type) as same:
-                same.listen(_QUEUED)
+            with socket.fromfd(listener.fileno(), listener.family, listener.type) as duplicate:
+                duplicate.listen(_BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.pool.closed = True
         await super().shutdown(sockets)
 
 
-def affordable_connections() -> int:
-    """How many connections may be open, with a quarter of the file descriptors left for everything else."""
-    return min(MAX_CONNECTIONS, _files() * 3 // 4)
+def default_max_connections() -> int:
+    """How many connections may be open. A quarter of the file descriptors is left for everything else."""
+    return min(MAX_CONNECTIONS, _max_open_files() * 3 // 4)
 
 
-def _files() -> int:
-    """How many files the process may have open. The soft limit is raised, as far as it helps and may be."""
+def _max_open_files() -> int:
+    """How many files the process may have open, after raising the soft limit if it is low."""
     if sys.platform == "win32":
-        return _MAX_FILES
+        return _UNLIMITED_FILES
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft, hard = (_MAX_FILES if limit == resource.RLIM_INFINITY else limit for limit in limits)
-    wanted = min(_WANTED_FILES, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
-    return max(soft, wanted)
+    soft, hard = (_UNLIMITED_FILES if limit == resource.RLIM_INFINITY else limit for limit in limits)
+    target = min(_TARGET_FILES, hard)
+    if soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, limits[1]))
+    return max(soft, target)
 
 
-def _protocol(pool: Pool, patience: Patience, secure: ssl.SSLContext | None) -> type[asyncio.Protocol]:
-    """What uvicorn makes for each connection."""
-    plain = type("PlainConnection", (Connection,), {"pool": pool, "patience": patience})
+def _protocol(pool: Pool, timeouts: Timeouts, secure: ssl.SSLContext | None) -> type[asyncio.Protocol]:
+    """The class that uvicorn instantiates for each connection."""
+    plain = type("PlainConnection", (Connection,), {"pool": pool, "timeouts": timeouts})
     return plain if secure is None else type("SecureConnection", (Handshake,), {"become": plain, "context": secure})

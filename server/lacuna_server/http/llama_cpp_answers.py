@@ -1,4 +1,4 @@
-"""The engine's answers in the words of llama.cpp's server, at once or in pieces."""
+"""Answers in the format of llama.cpp's server, whole or streamed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ Json = dict[str, Any]
 
 
 def chunks(
-    asked: Generation, model: str, prompt: str = ""
+    body: Generation, model: str, prompt: str = ""
 ) -> Callable[[StreamEvent | CompletionResult], Iterator[Json]]:
-    """What is sent for a piece, and at the end for all of it."""
+    """A function from a stream event, or the final result, to the chunks to send."""
 
-    def said(piece: StreamEvent | CompletionResult) -> Iterator[Json]:
-        if isinstance(piece, StreamEvent):
-            yield {"index": 0, "content": piece.token.text, "tokens": [], "stop": False, "id_slot": -1}
+    def chunks_of(item: StreamEvent | CompletionResult) -> Iterator[Json]:
+        if isinstance(item, StreamEvent):
+            yield {"index": 0, "content": item.token.text, "tokens": [], "stop": False, "id_slot": -1}
         else:
-            yield {**whole(piece, asked, model, prompt), "content": ""}
+            yield {**whole(item, body, model, prompt), "content": ""}
 
-    return said
+    return chunks_of
 
 
-def whole(completions: CompletionResult, asked: Generation, model: str, prompt: str = "", index: int = 0) -> Json:
-    fill, counters = completions.candidates[0].fills[0], completions.metrics
+def whole(result: CompletionResult, body: Generation, model: str, prompt: str = "", index: int = 0) -> Json:
+    """The answer to one prompt, the `index`th of its request."""
+    fill, metrics = result.candidates[0].fills[0], result.metrics
     return {
         "index": index,
         "content": fill.text,
@@ -38,34 +39,34 @@ def whole(completions: CompletionResult, asked: Generation, model: str, prompt: 
         "stop": True,
         "model": model,
         "tokens_predicted": fill.tokens,
-        "tokens_evaluated": counters.prompt_tokens,
-        "tokens_cached": counters.prompt_tokens + fill.tokens,
-        "generation_settings": asked.settings,
+        "tokens_evaluated": metrics.prompt_tokens,
+        "tokens_cached": metrics.prompt_tokens + fill.tokens,
+        "generation_settings": body.settings,
         "prompt": prompt,
-        "truncated": not counters.whole,
+        "truncated": not metrics.whole,
         "has_new_line": "\n" in fill.text,
         "stop_type": _stop_type(fill),
         "stopping_word": "",
-        "timings": _timings(completions, fill),
+        "timings": _timings(result, fill),
     }
 
 
-def chosen(answer: Json, names: tuple[str, ...]) -> Json:
-    """Only what is called for, under the names that it is called by; all of it when nothing is."""
+def select_fields(answer: Json, names: tuple[str, ...]) -> Json:
+    """The fields of `answer` that `names` lists, by those names; all fields without names. `a/b` is field b of a."""
     if not names:
         return answer
-    found = {}
+    selected = {}
     for name in names:
         value: Any = answer
         for key in name.split("/"):
             value = value.get(key) if isinstance(value, dict) else None
         if value is not None:
-            found[name] = value
-    return found
+            selected[name] = value
+    return selected
 
 
 def props(gateway: Gateway) -> Json:
-    """The server and its model. There are as many slots as are told of: one."""
+    """The properties of the server and its model. It always reports one slot."""
     state = gateway.engine.state
     return {
         "default_generation_settings": {"params": Generation().settings, "n_ctx": state.facts.context},
@@ -90,16 +91,16 @@ def slot(gateway: Gateway) -> Json:
     return {"id": 0, "n_ctx": context, "speculative": False, "is_processing": gateway.busy}
 
 
-def _timings(completions: CompletionResult, fill: Fill) -> Json:
-    counters = completions.metrics
-    read = max(0, counters.prompt_tokens - counters.reused_tokens)
-    prompt_ms, predicted_ms = 1000 * counters.first_token_s, 1000 * (counters.total_s - counters.first_token_s)
+def _timings(result: CompletionResult, fill: Fill) -> Json:
+    metrics = result.metrics
+    evaluated = max(0, metrics.prompt_tokens - metrics.reused_tokens)
+    prompt_ms, predicted_ms = 1000 * metrics.first_token_s, 1000 * (metrics.total_s - metrics.first_token_s)
     return {
-        "cache_n": counters.prompt_tokens - read,
-        "prompt_n": read,
+        "cache_n": metrics.prompt_tokens - evaluated,
+        "prompt_n": evaluated,
         "prompt_ms": prompt_ms,
-        "prompt_per_token_ms": prompt_ms / max(1, read),
-        "prompt_per_second": 1000 * read / prompt_ms if prompt_ms else 0.0,
+        "prompt_per_token_ms": prompt_ms / max(1, evaluated),
+        "prompt_per_second": 1000 * evaluated / prompt_ms if prompt_ms else 0.0,
         "predicted_n": fill.tokens,
         "predicted_ms": predicted_ms,
         "predicted_per_token_ms": predicted_ms / max(1, fill.tokens),

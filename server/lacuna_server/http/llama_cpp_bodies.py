@@ -1,4 +1,4 @@
-"""What is asked in the words of llama.cpp's server: bodies, and the requests that they mean."""
+"""Request bodies of llama.cpp's server, and the engine requests they stand for."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lacuna_server.http.fields import Body
 from lacuna_server.http.openai_bodies import MAX_PROMPTS, Ids
 from lacuna_server.http.shared import parts_of, session_key, strings_of
 
-USUAL_TOKENS = 128
-_RANDOM = 2**32 - 1
-"""That server's word for no seed, besides negative ones."""
+DEFAULT_MAX_TOKENS = 128
+_RANDOM_SEED = 2**32 - 1
+"""llama.cpp's value for no seed, besides negative ones."""
 _Bias = Annotated[float, Field(ge=-1000, le=1000)] | bool
 _Id = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class Generation(Body):
-    """What `/infill` and `/completion` share. The temperature is 0 unless it is given."""
+    """Fields shared by `/infill` and `/completion`. The default temperature is 0."""
 
-    n_predict: Annotated[int | None, Field(ge=-2, le=100_000, description=f"-1 and -2: {USUAL_TOKENS}")] = None
+    n_predict: Annotated[int | None, Field(ge=-2, le=100_000, description=f"-1 and -2: {DEFAULT_MAX_TOKENS}")] = None
     max_tokens: Annotated[int | None, Field(ge=-2, le=100_000, description="another name of n_predict")] = None
     temperature: fields.ColdTemperature = 0.0
     top_p: fields.TopP = 1.0
@@ -46,23 +46,23 @@ class Generation(Body):
     session: fields.Session | None = None
 
     @property
-    def most_tokens(self) -> int:
+    def _max_tokens(self) -> int:
         given = self.n_predict if self.n_predict is not None else self.max_tokens
-        return USUAL_TOKENS if given is None or given < 0 else given
+        return DEFAULT_MAX_TOKENS if given is None or given < 0 else given
 
     @property
     def settings(self) -> dict[str, Any]:
-        """As that server says again how it was asked."""
+        """The settings as llama.cpp's server echoes them."""
         names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "seed", "stream")
-        told = {name: getattr(self, name) for name in names}
-        tokens = {"n_predict": self.most_tokens, "max_tokens": self.most_tokens, "n_probs": self.n_probs}
-        return {**told, **tokens, "stop": list(strings_of(self.stop))}
+        echoed = {name: getattr(self, name) for name in names}
+        tokens = {"n_predict": self._max_tokens, "max_tokens": self._max_tokens, "n_probs": self.n_probs}
+        return {**echoed, **tokens, "stop": list(strings_of(self.stop))}
 
     def _sampling(self) -> Sampling:
         return Sampling(
             self.temperature,
             self.top_p,
-            None if self.seed < 0 or self.seed == _RANDOM else self.seed,
+            None if self.seed < 0 or self.seed == _RANDOM_SEED else self.seed,
             top_k=max(0, self.top_k),
             min_p=self.min_p,
             logit_bias=self._biases(),
@@ -77,7 +77,7 @@ class Generation(Body):
 
     def _request(self, parts: tuple[str, ...], caller: str, **more: Any) -> Request:
         if self.n_probs:
-            raise BadRequest("'n_probs' is not answered here.", "Ask /v1/completions for 'logprobs'.")
+            raise BadRequest("'n_probs' is not supported here.", "Use 'logprobs' of /v1/completions.")
         return Request(
             parts,
             sampling=self._sampling(),
@@ -88,18 +88,18 @@ class Generation(Body):
         )
 
     def _stop(self, dedent_below: int | None = None) -> Stop:
-        return Stop(self.most_tokens, dedent_below=dedent_below, strings=strings_of(self.stop))
+        return Stop(self._max_tokens, dedent_below=dedent_below, strings=strings_of(self.stop))
 
 
 class Extra(Body):
-    """A piece of another file. It makes answers faster where it says the same again."""
+    """A chunk of another file. It speeds up answers that repeat it."""
 
     text: fields.Text = ""
     filename: fields.Path = ""
 
 
 class InfillRequest(Generation):
-    """As llama.cpp's. `prompt` is the cursor's line up to the cursor. All of it is text, whatever it spells."""
+    """As llama.cpp's. `prompt` is the cursor's line up to the cursor. Sentinels in the fields are plain text."""
 
     input_prefix: fields.Text = ""
     input_suffix: fields.Text = ""
@@ -117,7 +117,7 @@ class InfillRequest(Generation):
 
 
 class LlamaCppRequest(Generation):
-    """As llama.cpp's. The prompt is taken as it is: a model's sentinels in it count."""
+    """As llama.cpp's. The prompt is raw: the model's sentinels in it count."""
 
     prompt: fields.Text | Ids | Annotated[tuple[fields.Text | Ids, ...], Field(min_length=1, max_length=MAX_PROMPTS)]
 
@@ -127,12 +127,12 @@ class LlamaCppRequest(Generation):
 
     @property
     def is_list(self) -> bool:
-        """Whether a list of answers is wanted."""
+        """Whether the answer is a list."""
         return not isinstance(self.prompt, str) and not isinstance(self.prompt[0], int)
 
     def requests(self, caller: str) -> list[Request]:
         if self.stream and len(self.prompts) > 1:
-            raise BadRequest("Several prompts are not streamed.", "Leave out 'stream', or send one.")
+            raise BadRequest("Several prompts are not streamed.", "Omit 'stream', or send one prompt.")
         return [self._completion(prompt, caller) for prompt in self.prompts]
 
     def _completion(self, prompt: str | tuple[int, ...], caller: str) -> Request:
@@ -143,8 +143,8 @@ class LlamaCppRequest(Generation):
 
 class TokenizeRequest(Body):
     content: Annotated[str, Field(max_length=500_000)] = ""
-    add_special: Annotated[bool, Field(description="put what a text of the model begins with before it")] = False
-    parse_special: Annotated[bool, Field(description="special tokens that are spelt count")] = True
+    add_special: Annotated[bool, Field(description="prepend the model's beginning-of-text token")] = False
+    parse_special: Annotated[bool, Field(description="parse special tokens in the text")] = True
     with_pieces: bool = False
 
 
@@ -153,5 +153,5 @@ class DetokenizeRequest(Body):
 
 
 def _bias(bias: float | bool) -> float:
-    """`false` is never; `true` changes nothing."""
+    """The bias in logits: `false` means never, `true` changes nothing."""
     return (0.0 if bias else -1000.0) if isinstance(bias, bool) else bias

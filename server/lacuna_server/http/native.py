@@ -1,4 +1,4 @@
-"""The interface that Lacuna's first callers use: code in, code and its completion out."""
+"""Lacuna's own API: code in, code and its completion out."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import caller_of, parts_of, responses, session_key, strings_of
 
-TRUNCATED = "The text is longer than the model's context: only what is nearest to the hole was shown to it."
-LIMITED = "The model's context has room for an answer of {} tokens, fewer than were asked for."
+TRUNCATED = "The text is longer than the model's context, so the model saw only the part nearest to the hole."
+LIMITED = "The model's context has room for an answer of {} tokens, fewer than requested."
 
 
 class NativeRequest(Body):
-    """`data` is the code before the cursor, `suffix` what follows; or `parts` are the texts around several holes."""
+    """`data` is the code before the cursor and `suffix` the code after it, or `parts` are the texts around several
+    holes.
+    """
 
     data: Annotated[fields.Text | None, Field(description="code before the cursor")] = None
-    suffix: Annotated[fields.Text | None, Field(description="code behind the cursor")] = None
+    suffix: Annotated[fields.Text | None, Field(description="code after the cursor")] = None
     parts: Annotated[
         list[fields.Text] | None, Field(min_length=1, max_length=17, description="texts between the holes")
     ] = None
     max_tokens: fields.Tokens = 64
     temperature: Annotated[fields.Temperature, Field(description="0 is greedy")] = 0.0
     top_p: fields.TopP = 0.95
-    n: Annotated[fields.Count, Field(description="how many candidates")] = 1
+    n: Annotated[fields.Count, Field(description="number of candidates")] = 1
     stop: fields.StopText | fields.StopTexts | None = None
     truncate_before_pattern: Annotated[list[fields.Pattern] | None, Field(max_length=32)] = None
     language: Annotated[str | None, Field(max_length=100)] = None
@@ -44,7 +46,7 @@ class NativeRequest(Body):
     user: fields.Session | None = None
     seed: fields.Seed | None = None
     stream: bool = False
-    alternatives: Annotated[int, Field(ge=0, le=20, description="with `stream`: to each token")] = 0
+    alternatives: Annotated[int, Field(ge=0, le=20, description="with `stream`: alternatives for each token")] = 0
 
     @model_validator(mode="after")
     def _some_text(self) -> NativeRequest:
@@ -53,7 +55,7 @@ class NativeRequest(Body):
         return self
 
     def request(self, caller: str) -> Request:
-        """What the engine is asked."""
+        """The engine's request."""
         patterns = self.truncate_before_pattern
         texts = self.parts or (self.data, self.suffix)
         return Request(
@@ -74,7 +76,7 @@ class NativeRequest(Body):
 
 
 class NativeAnswer(Body):
-    """`text` is the code with the completion in it, `fills` a text for each hole of each candidate."""
+    """`text` is the code with the completion inserted. `fills` has a text for each hole of each candidate."""
 
     completion: str
     text: str
@@ -96,88 +98,88 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/", response_model=NativeAnswer, openapi_extra=fields.schema(NativeRequest), responses=_REFUSALS)
     async def complete(http: HttpRequest) -> Response:
-        """Completes code. With `Accept: text/plain` the answer is the bare text, code and completion together."""
-        ask = await _asked(http)
-        request = ask.request(caller_of(http))
-        if ask.stream:
-            return await streams.events(gateway, request, http, lambda piece: _chunks(piece, request))
+        """Completes code. With `Accept: text/plain` the answer is plain text: the code with the completion inserted."""
+        body = await _read_body(http)
+        request = body.request(caller_of(http))
+        if body.stream:
+            return await streams.events(gateway, request, http, lambda item: _chunks(item, request))
         answer = answer_of(await gateway.answer(request, http), request)
-        if _wants_text(http):
+        if _prefers_text(http):
             return PlainTextResponse(answer["text"])
         return JSONResponse(answer)
 
-    async def _asked(http: HttpRequest) -> NativeRequest:
-        ask = await fields.body(http, NativeRequest)
-        gateway.require_language(ask.language or "", ask.path or "")
-        return ask
+    async def _read_body(http: HttpRequest) -> NativeRequest:
+        body = await fields.body(http, NativeRequest)
+        gateway.require_language(body.language or "", body.path or "")
+        return body
 
     form = fields.schema(NativeRequest, "application/x-www-form-urlencoded")
 
     @routes.put("/", response_model=str, openapi_extra=form, responses=_REFUSALS)
     async def complete_form(http: HttpRequest) -> Response:
-        """The same for a form; the answer is the text as a JSON string."""
-        request = (await _asked(http)).request(caller_of(http))
+        """Completes code sent as a form. The answer is the code with the completion inserted, as a JSON string."""
+        request = (await _read_body(http)).request(caller_of(http))
         return JSONResponse(answer_of(await gateway.answer(request, http), request)["text"])
 
     return routes
 
 
-def answer_of(completions: CompletionResult, request: Request) -> dict[str, Any]:
+def answer_of(result: CompletionResult, request: Request) -> dict[str, Any]:
     """The answer as JSON."""
-    fills = [[fill.text for fill in candidate.fills] for candidate in completions.candidates]
-    first, counters = completions.candidates[0], completions.metrics
+    fills = [[fill.text for fill in candidate.fills] for candidate in result.candidates]
+    first, metrics = result.candidates[0], result.metrics
     answer = {
         "completion": fills[0][0],
-        "text": _woven(request.parts, fills[0]),
+        "text": _filled_in(request.parts, fills[0]),
         "completions": [texts[0] for texts in fills],
         "fills": fills,
-        "model": completions.model,
+        "model": result.model,
         "finish_reason": first.fills[-1].reason.value,
-        "truncated": not counters.whole,
+        "truncated": not metrics.whole,
         "usage": {
-            "prompt_tokens": counters.prompt_tokens,
-            "reused_tokens": counters.reused_tokens,
-            "completion_tokens": counters.generated_tokens,
-            "forward_passes": counters.forward_passes,
+            "prompt_tokens": metrics.prompt_tokens,
+            "reused_tokens": metrics.reused_tokens,
+            "completion_tokens": metrics.generated_tokens,
+            "forward_passes": metrics.forward_passes,
         },
         "timings": {
-            "queued_s": max(0.0, counters.queued_s),
-            "first_token_s": counters.first_token_s,
-            "total_s": counters.total_s,
+            "queued_s": max(0.0, metrics.queued_s),
+            "first_token_s": metrics.first_token_s,
+            "total_s": metrics.total_s,
         },
     }
-    return {**answer, "note": note} if (note := _note(counters)) else answer
+    return {**answer, "note": note} if (note := _note(metrics)) else answer
 
 
-def _note(counters: RequestMetrics) -> str:
-    """What the caller should know of the model's context; empty where all fitted into it."""
-    limited = "" if counters.limit is None else LIMITED.format(counters.limit)
-    return " ".join(filter(None, (limited, "" if counters.whole else TRUNCATED)))
+def _note(metrics: RequestMetrics) -> str:
+    """What did not fit into the model's context, for the caller; empty if all did."""
+    limited = "" if metrics.limit is None else LIMITED.format(metrics.limit)
+    return " ".join(filter(None, (limited, "" if metrics.whole else TRUNCATED)))
 
 
-def _woven(parts: tuple[str, ...], fills: list[str]) -> str:
+def _filled_in(parts: tuple[str, ...], fills: list[str]) -> str:
     """The text with the fills in its holes."""
-    woven = parts[0]
+    text = parts[0]
     for number, fill in enumerate(fills):
-        woven += fill + (parts[number + 1] if number + 1 < len(parts) else "")
-    return woven
+        text += fill + (parts[number + 1] if number + 1 < len(parts) else "")
+    return text
 
 
-def _chunks(piece: StreamEvent | CompletionResult, request: Request) -> Iterator[dict[str, Any]]:
-    if isinstance(piece, CompletionResult):
-        yield {"done": True, **answer_of(piece, request)}
+def _chunks(item: StreamEvent | CompletionResult, request: Request) -> Iterator[dict[str, Any]]:
+    if isinstance(item, CompletionResult):
+        yield {"done": True, **answer_of(item, request)}
         return
-    token = piece.token
+    token = item.token
     yield {
-        "candidate": piece.candidate,
-        "hole": piece.hole,
+        "candidate": item.candidate,
+        "hole": item.hole,
         "text": token.text,
         "probability": math.exp(token.logprob),
         "alternatives": [{"text": text, "probability": math.exp(p)} for text, p in token.top_logprobs],
     }
 
 
-def _wants_text(http: HttpRequest) -> bool:
-    """Whether the caller prefers bare text."""
+def _prefers_text(http: HttpRequest) -> bool:
+    """Whether the caller accepts plain text and no JSON."""
     accepted = http.headers.get("accept", "")
     return "text/plain" in accepted and "json" not in accepted

@@ -1,4 +1,4 @@
-"""The generate endpoint of Ollama's interface, with its `suffix`."""
+"""The generate endpoint of Ollama's API, with its `suffix`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import caller_of, parts_of, responses, session_key, strings_of, was_cut
 
-USUAL_TOKENS = 128
-_NOTHING = frozenset({0, "0", "0s", "0m", "0h", "0ms"})
-"""How long a model is kept that is to be unloaded."""
+DEFAULT_MAX_TOKENS = 128
+_UNLOAD = frozenset({0, "0", "0s", "0m", "0h", "0ms"})
+"""Values of `keep_alive` that unload a model."""
 
 
 class Options(Body):
-    num_predict: Annotated[int, Field(ge=-2, le=100_000, description=f"-1 and -2: {USUAL_TOKENS}")] = USUAL_TOKENS
+    num_predict: Annotated[int, Field(ge=-2, le=100_000, description=f"-1 and -2: {DEFAULT_MAX_TOKENS}")] = (
+        DEFAULT_MAX_TOKENS
+    )
     temperature: fields.ColdTemperature = 0.0
     top_p: fields.TopP = 1.0
     top_k: fields.TopK = 0
@@ -47,9 +49,9 @@ class Options(Body):
 
 
 class GenerateRequest(Body):
-    """As Ollama's. With `raw` the prompt is taken as it is; so is one with the model's sentinels and no `suffix`.
+    """As Ollama's. With `raw`, or with the model's sentinels and no `suffix`, the prompt is used unchanged.
 
-    The temperature is 0 unless it is given. Without any text the model is loaded, and nothing is written.
+    The default temperature is 0. Without any text the model is loaded and nothing is generated.
     """
 
     model: Annotated[str, Field(max_length=500)] = ""
@@ -59,29 +61,30 @@ class GenerateRequest(Body):
     stream: bool = True
     options: Options | None = None
     keep_alive: Annotated[
-        int | float | str | None, Field(description="0 without text is answered as Ollama does; the model stays")
+        int | float | str | None,
+        Field(description="0 without text: answered as by Ollama, but nothing is unloaded"),
     ] = None
     images: Annotated[list[Any], Field(max_length=100)] = []  # noqa: RUF012
     session: fields.Session | None = None
 
     @property
     def idle(self) -> str | None:
-        """What is to be done with the model where no text is wanted: `load` or `unload`."""
+        """What a request without text asks of the model: `load` or `unload`. None for a request with text."""
         if self.prompt or self.suffix:
             return None
-        return "unload" if self.keep_alive in _NOTHING else "load"
+        return "unload" if self.keep_alive in _UNLOAD else "load"
 
     def request(self, caller: str) -> Request:
-        """Raises BadRequest for what is not done here."""
+        """The engine's request. Raises BadRequest for features that are not supported."""
         if self.images:
-            raise BadRequest("This model looks at no images.", "Leave out 'images'.")
+            raise BadRequest("This model does not take images.", "Omit 'images'.")
         if self.raw and self.suffix:
-            raise BadRequest("A raw prompt has no suffix.", "Put the suffix into the prompt, or leave out 'raw'.")
+            raise BadRequest("A raw prompt has no suffix.", "Put the suffix into the prompt, or omit 'raw'.")
         options = self.options or Options()
-        most = USUAL_TOKENS if options.num_predict < 0 else options.num_predict
+        max_tokens = DEFAULT_MAX_TOKENS if options.num_predict < 0 else options.num_predict
         return Request(
             parts_of(self.prompt, self.suffix or None),
-            stop=Stop(most, strings=strings_of(options.stop)),
+            stop=Stop(max_tokens, strings=strings_of(options.stop)),
             sampling=options.sampling(),
             document_id=session_key(self.session),
             caller=self.session or caller,
@@ -97,28 +100,28 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/api/generate", openapi_extra=fields.schema(GenerateRequest), responses=_REFUSALS)
     async def generate(http: HttpRequest) -> Response:
-        """A completion of `prompt`, or what belongs before `suffix`; a line for each piece unless told not to."""
-        asked = await fields.body(http, GenerateRequest)
-        request, name = asked.request(caller_of(http)), asked.model or gateway.model
-        if asked.idle == "load":  # tokenising nothing waits for the model, and wakes it
+        """Continues `prompt`, or fills the hole between it and `suffix`. Streamed as JSON lines by default."""
+        body = await fields.body(http, GenerateRequest)
+        request, name = body.request(caller_of(http)), body.model or gateway.model
+        if body.idle == "load":  # tokenizing an empty text waits for the model and loads it if it was unloaded
             await gateway.answer(Request(("",), caller=caller_of(http), tokenize=TokenizeOptions()), http)
-        if asked.idle is not None:
-            return JSONResponse({**_head(name), "response": "", "done": True, "done_reason": asked.idle})
-        if asked.stream:
+        if body.idle is not None:
+            return JSONResponse({**_head(name), "response": "", "done": True, "done_reason": body.idle})
+        if body.stream:
             return await streams.lines(gateway, request, http, _chunks(name))
-        completions = await gateway.answer(request, http)
-        return JSONResponse({**_end(completions, name), "response": completions.candidates[0].text})
+        result = await gateway.answer(request, http)
+        return JSONResponse({**_end(result, name), "response": result.candidates[0].text})
 
     routes.include_router(ollama_models.router(gateway))
     return routes
 
 
 def _chunks(name: str) -> Callable[[StreamEvent | CompletionResult], Iterator[dict[str, Any]]]:
-    def chunks(piece: StreamEvent | CompletionResult) -> Iterator[dict[str, Any]]:
-        if isinstance(piece, StreamEvent):
-            yield {**_head(name), "response": piece.token.text, "done": False}
+    def chunks(item: StreamEvent | CompletionResult) -> Iterator[dict[str, Any]]:
+        if isinstance(item, StreamEvent):
+            yield {**_head(name), "response": item.token.text, "done": False}
         else:
-            yield _end(piece, name)
+            yield _end(item, name)
 
     return chunks
 
@@ -127,19 +130,19 @@ def _head(name: str) -> dict[str, Any]:
     return {"model": name, "created_at": datetime.now(UTC).isoformat()}
 
 
-def _end(completions: CompletionResult, name: str) -> dict[str, Any]:
-    counters, fill = completions.metrics, completions.candidates[0].fills[0]
+def _end(result: CompletionResult, name: str) -> dict[str, Any]:
+    metrics, fill = result.metrics, result.candidates[0].fills[0]
     return {
         **_head(name),
         "response": "",
         "done": True,
         "done_reason": "length" if was_cut(fill) else "stop",
-        "total_duration": _nanoseconds(counters.total_s + counters.queued_s),
+        "total_duration": _nanoseconds(metrics.total_s + metrics.queued_s),
         "load_duration": 0,
-        "prompt_eval_count": counters.prompt_tokens,
-        "prompt_eval_duration": _nanoseconds(counters.first_token_s),
+        "prompt_eval_count": metrics.prompt_tokens,
+        "prompt_eval_duration": _nanoseconds(metrics.first_token_s),
         "eval_count": fill.tokens,
-        "eval_duration": _nanoseconds(counters.total_s - counters.first_token_s),
+        "eval_duration": _nanoseconds(metrics.total_s - metrics.first_token_s),
     }
 
 

@@ -1,4 +1,4 @@
-"""What Ollama's interface tells of its models. There is one, and it answers to every name."""
+"""The model endpoints of Ollama's API. There is one model, and it answers to every name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import responses
 
-_KEPT = timedelta(days=365)
-"""A loaded model stays; Ollama's callers want a time."""
+_KEPT_LOADED = timedelta(days=365)
+"""A loaded model stays loaded, but Ollama's clients expect a time of expiry."""
 
 
 class ShowRequest(Body):
-    """Which model is shown; `name` is an older word for it."""
+    """Which model to show. `name` is the older name of `model`."""
 
     model: Annotated[str, Field(max_length=500)] = ""
     name: Annotated[str, Field(max_length=500)] = ""
@@ -37,31 +37,31 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/api/tags")
     async def tags() -> dict[str, Any]:
-        """The model that is served."""
+        """The served model."""
         return {"models": [describing.listed(gateway)]}
 
     @routes.get("/api/ps")
     async def running() -> dict[str, Any]:
-        """The model, while it is loaded."""
+        """The served model, while it is loaded."""
         state = gateway.engine.state
         if state.phase is not Phase.WARM:
             return {"models": []}
-        until = (datetime.now(UTC) + _KEPT).isoformat()
-        more = {"expires_at": until, "size_vram": 0, "context_length": state.facts.context}
-        return {"models": [{**describing.listed(gateway), **more}]}
+        until = (datetime.now(UTC) + _KEPT_LOADED).isoformat()
+        runtime = {"expires_at": until, "size_vram": 0, "context_length": state.facts.context}
+        return {"models": [{**describing.listed(gateway), **runtime}]}
 
     @routes.post(
         "/api/show", openapi_extra=fields.schema(ShowRequest), responses=responses(400, 413, 422), response_model=None
     )
     async def show(http: HttpRequest) -> Response:
-        """What is known of the model. `template` has `.Suffix` in it when it fills holes."""
+        """Details of the model. `template` contains `.Suffix` if the model is capable of infilling."""
         await fields.body(http, ShowRequest)
-        return JSONResponse(_shown(gateway))
+        return JSONResponse(_model_details(gateway))
 
     return routes
 
 
-def _shown(gateway: Gateway) -> dict[str, Any]:
+def _model_details(gateway: Gateway) -> dict[str, Any]:
     facts, listed = gateway.engine.state.facts, describing.listed(gateway)
     architecture = listed["details"]["family"]
     return {

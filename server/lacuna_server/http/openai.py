@@ -1,4 +1,4 @@
-"""The completions of OpenAI's interface, with a `suffix` that is really filled before."""
+"""The completions endpoint of OpenAI's API. A `suffix` is infilled."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/completions", openapi_extra=fields.schema(OpenAIRequest), responses=_ANSWERS)
     async def completions(http: HttpRequest) -> Response:
-        """Text, or what belongs between a prompt and a suffix."""
-        asked = await fields.body(http, OpenAIRequest)
-        requests = asked.requests(caller_of(http))
-        answer = OpenAIAnswer(asked, gateway.model)
-        if asked.stream:
+        """Continues a prompt, or fills the hole between a prompt and a suffix."""
+        body = await fields.body(http, OpenAIRequest)
+        requests = body.requests(caller_of(http))
+        answer = OpenAIAnswer(body, gateway.model)
+        if body.stream:
             return await streams.events(gateway, requests[0], http, answer.chunks, "[DONE]")
         return JSONResponse(answer.whole(await all_answers(gateway, requests, http)))
 
     @routes.get("/models")
     async def models() -> dict[str, Any]:
-        """The model that is served, as OpenAI, vLLM and llama.cpp say it."""
+        """The served model, in the format of OpenAI, vLLM and llama.cpp."""
         listed = [describing.listed(gateway)]
         return {"object": "list", "data": [describing.card(gateway)], "models": listed}
 
     @routes.get("/models/{name:path}", responses=_ANSWERS)
     async def model(name: str) -> Response:
-        """What is known of a model."""
+        """The model object of the served model."""
         if name not in (gateway.model, "default"):
-            raise NotServed(f"The model {name!r} is not served here.", f"It is {gateway.model!r}.")
+            raise NotServed(f"The model {name!r} is not served here.", f"The served model is {gateway.model!r}.")
         return JSONResponse(describing.card(gateway))
 
     return routes

@@ -1,4 +1,4 @@
-"""What is asked in OpenAI's words: a body, and the requests that it means."""
+"""Request bodies of OpenAI's completions, and the engine requests they stand for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lacuna_server.http import fields
 from lacuna_server.http.fields import Body
 from lacuna_server.http.shared import parts_of, session_key, strings_of
 
-USUAL_TOKENS = 64
+DEFAULT_MAX_TOKENS = 64
 MAX_PROMPTS = 64
 Ids = Annotated[tuple[Annotated[int, Field(ge=0, le=2**31)], ...], Field(min_length=1, max_length=200_000)]
 _Bias = Annotated[float, Field(ge=-100, le=100)]
@@ -25,10 +25,10 @@ class StreamOptions(Body):
 
 
 class OpenAIRequest(Body):
-    """As OpenAI's; `top_k` and `min_p` as vLLM's; `session`, `path` and `language` are ours.
+    """As OpenAI's. `top_k` and `min_p` are as vLLM's; `session`, `path` and `language` are Lacuna's own.
 
-    Without `suffix` the model's sentinels count in a prompt, which is then taken as it is. The temperature is 0 unless
-    it is given. Any `model` is taken: there is one.
+    Without `suffix`, a prompt with the model's sentinels is raw: they count, and it is used unchanged. The default
+    temperature is 0. Any `model` is accepted.
     """
 
     model: Annotated[str, Field(max_length=500)] = ""
@@ -39,7 +39,7 @@ class OpenAIRequest(Body):
         | Annotated[tuple[Ids, ...], Field(min_length=1, max_length=MAX_PROMPTS)]
     ) = ""
     suffix: fields.Text | None = None
-    max_tokens: Annotated[int, Field(ge=-1, le=100_000, description=f"-1: {USUAL_TOKENS}")] = USUAL_TOKENS
+    max_tokens: Annotated[int, Field(ge=-1, le=100_000, description=f"-1: {DEFAULT_MAX_TOKENS}")] = DEFAULT_MAX_TOKENS
     temperature: fields.Temperature = 0.0
     top_p: fields.TopP = 1.0
     top_k: fields.TopK = 0
@@ -65,36 +65,34 @@ class OpenAIRequest(Body):
         """Each prompt: a text, or token ids."""
         if isinstance(self.prompt, str):
             return (self.prompt,)
-        several = not isinstance(self.prompt[0], int)
-        return self.prompt if several else (self.prompt,)  # type: ignore[return-value]
+        is_list = not isinstance(self.prompt[0], int)
+        return self.prompt if is_list else (self.prompt,)  # type: ignore[return-value]
 
     @property
-    def tells_prompt(self) -> bool:
-        """Whether the tokens of the prompt are needed for the answer: to be scored, or spelt."""
+    def needs_prompt_tokens(self) -> bool:
+        """Whether the answer needs the tokens of the prompt, for their log-probabilities or their text."""
         return self.echo and (self.logprobs is not None or not isinstance(self.prompts[0], str))
 
     def requests(self, caller: str) -> list[Request]:
-        """One for each prompt. Raises BadRequest for fields that do not go together."""
-        self._check()
+        """The engine's requests, one for each prompt. Raises BadRequest for fields that conflict."""
+        self._validate()
         return [self._request(number, prompt, caller) for number, prompt in enumerate(self.prompts)]
 
-    def _check(self) -> None:
+    def _validate(self) -> None:
         several, best = len(self.prompts) > 1, self.best_of
         if best is not None and best < self.n:
-            raise BadRequest("'best_of' is less than 'n'.", "Ask for as many at least.")
-        if self.stream and (several or self.tells_prompt or (best or 0) > self.n):
-            raise BadRequest(
-                "Several prompts, 'best_of' and an 'echo' of tokens are not streamed.", "Leave out 'stream'."
-            )
+            raise BadRequest("'best_of' is less than 'n'.", "Set it to at least 'n'.")
+        if self.stream and (several or self.needs_prompt_tokens or (best or 0) > self.n):
+            raise BadRequest("Several prompts, 'best_of' and an 'echo' of tokens are not streamed.", "Omit 'stream'.")
         if self.suffix is not None and not all(isinstance(prompt, str) for prompt in self.prompts):
-            raise BadRequest("A prompt of token ids has no suffix.", "Send text, or ids with the sentinels in them.")
+            raise BadRequest("A prompt of token ids has no suffix.", "Send text, or ids that include the sentinels.")
 
     def _request(self, number: int, prompt: str | tuple[int, ...], caller: str) -> Request:
         key = session_key(self.session, self.user, self.path)
         return Request(
             parts_of(prompt if isinstance(prompt, str) else "", self.suffix),
             path=path_for(self.path, self.language),
-            stop=Stop(USUAL_TOKENS if self.max_tokens < 0 else self.max_tokens, strings=strings_of(self.stop)),
+            stop=Stop(DEFAULT_MAX_TOKENS if self.max_tokens < 0 else self.max_tokens, strings=strings_of(self.stop)),
             sampling=self._sampling(),
             candidates=self.best_of or self.n,
             distinct=False,
@@ -103,14 +101,14 @@ class OpenAIRequest(Body):
             raw=self._raw,
             ids=None if isinstance(prompt, str) else prompt,
             top_logprobs=self.logprobs,
-            prompt_logprobs=(self.logprobs or 0) if self.tells_prompt else None,
+            prompt_logprobs=(self.logprobs or 0) if self.needs_prompt_tokens else None,
         )
 
     @property
     def _raw(self) -> Raw:
         if self.suffix is not None:
             return Raw.NO
-        return Raw.YES if self.tells_prompt else Raw.SENTINELS
+        return Raw.YES if self.needs_prompt_tokens else Raw.SENTINELS
 
     def _sampling(self) -> Sampling:
         return Sampling(

@@ -1,4 +1,4 @@
-"""What runs the server asks it: does it live, is it ready, how does it fare."""
+"""Health checks and metrics."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
 
     @routes.get("/health/live")
     async def live() -> dict[str, str]:
-        """The process answers."""
+        """Whether the process answers."""
         return {"status": "live"}
 
     @routes.get("/health/ready", responses={503: {"description": "The model is not loaded."}})
     async def ready() -> Response:
-        """The model answers, or would: an unused one is loaded again by the next request."""
+        """Whether requests are answered. The next request loads a model that was unloaded while idle."""
         state = gateway.engine.state
-        told = {
+        status = {
             "status": state.phase.value,
             "model": state.model,
             "message": state.message,
             "progress": state.progress,
             "languages": list(state.facts.languages),
         }
-        return JSONResponse(told, 200 if gateway.ready else 503)
+        return JSONResponse(status, 200 if gateway.ready else 503)
 
     @routes.get("/metrics", response_class=Response)
     async def numbers() -> Response:
-        """For Prometheus."""
+        """Metrics for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes

@@ -1,4 +1,4 @@
-"""What a browser says of a request: for which page it asks (Origin), and what it calls this server (Host)."""
+"""The Origin and Host headers: which page a browser's request comes from, and by which name it reached this server."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def parse(text: str) -> str:
-    """An origin as browsers write it, or ANY. Raises BadRequest for what is none."""
+    """An origin as browsers write it, or ANY. Raises BadRequest for a malformed one."""
     origin = text.strip()
     if origin in (ANY, "null"):
         return origin
-    if (found := _normal(origin)) is None:
+    if (normal := _normal(origin)) is None:
         raise BadRequest(f"{text!r} is not the origin of a web page.", "Write https://HOST:PORT, or '*' for all.")
-    return found
+    return normal
 
 
 def is_listed(origin: str, listed: frozenset[str]) -> bool:
-    """Whether a page of `origin` may ask; `listed` are results of `parse`."""
+    """Whether `listed`, results of `parse`, allow `origin`."""
     return ANY in listed or origin in listed or _normal(origin) in listed
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Whether `origin` is the server that the request calls `host`."""
-    found = _normal(origin)
-    return found is not None and found == _normal(f"{origin.partition('://')[0]}://{host}")
+    """Whether `origin` is this server, which the request calls `host`."""
+    normal = _normal(origin)
+    return normal is not None and normal == _normal(f"{origin.partition('://')[0]}://{host}")
 
 
 def name_in(host: str) -> str:
-    """The name in a Host header, without the port."""
+    """The host name in a Host header, without the port."""
     return host.rpartition(":")[0] if re.search(r":\d+$", host) else host
 
 
@@ -54,14 +54,14 @@ def is_loopback(name: str) -> bool:
 
 
 def _normal(origin: str) -> str | None:
-    """`origin` in lower case, without a slash at its end or the port that its scheme has anyway. None for no origin."""
+    """`origin` in lower case, without a trailing slash and its scheme's default port. None if it is malformed."""
     try:
         parts = urlsplit(origin)
         port, host = parts.port, (parts.hostname or "").encode("idna").decode()
     except ValueError:
         return None
-    more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
-    if more or not parts.scheme or not _HOST.fullmatch(host):
+    has_more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    if has_more or not parts.scheme or not _HOST.fullmatch(host):
         return None
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}")

@@ -1,4 +1,4 @@
-"""A log that somebody from outside cannot fill: what is said again and again is said once a minute."""
+"""Rate limits for log messages that clients can cause, so that they cannot fill the log."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from types import TracebackType
 _MAX_KINDS = 200
 
 
-class Sparingly(logging.Filter):
-    """Lets a kind of record through once in `seconds`; the next one tells how many were left out."""
+class RateLimit(logging.Filter):
+    """Passes a kind of record once in `seconds`. The next record of the kind says how many were dropped."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         super().__init__()
@@ -19,27 +19,27 @@ class Sparingly(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind, now = _kind(record), time.monotonic()
-        last, left_out = self._kinds.get(kind, (-self._seconds, 0))
+        last, dropped = self._kinds.get(kind, (-self._seconds, 0))
         if now - last < self._seconds:
-            self._kinds[kind] = (last, left_out + 1)
+            self._kinds[kind] = (last, dropped + 1)
             return False
         if len(self._kinds) >= _MAX_KINDS:
             self._kinds.clear()
         self._kinds[kind] = (now, 0)
-        if left_out:
-            record.msg = f"{record.msg} ({left_out} more like this were left out)"
+        if dropped:
+            record.msg = f"{record.msg} ({dropped} similar messages dropped)"
         return True
 
 
 def limit() -> None:
-    """Makes the loggers that callers can make speak do so sparingly, in the whole process."""
-    sparingly = Sparingly()
+    """Limits the loggers that clients can trigger, in the whole process."""
+    rate_limit = RateLimit()
     for name in ("asyncio", "uvicorn.error", "lacuna_server.http.connections"):
-        logging.getLogger(name).addFilter(sparingly)
+        logging.getLogger(name).addFilter(rate_limit)
 
 
 def _kind(record: logging.LogRecord) -> tuple[str, str]:
-    """The message before its arguments, as far as its first line, and where its exception comes from."""
+    """The first line of the message, unformatted, and where its exception comes from."""
     error = record.exc_info[1] if record.exc_info else None
     origin = f"{type(error).__name__} {_last_line(error.__traceback__)}" if error is not None else ""
     return str(record.msg).partition("\n")[0], origin

@@ -1,4 +1,4 @@
-"""Answers that are sent while they are written: server-sent events and lines of JSON."""
+"""Streamed answers: server-sent events and JSON lines."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from starlette.responses import StreamingResponse
 from lacuna_inference.api import CompletionResult, Request, StreamEvent
 from lacuna_inference.errors import LacunaError
 from lacuna_server.http.errors import content, status_of
-from lacuna_server.http.gateway import Gateway, unless_left
+from lacuna_server.http.gateway import Gateway, wait_unless_disconnected
 
 Chunks: TypeAlias = Callable[["StreamEvent | CompletionResult"], Iterator[dict[str, Any]]]
-"""What is sent for a piece of the answer, and for all of it at the end."""
+"""From a stream event, or the final result, to the chunks to send."""
 
 
 async def events(
     gateway: Gateway, request: Request, http: HttpRequest, chunks: Chunks, done: str = ""
 ) -> StreamingResponse:
-    """Server-sent events, `done` the last of them. A failure before the first is raised, a later one is an event."""
+    """Server-sent events, ending with `done` unless empty. An error before the first event is raised, a later one is
+    sent as an event.
+    """
     end = done and f"data: {done}\n\n"
-    sent = _begun(gateway, request, http, chunks, lambda chunk: f"data: {_json(chunk)}\n\n", end)
-    return StreamingResponse(await sent, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    frames = await _started(gateway, request, http, chunks, lambda chunk: f"data: {_json(chunk)}\n\n", end)
+    return StreamingResponse(frames, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 async def lines(gateway: Gateway, request: Request, http: HttpRequest, chunks: Chunks) -> StreamingResponse:
-    """A JSON object in each line."""
-    sent = _begun(gateway, request, http, chunks, lambda chunk: f"{_json(chunk)}\n", "")
-    return StreamingResponse(await sent, media_type="application/x-ndjson")
+    """JSON lines, with errors as in `events`."""
+    frames = await _started(gateway, request, http, chunks, lambda chunk: f"{_json(chunk)}\n", "")
+    return StreamingResponse(frames, media_type="application/x-ndjson")
 
 
-async def _begun(
+async def _started(
     gateway: Gateway,
     request: Request,
     http: HttpRequest,
@@ -42,38 +44,40 @@ async def _begun(
     frame: Callable[[dict[str, Any]], str],
     done: str,
 ) -> AsyncIterator[str]:
-    """The frames; returns when the first is there, so that a refusal is still a status, and a caller may leave."""
-    pieces = gateway.pieces(request)
-    first = asyncio.ensure_future(anext(pieces))
+    """The frames. Waits for the first item, so that an error until then still sets the status, and a client that
+    disconnects until then is noticed.
+    """
+    items = gateway.stream(request)
+    first = asyncio.ensure_future(anext(items))
     try:
-        await unless_left(first, http, gateway.limits.longest_s)
+        await wait_unless_disconnected(first, http, gateway.limits.longest_s)
         first.result()
     except BaseException:
         first.cancel()
         await asyncio.wait({first})
-        await pieces.aclose()
+        await items.aclose()
         raise
-    return _frames(first.result(), pieces, chunks, frame, done, http.url.path)
+    return _frames(first.result(), items, chunks, frame, done, http.url.path)
 
 
 async def _frames(
     first: StreamEvent | CompletionResult,
-    pieces: AsyncGenerator[StreamEvent | CompletionResult],
+    items: AsyncGenerator[StreamEvent | CompletionResult],
     chunks: Chunks,
     frame: Callable[[dict[str, Any]], str],
     done: str,
     path: str,
 ) -> AsyncIterator[str]:
-    piece: StreamEvent | CompletionResult | None = first
+    item: StreamEvent | CompletionResult | None = first
     try:
-        while piece is not None:
-            for chunk in chunks(piece):
+        while item is not None:
+            for chunk in chunks(item):
                 yield frame(chunk)
-            piece = await anext(pieces, None)
+            item = await anext(items, None)
     except LacunaError as error:
         yield frame(content(str(error), status_of(error, path), path))
     finally:
-        await pieces.aclose()
+        await items.aclose()
     if done:
         yield done
 

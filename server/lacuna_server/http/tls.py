@@ -1,6 +1,6 @@
-"""TLS for `lacuna serve`. The handshake is made here, so that a caller who never finishes it counts and is dropped.
+"""TLS for `lacuna serve`. The handshake is done here, so that a client that never finishes it is counted and dropped.
 
-An event loop's own TLS server creates the protocol when the handshake is over, and waits a minute for it.
+asyncio's own TLS server creates the protocol only after the handshake, and waits a minute for it.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any, ClassVar
 from lacuna_inference.errors import BadRequest
 from lacuna_server.http.connections import Connection
 
-_ADVICE = "Check --tls-cert and --tls-key: PEM files, the certificate first, and a key without a password."
+_REMEDY = "Check --tls-cert and --tls-key: PEM files, the certificate first, and a key without a password."
 
 
 def context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What the server presents. Raises BadRequest for files that cannot be used."""
+    """The server's TLS context. Raises BadRequest for files that cannot be used."""
     for file in (certificate, key):
         if not file.is_file():
             raise BadRequest(f"There is no file {file}.", "Check --tls-cert and --tls-key.")
-    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    made.set_alpn_protocols(["http/1.1"])
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.set_alpn_protocols(["http/1.1"])
     try:
-        made.load_cert_chain(certificate, key, password=_no_password)
+        tls.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:
-        raise BadRequest(f"{certificate} and {key} cannot be used for TLS: {_reason(error)}.", _ADVICE) from None
-    return made
+        raise BadRequest(f"{certificate} and {key} cannot be used for TLS: {_reason(error)}.", _REMEDY) from None
+    return tls
 
 
 def _no_password() -> str:
-    """OpenSSL would ask the terminal."""
+    """Raises ValueError, because OpenSSL would prompt on the terminal otherwise."""
     raise ValueError("the key is encrypted")
 
 
@@ -43,24 +43,27 @@ def _reason(error: Exception) -> str:
 
 
 class Handshake(asyncio.Protocol):
-    """A connection before it is secure; a subclass sets what it becomes. What comes early is kept for `become`."""
+    """A connection until its TLS handshake is done. A subclass sets what it becomes.
+
+    Data that arrives early is kept for `become`.
+    """
 
     become: ClassVar[type[Connection]]
     context: ClassVar[ssl.SSLContext]
 
     def __init__(self, **settings: Any) -> None:
-        """`settings` are what uvicorn makes its protocols with."""
+        """`settings` are uvicorn's arguments for its protocols."""
         self._connection = self.become(**settings)
-        self._open = self._connection.connections
+        self._connections = self._connection.connections
         self._early = bytearray()
         self._secure = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.pause_reading()
         self._transport = transport
-        self._task = self._connection.loop.create_task(self._shake_hands())
-        self._open.add(self)  # type: ignore[arg-type]
-        self.become.pool.waits(self)
+        self._task = self._connection.loop.create_task(self._handshake())
+        self._connections.add(self)  # type: ignore[arg-type]
+        self.become.pool.mark_waiting(self)
         if self.become.pool.closed:
             self.drop()
 
@@ -74,31 +77,31 @@ class Handshake(asyncio.Protocol):
             self.drop()
 
     def drop(self) -> None:
-        self._leave()
+        self._unregister()
         self._task.cancel()
         self._transport.abort()
 
     def shutdown(self) -> None:
-        """uvicorn calls it when the server stops."""
+        """Called by uvicorn when the server stops."""
         self.drop()
 
-    async def _shake_hands(self) -> None:
-        loop, seconds = self._connection.loop, self.become.patience.request_s
+    async def _handshake(self) -> None:
+        loop, seconds = self._connection.loop, self.become.timeouts.request_s
         try:
             secured = await loop.start_tls(
                 self._transport, self, self.context, server_side=True, ssl_handshake_timeout=seconds
             )
-        except OSError:  # also everything that can be wrong with a handshake, and its time limit
+        except OSError:  # includes ssl.SSLError and TimeoutError
             secured = None
-        self._leave()
+        self._unregister()
         if secured is not None:
-            self._go_on(secured)
+            self._become_connection(secured)
 
-    def _leave(self) -> None:
+    def _unregister(self) -> None:
         self.become.pool.remove(self)
-        self._open.discard(self)
+        self._connections.discard(self)
 
-    def _go_on(self, secured: asyncio.Transport) -> None:
+    def _become_connection(self, secured: asyncio.Transport) -> None:
         self._secure = True
         secured.set_protocol(self._connection)
         self._connection.connection_made(secured)

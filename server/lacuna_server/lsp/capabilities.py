@@ -9,7 +9,7 @@ from typing import Any
 from lsprotocol import types
 
 from lacuna_server.lsp.reading import at, items, text
-from lacuna_server.settings import Channel
+from lacuna_server.settings_schema import Channel
 
 _CHECKED_FIELDS = (
     ("processId", (int, float), "a number or null"),

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from lacuna_server.core.service import Suggestions
-from lacuna_server.core.statistics import Statistics
 from lacuna_server.lsp.documents import Documents
+from lacuna_server.statistics import Statistics
 
 RETAINED_AFTER_S = 30.0
 _MAX_SUGGESTIONS = 64

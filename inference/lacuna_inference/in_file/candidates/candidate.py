@@ -1,4 +1,4 @@
-"""One text that may fill a hole, with what speaks for it."""
+"""A text that may fill a hole, with the evidence for it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from typing import NamedTuple
 
 
 class Kind(IntEnum):
-    """Where such a text stands in the file."""
+    """How the surroundings of the text compare to those of the hole."""
 
     COPIED = 0
-    """Between sides that are the hole's, sign for sign (`copied.py`)."""
+    """Both sides equal the hole's, character for character (`copied.py`)."""
     RENAMED = 1
-    """Between sides that are alike but for names, which are replaced in it (`renamed.py`)."""
+    """Both sides equal the hole's except for names, which are replaced in the text (`renamed.py`)."""
     LISTED = 2
-    """From the hole's column to its line's end, whatever stands before and behind that line (`listed.py`)."""
+    """The rest of a line that begins like the hole's, whatever precedes and follows that line (`listed.py`)."""
 
 
 class FillCandidate(NamedTuple):
-    """`before` and `after` count what agrees on each side, `same` what is the very same where that is more than to
-    agree, `away` how far off it stands: in tokens for RENAMED, in code points for the others. `above` the hole or not.
+    """A text and how well its surroundings agree with the hole's.
+
+    `before` and `after` count what agrees on each side. `same` counts what is identical, for RENAMED, where agreement
+    is weaker than identity. `away` is the distance to the hole. All are in tokens for RENAMED and in code points for
+    the others. `above` is whether the text precedes the hole.
     """
 
     kind: Kind

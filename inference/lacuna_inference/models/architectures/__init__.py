@@ -1,1 +1,1 @@
-"""Published architectures in terms of the own forward."""
+"""Published architectures, described for the engine's own forward."""

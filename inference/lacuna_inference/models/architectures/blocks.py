@@ -1,4 +1,4 @@
-"""Norms and feed-forwards made of a model's tensors, as the architectures need them."""
+"""Builds norms and feed-forwards from a model's tensors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def swiglu(gate: str, up: str, down: str, weights: Weights) -> SwiGlu:
 
 
 def feed_forward(first: str, second: str, activation: str, weights: Weights) -> TokenwiseLayer:
-    """Two products with an activation between them."""
-    one, other = weights.linear(first), weights.linear(second)
-    return partial(layers.feed_forward, first=one, activation=ACTIVATIONS[activation], second=other)
+    """Two linear layers with an activation between them."""
+    up, down = weights.linear(first), weights.linear(second)
+    return partial(layers.feed_forward, first=up, activation=ACTIVATIONS[activation], second=down)

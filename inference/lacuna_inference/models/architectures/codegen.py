@@ -1,4 +1,4 @@
-"""CodeGen in the terms of `network.py`: attention and feed-forward side by side, some dimensions rotated."""
+"""CodeGen for `network.py`: parallel attention and feed-forward, partial rotary positions."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from lacuna_inference.models.loading.weights import Shapes, Weights, concatenate
 
 MODEL_TYPES = frozenset({"codegen"})
 _SIZES = ("n_embd", "n_layer", "n_head", "vocab_size")
-_SHARDS = 4
-"""The fused projection is stored in shards, one for each of the four cores that it was trained on."""
-_GROUPS = "qkv_shards"
-"""Key of a part's config: how many of them it has."""
+_QKV_GROUPS = 4
+"""The fused projection is stored in groups, one for each of the four cores that the model was trained on."""
+_GROUPS_KEY = "qkv_shards"
+"""Key in a shard's config: how many of these groups it has."""
 _BASE = 10_000.0
 
 
 def obstacle(config: dict[str, Any]) -> str | None:
-    """What of `config` this forward does not do, or None when it does everything."""
+    """The feature of `config` that this forward does not support, or None."""
     if (activation := config.get("activation_function", "gelu_new")) not in ACTIVATIONS:
         return f"the activation {activation}"
     return None if config.get("rotary_dim") else "attention without rotary positions"
 
 
 def flaw(config: dict[str, Any]) -> str | None:
-    """What of `config` is wrong, whoever runs it, or None."""
+    """What is invalid in `config` for any forward, or None."""
     return wrong_count(config, _SIZES, ("rotary_dim", "n_inner")) or wrong_number(config, ("layer_norm_epsilon",))
 
 
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
-    heads, groups = _heads(config), config.get(_GROUPS, _SHARDS)
+    heads, groups = _heads(config), config.get(_GROUPS_KEY, _QKV_GROUPS)
     epsilon = config.get("layer_norm_epsilon", 1e-5)
     activation = config.get("activation_function", "gelu_new")
     embedding = weights.take("transformer.wte.weight")
@@ -62,18 +62,18 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     )
 
 
-def parting(config: dict[str, Any], ways: int) -> ShardingPlan | str:
-    """How the weights are parted in so many `ways`, or why they cannot be: a part has whole shards."""
+def sharding_plan(config: dict[str, Any], world_size: int) -> ShardingPlan | str:
+    """How the weights are split into `world_size` shards, or why they cannot be: a shard has whole groups."""
     heads, inner = _heads(config), config.get("n_inner") or 4 * config["n_embd"]
-    if problem := indivisible(ways, heads=heads.n_heads, shards=_SHARDS, inner_numbers=inner):
+    if problem := indivisible(world_size, heads=heads.n_heads, qkv_groups=_QKV_GROUPS, inner_dimensions=inner):
         return problem
-    part = {
-        "n_head": heads.n_heads // ways,
+    shard = {
+        "n_head": heads.n_heads // world_size,
         "head_dim": heads.head_dim,
-        "n_inner": inner // ways,
-        _GROUPS: _SHARDS // ways,
+        "n_inner": inner // world_size,
+        _GROUPS_KEY: _QKV_GROUPS // world_size,
     }
-    return ShardingPlan({**config, **part}, frozenset({"qkv_proj", "fc_in"}), frozenset({"out_proj", "fc_out"}))
+    return ShardingPlan({**config, **shard}, frozenset({"qkv_proj", "fc_in"}), frozenset({"out_proj", "fc_out"}))
 
 
 def tensors(config: dict[str, Any]) -> Shapes:
@@ -92,14 +92,14 @@ def tensors(config: dict[str, Any]) -> Shapes:
 
 
 def _heads(config: dict[str, Any]) -> Heads:
-    """Published configs leave the size of a head to be told from the width; that of a part has it."""
+    """Published configs imply the head size by the width; a shard's config states it."""
     queries = config["n_head"]
     return Heads(
         queries, queries, config.get("head_dim") or config["n_embd"] // queries, rotary_dim=config["rotary_dim"]
     )
 
 
-def in_order(fused: Tensor, shards: int = _SHARDS) -> Tensor:
-    """The rows of the fused projection as all queries, keys, values; stored are queries, values, keys of each shard."""
-    query, value, key = fused.view(shards, 3, -1, fused.shape[1]).unbind(1)
-    return concatenated([part.reshape(-1, fused.shape[1]) for part in (query, key, value)])
+def in_order(fused: Tensor, groups: int = _QKV_GROUPS) -> Tensor:
+    """Reorders the rows of the fused projection from queries, values, keys per group to all queries, keys, values."""
+    query, value, key = fused.view(groups, 3, -1, fused.shape[1]).unbind(1)
+    return concatenated([rows.reshape(-1, fused.shape[1]) for rows in (query, key, value)])

@@ -1,6 +1,6 @@
-"""Llama shapes in the terms of `network.py`: Llama, Mistral, Qwen2 and what carries their names.
+"""Llama-shaped models for `network.py`: Llama, Mistral, Qwen2 and others of these model types.
 
-RMSNorm, rotary positions kept in halves, grouped-query attention with or without biases, SwiGLU.
+RMSNorm, rotary positions stored in halves, grouped-query attention with or without biases, SwiGLU.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 _DIVIDED = frozenset({"q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "c_fc"})
 _SUMMED = frozenset({"o_proj", "down_proj", "c_proj"})
-"""The last of each as StarCoder2 calls them."""
+"""The last of each are StarCoder2's names."""
 
 
 def obstacle(config: dict[str, Any]) -> str | None:
-    """What of `config` this forward does not do, or None when it does everything."""
+    """The feature of `config` that this forward does not support, or None."""
     if config.get("hidden_act", "silu") != "silu":
         return f"the activation {config['hidden_act']}"
     if config.get("mlp_bias"):
@@ -35,7 +35,7 @@ def obstacle(config: dict[str, Any]) -> str | None:
 
 
 def flaw(config: dict[str, Any]) -> str | None:
-    """What of `config` is wrong, whoever runs it, or None."""
+    """What is invalid in `config` for any forward, or None."""
     reason = wrong_count(config, _SIZES, ("num_key_value_heads", "head_dim", "sliding_window"))
     return reason or wrong_number(config, ("rms_norm_eps", "norm_epsilon")) or rotary.flaw(config)
 
@@ -56,18 +56,18 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     )
 
 
-def parting(config: dict[str, Any], ways: int) -> ShardingPlan | str:
-    """How the weights are parted in so many `ways`, or why they cannot be."""
+def sharding_plan(config: dict[str, Any], world_size: int) -> ShardingPlan | str:
+    """How the weights are split into `world_size` shards, or why they cannot be."""
     heads, inner = heads_of(config), config["intermediate_size"]
-    if problem := indivisible(ways, heads=heads.n_heads, heads_of_keys=heads.n_kv_heads, inner_numbers=inner):
+    if problem := indivisible(world_size, heads=heads.n_heads, key_heads=heads.n_kv_heads, inner_dimensions=inner):
         return problem
-    part = {
-        "num_attention_heads": heads.n_heads // ways,
-        "num_key_value_heads": heads.n_kv_heads // ways,
+    shard = {
+        "num_attention_heads": heads.n_heads // world_size,
+        "num_key_value_heads": heads.n_kv_heads // world_size,
         "head_dim": heads.head_dim,
-        "intermediate_size": inner // ways,
+        "intermediate_size": inner // world_size,
     }
-    return ShardingPlan({**config, **part}, _DIVIDED, _SUMMED)
+    return ShardingPlan({**config, **shard}, _DIVIDED, _SUMMED)
 
 
 def tensors(config: dict[str, Any]) -> Shapes:
@@ -87,7 +87,7 @@ def tensors(config: dict[str, Any]) -> Shapes:
 
 
 def attention_tensors(at: str, config: dict[str, Any], biases: bool, out_bias: bool) -> Shapes:
-    """Those of one block's attention; `biases` of queries, keys and values, `out_bias` behind them."""
+    """Those of one block's attention, with `biases` of queries, keys and values, and `out_bias` of the output."""
     heads, width = heads_of(config), config["hidden_size"]
     rows = {
         "q": heads.n_heads * heads.head_dim,
@@ -104,10 +104,10 @@ def attention_tensors(at: str, config: dict[str, Any], biases: bool, out_bias: b
 
 
 def odd_heads(config: dict[str, Any]) -> str | None:
-    """What of the heads this forward does not do: pairs of numbers are rotated, and heads share keys evenly."""
+    """Why the heads are not supported, or None: dimensions are rotated in pairs, and heads share keys evenly."""
     heads = heads_of(config)
     if heads.head_dim % 2 or heads.n_heads % heads.n_kv_heads:
-        return f"{heads.n_heads} heads of {heads.head_dim} numbers over {heads.n_kv_heads} of keys"
+        return f"{heads.n_heads} heads of {heads.head_dim} dimensions over {heads.n_kv_heads} key heads"
     return None
 
 
@@ -123,7 +123,7 @@ def rotation_of(config: dict[str, Any], heads: Heads, context: int) -> Tensor:
 
 
 def projections(at: str, heads: Heads, weights: Weights) -> Linear:
-    """Queries, keys and values as one product, the rotated rows in pairs."""
+    """Queries, keys and values as one linear layer, the rotated rows in pairs."""
     names = [f"{at}.{name}_proj" for name in "qkv"]
     weight = concatenated([weights.take(f"{name}.weight") for name in names])
     biases = [weights.take(f"{name}.bias") for name in names if f"{name}.bias" in weights]
@@ -136,9 +136,9 @@ def projections(at: str, heads: Heads, weights: Weights) -> Linear:
 
 
 def paired(rows: Tensor, heads: Heads) -> Tensor:
-    """Reorders the rows of each head so that the two numbers that are rotated together are neighbours.
+    """Reorders the rows of each head so that the two dimensions that are rotated together are adjacent.
 
-    Queries and keys are reordered alike, so their products stay what they are.
+    Queries and keys are reordered alike, so their dot products do not change.
     """
     halves = rows.view(-1, 2, heads.head_dim // 2, *rows.shape[1:])
     return halves.transpose(1, 2).reshape(rows.shape)

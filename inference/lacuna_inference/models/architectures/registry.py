@@ -181,7 +181,7 @@ def _build_network(config: dict[str, Any], held: Mapping[str, Tensor], spec: For
 def _sharding_plan(config: dict[str, Any], ways: int) -> ShardingPlan | str:
     architecture = _architecture(config)
     assert architecture is not None
-    found: ShardingPlan | str = architecture.parting(config, ways)
+    found: ShardingPlan | str = architecture.sharding_plan(config, ways)
     return found
 
 

@@ -1,4 +1,4 @@
-"""StarCoder2 in the terms of `network.py`: LayerNorm, rotary positions, grouped-query attention, GELU, biases."""
+"""StarCoder2 for `network.py`: LayerNorm, rotary positions, grouped-query attention, GELU, biases."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lacuna_inference.models.loading import rotary
 from lacuna_inference.models.loading.weights import Shapes, Weights
 
 MODEL_TYPES = frozenset({"starcoder2"})
-parting = llama.parting
+sharding_plan = llama.sharding_plan
 flaw = llama.flaw
 
 
 def obstacle(config: dict[str, Any]) -> str | None:
-    """What of `config` this forward does not do, or None when it does everything."""
+    """The feature of `config` that this forward does not support, or None."""
     if (activation := config.get("hidden_act", "gelu_pytorch_tanh")) not in ACTIVATIONS:
         return f"the activation {activation}"
     return llama.odd_heads(config) or rotary.obstacle(config)

@@ -1,4 +1,4 @@
-"""XGLM, the architecture of InCoder, in the terms of `network.py`: sinusoidal positions, LayerNorm, biases, GELU."""
+"""XGLM, the architecture of InCoder, for `network.py`: sinusoidal positions, LayerNorm, biases, GELU."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from lacuna_inference.models.loading.weights import Shapes, Weights
 MODEL_TYPES = frozenset({"xglm"})
 _SIZES = ("d_model", "num_layers", "attention_heads", "ffn_dim", "vocab_size")
 _OFFSET = 2
-"""The first position; fairseq's habit."""
+"""The first position, a convention of fairseq."""
 _EPSILON = 1e-5
 
 
 def obstacle(config: dict[str, Any]) -> str | None:
-    """What of `config` this forward does not do, or None when it does everything."""
+    """The feature of `config` that this forward does not support, or None."""
     activation = config.get("activation_function", "gelu")
     return None if activation in ACTIVATIONS else f"the activation {activation}"
 
 
 def flaw(config: dict[str, Any]) -> str | None:
-    """What of `config` is wrong, whoever runs it, or None."""
+    """What is invalid in `config` for any forward, or None."""
     return wrong_count(config, _SIZES)
 
 
@@ -61,14 +61,18 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     )
 
 
-def parting(config: dict[str, Any], ways: int) -> ShardingPlan | str:
-    """How the weights are parted in so many `ways`, or why they cannot be."""
+def sharding_plan(config: dict[str, Any], world_size: int) -> ShardingPlan | str:
+    """How the weights are split into `world_size` shards, or why they cannot be."""
     heads, inner = _heads(config), config["ffn_dim"]
-    if problem := indivisible(ways, heads=heads.n_heads, inner_numbers=inner):
+    if problem := indivisible(world_size, heads=heads.n_heads, inner_dimensions=inner):
         return problem
-    part = {"attention_heads": heads.n_heads // ways, "head_dim": heads.head_dim, "ffn_dim": inner // ways}
+    shard = {
+        "attention_heads": heads.n_heads // world_size,
+        "head_dim": heads.head_dim,
+        "ffn_dim": inner // world_size,
+    }
     return ShardingPlan(
-        {**config, **part}, frozenset({"q_proj", "k_proj", "v_proj", "fc1"}), frozenset({"out_proj", "fc2"})
+        {**config, **shard}, frozenset({"q_proj", "k_proj", "v_proj", "fc1"}), frozenset({"out_proj", "fc2"})
     )
 
 
@@ -88,13 +92,13 @@ def tensors(config: dict[str, Any]) -> Shapes:
 
 
 def _heads(config: dict[str, Any]) -> Heads:
-    """Published configs leave the size of a head to be told from the width; that of a part has it."""
+    """Published configs imply the head size by the width; a shard's config states it."""
     queries = config["attention_heads"]
     return Heads(queries, queries, config.get("head_dim") or config["d_model"] // queries)
 
 
 def sinusoids(count: int, width: int) -> Tensor:
-    """XGLM's table of positions: all sines, then all cosines; float32 [count, width]."""
+    """XGLM's position embeddings: all sines, then all cosines; float32 [count, width]."""
     frequencies = torch.exp(
         torch.arange(width // 2, dtype=torch.int64).float() * -(math.log(10_000) / (width // 2 - 1))
     )

@@ -1,4 +1,4 @@
-"""Norms and feed-forwards of the own forward."""
+"""Norms and feed-forwards of the engine's own forward."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, TokenwiseLayer] = {
     "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
     "relu": F.relu,
 }
-"""By the names of configs."""
+"""By their names in configs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class RmsNorm:
 
 @dataclass(frozen=True, slots=True)
 class SwiGlu:
-    """Gated feed-forward; gate and up are one product."""
+    """Gated feed-forward; gate and up projections are one linear layer."""
 
     gate_up: Linear
     down: Linear

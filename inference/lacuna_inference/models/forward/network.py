@@ -1,8 +1,11 @@
-"""A decoder-only transformer with fused projections over a preallocated KV store: the engine's own forward.
+"""The engine's own forward: a decoder-only transformer with fused projections and a preallocated KV cache.
 
-One class serves every architecture that `llama.py`, `starcoder2.py`, `xglm.py` and `codegen.py` describe in its
-terms. It knows no names of checkpoints and no tokens' meaning. Rotary pairs stand side by side (as in GPT-J), so that a
-rotation is one complex product; architectures that keep them in halves have their rows reordered once, while loading.
+One class runs every architecture in `architectures/` (`llama.py`, `starcoder2.py`, `xglm.py`, `codegen.py`). It knows
+neither checkpoint names nor the meaning of tokens. Rotary pairs are adjacent (as in GPT-J), so that a rotation is one
+complex product; architectures that store them in halves have their rows reordered once, while loading.
+
+Attention is written three times for speed: here for any number of tokens, in `static.py` with fixed shapes, and in
+`single.py` for one token on a CPU.
 """
 
 from __future__ import annotations
@@ -19,12 +22,12 @@ from lacuna_inference.forward import Step
 from lacuna_inference.models.forward.linear import UNTUNED, Linear, Tuning
 
 TokenwiseLayer = Callable[[Tensor], Tensor]
-"""[tokens, in] -> [tokens, out], each token by itself."""
+"""[tokens, in] -> [tokens, out], each token independently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Projections of one block. `qkv` gives queries, keys and values, in this order, for all heads at once."""
+    """Projections of one block. `qkv` computes queries, keys and values, in this order, for all heads at once."""
 
     qkv: Linear
     out: TokenwiseLayer
@@ -32,7 +35,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One layer. Without a norm of its own the feed-forward reads what attention reads, beside it (CodeGen)."""
+    """One layer. Without a norm of its own, the feed-forward runs in parallel to attention, on its input (CodeGen)."""
 
     norm: TokenwiseLayer
     attention: Attention
@@ -42,7 +45,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """`queries` heads share `keys` key/value heads of `size` each; the first `rotary` dimensions are rotated."""
+    """`n_heads` query heads share `n_kv_heads` key/value heads; the first `rotary_dim` of `head_dim` are rotated."""
 
     n_heads: int
     n_kv_heads: int
@@ -52,7 +55,7 @@ class Heads:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`embed` takes ids and positions, both int64 [tokens]. `rotation` is complex64 [context, 1, rotary / 2]."""
+    """`embed` takes ids and positions, both int64 [tokens]. `rotation` is complex64 [context, 1, rotary_dim / 2]."""
 
     embed: Callable[[Tensor, Tensor], Tensor]
     blocks: Sequence[Block]
@@ -64,7 +67,7 @@ class Network:
 
 
 class KVTensor:
-    """Keys and values of one sequence: [layers, 2, key heads, context, head size], of which `held` tokens count."""
+    """Keys and values of one sequence [layers, 2 * n_kv_heads, context, head_dim]; the first `length` tokens count."""
 
     def __init__(self, network: Network) -> None:
         heads, weight = network.heads, network.head
@@ -77,30 +80,30 @@ class KVTensor:
         return self.keys_values.nbytes
 
     def rollback(self, length: int) -> int:
-        """Forgets everything behind the first `length` tokens; how many it kept. Costs nothing."""
+        """Drops everything after the first `length` tokens; returns how many it kept. Costs nothing."""
         self.length = max(0, min(self.length, length))
         return self.length
 
 
 SingleTokenStep = Callable[[int, KVTensor], Tensor]
-"""Appends one token to a slot; logits [1, vocabulary]."""
+"""Appends one token to a KV cache; returns logits [1, vocabulary]."""
 
 
 class _Span:
-    """Where the tokens of one step go: the places from `start` to `end` of its slot."""
+    """Where the tokens of one step go: positions `start` to `end` of its KV cache."""
 
     __slots__ = ("count", "end", "kv_cache", "mask", "start")
 
-    def __init__(self, slot: KVTensor, start: int, count: int, device: torch.device) -> None:
-        self.kv_cache, self.start, self.count, self.end = slot, start, count, start + count
+    def __init__(self, kv_cache: KVTensor, start: int, count: int, device: torch.device) -> None:
+        self.kv_cache, self.start, self.count, self.end = kv_cache, start, count, start + count
         self.mask = _mask(count, start, device)
 
 
 class OwnForward:
-    """`Forward` over a `Network`. `max_draft_tokens` tokens more are read in little more than the time of one."""
+    """`Forward` over a `Network`. Up to `max_draft_tokens` extra tokens take little longer than one alone."""
 
     def __init__(self, network: Network, tuning: Tuning = UNTUNED, single: SingleTokenStep | None = None) -> None:
-        """`tuning` is how the products are written; `single` reads one token, where there is a faster way for it."""
+        """`tuning` says which kernels the layers use; `single` is a faster step for one token, if there is one."""
         self.network = network
         self.tuning = tuning
         self.max_draft_tokens = tuning.max_draft_tokens
@@ -108,59 +111,60 @@ class OwnForward:
         self._device = network.head.device
 
     def new_kv_cache(self) -> KVTensor:
-        """An empty KV store for one sequence."""
+        """An empty KV cache for one sequence."""
         return KVTensor(self.network)
 
     @torch.inference_mode()
     def step(self, ids: Sequence[int], kv_cache: KVTensor, n_logits: int = 1) -> Tensor:
-        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
+        """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""
         if len(ids) == 1 and self._single is not None:
             return self._single(ids[0], kv_cache)
         return self._pass([Step(ids, kv_cache, n_logits)])[0]
 
     @torch.inference_mode()
-    def step_batch(self, asked: Sequence[Step]) -> list[Tensor]:
-        """Several steps, of different slots, in one pass: the weights are read once for all of them."""
-        return self._pass(asked)
+    def step_batch(self, steps: Sequence[Step]) -> list[Tensor]:
+        """Runs steps of different KV caches in one pass: the weights are read once for all of them."""
+        return self._pass(steps)
 
-    def _pass(self, asked: Sequence[Step]) -> list[Tensor]:
-        """The tokens of all steps stand behind each other; only attention tells them apart."""
+    def _pass(self, steps: Sequence[Step]) -> list[Tensor]:
+        """Concatenates the tokens of all steps; only attention treats the steps separately."""
         network = self.network
-        spans = [_Span(step.kv_cache, step.kv_cache.length, len(step.ids), self._device) for step in asked]
-        ids = [token for step in asked for token in step.ids]
-        places = [place for span in spans for place in range(span.start, span.end)]
-        positions = torch.tensor(places, device=self._device)
+        spans = [_Span(step.kv_cache, step.kv_cache.length, len(step.ids), self._device) for step in steps]
+        ids = [token for step in steps for token in step.ids]
+        positions = torch.tensor(
+            [position for span in spans for position in range(span.start, span.end)], device=self._device
+        )
         x = network.embed(torch.tensor(ids, device=self._device), positions)
         rotation = None if network.rotation is None else network.rotation[positions]
         x = run_blocks(network, x, lambda layer, at, y: self._attend(layer, y, at, spans, rotation))
-        rows = [step.n_logits for step in asked]
-        if len(asked) == 1:
-            x = x[-rows[0] :]
+        n_logits = [step.n_logits for step in steps]
+        if len(steps) == 1:
+            x = x[-n_logits[0] :]
         else:
             ends = list(accumulate(span.count for span in spans))
-            kept = [row for end, count in zip(ends, rows, strict=True) for row in range(end - count, end)]
+            kept = [row for end, count in zip(ends, n_logits, strict=True) for row in range(end - count, end)]
             x = x[torch.tensor(kept, device=self._device)]
         logits = network.head(network.norm(x))
         for span in spans:
             span.kv_cache.length = span.end
-        return list(torch.split(logits, rows))
+        return list(torch.split(logits, n_logits))
 
     def _attend(
         self, attention: Attention, x: Tensor, layer: int, spans: Sequence[_Span], rotation: Tensor | None
     ) -> Tensor:
-        """x: [tokens, width]; the keys and values of each span are written into its slot."""
+        """x: [tokens, width]; the keys and values of each span are written into its KV cache."""
         heads, count = self.network.heads, len(x)
         qkv = attention.qkv(x).contiguous().view(count, heads.n_heads + 2 * heads.n_kv_heads, heads.head_dim)
         if rotation is not None:
             rotate(qkv[:, : heads.n_heads + heads.n_kv_heads, : heads.rotary_dim], rotation)
         if len(spans) == 1:
             return attention.out(self._attended(qkv, layer, spans[0]))
-        pieces = torch.split(qkv, [span.count for span in spans])
-        found = [self._attended(piece, layer, span) for piece, span in zip(pieces, spans, strict=True)]
-        return attention.out(torch.cat(found))
+        qkv_of_spans = torch.split(qkv, [span.count for span in spans])
+        attended = [self._attended(rows, layer, span) for rows, span in zip(qkv_of_spans, spans, strict=True)]
+        return attention.out(torch.cat(attended))
 
     def _attended(self, qkv: Tensor, layer: int, span: _Span) -> Tensor:
-        """qkv: [tokens of the span, heads, head size]; what its queries found, [tokens, width]."""
+        """qkv: [tokens of the span, heads, head_dim]; returns the attention output [tokens, n_heads * head_dim]."""
         heads, keys_values = self.network.heads, span.kv_cache.keys_values[layer]
         keys_values[:, span.start : span.end] = qkv[:, heads.n_heads :].transpose(0, 1)
         seen = keys_values[:, : span.end]
@@ -176,7 +180,7 @@ class OwnForward:
 
 
 def run_blocks(network: Network, x: Tensor, attend: Callable[[Attention, int, Tensor], Tensor]) -> Tensor:
-    """x [tokens, width] through all blocks; `attend` gets a block's attention, its number and its input."""
+    """Runs x [tokens, width] through all blocks; `attend` gets a block's attention, its number and its input."""
     for number, block in enumerate(network.blocks):
         normed = block.norm(x)
         attended = attend(block.attention, number, normed)
@@ -188,25 +192,25 @@ def run_blocks(network: Network, x: Tensor, attend: Callable[[Attention, int, Te
     return x
 
 
-def rotation_table(context: int, rotary: int, base: float, scale: float = 1.0) -> Tensor:
-    """Rotary positions (Su et al., 2021, arXiv 2104.09864) as complex64 [context, 1, rotary / 2].
+def rotation_table(context: int, rotary_dim: int, base: float, scale: float = 1.0) -> Tensor:
+    """Rotary positions (Su et al., 2021, arXiv 2104.09864) as complex64 [context, 1, rotary_dim / 2].
 
     `scale` divides the positions (linear scaling of the context).
     """
-    frequencies = base ** (-torch.arange(0, rotary, 2, dtype=torch.int64).float() / rotary)
+    frequencies = base ** (-torch.arange(0, rotary_dim, 2, dtype=torch.int64).float() / rotary_dim)
     angles = torch.outer(torch.arange(context).float() / scale, frequencies)
     return torch.polar(torch.ones_like(angles), angles)[:, None]
 
 
 def _mask(count: int, start: int, device: torch.device) -> Tensor | None:
-    """Which of `start + count` tokens each of the last `count` sees; None where all or the plain triangle is meant."""
+    """Which of `start + count` tokens each of the last `count` sees; None if all of them, or a causal mask suffices."""
     if count == 1 or start == 0:
         return None
     return torch.ones((count, start + count), dtype=torch.bool, device=device).tril_(start)
 
 
 def rotate(x: Tensor, rotation: Tensor) -> None:
-    """Rotates neighbouring pairs of x [tokens, heads, rotary] in place, in fp32."""
+    """Rotates adjacent pairs of x [tokens, heads, rotary_dim] in place, in fp32."""
     pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
     if x.dtype is torch.float32:
         pairs.mul_(rotation)

@@ -1,9 +1,11 @@
-"""One token through a small Llama-shaped network on a CPU, in memory that is there already.
+"""One token through a small Llama-shaped network on a CPU, in preallocated memory.
 
-A small model spends half a decoded token's time between its products: two hundred operations on a few hundred numbers,
-each with a new tensor. Here the stream and all that is in between lie in place: the norm is a factor of the product
-behind it, and a projection adds itself to the stream. Numbers stand twice side by side, because the library multiplies
-two columns several times faster than one (see `linear.columns`).
+A small model spends half of a decoded token's time outside its matrix products: on two hundred operations over a few
+hundred numbers, each with a new tensor. Here the residual stream and all intermediate values have fixed buffers, a norm
+is a factor of the product after it, and a projection is added to the stream in place. Buffers have two equal columns,
+because torch multiplies two columns several times faster than one (see `linear.columns`).
+
+Attention is written three times for speed: see `network.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from lacuna_inference.models.forward.network import Attention, KVTensor, Network
 
 
 def obstacle(network: Network) -> str | None:
-    """Why `network` needs the general forward also for one token, or None."""
+    """Why `network` needs the general forward even for one token, or None."""
     if network.head.device.type != "cpu" or network.head.dtype is not torch.float32:
         return "it is not in fp32 on a CPU"
     norms = [network.norm, *(norm for block in network.blocks for norm in (block.norm, block.feed_forward_norm))]
@@ -37,7 +39,7 @@ def obstacle(network: Network) -> str | None:
 
 
 class SingleStep:
-    """Reads one token into a slot; for networks without `obstacle`. Not for two threads at once."""
+    """Reads one token into a KV cache; for networks without `obstacle`. Not thread-safe."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -54,8 +56,8 @@ class SingleStep:
         self._flat, self._flat_qkv = self._heads.view(-1), self._qkv[:, 0]
         self._queries = self._heads[: heads.n_heads].view(1, heads.n_kv_heads, -1, heads.head_dim)
         self._keys_values = self._heads[heads.n_heads :]
-        turned = self._heads[: heads.n_heads + heads.n_kv_heads, : heads.rotary_dim]
-        self._pairs = torch.view_as_complex(turned.view(len(turned), -1, 2))
+        rotated = self._heads[: heads.n_heads + heads.n_kv_heads, : heads.rotary_dim]
+        self._pairs = torch.view_as_complex(rotated.view(len(rotated), -1, 2))
         self._attended = torch.zeros(2, heads.n_heads * heads.head_dim)
         self._attended_columns = self._attended.T
         self._gate_up = torch.zeros(2 * hidden, 2)
@@ -64,34 +66,34 @@ class SingleStep:
         self._hidden = torch.zeros(2, hidden)
         self._hidden_columns = self._hidden.T
 
-    def __call__(self, token: int, slot: KVTensor) -> Tensor:
-        """Logits [1, vocabulary] after `token`, in memory of their own."""
-        network, at = self._network, slot.length
+    def __call__(self, token: int, kv_cache: KVTensor) -> Tensor:
+        """Logits [1, vocabulary] after `token`, in new memory."""
+        network, position = self._network, kv_cache.length
         assert network.rotation is not None
-        rotation = network.rotation[at]
-        embedded = network.embed(torch.tensor([token]), torch.tensor([at]))
+        rotation = network.rotation[position]
+        embedded = network.embed(torch.tensor([token]), torch.tensor([position]))
         self._stream.copy_(embedded.T)
-        for block, keys_values in zip(network.blocks, slot.keys_values, strict=True):
-            self._attend(block.norm, block.attention, keys_values, at, rotation)
-            self._feed(block.feed_forward_norm, block.feed_forward)
-        slot.length = at + 1
+        for block, keys_values in zip(network.blocks, kv_cache.keys_values, strict=True):
+            self._attend(block.norm, block.attention, keys_values, position, rotation)
+            self._feed_forward(block.feed_forward_norm, block.feed_forward)
+        kv_cache.length = position + 1
         logits = torch.empty(len(_weight(network.head)), 2)
         self._product(network.norm, network.head, logits)
         return logits[:, :1].T.contiguous()
 
-    def _attend(self, norm: object, attention: Attention, keys_values: Tensor, at: int, rotation: Tensor) -> None:
-        keys = self._network.heads.n_kv_heads
+    def _attend(self, norm: object, attention: Attention, keys_values: Tensor, position: int, rotation: Tensor) -> None:
+        n_kv_heads = self._network.heads.n_kv_heads
         self._product(norm, attention.qkv, self._qkv)
         self._flat.copy_(self._flat_qkv)
         self._pairs.mul_(rotation)
-        keys_values[:, at] = self._keys_values
-        seen = keys_values[None, :, : at + 1]
-        attended = F.scaled_dot_product_attention(self._queries, seen[:, :keys], seen[:, keys:])
+        keys_values[:, position] = self._keys_values
+        seen = keys_values[None, :, : position + 1]
+        attended = F.scaled_dot_product_attention(self._queries, seen[:, :n_kv_heads], seen[:, n_kv_heads:])
         self._attended.copy_(attended.view(1, -1))
         assert isinstance(attention.out, Linear)
         self._stream.addmm_(_weight(attention.out), self._attended_columns)
 
-    def _feed(self, norm: object, feed_forward: object) -> None:
+    def _feed_forward(self, norm: object, feed_forward: object) -> None:
         assert isinstance(feed_forward, SwiGlu)
         self._product(norm, feed_forward.gate_up, self._gate_up)
         F.silu(self._gate, inplace=True)
@@ -99,7 +101,7 @@ class SingleStep:
         self._stream.addmm_(_weight(feed_forward.down), self._hidden_columns)
 
     def _product(self, norm: object, linear: Linear, out: Tensor) -> None:
-        """`linear` of the normed stream, into `out` [out, 2]."""
+        """Writes `linear` of the normalized stream to `out` [out, 2]."""
         assert isinstance(norm, RmsNorm)
         square = float(torch.dot(self._first, self._first)) / len(self._first)
         torch.mul(self._stream_rows, norm.weight, out=self._scaled)

@@ -1,8 +1,10 @@
-"""A step whose shapes never change: what a CUDA graph or a compiler needs, where a general step fits its prompt.
+"""Steps with fixed shapes, as CUDA graphs and compilers need them.
 
-A GPU reads a small model's weights in less time than Python needs to name the operations. So a step of a few tokens is
-recorded once and replayed: it always reads `width` tokens, at places that stand in a tensor, and always looks at `keys`
-places, of which a mask hides those that hold nothing yet.
+A GPU reads a small model's weights in less time than Python needs to launch the operations. So a step of a few tokens
+is recorded once and replayed. It always reads `width` tokens, at positions given by a tensor, and always attends to
+`key_length` positions, with a mask over those that are empty.
+
+Attention is written three times for speed: see `network.py`.
 """
 
 from __future__ import annotations
@@ -28,42 +30,42 @@ from lacuna_inference.models.forward.network import (
 
 Run = Callable[[], None]
 Capture = Callable[[Run], Run]
-"""Makes of a step one that does the same faster; the tensors that it reads and writes stay where they are."""
+"""Turns a step into a faster equivalent; the tensors that it reads and writes stay at their addresses."""
 MIN_KEY_LENGTH = 256
-"""Places that are looked at, at least; from there on in powers of two."""
-_EXACT, _NEAR = 1e-3, 5e-2
-"""How far the logits of a recorded step may be from the step's own, in fp32 and in narrower dtypes: the norm of the
+"""Least number of positions attended to; larger ones are powers of two."""
+_FP32_TOLERANCE, _NARROW_TOLERANCE = 1e-3, 5e-2
+"""How far the logits of a recorded step may differ from the step's own, in fp32 and in narrower dtypes: the norm of the
 difference over the norm of the logits. Compilers order sums differently; a wrong recording is off by about 1."""
 _RECORDING = threading.Lock()
-"""CUDA allows one recording in a process at a time, and replicas load side by side."""
+"""CUDA allows one recording per process at a time, and replicas load concurrently."""
 
 
 class StaticStep:
-    """Reads `width` tokens into `slot`, whose first `keys` places it looks at."""
+    """Reads `width` tokens into `kv_cache` and attends to its first `key_length` positions."""
 
-    def __init__(self, network: Network, slot: KVTensor, width: int, keys: int) -> None:
+    def __init__(self, network: Network, kv_cache: KVTensor, width: int, key_length: int) -> None:
         head = network.head
-        self._network, self._slot, self.width, self._keys = network, slot, width, keys
-        self._given = torch.zeros(2, width, dtype=torch.int64, device=head.device)
-        self._places = torch.arange(keys, device=head.device)
+        self._network, self._kv_cache, self.width, self._key_length = network, kv_cache, width, key_length
+        self._inputs = torch.zeros(2, width, dtype=torch.int64, device=head.device)
+        self._key_positions = torch.arange(key_length, device=head.device)
         self.logits = torch.zeros(width, head.outputs, dtype=head.dtype, device=head.device)
         """Logits [width, vocabulary], overwritten by every run."""
 
-    def give(self, ids: Sequence[int], start: int) -> None:
-        """What the next run reads, and the place of its first token. Fewer ids than `width` are filled up."""
-        filled = [*ids, *[0] * (self.width - len(ids))]
-        self._given.copy_(torch.tensor([filled, list(range(start, start + self.width))]))
+    def set_inputs(self, ids: Sequence[int], start: int) -> None:
+        """Sets the tokens of the next run, padded to `width`, and the position of the first."""
+        padded = [*ids, *[0] * (self.width - len(ids))]
+        self._inputs.copy_(torch.tensor([padded, list(range(start, start + self.width))]))
 
     def run(self) -> None:
-        """The step; it depends on nothing but the memory that it was made with."""
+        """Runs the step; it uses only the memory that was allocated in advance."""
         network = self._network
-        ids, places = self._given[0], self._given[1]
-        x = network.embed(ids, places)
-        rotation = None if network.rotation is None else network.rotation[places]
+        ids, positions = self._inputs[0], self._inputs[1]
+        x = network.embed(ids, positions)
+        rotation = None if network.rotation is None else network.rotation[positions]
         group = network.heads.n_heads // network.heads.n_kv_heads
-        mask = (self._places <= places[:, None]).repeat(group, 1)
-        stored = self._slot.keys_values
-        x = run_blocks(network, x, lambda layer, at, y: self._attend(layer, y, stored[at], places, rotation, mask))
+        mask = (self._key_positions <= positions[:, None]).repeat(group, 1)
+        cached = self._kv_cache.keys_values
+        x = run_blocks(network, x, lambda layer, at, y: self._attend(layer, y, cached[at], positions, rotation, mask))
         self.logits.copy_(network.head(network.norm(x)))
 
     def _attend(
@@ -71,17 +73,17 @@ class StaticStep:
         attention: Attention,
         x: Tensor,
         keys_values: Tensor,
-        places: Tensor,
+        positions: Tensor,
         rotation: Tensor | None,
         mask: Tensor,
     ) -> Tensor:
-        """As `OwnForward._attend`. Queries that share keys are rows of one head: no kernel has to expand the keys."""
+        """As `OwnForward._attend`. Queries that share keys are rows of one head, so that keys need not be expanded."""
         heads, width = self._network.heads, self.width
         qkv = attention.qkv(x).contiguous().view(width, heads.n_heads + 2 * heads.n_kv_heads, heads.head_dim)
         if rotation is not None:
             rotate(qkv[:, : heads.n_heads + heads.n_kv_heads, : heads.rotary_dim], rotation)
-        keys_values.index_copy_(1, places, qkv[:, heads.n_heads :].transpose(0, 1))
-        seen = keys_values[None, :, : self._keys]
+        keys_values.index_copy_(1, positions, qkv[:, heads.n_heads :].transpose(0, 1))
+        seen = keys_values[None, :, : self._key_length]
         queries = qkv[:, : heads.n_heads].transpose(0, 1).reshape(1, heads.n_kv_heads, -1, heads.head_dim)
         attended = F.scaled_dot_product_attention(
             queries, seen[:, : heads.n_kv_heads], seen[:, heads.n_kv_heads :], attn_mask=mask
@@ -90,34 +92,34 @@ class StaticStep:
 
 
 class StagedCache:
-    """A slot of `StaticForward`: only one at a time lies where the recorded steps look; the others keep a copy."""
+    """A KV cache of `StaticForward`: one at a time is staged where the recorded steps read; the others keep a copy."""
 
-    def __init__(self, place_bytes: int) -> None:
+    def __init__(self, token_bytes: int) -> None:
         self.length = 0
-        self.kept: Tensor | None = None
-        self._place_bytes = place_bytes
+        self.copy: Tensor | None = None
+        self._token_bytes = token_bytes
 
     @property
     def nbytes(self) -> int:
-        return self._place_bytes * self.length
+        return self._token_bytes * self.length
 
     def rollback(self, length: int) -> int:
-        """Forgets everything behind the first `length` tokens; how many it kept. Costs nothing."""
+        """Drops everything after the first `length` tokens; returns how many it kept. Costs nothing."""
         self.length = max(0, min(self.length, length))
         return self.length
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class _RecordedStep:
     step: StaticStep
-    run: Run
+    replay: Run
 
 
 class StaticForward:
-    """`Forward` that reads up to `widths` tokens by recorded steps, and more of them as `OwnForward` does."""
+    """`Forward` that reads a few tokens with recorded steps, and more of them like `OwnForward`."""
 
     def __init__(self, network: Network, max_draft_tokens: int, capture: Capture) -> None:
-        """Records every step that may be needed. Whatever `capture` raises passes through.
+        """Records every step that may be needed. Exceptions of `capture` propagate.
 
         Raises RuntimeError when a recorded step computes other logits than the step itself.
         """
@@ -126,18 +128,18 @@ class StaticForward:
         self._general = OwnForward(network)
         self._stage = KVTensor(network)
         self._written = 0
-        """The places of the stage that something was written to; all behind them are zero."""
+        """The positions of the stage that were written to; all after them are zero."""
         self._on_stage: weakref.ref[StagedCache] | None = None
         self._widths = sorted({1, 1 + max_draft_tokens})
-        self._ready = {(w, k): self._recorded(w, k) for w in self._widths for k in _lengths(network.context)}
+        self._recorded = {(w, k): self._record(w, k) for w in self._widths for k in _key_lengths(network.context)}
 
     def new_kv_cache(self) -> StagedCache:
         return StagedCache(self._stage.nbytes // self._network.context)
 
     @torch.inference_mode()
     def step(self, ids: Sequence[int], kv_cache: StagedCache, n_logits: int = 1) -> Tensor:
-        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them."""
-        self._bring_on(kv_cache)
+        """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""
+        self._put_on_stage(kv_cache)
         start, end = kv_cache.length, kv_cache.length + len(ids)
         context = self._network.context
         width = next((w for w in self._widths if len(ids) <= w and start + w <= context), None)
@@ -146,78 +148,79 @@ class StaticForward:
             self._stage.length = start
             logits = self._general.step(ids, self._stage, n_logits)
         else:
-            ready = self._ready[width, next(keys for keys in _lengths(context) if start + width <= keys)]
-            self._clean(start + width)
-            ready.step.give(ids, start)
-            ready.run()
-            logits = ready.step.logits[len(ids) - n_logits : len(ids)].clone()
+            key_length = next(length for length in _key_lengths(context) if start + width <= length)
+            recorded = self._recorded[width, key_length]
+            self._clear_after(start + width)
+            recorded.step.set_inputs(ids, start)
+            recorded.replay()
+            logits = recorded.step.logits[len(ids) - n_logits : len(ids)].clone()
         kv_cache.length = end
         return logits
 
-    def step_batch(self, asked: Sequence[Step]) -> None:
-        """There is no such pass: a recorded step has one slot."""
+    def step_batch(self, steps: Sequence[Step]) -> None:
+        """Not supported: a recorded step has one KV cache."""
 
-    def _bring_on(self, slot: StagedCache) -> None:
-        """Copies the slot that is on stage away, and `slot` there: far less than reading the weights once."""
-        before = self._on_stage() if self._on_stage else None
-        if before is slot:
+    def _put_on_stage(self, kv_cache: StagedCache) -> None:
+        """Copies the staged cache away and `kv_cache` to the stage: much less work than reading the weights once."""
+        staged = self._on_stage() if self._on_stage else None
+        if staged is kv_cache:
             return
         stage = self._stage.keys_values
-        if before is not None:
-            before.kept = stage[:, :, : before.length].clone()
-        if slot.kept is not None:
-            stage[:, :, : slot.length] = slot.kept[:, :, : slot.length]
-            self._written = max(self._written, slot.length)
-            slot.kept = None
-        self._on_stage = weakref.ref(slot)
+        if staged is not None:
+            staged.copy = stage[:, :, : staged.length].clone()
+        if kv_cache.copy is not None:
+            stage[:, :, : kv_cache.length] = kv_cache.copy[:, :, : kv_cache.length]
+            self._written = max(self._written, kv_cache.length)
+            kv_cache.copy = None
+        self._on_stage = weakref.ref(kv_cache)
 
-    def _clean(self, end: int) -> None:
-        """Zeroes what other tokens have left behind the first `end` places.
+    def _clear_after(self, end: int) -> None:
+        """Zeroes what other tokens have left after the first `end` positions.
 
-        A mask hides those places, but they are multiplied all the same: NaN times nought is NaN.
+        A mask hides those positions, but their values are still multiplied, and NaN times zero is NaN.
         """
         if end < self._written:
             self._stage.keys_values[:, :, end : self._written] = 0
         self._written = end
 
     @torch.inference_mode()
-    def _recorded(self, width: int, keys: int) -> _Ready:
-        step = StaticStep(self._network, self._stage, width, keys)
-        step.give([], 0)
-        run = self._capture(step.run)
-        _require_same(step, run, max(0, keys - width))
+    def _record(self, width: int, key_length: int) -> _RecordedStep:
+        step = StaticStep(self._network, self._stage, width, key_length)
+        step.set_inputs([], 0)
+        replay = self._capture(step.run)
+        _require_same(step, replay, max(0, key_length - width))
         self._stage.keys_values.zero_()
-        return _Ready(step, run)
+        return _RecordedStep(step, replay)
 
 
-def _require_same(step: StaticStep, run: Run, start: int) -> None:
-    """Raises RuntimeError unless `run` does what `step` does with tokens and places that it was not recorded with.
+def _require_same(step: StaticStep, replay: Run, start: int) -> None:
+    """Raises RuntimeError unless `replay` and `step` agree on tokens and positions that were not recorded.
 
-    A graph that was recorded on another device's stream is empty: it leaves whatever logits are there.
+    A graph recorded on another device's stream is empty: it leaves the logits as they are.
     """
-    step.give(range(1, 1 + step.width), start)
+    step.set_inputs(range(1, 1 + step.width), start)
     step.run()
     expected = step.logits.to(torch.float32, copy=True)
     step.logits.fill_(torch.nan)
-    run()
+    replay()
     error = torch.linalg.vector_norm(step.logits.float() - expected) / torch.linalg.vector_norm(expected)
-    allowed = _EXACT if step.logits.dtype is torch.float32 else _NEAR
-    if not bool(error <= allowed):  # so NaN is refused, too
+    tolerance = _FP32_TOLERANCE if step.logits.dtype is torch.float32 else _NARROW_TOLERANCE
+    if not bool(error <= tolerance):  # written so that NaN is refused, too
         raise RuntimeError(f"a recorded step of {step.width} tokens does not compute what it computes unrecorded")
 
 
 def cuda_graph(run: Run, device: torch.device) -> Run:
-    """`run`, which works on the CUDA `device`, as a CUDA graph: one launch instead of hundreds.
+    """Records `run`, which works on the CUDA `device`, as a CUDA graph: one launch instead of hundreds.
 
-    Other threads may use any device meanwhile.
+    Meanwhile other threads may use any device.
     """
     with _RECORDING, torch.cuda.device(device):
-        stream, present = torch.cuda.Stream(device), torch.cuda.current_stream(device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(present)
+        stream, current = torch.cuda.Stream(device), torch.cuda.current_stream(device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(current)
         with torch.cuda.stream(stream):
-            for _ in range(2):  # what the libraries prepare on first use cannot be recorded
+            for _ in range(2):  # the libraries' initialization on first use cannot be recorded
                 run()
-        present.wait_stream(stream)
+        current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             run()
@@ -225,19 +228,19 @@ def cuda_graph(run: Run, device: torch.device) -> Run:
 
 
 def compiled(run: Run) -> Run:
-    """`run` through torch.compile. Needs a C++ compiler on a CPU, Triton on a GPU, and minutes."""
-    made: Run = torch.compile(run, dynamic=False, fullgraph=True)
-    made()
-    return made
+    """Compiles `run` with torch.compile. Needs a C++ compiler on a CPU, Triton on a GPU, and minutes."""
+    compiled_run: Run = torch.compile(run, dynamic=False, fullgraph=True)
+    compiled_run()
+    return compiled_run
 
 
 def compiled_graph(run: Run, device: torch.device) -> Run:
-    """Compiled, and as a CUDA graph."""
+    """Compiles `run` and records it as a CUDA graph."""
     return cuda_graph(compiled(run), device)
 
 
-def _lengths(context: int) -> Iterable[int]:
-    """The numbers of places for which there is a step."""
+def _key_lengths(context: int) -> Iterable[int]:
+    """The key lengths for which steps are recorded."""
     length = MIN_KEY_LENGTH
     while length < context:
         yield length

@@ -1,1 +1,1 @@
-"""A model's files: where they are, what they say, and their tensors."""
+"""A model's files: their location, their contents, and their tensors."""

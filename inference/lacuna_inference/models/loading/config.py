@@ -1,4 +1,4 @@
-"""What a config.json says of a model's sizes, and what is wrong with them: edited ones hold anything."""
+"""Reads and checks a model's sizes in its config.json, which may have been edited and hold anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_l
 
 
 def positions(config: dict[str, Any]) -> int | None:
-    """Length of the model's context in tokens, None when the config says nothing. Raises ModelUnusable."""
+    """Length of the model's context in tokens, or None if the config does not give it. Raises ModelUnusable."""
     if config.get("model_type") == "xglm":
         return 2048  # InCoder-6B's config says 2049, but it was trained on 2048
     for key in _POSITIONS:
@@ -28,28 +28,28 @@ def positions(config: dict[str, Any]) -> int | None:
 
 
 def rows(config: dict[str, Any]) -> int | None:
-    """Tokens that the model has embeddings for, None when the config does not say."""
+    """Number of tokens that the model has embeddings for, or None if the config does not give it."""
     inner = config.get("text_config")
-    found = config.get("vocab_size") or (inner.get("vocab_size") if isinstance(inner, dict) else None)
-    return found if _is_count(found) else None
+    size = config.get("vocab_size") or (inner.get("vocab_size") if isinstance(inner, dict) else None)
+    return size if _is_count(size) else None
 
 
 def end_ids(config: dict[str, Any]) -> list[int]:
-    """Tokens that end a text; what is no token of the model is passed over."""
-    ends, most = config.get("eos_token_id"), rows(config)
+    """Tokens that end a text; values that are not tokens of the model are skipped."""
+    ends, count = config.get("eos_token_id"), rows(config)
     listed = ends if isinstance(ends, list) else [ends]
-    return [end for end in listed if _is_whole(end) and end >= 0 and (most is None or end < most)]
+    return [end for end in listed if _is_whole(end) and end >= 0 and (count is None or end < count)]
 
 
 def another_task(config: dict[str, Any]) -> str | None:
-    """The architecture of a model that was made for something else than to write text, such as a classifier."""
+    """The architecture of a model that does not generate text, such as a classifier; None otherwise."""
     named = config.get("architectures")
     names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     return names[0] if names and all(name.endswith(_OTHER_TASKS) for name in names) else None
 
 
 def wrong_count(config: dict[str, Any], needed: Iterable[str], optional: Iterable[str] = ()) -> str | None:
-    """Which key is missing, or holds no whole number above zero, in words; None when all is well."""
+    """A message naming the key that is missing or is not a whole number above zero; None if all are valid."""
     if (missing := next((key for key in needed if config.get(key) is None), None)) is not None:
         return f"it lacks {missing}"
     keys = [key for key in (*needed, *optional) if config.get(key) is not None]
@@ -59,7 +59,7 @@ def wrong_count(config: dict[str, Any], needed: Iterable[str], optional: Iterabl
 
 
 def wrong_number(config: dict[str, Any], keys: Iterable[str]) -> str | None:
-    """Which of `keys`, where it is given, holds no number above zero, in words; None when none does."""
+    """A message naming the key that is given but is not a number above zero; None if there is none."""
     wrong = (key for key in keys if config.get(key) is not None and not is_positive(config[key]))
     return next((f"{key} is {config[key]!r}, not a number above zero" for key in wrong), None)
 

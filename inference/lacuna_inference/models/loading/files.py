@@ -1,4 +1,4 @@
-"""Files of a model folder: its JSON, and which files are its weights. Reads headers, never tensors."""
+"""The files of a model folder: its JSON, and which files are its weights. Reads headers, never tensors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _POINTER = b"version https://git-lfs.github.com/"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How the weights of a model are stored: the file for all of them, and the index where there are several.
+    """How the weights of a model are stored: the name of a single file, and of the index of several.
 
-    Files that match `patterns` may be weights, but for those that match `others`.
+    Files that match `patterns` may be weights, except those that match `others`.
     """
 
     single: str
@@ -38,14 +38,14 @@ PICKLED = Format(
     ("pytorch_model*.bin", "*.pt", "*.pth"),
     re.compile(r"(optimizer|scheduler|scaler|rng_state|training_args|trainer_state|random_states|adapter_model).*"),
 )
-"""What a trainer leaves beside a checkpoint (optimizer.pt, rng_state.pth) is no part of the model."""
+"""Files that a trainer writes next to a checkpoint (optimizer.pt, rng_state.pth) are not part of the model."""
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in `path`, in any Unicode encoding and with or without a byte order mark. Raises ModelUnusable."""
+    """The object in `path`, in any Unicode encoding, with or without a byte order mark. Raises ModelUnusable."""
     try:
-        content = json.loads(path.read_bytes())  # of bytes, json finds the encoding itself
+        content = json.loads(path.read_bytes())  # json detects the encoding of bytes
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, f"cannot be read: {error}") from error
     if not isinstance(content, dict):
@@ -54,12 +54,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def begins_with_mark(path: Path) -> bool:
-    """Whether `path` begins with a byte order mark, which most readers of JSON refuse."""
+    """Whether `path` starts with a byte order mark, which most JSON parsers refuse."""
     return (_head(path) or b"").startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def damaged(path: Path, how: str) -> ModelUnusable:
-    """What to say of a file that cannot be read. `how` is told where the file does not show the reason itself."""
+    """The error for a file that cannot be read. `how` is used if the file itself does not show the reason."""
     head = _head(path)
     if head == b"":
         return ModelUnusable(f"{path} is empty.", _AGAIN)
@@ -73,33 +73,33 @@ def damaged(path: Path, how: str) -> ModelUnusable:
 
 
 def weight_files(folder: Path, kind: Format = SAFETENSORS) -> list[Path]:
-    """The files of this kind that hold the model's weights, sorted; empty when the folder has none.
+    """The files of this kind that hold the model's weights, sorted; empty if the folder has none.
 
-    The index decides; without one it is the file for all, or a complete set of numbered files, or the only file. What
-    else is there (an adapter, weights in another layout, shards left over) does not count. Raises ModelUnusable when
-    files are missing, or when it cannot be told which are meant.
+    The index decides. Without one it is the single file, or a complete set of numbered files, or the only file. Other
+    files (an adapter, weights in another layout, leftover shards) do not count. Raises ModelUnusable when files are
+    missing, or when the choice is ambiguous.
     """
     if (folder / kind.index).is_file():
         return _indexed(folder / kind.index)
     if (folder / kind.single).is_file():
         return [folder / kind.single]
     candidates = {file for pattern in kind.patterns for file in folder.glob(pattern)}
-    found = sorted(file for file in candidates if not kind.others.fullmatch(file.name))
-    sets = {_set_of(file) for file in found}
-    if len(found) == 1 and sets == {None}:
-        return found
-    if len(sets) == 1 and (called := sets.pop()) is not None:
-        return _complete(folder, *called)
-    if not found:
+    weights = sorted(file for file in candidates if not kind.others.fullmatch(file.name))
+    sets = {_set_of(file) for file in weights}
+    if len(weights) == 1 and sets == {None}:
+        return weights
+    if len(sets) == 1 and (only_set := sets.pop()) is not None:
+        return _complete(folder, *only_set)
+    if not weights:
         return []
     raise ModelUnusable(
-        f"{folder} has {len(found)} files that may be its weights ({_listed(found)}), and no {kind.index} that tells.",
+        f"{folder} has {len(weights)} files that may be its weights ({_listed(weights)}), and no {kind.index}.",
         "Leave only the model's own weights there, or fetch the model again.",
     )
 
 
 def require_whole(paths: Iterable[Path]) -> None:
-    """Raises ModelUnusable, naming the file, when one of these safetensors files is empty, cut off or damaged."""
+    """Raises ModelUnusable, naming the file, if one of these safetensors files is empty, truncated or damaged."""
     from safetensors import SafetensorError, safe_open
 
     for path in paths:
@@ -123,7 +123,7 @@ def _indexed(index: Path) -> list[Path]:
 
 
 def _set_of(file: Path) -> tuple[str, int, str] | None:
-    """Stem, size and suffix of the set of numbered files that `file` belongs to; None when it has no number."""
+    """Stem, size and suffix of the set of numbered files that `file` belongs to; None if it has no number."""
     match = _SHARD.fullmatch(file.name)
     return (match["stem"], int(match["count"]), match["suffix"]) if match else None
 
@@ -144,7 +144,7 @@ def _listed(files: list[Path]) -> str:
 
 
 def _head(path: Path) -> bytes | None:
-    """The first bytes of `path`, None when it cannot be read."""
+    """The first bytes of `path`, or None if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return stream.read(len(_POINTER))

@@ -1,4 +1,4 @@
-"""Does a model fit? Parameters are counted on the meta device, from the config alone, before any weight is read."""
+"""Checks whether a model fits, before any weight is read: its config alone gives its size, on the meta device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from lacuna_inference.errors import NotEnoughMemory
 
 HEADROOM = 1.1
-"""Room for activations and the KV cache of a short context, over the weights."""
+"""Factor on the weights' size: room for activations and the KV cache of a short context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Size:
 
 
 def size_of(config: Any, dtype: torch.dtype, trust_remote_code: bool = False) -> Size:
-    """Size of the causal model that `config` describes. Tied weights count once; needs no weight file."""
+    """Size of the causal model that `config` describes. Tied weights count once. Needs no weight file."""
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
@@ -33,7 +33,7 @@ def size_of(config: Any, dtype: torch.dtype, trust_remote_code: bool = False) ->
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Free memory of `device`, or None where it cannot be told."""
+    """Free memory of `device` in bytes, or None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "cpu":
@@ -42,7 +42,7 @@ def available_bytes(device: torch.device) -> int | None:
 
 
 def require_room(size: Size, device: torch.device) -> None:
-    """Raises NotEnoughMemory when the weights and a tenth more do not fit the free memory of `device`."""
+    """Raises NotEnoughMemory if the weights plus 10% do not fit the free memory of `device`."""
     free = available_bytes(device)
     needed = int(size.weight_bytes * HEADROOM)
     if free is not None and needed > free:

@@ -1,7 +1,7 @@
-"""A model's weights in equal parts, one for each of several devices (Shoeybi et al., 2019, arXiv 1909.08053).
+"""Tensor parallelism: a model's weights in equal shards, one for each device (Shoeybi et al., 2019, arXiv 1909.08053).
 
-Attention is parted by whole heads, a feed-forward by its inner numbers. What comes out of either is then the sum of
-what all parts computed; between the sums every part holds the same. Embedding, norms and head are whole in each.
+Attention is split by whole heads, a feed-forward by its inner dimension. The output of either is the sum over all
+shards; between the sums all shards hold the same values. Each shard has the whole embedding, norms and head.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from lacuna_inference.models.forward.network import Network, TokenwiseLayer
 
 @dataclass(frozen=True, slots=True)
 class ShardingPlan:
-    """How an architecture is parted. `config` is that of one part: fewer heads, fewer inner numbers.
+    """How an architecture is split. `config` is that of one shard: fewer heads, a smaller inner dimension.
 
-    Tensors are known by what comes before `.weight` or `.bias`. `divided` layers give a part of their outputs each,
-    `summed` ones read a part of the inputs each, and their outputs are summed.
+    Layers are named by what precedes `.weight` or `.bias`. A shard of a `divided` layer computes a share of the
+    outputs. A shard of a `summed` layer reads a share of the inputs, and the outputs are summed.
     """
 
     config: dict[str, Any]
@@ -31,33 +31,33 @@ class ShardingPlan:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Part `rank` of `ways`."""
+    """Shard `rank` of `world_size`."""
 
     rank: int
     world_size: int
 
     def of(self, tensor: Tensor, dimension: int) -> Tensor:
-        """Its share of `tensor`, not copied."""
+        """This shard's share of `tensor`, a view."""
         size = tensor.shape[dimension] // self.world_size
         return tensor.narrow(dimension, self.rank * size, size)
 
 
 class ShardedTensors(Mapping[str, Tensor]):
-    """The tensors that one part holds. A bias that is added to a sum belongs to the first part; for others it is 0."""
+    """The tensors of one shard. The bias of a summed layer belongs to the first shard and is 0 in the others."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], parting: ShardingPlan, part: Shard) -> None:
-        self._tensors, self._parting, self._part = tensors, parting, part
+    def __init__(self, tensors: Mapping[str, Tensor], plan: ShardingPlan, shard: Shard) -> None:
+        self._tensors, self._plan, self._shard = tensors, plan, shard
 
     def __getitem__(self, name: str) -> Tensor:
         tensor = self._tensors[name]
         layer, kind = _layer_and_kind(name)
-        if layer in self._parting.divided:
-            return self._part.of(tensor, 0)
-        if layer not in self._parting.summed:
+        if layer in self._plan.divided:
+            return self._shard.of(tensor, 0)
+        if layer not in self._plan.summed:
             return tensor
         if kind == "weight":
-            return self._part.of(tensor, 1).contiguous()
-        return tensor if self._part.rank == 0 else torch.zeros_like(tensor)
+            return self._shard.of(tensor, 1).contiguous()
+        return tensor if self._shard.rank == 0 else torch.zeros_like(tensor)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -66,32 +66,32 @@ class ShardedTensors(Mapping[str, Tensor]):
         return len(self._tensors)
 
 
-def with_all_reduce(network: Network, total: Callable[[Tensor], None]) -> Network:
-    """`network` of one part, in which `total` sums, in place, what each block's halves come to in all parts."""
+def with_all_reduce(network: Network, all_reduce: Callable[[Tensor], None]) -> Network:
+    """One shard's `network` with `all_reduce`, which sums in place, after each attention and feed-forward."""
 
-    def added(layer: TokenwiseLayer) -> TokenwiseLayer:
-        def in_all(x: Tensor) -> Tensor:
+    def summed(layer: TokenwiseLayer) -> TokenwiseLayer:
+        def reduced(x: Tensor) -> Tensor:
             y = layer(x).contiguous()
-            total(y)
+            all_reduce(y)
             return y
 
-        return in_all
+        return reduced
 
     blocks = [
         replace(
             block,
-            attention=replace(block.attention, out=added(block.attention.out)),
-            feed_forward=added(block.feed_forward),
+            attention=replace(block.attention, out=summed(block.attention.out)),
+            feed_forward=summed(block.feed_forward),
         )
         for block in network.blocks
     ]
     return replace(network, blocks=blocks)
 
 
-def indivisible(ways: int, **counts: int) -> str | None:
-    """Which of `counts` cannot be parted in so many `ways`, in words; None when all can."""
-    found = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count % ways]
-    return f"{' and '.join(found)} cannot be parted in {ways}" if found else None
+def indivisible(world_size: int, **counts: int) -> str | None:
+    """A message naming the `counts` that cannot be split into `world_size` shards; None if all can."""
+    problems = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count % world_size]
+    return f"{' and '.join(problems)} cannot be split into {world_size} shards" if problems else None
 
 
 def _layer_and_kind(name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Where a model's files are: the bundled folder, a folder that the user names, the hub's local cache. Never the net."""
+"""Locates a model's files: the bundled folder, a user's folder, or the hub's local cache. Never uses the network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lacuna_inference.errors import ModelNotFound, ModelUnusable
 from lacuna_inference.models.loading import files
 
 LANGUAGES = "lacuna_languages"
-"""In a model's config.json: the languages that it completes, by the names that editors have for them."""
+"""Key in a model's config.json: the languages that it completes, by LSP language ids."""
 _ADAPTER = "adapter_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A folder that was looked through and has everything a model needs. `name` is what the user called it."""
+    """A folder that has been checked to hold everything a model needs. `name` is the user's name for it."""
 
     name: str
     path: Path
@@ -39,7 +39,7 @@ class ModelFolder:
 
 
 def go_offline() -> None:
-    """Tells the model libraries that the network does not exist. Must run before they are imported."""
+    """Switches the network access of the model libraries off. Must run before they are imported."""
     for variable in (
         "HF_HUB_OFFLINE",
         "TRANSFORMERS_OFFLINE",
@@ -59,7 +59,7 @@ def bundled_folder() -> Path:
 def find(name: str, revision: str | None = None) -> ModelFolder:
     """The folder of model `name`: `bundled`, a path, or a hub id in the local cache.
 
-    Raises ModelNotFound when it is none of them, ModelUnusable when a part is missing or the weights are pickled.
+    Raises ModelNotFound if it is none of them, ModelUnusable if a file is missing or the weights are pickled.
     """
     return inspect(name, folder_of(name, revision))
 
@@ -70,7 +70,7 @@ def folder_of(name: str, revision: str | None = None) -> Path:
         return bundled_folder()
     hub_shaped = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if hub_shaped and (cached := _cached(name, revision)):
-        return cached  # first, so that a folder that happens to be called so cannot take a model's place
+        return cached  # first, so that a folder that happens to have this name cannot replace the model
     try:
         path = Path(name).expanduser()
         is_folder, exists = path.is_dir(), path.exists()
@@ -82,10 +82,10 @@ def folder_of(name: str, revision: str | None = None) -> Path:
         raise ModelNotFound(f"{name} is a file; a model is a folder with config.json.", "Name its folder.")
     if not hub_shaped:
         raise ModelNotFound(f"There is no folder {name}.", f"Name a model folder, a hub id, or {BUNDLED!r}.")
-    at = f" --revision {revision}" if revision else ""
+    option = f" --revision {revision}" if revision else ""
     raise ModelNotFound(
         f"{name} is not on this disk, and Lacuna does not look on the network by itself.",
-        f"Run: lacuna models fetch {name}{at}",
+        f"Run: lacuna models fetch {name}{option}",
     )
 
 
@@ -117,10 +117,10 @@ def cached_models() -> list[tuple[str, Path, int]]:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        found = scan_cache_dir().repos
+        repositories = scan_cache_dir().repos
     except CacheNotFound:
         return []
-    models = [(r.repo_id, Path(r.repo_path), r.size_on_disk) for r in found if r.repo_type == "model"]
+    models = [(r.repo_id, Path(r.repo_path), r.size_on_disk) for r in repositories if r.repo_type == "model"]
     return sorted(models)
 
 
@@ -130,7 +130,7 @@ def _cached(hub_id: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        # the pattern, because a snapshot counts as incomplete when files are missing that nobody wanted
+        # without the pattern, a snapshot would count as incomplete if files are missing that were not fetched
         patterns = ["config.json"]
         return Path(snapshot_download(hub_id, revision=revision, local_files_only=True, allow_patterns=patterns))
     except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError):
@@ -138,8 +138,8 @@ def _cached(hub_id: str, revision: str | None) -> Path | None:
 
 
 def _require_weights(folder: ModelFolder) -> None:
-    if found := folder.weight_files:
-        files.require_whole(found)
+    if weights := folder.weight_files:
+        files.require_whole(weights)
         return
     if files.weight_files(folder.path, files.PICKLED):
         raise ModelUnusable(
@@ -150,7 +150,7 @@ def _require_weights(folder: ModelFolder) -> None:
 
 
 def unusable(folder: ModelFolder, error: Exception, what: str = "") -> ModelUnusable:
-    """What to say when the library fails to read `what` in `folder`."""
+    """The error for when the library fails to read `what` in `folder`."""
     if "trust_remote_code" in str(error):
         return ModelUnusable(
             f"{folder.name} brings its own code, which Lacuna does not run unasked.",
@@ -167,8 +167,8 @@ def unusable(folder: ModelFolder, error: Exception, what: str = "") -> ModelUnus
 
 
 def _shortly(error: Exception) -> str:
-    """The first line that says something; where that only announces the reason, with the next one."""
+    """The first line of the message, with the next one if the first only announces it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    named = isinstance(error, KeyError | TypeError | AttributeError)  # whose texts say little by themselves
+    named = isinstance(error, KeyError | TypeError | AttributeError)  # their messages say little alone
     return f"{type(error).__name__}: {text}" if named else text.rstrip(".")

@@ -22,37 +22,36 @@ logger = logging.getLogger(__name__)
 def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
     """The tokenizer in `folder`. Raises ModelUnusable when it cannot be read.
 
-    Some models were given more tokens than they have embeddings for: a `<pad>` behind the vocabulary, sentinels that
-    only a sibling was trained with. Reading such a token would fail, so the tokenizer loses them, and what spells one
-    is ordinary text.
+    Some models have more tokens than embeddings: a `<pad>` after the vocabulary, sentinels that only a related model
+    was trained with. Reading such a token would fail, so they are removed, and text that spells one is ordinary text.
     """
     file = folder.path / "tokenizer.json"
     tokenizer = _from_file(file) if file.is_file() else _from_library(folder, options)
-    known = rows(folder.config)
-    return tokenizer if known is None else within(tokenizer, known)
+    count = rows(folder.config)
+    return tokenizer if count is None else truncated(tokenizer, count)
 
 
-def within(tokenizer: Tokenizer, known: int) -> Tokenizer:
-    """The tokenizer without tokens whose ids are `known` or larger."""
-    beyond = [name for name, token in tokenizer.get_vocab(with_added_tokens=True).items() if token >= known]
-    if not beyond:
+def truncated(tokenizer: Tokenizer, count: int) -> Tokenizer:
+    """The tokenizer without tokens whose ids are `count` or larger."""
+    removed = [name for name, token in tokenizer.get_vocab(with_added_tokens=True).items() if token >= count]
+    if not removed:
         return tokenizer
-    shown = ", ".join(sorted(beyond)[:3]) + (", ..." if len(beyond) > 3 else "")
-    logger.info("%d tokens that the model has no embeddings for are left out: %s.", len(beyond), shown)
+    shown = ", ".join(sorted(removed)[:3]) + (", ..." if len(removed) > 3 else "")
+    logger.info("Removed %d tokens that the model has no embeddings for: %s.", len(removed), shown)
     content = json.loads(tokenizer.to_str())
-    content["added_tokens"] = [token for token in content.get("added_tokens") or [] if token["id"] < known]
-    _shorten(content["model"], known)
-    if any(token >= known for token in _template_ids(content.get("post_processor"))):
+    content["added_tokens"] = [token for token in content.get("added_tokens") or [] if token["id"] < count]
+    _truncate_vocabulary(content["model"], count)
+    if any(token >= count for token in _template_ids(content.get("post_processor"))):
         content["post_processor"] = None
     return Tokenizer.from_str(json.dumps(content))
 
 
-def _shorten(model: dict[str, Any], known: int) -> None:
+def _truncate_vocabulary(model: dict[str, Any], count: int) -> None:
     vocabulary = model.get("vocab")
-    if isinstance(vocabulary, list):  # Unigram: a token's id is its place
-        model["vocab"] = vocabulary[:known]
+    if isinstance(vocabulary, list):  # Unigram: a token's id is its index
+        model["vocab"] = vocabulary[:count]
     elif isinstance(vocabulary, dict):
-        kept = {name: token for name, token in vocabulary.items() if token < known}
+        kept = {name: token for name, token in vocabulary.items() if token < count}
         model["vocab"] = kept
         if "merges" in model:
             pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
@@ -60,11 +59,11 @@ def _shorten(model: dict[str, Any], known: int) -> None:
 
 
 def _template_ids(processor: Any) -> list[int]:
-    """Every id that a post-processor puts around a text."""
+    """Every id that a post-processor adds to a text."""
     if isinstance(processor, dict):
         own = processor.get("ids")
-        found = [token for token in own if isinstance(token, int)] if isinstance(own, list) else []
-        return found + [token for part in processor.values() for token in _template_ids(part)]
+        ids = [token for token in own if isinstance(token, int)] if isinstance(own, list) else []
+        return ids + [token for part in processor.values() for token in _template_ids(part)]
     if isinstance(processor, list):
         return [token for part in processor for token in _template_ids(part)]
     return []
@@ -73,15 +72,15 @@ def _template_ids(processor: Any) -> list[int]:
 def _from_file(file: Path) -> Tokenizer:
     try:
         data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
-        return _as_numbered(Tokenizer.from_buffer(data), data)
+        return _with_file_ids(Tokenizer.from_buffer(data), data)
     except Exception as error:  # the Rust library raises plain Exception
         raise files.damaged(file, f"cannot be read: {error}") from error
 
 
-def _as_numbered(tokenizer: Tokenizer, data: bytes) -> Tokenizer:
-    """`tokenizer`, made of `data`, with the ids that it gives to added tokens.
+def _with_file_ids(tokenizer: Tokenizer, data: bytes) -> Tokenizer:
+    """`tokenizer`, which was read from `data`, with the ids that `data` gives to added tokens.
 
-    The library numbers those that are not in the vocabulary by itself, without the gaps that a file may have.
+    The library renumbers those that are not in the vocabulary, without the gaps that a file may have.
     """
     content = json.loads(data)
     added = {token["content"]: token["id"] for token in content.get("added_tokens") or []}
@@ -99,7 +98,7 @@ def _from_library(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
 
     try:
         loaded = AutoTokenizer.from_pretrained(folder.path, trust_remote_code=options.trust_remote_code)
-    except Exception as error:  # every kind of tokenizer fails in its own way
+    except Exception as error:  # each type of tokenizer raises its own
         raise unusable(folder, error, "The tokenizer of ") from error
     backend = getattr(loaded, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):

@@ -1,4 +1,4 @@
-"""The tensors of a model by their names, read one by one, in the dtype and on the device where they are wanted."""
+"""The tensors of a model by name, read one at a time, in the requested dtype and on the requested device."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lacuna_inference.models.forward.linear import Linear
 logger = logging.getLogger(__name__)
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
-"""Tensors by their names."""
+"""Shapes of tensors by name."""
 
 
 class TensorFiles(Mapping[str, Tensor]):
-    """The tensors of some safetensors files; each is read when it is asked for."""
+    """The tensors of safetensors files; each is read on access."""
 
     def __init__(self, paths: Iterable[Path], stack: ExitStack) -> None:
-        """The files stay open until `stack` is closed."""
+        """The files are open until `stack` is closed."""
         self._files: dict[str, Any] = {}
         for path in paths:
             file = stack.enter_context(safe_open(path, framework="pt"))
@@ -43,31 +43,29 @@ class TensorFiles(Mapping[str, Tensor]):
         return len(self._files)
 
     def parameters(self) -> int:
-        """How many numbers the files hold."""
+        """Number of parameters in the files."""
         return sum(int(torch.Size(self._shape(name)).numel()) for name in self._files)
 
     def require(self, shapes: Shapes) -> None:
-        """Raises ModelUnusable when a tensor is missing or has another shape; logs that there are more layers."""
+        """Raises ModelUnusable if a tensor is missing or has another shape; logs a warning about extra layers."""
         for name in shapes:
             if name not in self._files:
                 raise missing_tensor(name)
             if self._shape(name) != shapes[name]:
                 raise ModelUnusable(
                     f"The tensor {name} is {_by(self._shape(name))}, and config.json asks for {_by(shapes[name])}.",
-                    "Config and weights do not belong together: fetch the model again.",
+                    "Config and weights do not match: fetch the model again.",
                 )
         kinds = {_kind(name) for name in shapes}
-        if beyond := sorted(name for name in self._files.keys() - shapes.keys() if _kind(name) in kinds):
-            logger.warning(
-                "The weights have more layers than config.json says, and they are left out: %s ...", beyond[0]
-            )
+        if extra := sorted(name for name in self._files.keys() - shapes.keys() if _kind(name) in kinds):
+            logger.warning("The weights have more layers than config.json says; ignoring %s ...", extra[0])
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._files[name].get_slice(name).get_shape())
 
 
 class HostCopies(Mapping[str, Tensor]):
-    """The tensors of `files` in `dtype`; those that were read stay in host memory, in `kept`."""
+    """The tensors of `files` in `dtype`; those read so far stay in host memory, in `kept`."""
 
     def __init__(self, files: Mapping[str, Tensor], dtype: torch.dtype) -> None:
         self._files, self._dtype = files, dtype
@@ -86,7 +84,7 @@ class HostCopies(Mapping[str, Tensor]):
 
 
 class MetaTensors(Mapping[str, Tensor]):
-    """Tensors that have nothing but a shape: on the meta device, without memory."""
+    """Tensors that have only a shape: on the meta device, without memory."""
 
     def __init__(self, shapes: Shapes) -> None:
         self._shapes = shapes
@@ -102,7 +100,7 @@ class MetaTensors(Mapping[str, Tensor]):
 
 
 class Weights:
-    """`tensors` in one dtype on one device, and layers made of them; `linears` are all that were made."""
+    """`tensors` in one dtype on one device, and the layers built from them; `linears` are all linear layers so far."""
 
     def __init__(self, tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> None:
         self._tensors, self._dtype, self._device = tensors, dtype, device
@@ -112,9 +110,9 @@ class Weights:
         return name in self._tensors
 
     def take(self, name: str) -> Tensor:
-        """The tensor called `name`, in memory of its own. Raises ModelUnusable when there is none.
+        """The tensor `name`, in its own memory. Raises ModelUnusable if there is none.
 
-        One that stays in a mapped file would keep all pages of the file that were read.
+        A tensor in a mapped file would keep all pages of the file that were read.
         """
         tensor, mapped = self._read(name)
         return tensor.clone() if mapped else tensor
@@ -123,7 +121,7 @@ class Weights:
         return self.take(name) if name in self else None
 
     def linear(self, *names: str) -> Linear:
-        """The layers called `names`, which read the same input, as one."""
+        """The layers `names`, which read the same input, fused into one."""
         biases = [self.optional(f"{name}.bias") for name in names]
         read = [self._read(f"{name}.weight") for name in names]
         weight = concatenated([tensor for tensor, _ in read])
@@ -132,12 +130,12 @@ class Weights:
         return self.layer(weight, bias, mapped=len(read) == 1 and read[0][1])
 
     def layer(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> Linear:
-        """The layer with this weight [out, in], which lies in a file or not."""
+        """The layer with this weight [out, in]; `mapped` if the weight is in a memory-mapped file."""
         self.linears.append(Linear(weight, bias, mapped))
         return self.linears[-1]
 
     def _read(self, name: str) -> tuple[Tensor, bool]:
-        """The tensor, and whether it may still lie where it was read from."""
+        """The tensor, and whether it may still be in the file that it was read from."""
         if name not in self._tensors:
             raise missing_tensor(name)
         stored = self._tensors[name]
@@ -155,16 +153,16 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def missing_tensor(name: str) -> ModelUnusable:
-    """What to say when the weights lack a tensor that config.json asks for."""
+    """The error for a tensor that config.json asks for and the weights lack."""
     return ModelUnusable(f"The model's files lack the tensor {name}.", "Fetch the model again.")
 
 
 def concatenated(tensors: Sequence[Tensor]) -> Tensor:
-    """All rows, one tensor's behind the other's. `torch.cat` takes two seconds to begin on the meta device."""
+    """All rows in one tensor. `torch.cat` would take two seconds to start on the meta device."""
     if len(tensors) == 1:
         return tensors[0].contiguous()
     sizes = [len(tensor) for tensor in tensors]
     whole = tensors[0].new_empty((sum(sizes), *tensors[0].shape[1:]))
-    for piece, tensor in zip(torch.split(whole, sizes), tensors, strict=True):
-        piece.copy_(tensor)
+    for rows, tensor in zip(torch.split(whole, sizes), tensors, strict=True):
+        rows.copy_(tensor)
     return whole

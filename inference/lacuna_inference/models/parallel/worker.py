@@ -1,4 +1,4 @@
-"""The process of one part of a model that is spread over several devices. `workers` starts it and gives it orders."""
+"""The worker process of one shard of a model. `workers` starts it and sends it the passes to run."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from lacuna_inference.models.loading.shards import Shard
 from lacuna_inference.models.loading.sources import ModelFolder
 
 PASS_TIMEOUT_S = 120.0
-"""Seconds after which a pass, or a peer that does not come to the meeting, is given up."""
+"""Seconds until a pass, or a rendezvous that a peer does not reach, fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """What all workers are told: the model, a device for each, and the file at which they meet."""
+    """The settings shared by all workers: the model, a device for each, and the rendezvous file."""
 
     folder: ModelFolder
     dtype: torch.dtype
     devices: tuple[str, ...]
     context: int
     quantization: str
-    meeting: str
+    rendezvous: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker's part is loaded. `slot_bytes` of keys and values for a sequence."""
+    """A worker's shard is loaded. A KV cache takes `cache_bytes` there."""
 
     max_draft_tokens: int
     cache_bytes: int
@@ -47,7 +47,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class StepMessage:
-    """Tokens for the slot called `slot`, behind its first `held`; logits after each of the last `rows`."""
+    """Tokens to append to a KV cache after its first `length`; logits are needed after each of the last `n_logits`."""
 
     cache_number: int
     length: int
@@ -57,21 +57,21 @@ class StepMessage:
 
 @dataclass(frozen=True, slots=True)
 class PassMessage:
-    """One pass for all workers, and the slots that nobody needs any more."""
+    """One pass for all workers, and the KV caches to free."""
 
     steps: tuple[StepMessage, ...]
     freed: tuple[int, ...]
 
 
 def work(connection: Connection, plan: WorkerPlan, rank: int) -> None:
-    """Loads part `rank` and follows orders until the connection ends. The first part answers with the logits."""
+    """Loads shard `rank` and runs passes until the connection closes. The first shard answers with the logits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, whose end closes the connection
     sys.stdout = sys.stderr  # the server's output may be a protocol's
     try:
         forward = _loaded(plan, rank)
-        slot = forward.new_kv_cache()
-        connection.send(Ready(forward.max_draft_tokens, slot.nbytes))
-        _follow(connection, forward, answers=rank == 0)
+        kv_cache = forward.new_kv_cache()
+        connection.send(Ready(forward.max_draft_tokens, kv_cache.nbytes))
+        _run_passes(connection, forward, answers=rank == 0)
     except LacunaError as error:
         _send(connection, error)
     except Exception as error:
@@ -80,26 +80,26 @@ def work(connection: Connection, plan: WorkerPlan, rank: int) -> None:
 
 
 def _loaded(plan: WorkerPlan, rank: int) -> OwnForward:
-    device, ways = torch.device(plan.devices[rank]), len(plan.devices)
+    device, world_size = torch.device(plan.devices[rank]), len(plan.devices)
     if device.type == "cpu":
-        torch.set_num_threads(max(1, torch.get_num_threads() // ways))
+        torch.set_num_threads(max(1, torch.get_num_threads() // world_size))
     else:
         torch.cuda.set_device(device)
     dist.init_process_group(
         "gloo" if device.type == "cpu" else "nccl",
-        init_method=f"file://{plan.meeting}",
+        init_method=f"file://{plan.rendezvous}",
         rank=rank,
-        world_size=ways,
+        world_size=world_size,
         timeout=timedelta(seconds=PASS_TIMEOUT_S),
     )
     spec = registry.ForwardSpec(plan.dtype, device, plan.context, plan.quantization)
-    return registry.read_shard(plan.folder, spec, Shard(rank, ways), _total(device))
+    return registry.read_shard(plan.folder, spec, Shard(rank, world_size), _all_reduce(device))
 
 
-def _total(device: torch.device) -> Callable[[Tensor], None]:
-    """Sums over all workers; on a CPU in single precision, which costs little there."""
+def _all_reduce(device: torch.device) -> Callable[[Tensor], None]:
+    """Sums a tensor over all workers in place; on a CPU in single precision, which costs little there."""
 
-    def total(x: Tensor) -> None:
+    def all_reduce(x: Tensor) -> None:
         if device.type == "cpu" and x.dtype is not torch.float32:
             wide = x.float()
             dist.all_reduce(wide)
@@ -107,36 +107,36 @@ def _total(device: torch.device) -> Callable[[Tensor], None]:
         else:
             dist.all_reduce(x)
 
-    return total
+    return all_reduce
 
 
-def _follow(connection: Connection, forward: OwnForward, answers: bool) -> None:
-    slots: dict[int, KVTensor] = {}
-    while (order := _next(connection)) is not None:
-        for number in order.freed:
-            slots.pop(number, None)
-        logits = forward.step_batch([_step(wish, slots, forward) for wish in order.steps])
+def _run_passes(connection: Connection, forward: OwnForward, answers: bool) -> None:
+    caches: dict[int, KVTensor] = {}
+    while (message := _receive(connection)) is not None:
+        for number in message.freed:
+            caches.pop(number, None)
+        logits = forward.step_batch([_step(step, caches, forward) for step in message.steps])
         if answers:
             connection.send([rows.float().cpu().numpy() for rows in logits])
 
 
-def _step(wish: StepMessage, slots: dict[int, KVTensor], forward: OwnForward) -> Step:
-    if wish.cache_number not in slots:
-        slots[wish.cache_number] = forward.new_kv_cache()
-    slots[wish.cache_number].rollback(wish.length)
-    return Step(wish.ids, slots[wish.cache_number], wish.n_logits)
+def _step(message: StepMessage, caches: dict[int, KVTensor], forward: OwnForward) -> Step:
+    if message.cache_number not in caches:
+        caches[message.cache_number] = forward.new_kv_cache()
+    caches[message.cache_number].rollback(message.length)
+    return Step(message.ids, caches[message.cache_number], message.n_logits)
 
 
-def _next(connection: Connection) -> PassMessage | None:
+def _receive(connection: Connection) -> PassMessage | None:
     try:
-        order: PassMessage = connection.recv()
+        message: PassMessage = connection.recv()
     except (EOFError, OSError):
         return None
-    return order
+    return message
 
 
-def _send(connection: Connection, thing: Any) -> None:
+def _send(connection: Connection, message: Any) -> None:
     try:
-        connection.send(thing)
+        connection.send(message)
     except OSError:
         return

@@ -1,8 +1,7 @@
-"""A model in equal parts, one in a process for each device, behind the `Forward` protocol (tensor parallel).
+"""A tensor-parallel model behind the `Forward` protocol: one worker process per device, each with a shard.
 
-All processes read every token and each holds its part of the keys and values; this one, the engine's, holds no weights.
-So whatever befalls a device, or a library that waits for another for ever, befalls a process that can be ended, and the
-engine goes on.
+Each worker reads every token and holds its share of the keys and values. The engine's process holds no weights. So when
+a device fails, or a collective operation hangs, the worker can be killed and the engine continues.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from lacuna_inference.models.parallel.worker import PASS_TIMEOUT_S, PassMessage,
 
 Progress = Callable[[float, str], None]
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
-_LOOK_S = 0.5
-"""Seconds after which whoever waits for a model to load hears that it still does: he may want to leave."""
+_POLL_S = 0.5
+"""Seconds between progress reports while the model loads; the callback may abort by raising."""
 
 
 class ShardedCache:
-    """One sequence: its keys and values lie with the workers."""
+    """The KV cache of one sequence; the workers hold its keys and values."""
 
     __slots__ = ("__weakref__", "length", "nbytes", "number")
 
@@ -44,7 +43,7 @@ class ShardedCache:
         self.number, self.nbytes, self.length = number, size, 0
 
     def rollback(self, length: int) -> int:
-        """Forgets everything behind the first `length` tokens; how many it kept. Costs nothing."""
+        """Drops everything after the first `length` tokens; returns how many it kept. Costs nothing."""
         self.length = max(0, min(self.length, length))
         return self.length
 
@@ -59,121 +58,124 @@ class ParallelForward:
         self._freed: list[int] = []
 
     def new_kv_cache(self) -> ShardedCache:
-        """An empty KV store for one sequence."""
-        slot = ShardedCache(next(self._numbers), self._workers.cache_bytes)
-        weakref.finalize(slot, self._freed.append, slot.number)
-        return slot
+        """An empty KV cache for one sequence."""
+        kv_cache = ShardedCache(next(self._numbers), self._workers.cache_bytes)
+        weakref.finalize(kv_cache, self._freed.append, kv_cache.number)
+        return kv_cache
 
     def step(self, ids: Sequence[int], kv_cache: ShardedCache, n_logits: int = 1) -> Tensor:
-        """Appends `ids` to `slot`; logits [rows, vocabulary] after each of the last `rows` of them.
+        """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`.
 
-        Raises EngineUnavailable when a worker has ended; nothing but loading the model again helps then.
+        Raises EngineUnavailable when a worker has ended; the model must then be loaded again.
         """
         return self.step_batch([Step(ids, kv_cache, n_logits)])[0]
 
-    def step_batch(self, asked: Sequence[Step]) -> list[Tensor]:
-        """Several steps, of different slots, in one pass."""
+    def step_batch(self, steps: Sequence[Step]) -> list[Tensor]:
+        """Runs steps of different KV caches in one pass."""
         freed, self._freed[:] = tuple(self._freed), []
-        wishes = tuple(
-            StepMessage(step.kv_cache.number, step.kv_cache.length, tuple(step.ids), step.n_logits) for step in asked
+        messages = tuple(
+            StepMessage(step.kv_cache.number, step.kv_cache.length, tuple(step.ids), step.n_logits) for step in steps
         )
-        logits = self._workers.ask(PassMessage(wishes, freed))
-        for step in asked:
+        logits = self._workers.run(PassMessage(messages, freed))
+        for step in steps:
             step.kv_cache.length += len(step.ids)
         return logits
 
 
 class Workers:
-    """The processes. `lost` is empty while all of them live, else the sentence that says what happened."""
+    """The worker processes. `lost` is empty while all are alive, otherwise a sentence saying what happened."""
 
     def __init__(self, plan: WorkerPlan, progress: Progress) -> None:
-        """Starts them and waits until all have loaded. Raises the LacunaError of the first that could not."""
+        """Starts the workers and waits until all have loaded. Raises the LacunaError of the first that failed."""
         self.lost = ""
         self._count = len(plan.devices)
         self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
-        self._end = weakref.finalize(self, _end, self._processes, self._connections, Path(plan.meeting).parent)
+        self._end = weakref.finalize(self, _end, self._processes, self._connections, Path(plan.rendezvous).parent)
         try:
             self._start(plan)
-            found = self._all_ready(progress)
+            all_ready = self._wait_until_ready(progress)
         except BaseException:
             self.close()
             raise
-        self.ready = found[0]
-        self.cache_bytes = sum(ready.cache_bytes for ready in found)
+        self.ready = all_ready[0]
+        self.cache_bytes = sum(ready.cache_bytes for ready in all_ready)
 
     @property
     def pids(self) -> list[int | None]:
-        """Process ids, that of the first part first."""
+        """Process ids, in rank order."""
         return [process.pid for process in self._processes]
 
-    def ask(self, order: PassMessage) -> list[Tensor]:
-        """One pass. Raises EngineUnavailable when a worker has ended or does not answer, and ends all of them."""
+    def run(self, message: PassMessage) -> list[Tensor]:
+        """Runs one pass. If a worker has ended or does not answer, kills all workers and raises EngineUnavailable."""
         if self.lost:
             raise self._unavailable()
         try:
-            for one in self._connections:
-                one.send(order)
+            for connection in self._connections:
+                connection.send(message)
         except OSError:
-            raise self._failed(self._who_ended()) from None
-        _, answer = self._heard(range(self._count), PASS_TIMEOUT_S)
+            raise self._failed(self._which_ended()) from None
+        _, answer = self._receive(range(self._count), PASS_TIMEOUT_S)
         if answer is None:
-            raise self._failed(f"A pass over {self._count} devices did not end in {PASS_TIMEOUT_S:.0f} seconds.")
+            raise self._failed(f"A pass over {self._count} devices did not finish within {PASS_TIMEOUT_S:.0f} seconds.")
         if isinstance(answer, LacunaError):
             raise self._failed(self._killed() or answer.message)
         return [torch.from_numpy(rows) for rows in answer]
 
     def close(self) -> None:
-        """Ends all processes. Can be called again."""
+        """Kills all workers. Can be called again."""
         self._end()
 
     def _start(self, plan: WorkerPlan) -> None:
-        # nothing else on a network is meant: the workers are on this machine
+        # all workers are on this machine, so other network interfaces are not used
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             if sys.platform in _LOOPBACK:
                 os.environ.setdefault(variable, _LOOPBACK[sys.platform])
         context = multiprocessing.get_context("spawn")
         for rank in range(self._count):
-            here, there = context.Pipe()
-            process = context.Process(target=work, args=(there, plan, rank), name=f"lacuna-part-{rank}", daemon=True)
+            ours, theirs = context.Pipe()
+            process = context.Process(target=work, args=(theirs, plan, rank), name=f"lacuna-shard-{rank}", daemon=True)
             process.start()
-            there.close()
+            theirs.close()
             self._processes.append(process)
-            self._connections.append(here)
+            self._connections.append(ours)
 
-    def _all_ready(self, progress: Progress) -> list[Ready]:
-        found: dict[int, Ready] = {}
-        while len(found) < self._count:
-            progress(len(found) / self._count, f"{len(found)} of {self._count} parts are loaded")
-            rank, message = self._heard([rank for rank in range(self._count) if rank not in found], _LOOK_S)
+    def _wait_until_ready(self, progress: Progress) -> list[Ready]:
+        loaded: dict[int, Ready] = {}
+        while len(loaded) < self._count:
+            progress(len(loaded) / self._count, f"{len(loaded)} of {self._count} shards are loaded")
+            rank, message = self._receive([rank for rank in range(self._count) if rank not in loaded], _POLL_S)
             if isinstance(message, LacunaError):
                 raise message
             if message is not None:
-                found[rank] = message
-        return [found[rank] for rank in sorted(found)]
+                loaded[rank] = message
+        return [loaded[rank] for rank in sorted(loaded)]
 
-    def _heard(self, ranks: Sequence[int], patience: float) -> tuple[int, Any]:
-        """Which of `ranks` sent something, and what: an error when a process has ended, None when nobody did."""
+    def _receive(self, ranks: Sequence[int], timeout: float) -> tuple[int, Any]:
+        """The rank of a worker among `ranks` that sent a message, and the message.
+
+        The message is an EngineUnavailable if a process has ended, and None after `timeout` seconds.
+        """
         watched: dict[Any, int] = {self._connections[rank]: rank for rank in ranks}
-        heard = connections.wait([*watched, *(process.sentinel for process in self._processes)], patience)
-        for one in heard:
-            if one in watched and (message := _received(self._connections[watched[one]])) is not None:
-                return watched[one], message
-        return 0, EngineUnavailable(self._who_ended()) if heard else None
+        events = connections.wait([*watched, *(process.sentinel for process in self._processes)], timeout)
+        for event in events:
+            if event in watched and (message := _message(self._connections[watched[event]])) is not None:
+                return watched[event], message
+        return 0, EngineUnavailable(self._which_ended()) if events else None
 
-    def _who_ended(self) -> str:
+    def _which_ended(self) -> str:
         for process in self._processes:
-            process.join(_LOOK_S if process.sentinel in connections.wait([process.sentinel], 0) else 0)
+            process.join(_POLL_S if process.sentinel in connections.wait([process.sentinel], 0) else 0)
         for rank, process in enumerate(self._processes):
             if process.exitcode is not None:
                 how = f"by signal {-process.exitcode}" if process.exitcode < 0 else f"with code {process.exitcode}"
                 return f"Worker {rank + 1} of {self._count} ended {how}."
-        return f"One of {self._count} workers hung up."
+        return f"One of {self._count} workers closed its connection."
 
     def _killed(self) -> str:
-        """Who was killed, if anybody was: what the others complain of follows from it."""
+        """Which worker ended, or nothing: the errors of the others follow from that."""
         killed = any(connections.wait([process.sentinel], 0) for process in self._processes)
-        return self._who_ended() if killed else ""
+        return self._which_ended() if killed else ""
 
     def _failed(self, reason: str) -> EngineUnavailable:
         self.lost = reason
@@ -185,24 +187,24 @@ class Workers:
 
 
 def start(plan: WorkerPlan, progress: Progress) -> Workers:
-    """The workers of `plan`, whose place to meet is made here."""
-    place = Path(tempfile.mkdtemp(prefix="lacuna-"))
-    return Workers(replace(plan, meeting=str(place / "meeting")), progress)
+    """Starts the workers of `plan`, with a new rendezvous file."""
+    directory = Path(tempfile.mkdtemp(prefix="lacuna-"))
+    return Workers(replace(plan, rendezvous=str(directory / "rendezvous")), progress)
 
 
-def _received(one: Connection) -> Any:
-    """What `one` has to say; None when it has ended."""
+def _message(connection: Connection) -> Any:
+    """The next message; None if the worker has closed the connection."""
     try:
-        return one.recv()
+        return connection.recv()
     except (EOFError, OSError):
         return None
 
 
-def _end(processes: Sequence[BaseProcess], ends: Sequence[Connection], place: Path) -> None:
-    for one in ends:
-        one.close()
+def _end(processes: Sequence[BaseProcess], open_connections: Sequence[Connection], directory: Path) -> None:
+    for connection in open_connections:
+        connection.close()
     for process in processes:
         process.kill()
     for process in processes:
         process.join(5)
-    shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)

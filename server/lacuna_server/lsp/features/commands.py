@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from lacuna_inference.errors import LacunaError
-from lacuna_server.core.statistics import read
 from lacuna_server.lsp.features import loading
 from lacuna_server.lsp.features.status import notify, status
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.to_lsp import ACCEPT
+from lacuna_server.statistics import read
 
 
 class _Arguments(BaseModel):

@@ -1,0 +1,171 @@
+"""Rotary positions as configs describe them: the logits are transformers', or a sentence names the key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import save_tiny_model
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.engine import assemble
+from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.models import loader, transformers_forward
+from lacuna_inference.models.architectures import registry
+from lacuna_lab.evaluation.scoring import logprobs
+
+CONTEXT = 128
+IDS = list(range(5, 105))
+CPU = torch.device("cpu")
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+Said = dict[str, Any]
+KINDS = ("llama", "mistral", "qwen2", "starcoder2")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("llama"))
+
+
+def configured(tiny: Path, to: Path, said: Said) -> ModelOptions:
+    """The tiny model with a config that says this of its positions, and nothing else."""
+    for file in tiny.iterdir():
+        (to / file.name).write_bytes(file.read_bytes())
+    config = json.loads((to / "config.json").read_text())
+    config.pop("rope_parameters")
+    config |= {"max_position_embeddings": CONTEXT, "sliding_window": None, **said}
+    (to / "config.json").write_text(json.dumps(config))
+    return ModelOptions(str(to), context=CONTEXT, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("said", "runs"),
+    [
+        ({}, "own"),
+        ({"rope_theta": 5e5}, "own"),
+        ({"rope_parameters": {"rope_type": "default"}, "rope_theta": 5e5}, "own"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}, "rope_theta": 5e5}, "own"),
+        ({"rope_scaling": None, "rope_theta": 5e5}, "own"),
+        ({"rope_scaling": {"type": "linear", "factor": 4.0}, "rope_theta": 5e5}, "own"),
+        ({"rope_scaling": {"type": "default", "factor": 1.0}}, "own"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 4}, "rope_parameters": {"rope_type": "default"}}, "own"),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}}, "own"),
+        ({"rope_scaling": YARN, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, "transformers"),
+        ({"rope_scaling": {**YARN, "type": "yarn"}, "rope_theta": 5e5}, "transformers"),
+        ({"rope_parameters": {**YARN, "rope_theta": 1e5}}, "transformers"),
+        ({"rope_scaling": LLAMA3, "rope_theta": 5e5}, "transformers"),
+        ({"rope_parameters": {**LLAMA3, "rope_theta": 5e5}}, "transformers"),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "transformers"),
+        ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "transformers"),
+        ({"partial_rotary_factor": 0.5}, "transformers"),
+    ],
+)
+def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said, runs: str) -> None:
+    options = configured(tiny, tmp_path, said)
+    folder = loader.find(options)
+    assert loader.choose_forward(folder, options, CONTEXT)[0] == runs
+    if runs == "own":
+        ours = registry.read(folder, registry.ForwardSpec(torch.float32, CPU, CONTEXT, tuned=False))
+        theirs = transformers_forward.read(folder, torch.float32, CPU, options)
+        assert (logprobs(ours, IDS) - logprobs(theirs, IDS)).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"rope_scaling": {"type": "linear"}}, "rope_scaling of the type 'linear' needs a factor above zero, not None"),
+        ({"rope_scaling": {"type": "linear", "factor": "2.0"}}, "needs a factor above zero, not '2.0'"),
+        ({"rope_parameters": {"rope_type": "linear", "factor": -1}}, "rope_parameters of the type 'linear'"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "rope_scaling of the type 'yarn' needs a factor"),
+        ({"rope_scaling": {"factor": 2.0}}, "rope_scaling has a factor and no rope_type"),
+        ({"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}}, "rope_scaling is of the type 'mrope'"),
+        ({"rope_parameters": {"rope_type": "spiral"}}, "rope_parameters is of the type 'spiral', which is not known"),
+        (
+            {"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.0] * 7}},
+            "rope_scaling of the type 'longrope' needs 8 numbers above zero as its long_factor",
+        ),
+        ({"rope_scaling": [1, 2]}, "rope_scaling is [1, 2], not an object"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "default"}}}, "rope_parameters has a set for each kind"),
+        ({"rope_theta": "1e6"}, "rope_theta is '1e6', not a number above zero"),
+        ({"rope_parameters": {"rope_theta": -1}}, "rope_theta is -1, not a number above zero"),
+        (
+            {"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 1e6}},
+            "rope_scaling takes precedence over rope_parameters and lacks its rope_theta of 1000000.0",
+        ),
+        (
+            {"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": YARN},
+            "rope_scaling is of the type 'linear' and rope_parameters of the type 'yarn'",
+        ),
+    ],
+)
+def test_what_cannot_be_run_as_it_was_meant_names_the_key(
+    llama: Path, tmp_path: Path, said: Said, message: str
+) -> None:
+    options = configured(llama, tmp_path, said)
+    with pytest.raises(ModelUnusable) as caught:
+        assemble.load_model(options, lambda *_: None)
+    assert message in str(caught.value)
+    assert "config.json" in str(caught.value)
+
+
+def broken(**said: Any) -> Callable[[Said], Said]:
+    return lambda config: {**config, **said}
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (broken(num_hidden_layers="2"), "num_hidden_layers is '2', not a whole number above zero"),
+        (broken(num_hidden_layers=-2), "num_hidden_layers is -2"),
+        (broken(hidden_size=64.5), "hidden_size is 64.5"),
+        (broken(vocab_size=True), "vocab_size is True"),
+        (lambda config: {k: v for k, v in config.items() if k != "hidden_size"}, "it lacks hidden_size"),
+        (broken(sliding_window="8"), "sliding_window is '8'"),
+        (broken(rms_norm_eps="1e-6", norm_epsilon="1e-6"), "'1e-6', not a number above zero"),
+        (broken(max_position_embeddings=-1), "max_position_embeddings in config.json is -1"),
+        (broken(max_position_embeddings=float("inf")), "max_position_embeddings in config.json is inf"),
+        (broken(max_position_embeddings="128"), "max_position_embeddings in config.json is '128'"),
+        (broken(hidden_size=128), "config.json asks for"),
+        (broken(num_hidden_layers=3), "lack the tensor model.layers.2"),
+        (broken(vocab_size=999), "and config.json asks for 999 x 64"),
+        (broken(architectures=["LlamaForSequenceClassification"]), "which writes no text"),
+        (broken(model_type=["llama"]), "model_type in"),
+        (broken(model_type="lama"), "cannot be loaded"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_named(
+    llama: Path, tmp_path: Path, edit: Callable[[Said], Said], message: str
+) -> None:
+    options = configured(llama, tmp_path, {})
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(edit(json.loads(file.read_text()))))
+    with pytest.raises(ModelUnusable) as caught:
+        assemble.load_model(options, lambda *_: None)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_layers_that_the_config_leaves_out_are_told(
+    llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = loader.find(
+        configured(llama, tmp_path, {"num_hidden_layers": 1, "max_window_layers": 1, "layer_types": None})
+    )
+    registry.read(folder, registry.ForwardSpec(torch.float32, CPU, CONTEXT, tuned=False))
+    assert "more layers than config.json says" in caplog.text

@@ -1,0 +1,236 @@
+"""Golden prompts: token ids written by hand for every family. The prefix is 'a' and a line end, the suffix 'b'."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from helpers import byte_tokenizer, family_text
+
+from lacuna_inference.errors import BadRequest, ModelUnusable
+from lacuna_inference.prompt.families import FAMILIES, Layout, by_name
+from lacuna_inference.prompt.planner import PromptSpec, plan
+from lacuna_inference.prompt.recognition import Traits, doubt, infill_tokens, recognize
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
+
+A, B, C, D, N = 64, 65, 66, 67, 198  # 'a' to 'd' and the line end in the sorted byte-level alphabet
+# the sentinels of each family follow the 256 bytes in the order in which helpers.family_text adds them
+GOLDEN = {
+    "lacuna": [256, 257, B, 258, A, N, 259],
+    "incoder": [256, A, N, 257, B, 258, 257],
+    "codegen2": [A, N, 256, B, 257, 258, 256],
+    "santacoder": [256, A, N, 257, B, 258],
+    "refact": [256, B, 257, A, N, 258],
+    "mellum": [256, B, 257, A, N, 258],
+    "granite": [256, A, N, 257, B, 258],
+    "granite3": [256, A, N, 257, B, 258],
+    "granite4": [256, A, N, 257, B, 258],
+    "starcoder2": [256, A, N, 257, B, 258],
+    "stablecode": [256, A, N, 257, B, 258],
+    "starcoder": [256, A, N, 257, B, 258],
+    "codeqwen": [256, A, N, 257, B, 258],
+    "codellama": [256, 257, A, N, 258, B, 259],
+    "deepseek": [256, 257, A, N, 258, B, 259],
+    "qwen2.5-coder": [256, A, N, 257, B, 258],
+    "codegemma": [256, 257, A, N, 258, B, 259],
+    "codestral": [256, 257, B, 258, A, N],
+    "seed-coder": [256, 257, B, 258, A, N, 259],
+    "aixcoder": [256, 257, A, N, 258, B, 259],
+    "codegen": [A, N],
+    "plain": [A, N],
+}
+
+
+def test_every_family_has_a_golden_prompt() -> None:
+    assert set(GOLDEN) == {family.name for family in FAMILIES}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_prompt(name: str) -> None:
+    for layout in Layout:
+        prompt = plan(PromptSpec(("a\n", "b"), None, 16, layout=layout), family_text(name), 128)
+        assert (list(prompt.ids), prompt.healed_prefix) == (GOLDEN[name], "")
+
+
+ANCHORED = {
+    "lacuna": [256, 257, B, 258, A, N, 259, C, D],
+    "incoder": [256, A, N, 257, B, 258, 257, C, D],
+    "starcoder2": [256, A, N, 257, B, 258, C, D],
+    "deepseek": [256, 257, A, N, 258, B, 259, C, D],
+    "mellum": [256, B, 257, A, N, C, D, 258],
+    "codestral": [256, 257, B, 258, A, N, C, D],
+    "codegen": [A, N, C, D],
+}
+CANONICAL = {
+    "lacuna": [256, 257, B, 258, A, N, C, D, 259],
+    "incoder": [256, A, N, C, D, 257, B, 258, 257],
+    "starcoder2": [256, A, N, C, D, 257, B, 258],
+    "mellum": ANCHORED["mellum"],
+    "codestral": ANCHORED["codestral"],
+    "codegen": ANCHORED["codegen"],
+}
+
+
+@pytest.mark.parametrize(("layout", "golden"), [(Layout.ANCHORED, ANCHORED), (Layout.CANONICAL, CANONICAL)])
+def test_the_line_stands_behind_the_anchor_or_in_the_prefix(layout: Layout, golden: dict[str, list[int]]) -> None:
+    for name, expected in golden.items():
+        prompt = plan(PromptSpec(("a\ncd e", "b"), None, 16, layout=layout), family_text(name, words=True), 128)
+        assert (list(prompt.ids), prompt.healed_prefix) == (expected, " e"), name
+
+
+def test_incoder_fills_two_holes_in_one_text() -> None:
+    text = family_text("incoder")
+    prompt = plan(PromptSpec(("a", "b", "c"), None, 16), text, 128)
+    masks = [text.sentinel(f"<|mask:{i}|>") for i in range(3)]
+    begin, end = text.sentinel("<|endoftext|>"), text.sentinel("<|endofmask|>")
+    assert list(prompt.ids) == [begin, A, masks[0], B, masks[1], C, masks[2], masks[0]]
+    assert prompt.between == ((end, masks[1]),)
+
+
+def test_incoder_has_exactly_one_begin_of_text_also_with_a_header() -> None:
+    text = family_text("incoder")
+    ids = plan(PromptSpec(("a\n", "b"), "pkg/x.py", 16), text, 128).ids
+    assert ids.count(text.sentinel("<|endoftext|>")) == 1
+    assert text.decode(ids[1 : ids.index(text.sentinel("<|mask:0|>"))]) == "<| file ext=.py |>\na\n"
+
+
+def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
+    text = family_text("deepseek")
+    assert list(plan(PromptSpec(("a\n",), None, 16), text, 128).ids) == [256, A, N]
+
+
+@pytest.mark.parametrize(
+    ("family", "model_type", "name"),
+    [
+        ("lacuna", "llama", "bundled"),
+        ("incoder", "xglm", "facebook/incoder-1b"),
+        ("codegen2", "codegen", "salesforce/codegen2-1b"),
+        ("santacoder", "gpt_bigcode", "bigcode/gpt_bigcode-santacoder"),
+        ("refact", "gpt_bigcode", "smallcloudai/refact-1_6b-fim"),
+        ("mellum", "llama", "jetbrains/mellum-4b-base"),
+        ("granite", "llama", "ibm-granite/granite-3b-code-base"),
+        ("granite4", "granitemoehybrid", "ibm-granite/granite-4.0-tiny"),
+        ("starcoder2", "starcoder2", "bigcode/starcoder2-3b"),
+        ("stablecode", "stablelm", "stabilityai/stable-code-3b"),
+        ("starcoder", "gpt_bigcode", "bigcode/starcoderbase-1b"),
+        ("codeqwen", "qwen2", "qwen/codeqwen1.5-7b"),
+        ("codellama", "llama", "codellama/codellama-7b-hf"),
+        ("deepseek", "llama", "deepseek-ai/deepseek-coder-1.3b-base"),
+        ("qwen2.5-coder", "qwen2", "qwen/qwen2.5-coder-1.5b"),
+        ("codegemma", "gemma", "google/codegemma-2b"),
+        ("codestral", "mistral", "mistralai/codestral-22b-v0.1"),
+        ("seed-coder", "llama", "bytedance-seed/seed-coder-8b-base"),
+        ("aixcoder", "llama", "aixcoder/aixcoder-7b-base"),
+    ],
+)
+def test_family_is_recognized_from_tokens_and_config(family: str, model_type: str, name: str) -> None:
+    found = recognize(set(by_name(family).sentinels), Traits(model_type, name))
+    assert found is not None
+    assert found.name == family
+
+
+# what stands in published vocabularies beside the sentinels that all models of a kind have
+QWEN = ["<|endoftext|>", "<|im_end|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"]
+QWEN += ["<|repo_name|>", "<|file_sep|>"]
+STARCODER = ["<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<reponame>"]
+DEEPSEEK = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"]
+MASKS = ["<|endoftext|>", "<|mask:0|>", "<|mask:1|>", "<|mask:2|>", "<|endofmask|>"]
+GLM = ["<|endoftext|>", "<|user|>", "<|code_prefix|>", "<|code_middle|>", "<|code_suffix|>"]
+MISTRAL = ["<s>", "</s>", "[PREFIX]", "[MIDDLE]", "[SUFFIX]"]
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "model_type", "name", "family"),
+    [
+        *((QWEN, kind, "a", "qwen2.5-coder") for kind in ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next")),
+        *((QWEN, kind, "a", "qwen2.5-coder") for kind in ("qwen3_5", "qwen3_5_moe", "glm4_moe", "mellum", "new")),
+        *((QWEN, kind, "a", "qwen2.5-coder") for kind in ("deepseek_v4", "llama", "gpt_oss", "iquestcoder")),
+        *((DEEPSEEK, kind, "a", "deepseek") for kind in ("llama", "deepseek_v2", "deepseek_v3", "deepseek_v4", "new")),
+        (STARCODER, "mellum", "a", "mellum"),
+        (STARCODER, "llama", "mellum-4b-sft-python", "mellum"),
+        (STARCODER, "gpt_bigcode", "a", "starcoder"),
+        (STARCODER, "starcoder2", "a", "starcoder2"),
+        (STARCODER, "stablelm", "a", "stablecode"),
+        (STARCODER, "qwen2", "a", "codeqwen"),
+        (STARCODER, "llama", "a", "starcoder"),
+        (STARCODER, "gpt_bigcode", "granite-20b-code-base", "granite"),
+        (STARCODER, "gpt_bigcode", "refactoring-helper", "starcoder"),
+        ([token.replace("endof", "end_of_") for token in STARCODER], "granite", "granite-3.3-8b-base", "granite3"),
+        ([*QWEN, "<|end_of_text|>"], "granitemoehybrid", "a", "granite4"),
+        (MASKS, "llama", "a", "lacuna"),
+        (MASKS, "xglm", "a", "incoder"),
+        (MASKS, "new", "a", "incoder"),
+        (MISTRAL, "mistral", "a", "codestral"),
+        (MISTRAL, "ministral", "codestral-25.01", "codestral"),
+        (["<|endoftext|>"], "codegen", "a", "codegen"),
+        (STARCODER, "codegen", "a", "starcoder"),
+    ],
+)
+def test_tokens_decide_and_the_type_where_they_are_shared(
+    vocabulary: list[str], model_type: str, name: str, family: str
+) -> None:
+    found = recognize(vocabulary, Traits(model_type, name))
+    assert found is not None
+    assert found.name == family
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "model_type", "name"),
+    [
+        (QWEN, "llama", "opencoder-1.5b-base"),
+        (STARCODER, "mpt", "replit-code-v1_5-3b"),
+        (MISTRAL, "mamba2", "a"),
+        (MISTRAL, "mistral", "mamba-codestral-7b-v0.1"),
+    ],
+)
+def test_models_that_were_not_trained_to_fill_holes_do_not(vocabulary: list[str], model_type: str, name: str) -> None:
+    traits = Traits(model_type, name)
+    assert recognize(vocabulary, traits) is None
+    assert doubt(None, vocabulary, traits) is None
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "model_type", "said"),
+    [
+        (GLM, "glm4_moe", r"\(<\|code_middle\|>, <\|code_prefix\|>, <\|code_suffix\|>\) belong to no known family"),
+        (MISTRAL, "mixtral", r"\[MIDDLE\], \[PREFIX\], \[SUFFIX\]"),
+        (DEEPSEEK[1:], "qwen2", "<｜fim▁begin｜>"),
+        (STARCODER[1:], "codegen", "<fim_middle>"),
+        (STARCODER, "llama", "refact and mellum share its tokens"),
+        (STARCODER, "gpt_bigcode", None),
+        (QWEN, "qwen3_moe", None),
+        (MASKS, "llama", None),
+        (["<|endoftext|>", "<fim>", "prefix", "<code>", "(PRE)"], "gpt2", None),
+    ],
+)
+def test_what_is_not_certain_is_said(vocabulary: list[str], model_type: str, said: str | None) -> None:
+    traits = Traits(model_type, "a")
+    found = doubt(recognize(vocabulary, traits), vocabulary, traits)
+    assert (found is None) == (said is None)
+    assert said is None or re.search(said, found or "")
+
+
+def test_every_family_that_infills_has_tokens_that_look_so() -> None:
+    for family in FAMILIES:
+        looking = infill_tokens([*family.sentinels, "<sep>", "<eom>"])
+        assert bool(looking) == (family.infill is not None), family.name
+
+
+def test_codegen_is_recognized_without_infill_tokens() -> None:
+    found = recognize({"<|endoftext|>"}, Traits("codegen", "salesforce/codegen-350m-mono"))
+    assert found is not None
+    assert (found.name, found.infill) == ("codegen", None)
+
+
+def test_unknown_tokens_are_no_family() -> None:
+    assert recognize({"<|endoftext|>"}, Traits("gpt2", "gpt2")) is None
+
+
+def test_a_split_sentinel_is_refused_with_a_clear_message() -> None:
+    with pytest.raises(ModelUnusable, match=r"'<fim_prefix>' as one token.*--family"):
+        PromptTokenizer(byte_tokenizer(["<|endoftext|>"]), by_name("starcoder"))
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(BadRequest, match=r"'starcodr'.*starcoder2"):
+        by_name("starcodr")
