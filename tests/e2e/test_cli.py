@@ -262,7 +262,7 @@ def test_a_benchmark_s_answers_are_run_only_when_told_to(tmp_path: Path) -> None
     assert (quiet.returncode, run.returncode) == (0, 0)
     assert json.loads(quiet.stdout)["models"][0]["pass_at"] == {}
     assert list(json.loads(run.stdout)["models"][0]["pass_at"]) == ["1"]
-    assert b"no security border" in run.stderr
+    assert b"not a security boundary" in run.stderr
     assert b"no security border" not in quiet.stderr
     assert "--problems" in refused("eval", "--execute")
     assert "--chart" in refused(*asked, "--chart", "x.png")
