@@ -1,1 +1,1 @@
-"""A model behind a queue: the background thread, its scheduler, and what keeps it alive."""
+"""A model behind a queue: the background thread, its scheduler and its health checks."""

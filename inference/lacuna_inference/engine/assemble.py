@@ -1,4 +1,4 @@
-"""A model, its tokenizer and its caches, put together to a decoder."""
+"""Assembles a decoder from a model, its tokenizer and its caches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A decoder, the forward under it, and what is to be said of it. `kind` says what runs it, for people to read."""
+    """A decoder, its forward, and what describes the model. `kind` names the forward in human-readable form."""
 
     decoder: Decoder
     name: str
@@ -35,25 +35,25 @@ class LoadedModel:
     forward: Forward | None = None
     kind: str = "own"
     workers: Workers | None = None
-    """The processes that run it, where it is in parts."""
+    """The worker processes of a sharded model."""
     facts: ModelFacts = field(default_factory=ModelFacts)
 
     @property
     def failure(self) -> str:
-        """What befell the processes that ran it; empty as long as nothing did."""
-        return "" if self.workers is None else self.workers.lost
+        """What happened to the worker processes; empty while they are alive."""
+        return "" if self.workers is None else self.workers.failure
 
     def close(self) -> None:
-        """Ends its processes."""
+        """Ends the worker processes."""
         if self.workers is not None:
             self.workers.close()
 
 
 def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor] | None = None) -> LoadedModel:
-    """Reads the model from disk. Raises a LacunaError that says what is wrong and what to do.
+    """Loads the model from disk. Raises a LacunaError that says what is wrong and what to do.
 
-    `progress` is called with a share from 0 to 1 and what is being done. Weights for a GPU stay in `kept`, in host
-    memory, and the next call takes them from there.
+    `progress` is called with a fraction from 0 to 1 and the current action. Copies of weights for a GPU are kept in
+    `kept`, in host memory, and the next call reads them from there.
     """
     progress(0.0, "looking for the model")
     folder = loader.find(options)
@@ -64,25 +64,27 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
     progress(0.05, "reading the tokenizer")
     tokenizer = read_tokenizer(folder, options)
     family = loader.choose_family(folder, tokenizer, options.family)
-    if (unsure := loader.doubt(folder, tokenizer, family, options.family)) is not None:
-        logger.warning("%s is prompted as %s, but %s. Name another with --family.", folder.name, family.name, unsure)
-    text = PromptTokenizer(tokenizer, family, end_ids(folder.config))
+    if (doubt := loader.doubt(folder, tokenizer, family, options.family)) is not None:
+        logger.warning("%s is prompted as %s, but %s. Choose another with --family.", folder.name, family.name, doubt)
+    prompt_tokenizer = PromptTokenizer(tokenizer, family, end_ids(folder.config))
     context = loader.context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
-    parts: Workers | None = None
+    workers: Workers | None = None
     if options.spread == "tensor" and len(devices) > 1:
-        parts = loader.start_shards(folder, dtype, devices, options, context, progress)
-        forward: Forward = ParallelForward(parts)
+        workers = loader.start_shards(folder, dtype, devices, options, context, progress)
+        forward: Forward = ParallelForward(workers)
         kind = f"own, in {len(devices)} parts"
     else:
         spec = ForwardSpec(dtype, device, context, options.quantization)
         forward, kind = loader.read_forward(folder, spec, options, kept if device.type == "cuda" else None)
-    widest = forward.max_draft_tokens if options.draft_tokens is None else options.draft_tokens
+    max_draft_tokens = forward.max_draft_tokens if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
     relayout_on_pause = options.layout == "auto" and family.anchored_untrained
-    decoder = Decoder(PrefixCachePool(forward), text, context, widest, kind, layout, relayout_on_pause)
-    shown = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
-    places = ", ".join(map(str, devices))
-    told = facts.of(folder, text, context, shown)
-    return LoadedModel(decoder, folder.name, family, places, shown, forward, kind, parts, told)
+    decoder = Decoder(
+        PrefixCachePool(forward), prompt_tokenizer, context, max_draft_tokens, kind, layout, relayout_on_pause
+    )
+    dtype_name = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
+    device_names = ", ".join(map(str, devices))
+    model_facts = facts.of(folder, prompt_tokenizer, context, dtype_name)
+    return LoadedModel(decoder, folder.name, family, device_names, dtype_name, forward, kind, workers, model_facts)

@@ -1,6 +1,6 @@
-"""Requests that are answered side by side: each pass of the model takes one step of every one of them.
+"""Continuous batching: each forward pass takes one step of every running request.
 
-They join and leave between passes. Knows nothing of threads; `engine` drives it.
+Requests join and leave between passes. Knows nothing of threads; `engine` drives it.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ logger = logging.getLogger(__name__)
 
 Outcome: TypeAlias = "CompletionResult | LacunaError"
 Finished: TypeAlias = "list[tuple[RequestState, Outcome]]"
-_NOT_BEGUN = Step((), None)
+_NOT_STARTED = Step((), None)
 _TEST = "def f():\n"
-"""What a model is tested with that may have failed."""
+"""The text of the health check."""
 
 
 @dataclass(slots=True, eq=False)
 class _Running:
     state: RequestState
     steps: Steps[CompletionResult]
-    step: Step = _NOT_BEGUN
+    step: Step = _NOT_STARTED
 
 
 class Batch:
-    """At most `most` requests at a time, fewer where their caches would not fit.
+    """Up to `max_requests` running requests, fewer if their caches do not fit.
 
-    Whatever `start` and `advance` raise, no job is lost: `give_up` has those that are over, and those that are not.
+    If `start` or `advance` raises, no request is lost: `abort` returns all that have not been returned yet.
     """
 
-    def __init__(self, decoder: Decoder, model: str, most: int) -> None:
-        self._decoder, self._model, self._max_requests = decoder, model, most
+    def __init__(self, decoder: Decoder, model: str, max_requests: int) -> None:
+        self._decoder, self._model, self._max_requests = decoder, model, max_requests
         self._health = Health(decoder.caches.forward, [*decoder.tokenizer.begin, *decoder.tokenizer.encode(_TEST)])
         self._running: list[_Running] = []
         self._finished: Finished = []
@@ -60,87 +60,88 @@ class Batch:
         return len(self._running)
 
     @property
-    def lost(self) -> str:
-        """Empty while the model works, else what happened to it: then nothing but loading it again helps."""
-        return self._health.lost
+    def failure(self) -> str:
+        """Empty while the model works, otherwise what happened to it; then it must be loaded again."""
+        return self._health.failure
 
     @property
     def has_room(self) -> bool:
+        """Whether another request may start."""
         return len(self) < self._max_requests and self._decoder.caches.has_room_beside_busy()
 
     def start(self, state: RequestState) -> Finished:
-        """Takes `state` in; those that are over by now: older ones that were cancelled, and `state`, if it was easy."""
+        """Starts a request; returns the finished ones: cancelled ones, and this one if it needs no forward pass."""
         self._drop_cancelled()
-        one = _Running(state, self._answering(state))
-        self._running.append(one)
-        self._resume(one, lambda: next(one.steps))
+        running = _Running(state, self._answer(state))
+        self._running.append(running)
+        self._resume(running, lambda: next(running.steps))
         return self._drain_finished()
 
     def advance(self) -> Finished:
-        """One pass for all of them; those that are over."""
+        """Runs one pass for all requests; returns the finished ones."""
         self._drop_cancelled()
-        running = list(self._running)
-        for one, logits in zip(running, self._step_together([one.step for one in running]), strict=True):
-            if self.lost:
+        batch = list(self._running)
+        for running, logits in zip(batch, self._step_batch([running.step for running in batch]), strict=True):
+            if self.failure:
                 break
-            self._resume(one, _sending(one.steps, logits))
+            self._resume(running, _sending(running.steps, logits))
         return self._drain_finished()
 
     def abort(self, error: LacunaError) -> Finished:
-        """Ends all of them with `error`; the jobs that have no answer yet, and those that were over before."""
-        running, self._running = self._running, []
-        for one in running:
+        """Ends all running requests with `error`; returns them and those that finished before."""
+        aborted, self._running = self._running, []
+        for running in aborted:
             with suppress(Exception):
-                one.steps.close()
-            self._finished.append((one.state, error))
+                running.steps.close()
+            self._finished.append((running.state, error))
         return self._drain_finished()
 
-    def _answering(self, state: RequestState) -> Steps[CompletionResult]:
+    def _answer(self, state: RequestState) -> Steps[CompletionResult]:
         state.concurrency = lambda: max(1, len(self))
         return (yield from answer_steps(self._decoder, self._model, state))
 
     def _drain_finished(self) -> Finished:
-        over, self._finished = self._finished, []
-        return over
+        finished, self._finished = self._finished, []
+        return finished
 
     def _drop_cancelled(self) -> None:
-        for one in [one for one in self._running if one.state.cancel.cancelled]:
-            outcome = self._outcome(_sending(one.steps, RequestCancelled()))
-            self._end(one, RequestCancelled() if isinstance(outcome, Step) else outcome)
+        for running in [running for running in self._running if running.state.cancel.cancelled]:
+            outcome = self._outcome(_sending(running.steps, RequestCancelled()))
+            self._end(running, RequestCancelled() if isinstance(outcome, Step) else outcome)
 
-    def _step_together(self, asked: Sequence[Step]) -> list[Tensor | Exception]:
-        """The logits of each step, or how it failed. What fails together is tried one by one: one may be to blame."""
+    def _step_batch(self, steps: Sequence[Step]) -> list[Tensor | Exception]:
+        """The logits of each step, or its error. A failed batch is retried one by one: one step may be the cause."""
         forward = self._decoder.caches.forward
-        if len(asked) > 1:
+        if len(steps) > 1:
             try:
-                if (together := forward.step_batch(asked)) is not None:
-                    return list(together)
+                if (logits := forward.step_batch(steps)) is not None:
+                    return list(logits)
             except Exception as error:
                 kind = type(error).__name__
-                logger.warning("A pass for %d requests failed (%s); each goes on alone.", len(asked), kind)
+                logger.warning("A pass for %d requests failed (%s); each continues separately.", len(steps), kind)
                 empty_device_cache()
-        return [_alone(forward, step) for step in asked]
+        return [_single_step(forward, step) for step in steps]
 
-    def _resume(self, one: _Running, resume: Callable[[], Step]) -> None:
+    def _resume(self, running: _Running, resume: Callable[[], Step]) -> None:
         outcome = self._outcome(resume)
         if isinstance(outcome, Step):
-            one.step = outcome
+            running.step = outcome
         else:
-            self._end(one, outcome)
+            self._end(running, outcome)
 
-    def _end(self, one: _Running, outcome: Outcome) -> None:
-        self._finished.append((one.state, outcome))
-        self._running.remove(one)
+    def _end(self, running: _Running, outcome: Outcome) -> None:
+        self._finished.append((running.state, outcome))
+        self._running.remove(running)
 
     def _outcome(self, resume: Callable[[], Step]) -> Step | Outcome:
-        """The next step, or how it ended. A failure concerns this request only."""
+        """The next step of a request, or its outcome. A failure affects this request only."""
         try:
             return resume()
         except StopIteration as end:
-            completions: CompletionResult = end.value
-            if completions.metrics.forward_passes:  # others say nothing of the model
+            result: CompletionResult = end.value
+            if result.metrics.forward_passes:  # without one it says nothing about the model
                 self._health.answered()
-            return completions
+            return result
         except NotFinite as error:
             self._health.failed(error)
             return error
@@ -155,13 +156,13 @@ class Batch:
             empty_device_cache()
             remedy = "Shorten the context (--context) or choose a smaller model."
             return NotEnoughMemory("This request ran out of memory.", remedy)
-        logger.exception("The engine met an unexpected error and goes on.")
+        logger.exception("A request failed with an unexpected error; the engine continues.")
         self._health.failed(error)
         return unexpected()
 
 
 def unexpected() -> EngineUnavailable:
-    """What the caller hears of an error that is ours."""
+    """What a caller gets for an internal error."""
     return EngineUnavailable("The engine met an unexpected error.", "Look into the log.")
 
 
@@ -171,7 +172,7 @@ def _sending(steps: Steps[CompletionResult], logits: Tensor | Exception) -> Call
     return lambda: steps.send(logits)
 
 
-def _alone(forward: Forward, step: Step) -> Tensor | Exception:
+def _single_step(forward: Forward, step: Step) -> Tensor | Exception:
     try:
         return forward.step(step.ids, step.kv_cache, step.n_logits)
     except Exception as error:

@@ -1,6 +1,6 @@
-"""One model in one background thread: loads, warms up, and answers requests, several side by side.
+"""One model in one background thread: loads it, warms it up, and answers requests in batches.
 
-Imports no torch: the thread does, so that a server can start the engine before it has answered `initialize`.
+Does not import torch; the thread does, so that a server can start the engine before it has answered `initialize`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SWITCH_S = 0.0005
-"""Seconds after which the decode loop lets other threads of the interpreter in; Python's own 5 ms are an edit's due."""
+_SWITCH_INTERVAL_S = 0.0005
+"""The interpreter's thread switch interval in seconds. Python's default, 5 ms, is an edit's whole time budget."""
 _NICENESS = 5
-"""How far the thread steps back where all processors are busy. On two cores, while a model decoded, an edit and a
-command behind it took 9 ms in the slowest hundredth of cases without it, and 6 ms with it."""
+"""The thread's nice value, which counts when all cores are busy. On two cores, while a model decoded, the 99th
+percentile of an edit and a command after it was 9 ms without it and 6 ms with it."""
 
-_MAX_RELOADS, _RELOAD_WINDOW_S = 3, 300.0
-"""A model that is lost so often in so many seconds is not loaded again."""
+_MAX_FAILURES, _FAILURE_WINDOW_S = 3, 300.0
+"""A model that fails this often within this many seconds is not loaded again."""
 
 Progress = Callable[[float, str], None]
 Load = Callable[[Progress], "LoadedModel"]
@@ -55,7 +55,7 @@ _WARM_UP = Request(("def add(a, b):\n    return ", "\n"), path="warm_up.py", sto
 
 
 class ModelEngine:
-    """The `Engine` that runs a real model. See `api.Engine` for what its methods promise."""
+    """The `Engine` that runs a model in this process. See `api.Engine` for the contract."""
 
     def __init__(self, options: ModelOptions, load: Load | None = None) -> None:
         self._name = options.model
@@ -66,7 +66,7 @@ class ModelEngine:
         self._listeners = Listeners()
         self._scheduler = Scheduler()
         self._closed = False
-        self._losses: list[float] = []
+        self._failed_at: list[float] = []
         self._changed = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="lacuna-engine", daemon=True)
 
@@ -110,26 +110,26 @@ class ModelEngine:
         return None
 
     def _run(self) -> None:
-        """The thread. Whatever ends it, nobody is left waiting."""
+        """The thread's main function. Whatever ends it, every request gets an outcome."""
         try:
             _lower_priority()
             self._load_and_serve()
-        except BaseException as error:  # a panic of a native library: nothing of it can be trusted any more
+        except BaseException as error:  # a native library panicked; its state cannot be trusted any more
             logger.critical("The engine ended.", exc_info=True)
             self._fail(f"The engine ended: {type(error).__name__}. Restart it.")
 
     def _load_and_serve(self) -> None:
-        """Loads and serves, and again when a request comes after the model was unloaded, or when it was lost."""
+        """Loads the model and serves. Reloads after a failure, or when a request arrives after an idle unload."""
         while not self._closed and (model := self._loaded()) is not None:
             try:
-                lost = self._serve(model)
+                failure = self._serve(model)
             finally:
                 model.close()
             del model
             _release_memory()
-            if self._closed or (lost and not self._load_again(lost)):
+            if self._closed or (failure and not self._may_reload(failure)):
                 break
-            if not lost:
+            if not failure:
                 self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
                 self._scheduler.wait()
                 self._enter(EngineState(Phase.LOADING, model=self._name))
@@ -140,7 +140,7 @@ class ModelEngine:
             _warm_up(model)
         except LacunaError as error:
             self._fail(str(error))
-        except BaseException as error:  # also a panic of a native library: somebody waits for the outcome
+        except BaseException as error:  # also a panic in a native library: requests wait for the outcome
             logger.exception("The model failed to load.")
             self._fail(_why_not_loaded(error))
         else:
@@ -150,59 +150,59 @@ class ModelEngine:
         return None
 
     def _serve(self, model: LoadedModel) -> str:
-        """Answers jobs, several side by side, until there are none for long; or until the model is lost, and how."""
+        """Answers requests in batches. Ends after a long idle time, or when the model fails; returns the failure."""
         from lacuna_inference.engine.batch import Batch, unexpected
 
         batch = Batch(model.decoder, model.name, self._max_batch)
 
         def may_start() -> bool:
-            return batch.has_room and not (model.failure or batch.lost)
+            return batch.has_room and not (model.failure or batch.failure)
 
         try:
-            while not (model.failure or batch.lost):
-                while may_start() and (job := self._scheduler.take(0.0 if batch else self._idle_unload_s)) is not None:
-                    self._resolve(model, batch.start(job))
+            while not (model.failure or batch.failure):
+                while may_start() and (state := self._scheduler.take(0.0 if batch else self._idle_unload_s)):
+                    self._resolve(model, batch.start(state))
                 if not batch:
                     break
                 self._resolve(model, batch.advance())
         except BaseException:
             self._resolve(model, batch.abort(unexpected()))
             raise
-        lost = model.failure or batch.lost
-        self._resolve(model, batch.abort(EngineUnavailable(lost, "The model is loaded again; ask again.")))
-        return lost
+        failure = model.failure or batch.failure
+        self._resolve(model, batch.abort(EngineUnavailable(failure, "The model is loaded again; ask again.")))
+        return failure
 
-    def _resolve(self, model: LoadedModel, over: Finished) -> None:
-        for job, outcome in over:
-            resolve(job, outcome)
-        for job, outcome in over:
+    def _resolve(self, model: LoadedModel, finished: Finished) -> None:
+        for state, outcome in finished:
+            resolve(state, outcome)
+        for state, outcome in finished:
             if isinstance(outcome, CompletionResult):
-                self._enqueue_prefetch(model, job.request, outcome)
-            self._scheduler.done(job)
+                self._enqueue_prefetch(model, state.request, outcome)
+            self._scheduler.done(state)
 
-    def _enqueue_prefetch(self, model: LoadedModel, request: Request, completions: CompletionResult) -> None:
-        """Notes what may be asked next. The answer was given: what goes wrong here concerns nobody."""
+    def _enqueue_prefetch(self, model: LoadedModel, request: Request, result: CompletionResult) -> None:
+        """Queues what is worth prefetching after an answer. A failure is only logged: the caller has the answer."""
         try:
-            for later in prefetch_requests(model.decoder, request, completions):
-                self._scheduler.enqueue_prefetch(later)
+            for prefetch in prefetch_requests(model.decoder, request, result):
+                self._scheduler.enqueue_prefetch(prefetch)
         except Exception:
-            logger.exception("What follows an answer cannot be prepared.")
+            logger.exception("Prefetching after an answer failed.")
 
-    def _load_again(self, lost: str) -> bool:
-        """Whether a model that was lost is to be loaded again: not when that happens too often."""
+    def _may_reload(self, failure: str) -> bool:
+        """Whether to load the model again after a failure, unless it fails too often. Enters the new phase."""
         now = time.monotonic()
-        self._losses = [*(then for then in self._losses if now - then < _RELOAD_WINDOW_S), now]
-        if len(self._losses) >= _MAX_RELOADS:
-            self._fail(f"{lost} It happened {_MAX_RELOADS} times in a row. Look into the log, then restart it.")
+        self._failed_at = [*(then for then in self._failed_at if now - then < _FAILURE_WINDOW_S), now]
+        if len(self._failed_at) >= _MAX_FAILURES:
+            self._fail(f"{failure} It happened {_MAX_FAILURES} times in a row. Look into the log, then restart it.")
             return False
-        logger.error("%s The model is loaded again.", lost)
-        self._enter(EngineState(Phase.LOADING, message=lost, model=self._name))
+        logger.error("%s The model is loaded again.", failure)
+        self._enter(EngineState(Phase.LOADING, message=failure, model=self._name))
         return True
 
-    def _on_progress(self, share: float, message: str) -> None:
+    def _on_progress(self, fraction: float, message: str) -> None:
         if self._closed:
             raise EngineUnavailable("The engine was closed.")
-        self._enter(EngineState(Phase.LOADING, share, message, self._name))
+        self._enter(EngineState(Phase.LOADING, fraction, message, self._name))
 
     def _fail(self, message: str) -> None:
         with self._changed:
@@ -230,8 +230,8 @@ def _release_memory() -> None:
 
 
 def _lower_priority() -> None:
-    """Lets the threads that wait for this one go first. Only Linux can tell the threads of a process apart."""
-    sys.setswitchinterval(min(_SWITCH_S, sys.getswitchinterval()))
+    """Gives other threads precedence over this one. Only Linux has a nice value for each thread."""
+    sys.setswitchinterval(min(_SWITCH_INTERVAL_S, sys.getswitchinterval()))
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

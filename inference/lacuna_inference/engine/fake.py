@@ -1,4 +1,4 @@
-"""A scripted engine for tests and demonstrations: the `Engine` protocol without a model or a thread of its own."""
+"""A scripted engine for tests and demonstrations: the `Engine` protocol without a model or a thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Script = Callable[[Request], str | Sequence[str] | LacunaError]
 
 @dataclass(slots=True)
 class Pending:
-    """A request that a `FakeEngine` holds until the test lets it go."""
+    """A request that a `FakeEngine` holds until the test releases it."""
 
     request: Request
     cancel: CancelToken
@@ -34,10 +34,10 @@ class Pending:
 
 
 class FakeEngine:
-    """Answers with what `script` says: a text, several candidates, or a failure.
+    """Answers with what `script` returns: a text, several candidates, or an error.
 
-    A request for tokens gets a token for each letter. With `held` requests wait in `pending` until `release` is called,
-    so that a test can cancel or overtake them.
+    A tokenize request gets a token for each character. With `held`, requests wait in `pending` until `release` is
+    called, so that a test can cancel or overtake them.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class FakeEngine:
             self.enter(EngineState(Phase.WARM, 1.0, model="fake"))
 
     def enter(self, state: EngineState) -> None:
-        """Puts the engine into `state` and tells those who watch."""
+        """Puts the engine into `state` and notifies the listeners."""
         self._state = state
         self._listeners.notify(state)
 
@@ -73,7 +73,7 @@ class FakeEngine:
         pending = Pending(request, cancel or CancelToken())
         self.requests.append(request)
         if self.closed or self._state.phase is Phase.FAILED:
-            pending.future.set_exception(EngineUnavailable("The engine is not there.", self._state.message))
+            pending.future.set_exception(EngineUnavailable("The engine is not available.", self._state.message))
             return pending.future
         self.pending.append(pending)
         if not self._held and self._state.phase is Phase.WARM:
@@ -81,7 +81,7 @@ class FakeEngine:
         return pending.future
 
     def release(self) -> None:
-        """Answers everything that waits."""
+        """Answers all pending requests."""
         while self.pending:
             pending = self.pending.pop(0)
             outcome = RequestCancelled() if pending.cancel.cancelled else self._script(pending.request)
@@ -90,7 +90,7 @@ class FakeEngine:
             if isinstance(outcome, LacunaError):
                 pending.future.set_exception(outcome)
             else:
-                pending.future.set_result(_completions(pending.request, outcome, self._reason))
+                pending.future.set_result(_result(pending.request, outcome, self._reason))
 
     def watch(self, listener: Listener) -> None:
         self._listeners.add(listener, self._state)
@@ -100,10 +100,10 @@ class FakeEngine:
         return True
 
 
-def _completions(request: Request, texts: str | Sequence[str], reason: StopReason) -> CompletionResult:
+def _result(request: Request, texts: str | Sequence[str], reason: StopReason) -> CompletionResult:
     if request.tokenize is not None:
-        letters = tuple(TokenLogprob(letter, 0.0, id=ord(letter)) for letter in request.parts[0])
-        return CompletionResult((), RequestMetrics(), "fake", letters)
+        tokens = tuple(TokenLogprob(character, 0.0, id=ord(character)) for character in request.parts[0])
+        return CompletionResult((), RequestMetrics(), "fake", tokens)
     texts = [texts] if isinstance(texts, str) else texts
     holes = max(1, len(request.parts) - 1)
     candidates = tuple(Candidate(tuple(Fill(text, reason, len(text), -0.1) for _ in range(holes))) for text in texts)

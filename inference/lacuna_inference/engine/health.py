@@ -1,8 +1,9 @@
-"""Whether a loaded model still works, judged by how its requests fail.
+"""Health checks: whether a loaded model still works after requests have failed.
 
-Some failures stay: after a device-side assert or an uncorrectable memory error every later call to a CUDA device fails,
-until the process ends. A failed request alone does not tell, because it may be the request's own fault. So the model is
-asked to read a few tokens: at once after an error of the device, and after several unexpected failures in a row.
+Some failures are permanent: after a device-side assert or an uncorrectable memory error, every later call to a CUDA
+device fails until the process ends. A single failed request proves nothing, because the request itself may be the
+cause. So the model is tested with a few tokens: at once after a device error, and after several unexpected failures in
+a row.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ from lacuna_inference.forward import Forward
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES_IN_A_ROW = 3
-"""Requests in a row that may fail unexpectedly before the model itself is tested."""
+"""Consecutive unexpected failures of requests after which the model is tested."""
 
 
 class Health:
-    """`lost` is empty while the model works, else the sentence that says what happened to it."""
+    """`failure` is empty while the model works, otherwise a sentence that says what happened to it."""
 
     def __init__(self, forward: Forward, ids: Sequence[int]) -> None:
-        """`ids` are the tokens that the model is tested with."""
-        self.lost = ""
+        """`ids` are the tokens of the test."""
+        self.failure = ""
         self._forward, self._ids = forward, ids
         self._failures = 0
 
     def answered(self) -> None:
-        """A request was answered."""
+        """Notes that a request was answered."""
         self._failures = 0
 
     def failed(self, error: Exception) -> None:
-        """A request failed unexpectedly. May take a forward pass."""
+        """Notes that a request failed unexpectedly. May run a forward pass."""
         self._failures += 1
         if device_failed(error) or self._failures >= MAX_FAILURES_IN_A_ROW:
             self._failures = 0
-            self.lost = self.lost or self._trouble()
+            self.failure = self.failure or self._test()
 
-    def _trouble(self) -> str:
-        """What the model fails with when it reads a few tokens into an empty slot; empty when it does not fail."""
+    def _test(self) -> str:
+        """Reads the test tokens into an empty KV cache; returns what went wrong, or an empty string."""
         try:
             logits = self._forward.step(self._ids, self._forward.new_kv_cache())
             if not bool(torch.isfinite(logits.max())):
@@ -52,16 +53,16 @@ class Health:
             return error.message
         except Exception as error:
             if out_of_memory(error):
-                return ""  # that passes when others leave, and loading it again would not help
+                return ""  # temporary: memory is freed when other requests end, and reloading would not help
             return f"The model does not work any more: {first_line(error)}."
         return ""
 
 
 def empty_device_cache() -> None:
-    """Gives memory that no tensor uses any more back to the device. A device that has failed cannot do that."""
+    """Returns unused memory to the device. A failed device cannot do that: the error is logged."""
     if torch.cuda.is_available():
         gc.collect()
         try:
             torch.cuda.empty_cache()
         except RuntimeError as error:
-            logger.warning("The device's memory cannot be given back: %s.", first_line(error))
+            logger.warning("The device's memory cannot be freed: %s.", first_line(error))

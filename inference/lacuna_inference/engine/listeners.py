@@ -1,4 +1,4 @@
-"""Tells those who watch an engine of its states, and keeps their failures away from it."""
+"""Notifies listeners of an engine's states; their failures do not reach the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Listener = Callable[[EngineState], None]
 
 
 class Listeners:
-    """Listeners in the order of their coming. One that raises is logged; the others and the caller do not notice.
+    """Listeners in the order they were added. An exception in one is logged and does not affect the others.
 
     Not thread-safe: the engine calls it under the lock that guards its state, so that states arrive in order.
     """
@@ -22,7 +22,7 @@ class Listeners:
         self._listeners: list[Listener] = []
 
     def add(self, listener: Listener, state: EngineState) -> None:
-        """Adds `listener` and tells it the present state."""
+        """Adds `listener` and notifies it of the current state."""
         self._listeners.append(listener)
         _notify(listener, state)
 
@@ -35,4 +35,4 @@ def _notify(listener: Listener, state: EngineState) -> None:
     try:
         listener(state)
     except Exception:
-        logger.exception("A listener failed when it was told that the engine is %s.", state.phase.value)
+        logger.exception("A listener failed when notified that the engine is %s.", state.phase.value)

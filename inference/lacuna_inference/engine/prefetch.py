@@ -1,4 +1,4 @@
-"""What is worth computing behind an answer while nobody asks."""
+"""Prefetching: what is worth computing after an answer, while the engine is idle."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ if TYPE_CHECKING:
     from lacuna_inference.decoding.loop import Decoder
 
 
-def prefetch_requests(decoder: Decoder, request: Request, completions: CompletionResult) -> Iterator[Request]:
-    """The rest of an answer that ran out of time, or the same in the layout that the model was trained with, and the
-    answer after this one was accepted.
+def prefetch_requests(decoder: Decoder, request: Request, result: CompletionResult) -> Iterator[Request]:
+    """The requests to prefetch after `request` was answered with `result`.
 
-    That has a store of its own, where there is memory for one, so that typing along or away still finds what was read.
-    Nobody waits for any of it, so nobody is told pieces of it.
+    An answer that ended at its deadline is completed. Otherwise the answer is computed in the layout that the model was
+    trained with, if the decoder returns to it during pauses, and then the answer that follows once this one is
+    accepted. The latter needs memory for a prefix cache of its own, so that the document's cache stays valid whatever
+    the user types. Prefetched answers are not streamed.
     """
-    if not completions.candidates:
+    if not result.candidates:
         return
     if request.document_id is None or request.is_prefetch or request.relayout_on_pause or not request.prefetch_next:
         return
-    unheard = replace(request, on_token=None, deadline_s=None)
-    if any(fill.reason is StopReason.DEADLINE for fill in completions.candidates[0].fills):
-        yield unheard
+    silent = replace(request, on_token=None, deadline_s=None)
+    if any(fill.reason is StopReason.DEADLINE for fill in result.candidates[0].fills):
+        yield silent
         return
     if len(request.parts) != 2:
         return
     if decoder.relayout_on_pause:
-        yield replace(unheard, candidates=1, relayout_on_pause=True)
-    text = completions.candidates[0].text
+        yield replace(silent, candidates=1, relayout_on_pause=True)
+    text = result.candidates[0].text
     if text and decoder.caches.has_room():
         before, after = request.parts
-        yield replace(unheard, parts=(before + text, after), candidates=1, is_prefetch=True)
+        yield replace(silent, parts=(before + text, after), candidates=1, is_prefetch=True)

@@ -1,7 +1,7 @@
-"""Several engines with the same model, one on each device, behind one door.
+"""Data parallelism: several engines with the same model, one on each device, as one engine.
 
-A document stays with the engine that has read it: there typing costs only what was typed. New documents go to the
-engine with least to do; those of an engine that fails move to the others.
+A document stays with the engine whose prefix cache holds it, where each key costs only what was typed. New documents
+go to the least busy engine. Documents of an engine that fails move to the others.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from lacuna_inference.engine.listeners import Listener, Listeners
 
 _REMEMBERED = 4096
 """Documents whose engine is remembered."""
-_ORDER = (Phase.WARM, Phase.LOADING, Phase.ASLEEP, Phase.UNLOADED, Phase.UNREACHABLE, Phase.FAILED)
-"""All of them are in the first of these phases that any of them is in."""
+_PRECEDENCE = (Phase.WARM, Phase.LOADING, Phase.ASLEEP, Phase.UNLOADED, Phase.UNREACHABLE, Phase.FAILED)
+"""The replicas together are in the first of these phases that any replica is in."""
 
 
 class ReplicatedEngine:
-    """The `Engine` over `engines`, of which there is one at least. See `api.Engine` for what its methods promise."""
+    """The `Engine` over one or more `engines`. See `api.Engine` for the contract."""
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = list(engines)
@@ -32,7 +32,7 @@ class ReplicatedEngine:
         self._engine_of: OrderedDict[str, int] = OrderedDict()
         self._waiting = [0] * len(self._engines)
         self.moved = 0
-        """Documents whose engine failed and that went to another."""
+        """Number of documents that moved to another engine because theirs failed."""
         for number, engine in enumerate(self._engines):
             engine.watch(lambda state, number=number: self._on_state(number, state))  # type: ignore[misc]
 
@@ -40,7 +40,7 @@ class ReplicatedEngine:
     def state(self) -> EngineState:
         with self._changed:
             states = [self._states[number] for number in range(len(self._engines))]
-        best = min(states, key=lambda state: _ORDER.index(state.phase))
+        best = min(states, key=lambda state: _PRECEDENCE.index(state.phase))
         warm = sum(state.phase is Phase.WARM for state in states)
         if best.phase is not Phase.WARM:
             return best
@@ -69,7 +69,7 @@ class ReplicatedEngine:
         return all(closed)
 
     def _route(self, request: Request) -> int:
-        """The engine of the request's document, or of its caller; else the one with least to do."""
+        """The engine of the request's document or caller if it has one, otherwise the least busy."""
         key = request.document_id or request.caller
         known = self._engine_of.get(key) if key is not None else None
         if known is not None and self._usable(known):

@@ -83,11 +83,11 @@ class ParallelForward:
 
 
 class Workers:
-    """The worker processes. `lost` is empty while all are alive, otherwise a sentence saying what happened."""
+    """The worker processes. `failure` is empty while all are alive, otherwise a sentence saying what happened."""
 
     def __init__(self, plan: WorkerPlan, progress: Progress) -> None:
         """Starts the workers and waits until all have loaded. Raises the LacunaError of the first that failed."""
-        self.lost = ""
+        self.failure = ""
         self._count = len(plan.devices)
         self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
@@ -108,7 +108,7 @@ class Workers:
 
     def run(self, message: PassMessage) -> list[Tensor]:
         """Runs one pass. If a worker has ended or does not answer, kills all workers and raises EngineUnavailable."""
-        if self.lost:
+        if self.failure:
             raise self._unavailable()
         try:
             for connection in self._connections:
@@ -178,12 +178,12 @@ class Workers:
         return self._which_ended() if killed else ""
 
     def _failed(self, reason: str) -> EngineUnavailable:
-        self.lost = reason
+        self.failure = reason
         self.close()
         return self._unavailable()
 
     def _unavailable(self) -> EngineUnavailable:
-        return EngineUnavailable(self.lost, "The model is loaded again; ask again.")
+        return EngineUnavailable(self.failure, "The model is loaded again; ask again.")
 
 
 def start(plan: WorkerPlan, progress: Progress) -> Workers:

@@ -138,7 +138,7 @@ def test_a_killed_worker_is_named_and_all_end(tmp_path: Path, started: list[Work
     os.kill(pids[1], signal.SIGKILL)
     with pytest.raises(EngineUnavailable, match=r"Worker 2 of 2 ended by signal 9\. The model is loaded again"):
         forward.step([1], slot)
-    assert started[0].lost == "Worker 2 of 2 ended by signal 9."
+    assert started[0].failure == "Worker 2 of 2 ended by signal 9."
     with pytest.raises(EngineUnavailable, match="signal 9"):
         forward.step([1], slot)
     for pid in pids:
