@@ -75,7 +75,7 @@ fix: $(READY)  ## format, and mend what can be mended
 	$(BIN)/ruff format .
 
 docs: $(READY)  ## write the generated tables into docs/ and docs/zh-CN/, and docs/cli.md
-	$(BIN)/python -m lacuna_server.readme $(foreach page,settings models reasons,docs/$(page).md docs/zh-CN/$(page).md)
+	$(BIN)/python -m lacuna_server.docs_tables $(foreach page,settings models reasons,docs/$(page).md docs/zh-CN/$(page).md)
 	$(BIN)/python -m lacuna_server.manifest vscode-extension
 	$(BIN)/python -m lacuna_server.reference docs/cli.md
 

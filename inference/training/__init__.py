@@ -1,1 +1,1 @@
-"""How the bundled model is made: corpus, tokenizer, train, export. Not part of the wheel."""
+"""The pipeline that builds the bundled model: corpus, tokenizer, training, export. Not part of the wheel."""

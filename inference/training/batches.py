@@ -1,4 +1,4 @@
-"""Endless stream of training batches: samples, tokenised in parts, packed into rows of equal length."""
+"""An endless stream of training batches: samples are tokenized in parts and packed into rows of equal length."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from training.holes import Sample, sample
 from training.tokenizer import END_OF_MASK, END_OF_TEXT, token_id
 
 HOLE_WEIGHT = 4.0
-"""What a token of a hole counts against one of the text around it: holes are what the model is for, and rare."""
-_OPEN_ROWS = 24
-_CHARACTERS_PER_TOKEN = 3.3
-_MOST_OFTEN = 4.0
+"""Weight of a hole's token relative to the surrounding text: holes are the model's purpose, and rare."""
+_MAX_OPEN_ROWS = 24
+_CODE_POINTS_PER_TOKEN = 3.3
+_MAX_OVERSAMPLING = 4.0
 
 Row = tuple[list[int], list[float]]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class SampleEncoder:
-    """Turns a sample into token ids and says, for each, how much its prediction counts; 0 for what is given."""
+    """Turns a sample into token ids and a loss weight for each; 0 for tokens that are given."""
 
     def __init__(self, tokenizer: Tokenizer, limit: int) -> None:
         tokenizer.encode_special_tokens = True  # a sentinel that a source file spells out is ordinary text
@@ -37,7 +37,7 @@ class SampleEncoder:
         self._end = token_id(tokenizer, END_OF_MASK)
 
     def encode(self, samples: Sequence[Sample]) -> list[Row]:
-        """Rows of at most `limit` tokens: what does not fit is cut from the outer ends, and half is the hole's."""
+        """Rows of at most `limit` tokens. The outer ends are truncated, and the hole gets at most half of the row."""
         texts = [text for s in samples for text in (s.header, s.prefix, s.suffix, s.middle or "")]
         encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
         parts = [encoding.ids for encoding in encodings]
@@ -48,7 +48,7 @@ class SampleEncoder:
         if s.middle is None:
             ids = [self._begin, *header, *prefix][: self._limit]
             return ids, [0.0] + [1.0] * (len(ids) - 1)
-        filled = [*middle, self._end][: self._limit // 2]  # the rest of a very long hole is missing, and so is its end
+        filled = [*middle, self._end][: self._limit // 2]  # a very long hole loses its rest and its end token
         room = max(0, self._limit - len(header) - len(filled) - 4)
         suffix = suffix[: max(0, room - min(len(prefix), room * 2 // 3))]
         prefix = prefix[max(0, len(prefix) - (room - len(suffix))) :]
@@ -62,18 +62,18 @@ class SampleEncoder:
 def batches(
     documents: Sequence[dict[str, str]], tokenizer: Tokenizer, rows: int, length: int, seed: int
 ) -> Iterator[Batch]:
-    """Inputs and targets, int64 [rows, length], and how much each target counts, float32 [rows, length].
+    """Inputs and targets, int64 [rows, length], and the loss weights of the targets, float32 [rows, length].
 
-    Each epoch has new windows in a new order; how often a file is visited, `visits_of` says.
+    Each epoch has new windows in a new order. `visits_of` gives how often a file is visited.
     """
     encoder = SampleEncoder(tokenizer, length + 1)
     rng = random.Random(seed)
-    window = int(length * _CHARACTERS_PER_TOKEN)
+    window = int(length * _CODE_POINTS_PER_TOKEN)
     expected = visits_of(documents, window)
     full: list[Row] = []
     open_rows: list[Row] = []
     while True:
-        visits = [i for i, number in enumerate(expected) for _ in range(int(number + rng.random()))]
+        visits = [i for i, count in enumerate(expected) for _ in range(int(count + rng.random()))]
         rng.shuffle(visits)
         for chunk_start in range(0, len(visits), 128):
             chunk = [documents[i] for i in visits[chunk_start : chunk_start + 128]]
@@ -87,19 +87,19 @@ def batches(
 def visits_of(documents: Sequence[dict[str, str]], window: int) -> list[float]:
     """How many windows an epoch takes from each file: in proportion to its length, and fewer from large packages.
 
-    A package counts by the square root of its size, because its code resembles itself and a user's resembles none of
-    them; small ones are still not read more than `_MOST_OFTEN` times as often as they are long.
+    A package is weighted by the square root of its size, because its code resembles itself, and a user's code resembles
+    no package. Small packages are oversampled at most `_MAX_OVERSAMPLING` times.
     """
     sizes: Counter[str] = Counter()
     for document in documents:
         sizes[document["package"]] += len(document["text"])
     even = sum(sizes.values()) / sum(size**0.5 for size in sizes.values())
-    often = {package: min(_MOST_OFTEN, even * size**-0.5) for package, size in sizes.items()}
-    return [max(1.0, len(d["text"]) / window) * often[d["package"]] for d in documents]
+    factors = {package: min(_MAX_OVERSAMPLING, even * size**-0.5) for package, size in sizes.items()}
+    return [max(1.0, len(d["text"]) / window) * factors[d["package"]] for d in documents]
 
 
 def prefetched(stream: Iterator[Batch], depth: int = 4) -> Generator[Batch, None, None]:
-    """`stream`, made in a background thread, which ends with it: the tokenizer runs outside the interpreter's lock."""
+    """`stream`, produced in a background thread that ends with it: the tokenizer releases the interpreter's lock."""
     ready: queue.Queue[Batch | Exception] = queue.Queue(depth)
     closed = threading.Event()
 
@@ -122,13 +122,13 @@ def prefetched(stream: Iterator[Batch], depth: int = 4) -> Generator[Batch, None
             yield item
     finally:
         closed.set()
-        while thread.is_alive():  # it may wait for room
+        while thread.is_alive():  # the queue may be full
             with suppress(queue.Empty):
                 ready.get(timeout=0.05)
 
 
 def _pack(row: Row, open_rows: list[Row], full: list[Row], length: int) -> None:
-    """Puts `row` into the fullest open row that has room; when too many are open, the fullest is closed."""
+    """Adds `row` to the fullest open row with room for it; if too many are open, the fullest is closed."""
     ids, weights = row
     fitting = [r for r in open_rows if len(r[0]) + len(ids) <= length]
     if fitting:
@@ -141,14 +141,14 @@ def _pack(row: Row, open_rows: list[Row], full: list[Row], length: int) -> None:
     if len(target[0]) > length - 16:
         open_rows.remove(target)
         full.append(target)
-    elif len(open_rows) > _OPEN_ROWS:
+    elif len(open_rows) > _MAX_OPEN_ROWS:
         target = max(open_rows, key=lambda r: len(r[0]))
         open_rows.remove(target)
         full.append(target)
 
 
 def _tensors(rows: Sequence[Row], length: int) -> Batch:
-    """What a row lacks to `length` + 1 is filled with id 0, whose targets do not count."""
+    """Rows are padded to `length` + 1 with id 0, whose targets have weight 0."""
     ids = torch.zeros(len(rows), length + 1, dtype=torch.int64)
     weights = torch.zeros(len(rows), length + 1)
     for i, (row, row_weights) in enumerate(rows):

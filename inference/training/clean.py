@@ -1,6 +1,6 @@
-"""Judges and cleans one source file: what is fit to learn from, and what must be masked.
+"""Filters and cleans a source file: whether it is suitable for training, and what must be masked.
 
-Knows nothing of packages or of the disk; `corpus.py` decides which files come here.
+Does not deal with packages or the disk; `corpus.py` decides which files to read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PRIVATE_KEY = "PRIVATE KEY-----"
 
 
 def fault(text: str) -> str | None:
-    """Why `text` is not fit to learn from, as a short reason, or None when it is fit."""
+    """Why `text` is not suitable for training, as a short reason, or None if it is."""
     size = len(text.encode())
     if not MIN_BYTES <= size <= MAX_BYTES:
         return "size"
@@ -60,7 +60,7 @@ def masked(text: str) -> str:
 
 
 def _without_addresses(text: str) -> str:
-    """`text` with e-mail addresses masked in strings and comments: elsewhere `a@b.T` multiplies matrices."""
+    """`text` with e-mail addresses masked in strings and comments; elsewhere `a@b.T` is a matrix product."""
     starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     kept, done = "", 0
     try:
@@ -69,16 +69,16 @@ def _without_addresses(text: str) -> str:
                 start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
                 kept += text[done:start] + _EMAIL.sub("name@example.com", text[start:end])
                 done = end
-    except (tokenize.TokenError, SyntaxError):  # no Python after all
+    except (tokenize.TokenError, SyntaxError):  # not valid Python
         return _EMAIL.sub("name@example.com", text)
     return kept + text[done:]
 
 
 class Seen:
-    """Finds near-duplicates by the share of a file's distinct long lines that were met before.
+    """Finds near-duplicates by the share of a file's distinct long lines that were seen before.
 
-    Containment of lines, not Jaccard similarity of shingles (MinHash): a module that is half a copy of another
-    one teaches little new, whatever else the other one holds.
+    This is containment of lines, not Jaccard similarity of shingles (MinHash): a module that half copies another adds
+    little, whatever else the other one contains.
     """
 
     def __init__(self, limit: float = 0.5) -> None:
@@ -87,7 +87,7 @@ class Seen:
         self._texts: set[int] = set()
 
     def repeats(self, text: str) -> bool:
-        """Whether all or most of `text` was seen in files that were kept; remembers it when it was not."""
+        """Whether all or most of `text` was seen in earlier files; records `text` if not."""
         if hash(text) in self._texts:
             return True
         lines = {hash(line) for line in _long_lines(text)}

@@ -1,8 +1,8 @@
 """Collects Python source from the standard library and from the packages installed in this environment.
 
 Only distributions under a permissive licence are read, and each is recorded with its licence and version. Whole
-packages (`HELD_OUT_PACKAGES`) and one file in fifty of the others (by content hash) are kept apart, and whatever
-nearly repeats them is left out of the training part.
+packages (`HELD_OUT_PACKAGES`) and one file in fifty of the others (by content hash) are held out, and near-duplicates
+of them are excluded from the training part.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PERMISSIVE_IDS = re.compile(
     r"|HPND|Unlicense|Zlib|BSL-1\.0|CC0-1\.0",
     re.IGNORECASE,
 )
-"""Of SPDX. Every licence of an expression must be one of them, also where one may choose."""
+"""SPDX ids. Every licence of an expression must match, even in a choice (OR)."""
 _PERMISSIVE = re.compile(
     r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|HPND|Historical Permission|Unlicense|Zlib|0BSD)\b",
     re.IGNORECASE,
@@ -63,7 +63,7 @@ class CorpusSource:
 
 @dataclass(slots=True)
 class PackageRecord:
-    """What was taken from one package; written to the corpus report."""
+    """What the corpus took from a package; written to the corpus report."""
 
     licence: str
     version: str
@@ -74,7 +74,7 @@ class PackageRecord:
 
 @dataclass(slots=True)
 class Report:
-    """What the corpus holds and why files were left out."""
+    """The content of the corpus, and why files were left out."""
 
     packages: dict[str, PackageRecord] = field(default_factory=dict)
     refused_packages: dict[str, str] = field(default_factory=dict)
@@ -83,9 +83,9 @@ class Report:
 
 
 def collect(paths: Paths) -> Report:
-    """Writes the training and the held-out part as JSON lines (`package`, `name`, `text`) and a report.
+    """Writes the training and the held-out part as JSON lines (`package`, `name`, `text`), and a report.
 
-    All of them take their places together at the end, so that a stop leaves the corpus that was there.
+    All files are replaced together at the end, so that an interruption leaves the previous corpus.
     """
     paths.root.mkdir(parents=True, exist_ok=True)
     report = Report()
@@ -94,7 +94,7 @@ def collect(paths: Paths) -> Report:
     cleaned = list(_cleaned(sources, report))
     held_out = [document for document in cleaned if _is_held_out(document)]
     train = [document for document in cleaned if not _is_held_out(document)]
-    seen = clean.Seen()  # the held-out part goes first, so that training never keeps a copy of it
+    seen = clean.Seen()  # the held-out part goes first, so that the training part holds no copies of it
     for part, documents, target in (
         ("held_out", held_out, paths.held_out_corpus),
         ("train", train, paths.train_corpus),
@@ -110,14 +110,14 @@ def collect(paths: Paths) -> Report:
 
 
 def licence_of(distribution: Distribution) -> str | None:
-    """The permissive licence that `distribution` states, or None when it states none or another kind."""
+    """The permissive licence that `distribution` states, or None if it states none or another kind."""
     expression, words = _stated(distribution)
     permissive = _permits(expression) if expression else _PERMISSIVE.search(words) and not _NOT_PERMISSIVE.search(words)
     return (expression or words) if permissive else None
 
 
 def _stated(distribution: Distribution) -> tuple[str, str]:
-    """The licence as an expression of SPDX, and in words; what is not stated is empty."""
+    """The licence as an SPDX expression and in words; empty where not stated."""
     metadata = cast("Message", distribution.metadata)
     classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
     words = " ".join(classifiers) or (metadata.get("License") or "")[:80]

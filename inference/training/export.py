@@ -1,4 +1,4 @@
-"""Writes a checkpoint as a folder that transformers loads: config, fp16 safetensors, tokenizer, progress."""
+"""Exports a checkpoint as a folder that transformers loads: config, fp16 safetensors, tokenizer, progress."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAINED_ON = ("python",)
 
 
 def export(paths: Paths, source: Path, target: Path, context: int, dtype: torch.dtype = torch.float16) -> Progress:
-    """Writes the model of checkpoint `source` to the folder `target`; `context` is in tokens."""
+    """Exports the model of checkpoint `source` to the folder `target`; `context` is in tokens."""
     model, progress, _ = load(source)
     target.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.to(dtype).contiguous() for name, tensor in renamed(model).items()}
@@ -78,7 +78,7 @@ def config(shape: Shape, begin: int, context: int, dtype: torch.dtype) -> dict[s
 
 
 def renamed(model: Model) -> dict[str, Tensor]:
-    """The weights under LlamaForCausalLM's names, fused projections split."""
+    """The weights under LlamaForCausalLM's names, with fused projections split."""
     shape = model.shape
     q, kv = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     tensors = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.norm.weight}

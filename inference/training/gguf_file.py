@@ -1,9 +1,9 @@
-"""Writes an exported model as one GGUF file, so that llama.cpp can run the same weights beside Lacuna.
+"""Writes an exported model as one GGUF file, so that llama.cpp can run the same weights as Lacuna.
 
-The sentinels of the bundled model's layout are named as llama.cpp's infill tokens: with its option --spm-infill it
-builds `<|endoftext|> <|mask:0|> suffix <|mask:1|> prefix <|mask:2|>`, which the model knows from a few of its
-samples; Lacuna's own prompt has the mark at the line's start, a header, and heals. Its pre-tokenizer cuts words a
-little otherwise than this tokenizer does; who compares token by token should send token ids.
+The sentinels of the bundled model's layout are declared as llama.cpp's infill tokens: with its option --spm-infill it
+builds `<|endoftext|> <|mask:0|> suffix <|mask:1|> prefix <|mask:2|>`, which the model knows from a few of its samples.
+Lacuna's own prompt has the mark at the line's start and a header, and uses token healing. llama.cpp's pre-tokenizer
+splits words slightly differently from this tokenizer; to compare token by token, send token ids.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight":
 
 
 def write_gguf(source: Path, target: Path, half: bool) -> None:
-    """Writes the exported folder `source` to the file `target`, matrices in fp16 with `half`, else in fp32."""
+    """Writes the exported folder `source` to the file `target`, with matrices in fp16 if `half`, otherwise in fp32."""
     config = json.loads((source / "config.json").read_text())
     writer = gguf.GGUFWriter(target, "llama")
     _write_shape(writer, config, half)
@@ -88,7 +88,7 @@ def _renamed(name: str) -> str:
 
 
 def _rotated(name: str, tensor: NDArray[Any], config: dict[str, Any]) -> NDArray[Any]:
-    """Query and key rows in llama.cpp's order: it rotates neighbours, transformers rotates the halves of a head."""
+    """Query and key rows in llama.cpp's order: it rotates adjacent rows, transformers the halves of a head."""
     if not name.endswith(("q_proj.weight", "k_proj.weight")):
         return tensor
     heads = config["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]

@@ -1,7 +1,7 @@
 """The trained network: a Llama shape (RoPE, grouped-query attention, SwiGLU, RMSNorm, tied embeddings).
 
-Projections that read the same input are stored fused, because few large products are faster than many small ones;
-`export.py` splits them into the names that transformers' LlamaForCausalLM loads.
+Projections of the same input are fused, because few large products are faster than many small ones; `export.py` splits
+them into the names that transformers' LlamaForCausalLM loads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 BEGIN = 0
-"""Id of the token that every sample begins with; `training.tokenizer` gives it the first."""
+"""Id of the token that every sample begins with; the first id of `training.tokenizer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class RMSNorm(nn.Module):
 
 
 class TrainingBlock(nn.Module):
-    """Attention and feed-forward, each before its own norm. x: [batch, time, width]."""
+    """Attention and feed-forward, each after its own norm. x: [batch, time, width]."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class TrainingBlock(nn.Module):
 
 
 class Model(nn.Module):
-    """Token ids int64 [batch, time] in, hidden states [batch, time, width] out; `embedding` is also the head."""
+    """Maps token ids int64 [batch, time] to hidden states [batch, time, width]; `embedding` is also the head."""
 
     cos: Tensor
     sin: Tensor
@@ -87,7 +87,7 @@ class Model(nn.Module):
         cos, sin = rotary_table(shape)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
-        self._initialise()
+        self._initialize()
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.embedding(ids)
@@ -98,7 +98,7 @@ class Model(nn.Module):
         hidden: Tensor = self.norm(x)
         return hidden
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         nn.init.normal_(self.embedding.weight, std=0.02)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2 and "embedding" not in name:
@@ -108,20 +108,20 @@ class Model(nn.Module):
 
 
 def rotary_table(shape: Shape) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, each float32 [context, head_size], halves repeated as Llama's checkpoints expect."""
+    """Cosine and sine, each float32 [context, head_size], with repeated halves, as Llama's checkpoints expect."""
     frequencies = shape.rope_base ** (-torch.arange(0, shape.head_size, 2).float() / shape.head_size)
     angles = torch.outer(torch.arange(shape.context).float(), frequencies).repeat(1, 2)
     return angles.cos(), angles.sin()
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, samples: Tensor) -> Tensor:
-    """Softmax attention over [batch, heads, time, head_size], written out.
+    """Softmax attention over [batch, heads, time, head_size], without a fused kernel.
 
-    `samples` [batch, time] numbers the samples that a row is packed with: a token sees only its own, because the hole
-    of an earlier sample would make it hard to learn whether one is open.
+    `samples` [batch, time] numbers the samples that a row is packed with. A token attends only to its own sample,
+    because the hole of an earlier sample would make it hard to learn whether one is open.
 
-    On a CPU with bfloat16 products this is faster in training than the fused kernel: the two products go to the
-    matrix library, and the compiler fuses what stands between them.
+    On a CPU with bfloat16 products, this trains faster than the fused kernel: the two products use the matrix library,
+    and the compiler fuses the operations between them.
     """
     time = q.shape[2]
     visible = torch.ones((time, time), dtype=torch.bool, device=q.device).tril()
@@ -132,7 +132,7 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, samples: Tensor) -> Tensor
 
 
 def loss_of(model: nn.Module, head: Tensor, ids: Tensor, targets: Tensor, weights: Tensor, chunk: int = 2048) -> Tensor:
-    """Weighted mean cross-entropy in nats a token. The logits are made in chunks: whole they would fill the caches."""
+    """Weighted mean cross-entropy in nats per token, with logits in chunks: all at once they would fill the caches."""
     hidden, targets, weights = model(ids).flatten(0, 1), targets.flatten(), weights.flatten()
     total = torch.zeros((), dtype=torch.float32)
     parts = (torch.split(tensor, chunk) for tensor in (hidden, targets, weights))

@@ -15,7 +15,7 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum orthogonalised; every parameter must be a matrix."""
+    """Updates with the orthogonalized momentum; every parameter must be a matrix."""
 
     def __init__(
         self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.01
@@ -52,7 +52,7 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 def optimizers(model: nn.Module, muon_lr: float, adam_lr: float) -> tuple[torch.optim.Optimizer, ...]:
-    """One optimiser for the matrices of the blocks, one for everything else."""
+    """One optimizer for the matrices of the blocks, one for everything else."""
     named = list(model.named_parameters())
     matrices = [p for n, p in named if p.ndim == 2 and "embedding" not in n]
     others = [p for n, p in named if p.ndim != 2 or "embedding" in n]

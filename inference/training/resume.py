@@ -1,6 +1,6 @@
-"""Makes a checkpoint of an exported model, to train on from it: the way back of `export.py`.
+"""Turns an exported model into a checkpoint, to continue training from it: the inverse of `export.py`.
 
-The optimisers' momenta are not kept in an export; they are as large as the weights and come back within some hundred
+An export does not contain the optimizers' momenta; they are as large as the weights and recover within some hundred
 steps of a new warm-up.
 """
 
@@ -20,13 +20,13 @@ from training.paths import Paths
 from training.train import Progress, save
 
 
-def resume(paths: Paths, source: Path, over: bool = False) -> Progress:
-    """Writes a checkpoint with the weights of the exported folder `source`, and takes over its tokenizer.
+def resume(paths: Paths, source: Path, overwrite: bool = False) -> Progress:
+    """Writes a checkpoint with the weights of the exported folder `source`, and copies its tokenizer.
 
-    Raises FileExistsError when there is a checkpoint, unless it may be written `over`.
+    Raises FileExistsError if there is a checkpoint, unless `overwrite` is set.
     """
-    if paths.checkpoint.exists() and not over:
-        raise FileExistsError(f"{paths.checkpoint} is there: `train` goes on from it; --force writes over it")
+    if paths.checkpoint.exists() and not overwrite:
+        raise FileExistsError(f"{paths.checkpoint} exists: `train` continues from it; --force overwrites it")
     paths.root.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / "tokenizer.json", paths.tokenizer)
     shape = shape_of(json.loads((source / "config.json").read_text()))
@@ -54,7 +54,7 @@ def shape_of(config: dict[str, Any]) -> Shape:
 
 
 def fused(tensors: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
-    """LlamaForCausalLM's weights in fp32 under the names of `Model`, projections of the same input joined."""
+    """LlamaForCausalLM's weights in fp32 under the names of `Model`, with projections of the same input fused."""
     weights = {"embedding.weight": tensors["model.embed_tokens.weight"], "norm.weight": tensors["model.norm.weight"]}
     for number in range(layers):
         old, new = f"model.layers.{number}.", f"blocks.{number}."

@@ -1,7 +1,7 @@
 """Trains the tokenizer: byte-level BPE for Python, with InCoder's sentinels as single tokens.
 
-No token crosses a line end; runs of newlines and of two or more spaces stand alone, so that an indentation is one
-token; a word takes at most one blank and one other sign in front of it (".append", " *args"); digits stand alone.
+No token crosses a line end. Runs of newlines and of two or more spaces are separate, so that an indentation is one
+token. A word has at most one blank and one other character in front of it (".append", " *args"). Digits are separate.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ END_OF_TEXT = "<|endoftext|>"
 END_OF_MASK = "<|endofmask|>"
 SPECIAL_TOKENS = [END_OF_TEXT, *(f"<|mask:{i}|>" for i in range(MASKS)), END_OF_MASK]
 _SAMPLE_BYTES = 60_000_000
-_PIECES = Regex(r"\n+|\r+| {2,}|\t+|\d| ?[^\s\p{L}\p{N}]?\p{L}+| ?[^\s\p{L}\p{N}]+|\s")
+_PRE_TOKENS = Regex(r"\n+|\r+| {2,}|\t+|\d| ?[^\s\p{L}\p{N}]?\p{L}+| ?[^\s\p{L}\p{N}]+|\s")
 
 
 def token_id(tokenizer: Tokenizer, token: str) -> int:
-    """The id of a special token. Raises KeyError when the tokenizer lacks it."""
-    found = tokenizer.token_to_id(token)
-    if found is None:
+    """The id of a special token. Raises KeyError if the tokenizer lacks it."""
+    known = tokenizer.token_to_id(token)
+    if known is None:
         raise KeyError(token)
-    return found
+    return known
 
 
 def train_tokenizer(paths: Paths, vocabulary: int = VOCABULARY, sample_bytes: int = _SAMPLE_BYTES) -> Tokenizer:
-    """Learns the merges from a seeded sample of the training part and writes tokenizer.json."""
+    """Trains on a seeded sample of the training part and writes tokenizer.json."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(_PIECES, behavior="isolated"),
+            pre_tokenizers.Split(_PRE_TOKENS, behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -25,7 +25,7 @@ from training.paths import Paths
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What one call of `train` does. Lengths are in tokens, times in seconds."""
+    """The parameters of one call of `train`. Lengths are in tokens, times in seconds."""
 
     until: int
     decay: int = 0
@@ -44,7 +44,7 @@ class TrainingPlan:
 
 @dataclass(slots=True)
 class Progress:
-    """How far the weights have come; kept in the checkpoint and in the exported model's card."""
+    """How far the weights have been trained; stored in the checkpoint and with the exported model."""
 
     tokens: int = 0
     seconds: float = 0.0
@@ -53,11 +53,11 @@ class Progress:
 
 
 def train(paths: Paths, plan: TrainingPlan, target: Path | None = None, shape: Shape | None = None) -> Progress:
-    """Trains from `paths.checkpoint`, or from nothing, until `plan.until` tokens were seen.
+    """Trains from `paths.checkpoint`, or from scratch, until `plan.until` tokens were seen.
 
-    With `plan.decay` the learning rate falls to zero over the last `decay` tokens. The result is written to `target`
-    (default: the checkpoint it came from), on the way every `save_every` seconds, and at SIGTERM or SIGINT. An earlier
-    call that was stopped on its way from the same checkpoint to the same `target` is gone on with.
+    With `plan.decay`, the learning rate decays to zero over the last `decay` tokens. The result is written to `target`
+    (by default the checkpoint that training started from) at the end, every `save_every` seconds, and on SIGTERM or
+    SIGINT. An interrupted call from the same checkpoint to the same `target` is continued.
     Raises ValueError for rows that are longer than the model's context.
     """
     target = target or paths.checkpoint
@@ -109,9 +109,9 @@ def save(
     progress: Progress,
     branch: Sequence[int] = (),
 ) -> None:
-    """Writes a checkpoint beside the old one and then takes its place, so that a stop leaves one of them whole.
+    """Writes a checkpoint to a temporary file and renames it, so that an interruption leaves a valid checkpoint.
 
-    `branch` tells which call made it, where it is not the checkpoint itself.
+    `branch` identifies the call that wrote it, if `target` is not the main checkpoint.
     """
     state = {
         "shape": asdict(model.shape),
@@ -126,7 +126,7 @@ def save(
 
 
 def load(source: Path) -> tuple[Model, Progress, dict[str, Any]]:
-    """Model, progress and the whole checkpoint of `source`."""
+    """The model, the progress and the whole content of checkpoint `source`."""
     state = torch.load(source, map_location="cpu", weights_only=True)
     model = Model(Shape(**state["shape"]))
     model.load_state_dict(state["model"])
@@ -134,12 +134,12 @@ def load(source: Path) -> tuple[Model, Progress, dict[str, Any]]:
 
 
 def _start(paths: Paths, target: Path, plan: TrainingPlan) -> tuple[Path, Sequence[int]]:
-    """The file to go on from, and what tells this call from others with the same target but another way to it."""
+    """The checkpoint to start from, and what distinguishes this call from others with the same target."""
     if target == paths.checkpoint or not paths.checkpoint.exists():
         return target, ()
     branch = [load(paths.checkpoint)[1].tokens, plan.until, plan.decay]
-    healed_prefix = target.exists() and load(target)[2].get("branch") == branch
-    return (target if healed_prefix else paths.checkpoint), branch
+    interrupted = target.exists() and load(target)[2].get("branch") == branch
+    return (target if interrupted else paths.checkpoint), branch
 
 
 def _restored(
@@ -154,11 +154,11 @@ def _restored(
     progress.resumes += 1
     if len(state["optimizers"]) == len(optims):
         for optim, optim_state in zip(optims, state["optimizers"], strict=True):
-            optim.load_state_dict(optim_state)  # with the rates of the run that saved it; those of the plan count
+            optim.load_state_dict(optim_state)  # includes the saved run's rates, which the plan's replace
         for optim, rate in zip(optims, (plan.muon_lr, plan.adam_lr), strict=True):
             for group in optim.param_groups:
                 group["base_lr"] = rate
-    else:  # weights only, as of an exported model: the momenta begin anew, so the warm-up does too
+    else:  # only weights, as from an exported model: the momenta start from zero, so warm up again
         progress.since_warm_up = 0
     return model, optims, progress
 
@@ -222,12 +222,12 @@ def _report(log: Path, record: dict[str, float]) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """A list that stays empty until the process is asked to stop."""
+    """Yields a list that is empty until the process receives a stop signal."""
     received: list[int] = []
-    asked = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda n, _: received.append(n)) for number in asked]
+    signals = (signal.SIGTERM, signal.SIGINT)
+    previous = [signal.signal(number, lambda n, _: received.append(n)) for number in signals]
     try:
         yield received
     finally:
-        for number, handler in zip(asked, before, strict=True):
+        for number, handler in zip(signals, previous, strict=True):
             signal.signal(number, handler)

@@ -1,1 +1,1 @@
-"""The faces of Lacuna: language server and command line. Knows the engine only through its border."""
+"""Lacuna's language server, HTTP server and command line. Uses the engine only through its public API."""

@@ -15,13 +15,13 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import go_offline
 from lacuna_lab.cli.bench import bench_app
 from lacuna_lab.cli.judge import lab_app
-from lacuna_server import ending
+from lacuna_server import exit_codes
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_bundle import bundle_app
 from lacuna_server.cli_models import models_app
 from lacuna_server.cli_options import OF_A_MODEL, Candidates, Given, Json, command
 from lacuna_server.commands import complete as complete_command
-from lacuna_server.core.private import LogFile
+from lacuna_server.private import LogFile
 from lacuna_server.settings_schema import Level
 
 app = typer.Typer(
@@ -35,12 +35,12 @@ app.add_typer(bundle_app, name="bundle")
 
 
 def run(streams: tuple[BinaryIO, BinaryIO] | None = None) -> NoReturn:
-    """Runs the command of sys.argv and ends the process with one of the codes in `ending.MEANINGS`.
+    """Runs the command of sys.argv and ends the process with one of the codes in `exit_codes.MEANINGS`.
 
     `streams` are stdin and stdout where the protocol owns them. `--debug` anywhere shows tracebacks.
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    ending.end(
+    exit_codes.end(
         lambda: app(arguments, prog_name="lacuna", standalone_mode=False, obj=streams), debug="--debug" in sys.argv
     )
 

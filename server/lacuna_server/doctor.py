@@ -1,4 +1,4 @@
-"""`lacuna doctor`: looks at everything a completion needs, and says of each thing how it is and what to do."""
+"""`lacuna doctor`: checks everything that a completion needs, and reports problems with their remedies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `remedy` is empty for a good one."""
+    """The result of one check. `remedy` is empty if it is good."""
 
     subject: str
     verdict: Status
@@ -34,7 +34,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Findings, as they are made; importing torch takes seconds."""
+    """Yields the findings of all checks. Imports torch, which takes seconds."""
     yield Finding("Lacuna", Status.GOOD, __version__)
     yield _python()
     yield from _libraries()
@@ -62,20 +62,20 @@ def _accelerators() -> Iterator[Finding]:
     import torch
 
     if not torch.cuda.is_available():
-        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU"
-        remedy = "Completion runs on the CPU; for a GPU install its driver and a CUDA build of torch."
-        yield Finding("CUDA", Status.NOTE, f"no GPU in use (torch is {built})", remedy)
+        build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU"
+        remedy = "Completion runs on the CPU. To use a GPU, install its driver and a CUDA build of torch."
+        yield Finding("CUDA", Status.NOTE, f"no GPU in use (torch is {build})", remedy)
         return
     yield Finding("CUDA", Status.GOOD, f"{torch.version.cuda}, driver for {torch.cuda.device_count()} device(s)")
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         found = f"{torch.cuda.get_device_name(index)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-        full = free < total / 10
+        is_full = free < total / 10
         yield Finding(
             f"GPU {index}",
-            Status.NOTE if full else Status.GOOD,
+            Status.NOTE if is_full else Status.GOOD,
             found,
-            "Another program holds its memory." if full else "",
+            "Another program occupies its memory." if is_full else "",
         )
 
 
@@ -83,9 +83,9 @@ def _memory() -> Iterator[Finding]:
     import torch
 
     free = psutil.virtual_memory().available
-    little = free < 2**30
-    remedy = "Close other programs; the bundled model needs about 1 GiB with its libraries." if little else ""
-    yield Finding("memory", Status.BAD if little else Status.GOOD, f"{free / 2**30:.1f} GiB free", remedy)
+    is_low = free < 2**30
+    remedy = "Close other programs. The bundled model needs about 1 GiB with its libraries." if is_low else ""
+    yield Finding("memory", Status.BAD if is_low else Status.GOOD, f"{free / 2**30:.1f} GiB free", remedy)
     yield Finding("CPU threads", Status.GOOD, str(torch.get_num_threads()))
 
 
@@ -101,8 +101,8 @@ def _model(settings: Settings) -> Iterator[Finding]:
     yield Finding("model", Status.GOOD, f"{info.name}: {info.parameters / 1e6:.1f} M parameters in {info.path}")
     yield _weights(options)
     yield _family(info.family, info.doubt)
-    because = f", because {info.not_own}" if info.not_own else ""
-    yield Finding("forward", Status.GOOD, f"{info.forward}{because}")
+    reason = f", because {info.not_own}" if info.not_own else ""
+    yield Finding("forward", Status.GOOD, f"{info.forward}{reason}")
     remedy = "" if info.fits else "Choose a smaller model or dtype, or --device-map auto."
     found = f"{info.weight_bytes / 2**20:.0f} MiB of weights in {info.dtype} on {info.device}"
     yield Finding("fits", Status.GOOD if info.fits else Status.BAD, found, remedy)
@@ -113,20 +113,20 @@ def _weights(options: ModelOptions) -> Finding:
     from lacuna_inference.models.loading import sources
 
     try:
-        broken = soundness.not_finite(sources.find(options.model, options.revision))
+        not_finite = soundness.not_finite(sources.find(options.model, options.revision))
     except LacunaError as error:
         return Finding("weights", Status.BAD, error.message, error.remedy)
-    if not broken:
-        return Finding("weights", Status.GOOD, "all of them are finite numbers")
-    others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-    return Finding("weights", Status.BAD, f"NaN or infinity in {broken[0]}{others}", "Fetch the model again.")
+    if not not_finite:
+        return Finding("weights", Status.GOOD, "all are finite")
+    others = f" and {len(not_finite) - 1} more" if len(not_finite) > 1 else ""
+    return Finding("weights", Status.BAD, f"NaN or infinity in {not_finite[0]}{others}", "Fetch the model again.")
 
 
 def _family(name: str, doubt: str) -> Finding:
     if doubt:
         return Finding("prompt family", Status.NOTE, f"{name}, but {doubt}", "Name the right one with --family.")
     if name == "plain":
-        remedy = "It can only write from left to right; name its family with --family if it has one."
+        remedy = "It completes left to right only. If it supports infilling, name its family with --family."
         return Finding("prompt family", Status.NOTE, name, remedy)
     return Finding("prompt family", Status.GOOD, name)
 
@@ -140,9 +140,9 @@ def _cache() -> Finding:
 
 
 def _offline() -> Finding:
-    offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-    if offline:
-        return Finding("network", Status.GOOD, "switched off: nothing is looked up or sent")
+    is_offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+    if is_offline:
+        return Finding("network", Status.GOOD, "turned off: the model libraries access no network")
     return Finding(
-        "network", Status.BAD, "the model libraries may look things up", "Report this: Lacuna must switch it off."
+        "network", Status.BAD, "the model libraries may access the network", "Report this as a bug in Lacuna."
     )

@@ -1,4 +1,4 @@
-"""Which engine the settings ask for: a model in this process, or a server that has one."""
+"""Creates the engine that the settings ask for: a model in this process, or a remote server."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.engine.replicas import ReplicatedEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_server.contradictions import named_twice
-from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
+from lacuna_server.token_file import read_token
 
 logger = logging.getLogger(__name__)
 
 _PROMPTED_HERE = frozenset({"openai", "tgi"})
-"""Kinds of servers that can fill a hole only when the prompt family is named."""
+"""Server kinds that can infill only if the prompt family is named."""
 
 
 def make(settings: Settings) -> Engine:
-    """The engine, not yet started. Raises BadRequest for an address or a file that cannot be used."""
+    """The engine, not started. Raises BadRequest for an address or a file that cannot be used."""
     return local(settings.model_options()) if settings.engine is None else _remote(settings, settings.engine)
 
 
 def examine(settings: Settings) -> None:
-    """Raises a LacunaError for a model that would not load: it, its parts or its devices are not there, or do not fit.
+    """Raises a LacunaError for a model that would not load: its files or devices are missing, or it does not fit.
 
     Reads the model's small files and imports torch.
     """
@@ -40,7 +40,7 @@ def examine(settings: Settings) -> None:
 
 
 def local(options: ModelOptions) -> Engine:
-    """The model in this process: as often as devices are named for replicas of it."""
+    """The model in this process, with a replica on each device if the settings ask for replicas."""
     if options.spread != "replicas" or len(options.devices) < 2:
         return ModelEngine(options)
     if twice := named_twice(options.devices):
@@ -67,12 +67,12 @@ def _remote(settings: Settings, url: str) -> Engine:
 
 
 def _warnings(settings: Settings, url: str) -> Iterator[str]:
-    """What a user should know of a server before anything is sent there, a sentence each."""
+    """Warnings about a server before anything is sent to it, a sentence each."""
     from lacuna_inference.remote import address
 
-    there = address.parsed(url)
-    if there.readable:
-        what = "Your code goes" if settings.engine_token_file is None else "Your code and the token go"
-        yield f"{what} to {there.url.host} over plain HTTP, which others in the network can read. Use https://."
+    parsed = address.parsed(url)
+    if parsed.readable:
+        what = "Your code is sent" if settings.engine_token_file is None else "Your code and the token are sent"
+        yield f"{what} to {parsed.url.host} over plain HTTP, which others in the network can read. Use https://."
     if settings.engine_kind in _PROMPTED_HERE and settings.family == "auto":
-        yield "No prompt family is named, so the server is not shown what is behind the cursor. Name it with --family."
+        yield "No prompt family is named, so the server does not see the text after the cursor. Name it with --family."

@@ -1,10 +1,10 @@
 """Ctrl-C ends every command with exit code 130, whatever the process is doing.
 
-A command is interrupted by KeyboardInterrupt, so that it removes what it has half written. Where nothing can be half
-written yet, or where that takes too long, the process ends at once: an exception that passes through a library's
-native code may abort it, and the interpreter's own end aborts it while the engine's thread is inside torch.
+A command is interrupted by KeyboardInterrupt, so that it removes partial files. Where there can be none yet, or where
+cleaning up takes too long, the process ends immediately: an exception that passes through a library's native code may
+abort it, and a normal shutdown aborts it while the engine's thread is inside torch.
 
-Imports only the smallest parts of the standard library: it runs before everything else.
+Imports only small modules of the standard library, because it runs before everything else.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _came = False
 
 
 def end_at_once() -> None:
-    """From now on Ctrl-C ends the process without further ado. Does nothing where Ctrl-C is ignored (`nohup`)."""
+    """Makes Ctrl-C end the process immediately. Does nothing where Ctrl-C is ignored (`nohup`)."""
     _handle_with(_leave)
 
 
 def end_gently() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt; a second one, or five more seconds, end the process."""
+    """Makes Ctrl-C raise KeyboardInterrupt. A second Ctrl-C, or another five seconds, end the process."""
     _handle_with(_interrupt)
 
 
 def came() -> bool:
-    """Whether Ctrl-C was pressed: whatever a library made of the exception, that is why the command ended."""
+    """Whether Ctrl-C was pressed. That is why the command ended, even if a library replaced the exception."""
     return _came
 
 
@@ -49,8 +49,8 @@ def _interrupt(*_: object) -> None:
     global _came
     _came = True
     signal.signal(signal.SIGINT, _leave)
-    sys.unraisablehook = lambda _: None  # exceptions that destructors swallow are no news now
-    _thread.start_new_thread(_leave_later, ())  # not threading's: the interrupted code may hold its locks
+    sys.unraisablehook = lambda _: None  # destructors may swallow the exception
+    _thread.start_new_thread(_leave_later, ())  # not threading.Thread: the interrupted code may hold its locks
     raise KeyboardInterrupt
 
 

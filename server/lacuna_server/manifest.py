@@ -11,24 +11,24 @@ from lacuna_server.settings import PROTECTED, Settings
 
 _OTHER_NAMES = {"engine": "engine.url", "engine_kind": "engine.kind", "engine_ca_file": "engine.caFile"}
 _LEFT_OUT = frozenset({"engine_token_file", "completion_channel"})
-"""The token is in the editor's own store of secrets, and VS Code has one channel that is right."""
+"""The token is in the editor's secret storage, and VS Code has only one suitable completion channel."""
 _COPIED = ("enum", "minimum", "maximum", "exclusiveMinimum", "pattern", "items", "additionalProperties")
 
 
 def name_of(setting: str) -> str:
-    """A setting's name in VS Code, without `lacuna.`; the extension's `settings.ts` goes the other way."""
+    """A setting's name in VS Code, without `lacuna.`. The inverse of `serverName` in the extension's settings.ts."""
     first, *rest = setting.split("_")
     return _OTHER_NAMES.get(setting, first + "".join(word.capitalize() for word in rest))
 
 
 def properties() -> dict[str, dict[str, Any]]:
-    """The settings of the schema as package.json declares them."""
+    """The settings of the schema in the format of package.json."""
     fields = Settings.model_json_schema()["properties"]
     return {f"lacuna.{name_of(name)}": _declared(name, fields[name]) for name in fields if name not in _LEFT_OUT}
 
 
 def descriptions() -> dict[str, str]:
-    """The text of each description, by its key."""
+    """The settings' descriptions by their keys in package.nls.json."""
     return {
         f"settings.{name_of(name)}": _sentence(field.description or "")
         for name, field in Settings.model_fields.items()
@@ -37,17 +37,19 @@ def descriptions() -> dict[str, str]:
 
 
 def written(folder: Path) -> dict[Path, str]:
-    """What the two files must hold. What is not of the schema in them stays as it is."""
-    package, words = folder / "package.json", folder / "package.nls.json"
+    """The text of both files, by path. Everything in them that does not come from the schema is kept."""
+    package, translations = folder / "package.json", folder / "package.nls.json"
     manifest = json.loads(package.read_text(encoding="utf-8"))
-    ours = manifest["contributes"]["configuration"]["properties"]
+    declared = manifest["contributes"]["configuration"]["properties"]
     kept = {
-        name: value for name, value in ours.items() if not str(value["markdownDescription"]).startswith("%settings.")
+        name: value
+        for name, value in declared.items()
+        if not str(value["markdownDescription"]).startswith("%settings.")
     }
     manifest["contributes"]["configuration"]["properties"] = {**kept, **properties()}
-    texts = json.loads(words.read_text(encoding="utf-8"))
+    texts = json.loads(translations.read_text(encoding="utf-8"))
     texts = {key: text for key, text in texts.items() if not key.startswith("settings.")} | descriptions()
-    return {package: _json(manifest), words: _json(texts)}
+    return {package: _json(manifest), translations: _json(texts)}
 
 
 def _declared(name: str, field: dict[str, Any]) -> dict[str, Any]:

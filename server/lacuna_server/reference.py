@@ -1,4 +1,4 @@
-"""Writes docs/cli.md, the reference of the command line, from the signatures of the commands themselves."""
+"""Writes docs/cli.md, the command line reference, from the signatures of the commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from lacuna_server import cli_options, ending
+from lacuna_server import cli_options, exit_codes
 from lacuna_server.cli import app
 from lacuna_server.settings import Settings
 
@@ -23,20 +23,20 @@ HEAD = """\
 
 <!-- Written by `make docs` from the commands themselves. -->
 
-Options that are not given are taken from `LACUNA_*` environment variables and from `lacuna.toml`, where they are
-settings: see the [table of settings](settings.md). `--help` after any command prints its options,
-`--debug` anywhere shows the traceback of an error. Results go to stdout, everything about them to stderr.
+Options that are settings default to their `LACUNA_*` environment variable and to `lacuna.toml`: see the
+[table of settings](settings.md). `--help` after any command prints its options, and `--debug` anywhere shows the
+traceback of an error. Results go to stdout, messages about them to stderr.
 """
 
 
 _SHARED = [get_args(hint)[1] for hint in vars(cli_options).values() if get_origin(hint) is Annotated]
-"""What options of several commands, settings most of them, are declared with."""
+"""The declarations of options shared by several commands, most of which are settings."""
 _KINDS = {Path: "path", int: "whole number", float: "number", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An argument or an option as the signature of its command has it: `kind` is the type of one value."""
+    """An argument or an option in the signature of its command. `kind` is the type of one value."""
 
     name: str
     info: ArgumentInfo | OptionInfo
@@ -51,7 +51,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: the words that call it, and the function behind it."""
+    """A command: the words that call it, and its function."""
 
     words: str
     callback: Callable[..., Any]
@@ -61,11 +61,11 @@ class Command:
         return " ".join((self.callback.__doc__ or "").split())
 
     def parameters(self, kind: type[ArgumentInfo] | type[OptionInfo]) -> list[Parameter]:
-        """Its arguments, or its options."""
+        """Its arguments or its options, by `kind`."""
         hints = typing.get_type_hints(self.callback, include_extras=True)
         signature = inspect.signature(self.callback).parameters
-        found = [_parameter(name, hints[name], one.default) for name, one in signature.items()]
-        return [one for one in found if one is not None and isinstance(one.info, kind)]
+        parameters = [_parameter(name, hints[name], p.default) for name, p in signature.items()]
+        return [p for p in parameters if p is not None and isinstance(p.info, kind)]
 
 
 def page() -> str:
@@ -84,7 +84,7 @@ def _commands(group: typer.Typer, words: str) -> Iterator[Command]:
 
 
 def _parameter(name: str, hint: Any, default: Any) -> Parameter | None:
-    """None for what typer fills in by itself."""
+    """The parameter of a signature, or None for those that typer fills in automatically."""
     if get_origin(hint) is not Annotated:
         return None
     kind, info = get_args(hint)[:2]
@@ -103,17 +103,17 @@ def _overview(commands: Sequence[Command]) -> Iterator[str]:
 def _exit_codes() -> Iterator[str]:
     yield from ("## Exit codes", "")
     yield from _table("code", "meaning")
-    yield from (_row(f"{code}", meaning) for code, meaning in ending.MEANINGS.items())
+    yield from (_row(f"{code}", meaning) for code, meaning in exit_codes.MEANINGS.items())
 
 
 def _sections(commands: Sequence[Command]) -> Iterator[str]:
     for command in commands:
         arguments, options = command.parameters(ArgumentInfo), command.parameters(OptionInfo)
-        usage = [command.words, *(["[OPTIONS]"] if options else []), *map(_written, arguments)]
+        usage = [command.words, *(["[OPTIONS]"] if options else []), *map(_usage, arguments)]
         yield from ("", f"## {command.words}", "", f"    {' '.join(usage)}", "", command.help)
         if arguments:
             yield from ("", *_table("argument", "default", "meaning"))
-            yield from (_row(f"`{_written(one)}`", _default(one), one.info.help or "") for one in arguments)
+            yield from (_row(f"`{_usage(one)}`", _default(one), one.info.help or "") for one in arguments)
         if options:
             yield from ("", *_table("option", "value", "default", "meaning"))
             yield from (_row(_names(one), _value(one), _default(one), one.info.help or "") for one in options)
@@ -127,8 +127,8 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|").replace("<", r"\<") for cell in cells) + " |"
 
 
-def _written(argument: Parameter) -> str:
-    """An argument as the usage line has it."""
+def _usage(argument: Parameter) -> str:
+    """An argument in the usage line."""
     word = argument.name.upper() + ("..." if argument.repeats else "")
     return word if argument.default is inspect.Parameter.empty else f"[{word}]"
 
@@ -140,25 +140,25 @@ def _names(option: Parameter) -> str:
 
 
 def _declared(parameter: Parameter) -> list[str]:
-    """The names that are written out; in Annotated, typer keeps the first of them as a default."""
+    """The option names given explicitly. In Annotated, typer stores the first of them as `default`."""
     info = parameter.info
     return [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
 
 
 def _value(option: Parameter) -> str:
-    """What to write behind an option's name: a choice, a range, or a kind of value."""
+    """The value of an option: its choices, its range, or its kind. Empty for a flag."""
     if option.is_flag:
         return ""
     if get_origin(option.kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(option.kind))
-    least, most = option.info.min, option.info.max
-    if least is None:
+    low, high = option.info.min, option.info.max
+    if low is None:
         return _KINDS[option.kind]
-    return f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+    return f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
 
 
 def _default(parameter: Parameter) -> str:
-    """What counts where it is not given: for an option that overrides a setting, the setting's default."""
+    """The default. For an option that overrides a setting, it is the setting's default."""
     default, shown = parameter.default, parameter.info.show_default
     field = Settings.model_fields.get(parameter.name)
     if default is inspect.Parameter.empty:

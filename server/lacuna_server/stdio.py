@@ -1,6 +1,6 @@
-"""The standard streams: that they are there, write every text, and that stdout is the protocol's where it speaks.
+"""The standard streams: opens missing ones, makes them write any text, and reserves stdout for the protocol.
 
-Imports nothing but the standard library's smallest parts, because it must run before everything else.
+Imports only small modules of the standard library, because it runs before everything else.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import BinaryIO
 
 
 def open_missing() -> set[int]:
-    """Opens the null device in the place of each standard descriptor that is closed, and returns those descriptors.
+    """Opens the null device on each standard descriptor that is closed, and returns those descriptors.
 
-    Else the next file that is opened, a model's perhaps, would take the descriptor's place. A character that the
-    streams' encoding lacks (a bar under cp1252, a path that is not UTF-8) is written as an escape from now on.
+    Otherwise the next file that is opened, perhaps a model's, would get the descriptor. Characters that the streams'
+    encoding lacks (a bar under cp1252, a path that is not UTF-8) are written as escapes from now on.
     """
     missing = {descriptor for descriptor in (0, 1, 2) if not _is_open(descriptor)}
     for descriptor in sorted(missing):
         os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number
         stream = open(descriptor, "r" if descriptor == 0 else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         setattr(sys, ("stdin", "stdout", "stderr")[descriptor], stream)
-    for written in (sys.stdout, sys.stderr):
-        if isinstance(written, io.TextIOWrapper):
-            written.reconfigure(errors="backslashreplace")
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")
     return missing
 
 
@@ -37,9 +37,9 @@ def _is_open(descriptor: int) -> bool:
 
 
 def guard() -> tuple[BinaryIO, BinaryIO]:
-    """The protocol's own streams: private copies of descriptors 0 and 1, and stderr in the place of stdout.
+    """Returns private copies of stdin and stdout for the protocol, and redirects stdout to stderr.
 
-    Afterwards whatever is printed, by Python, C or a child process, goes to stderr.
+    Afterwards everything that Python, C code or a child process prints goes to stderr.
     """
     reader = os.fdopen(os.dup(0), "rb")
     writer = os.fdopen(os.dup(1), "wb")

@@ -112,8 +112,8 @@ def test_a_model_folder(tmp_path: Path) -> None:
         (("complete", ".", "--at", "1:1"), b"", "cannot be read: Is a directory"),
         (("complete", "-", "--at", "9:1"), b"a\nb", "Line 9 is outside the text, which has 2 lines"),
         (("complete", "-", "--at", "1:9"), b"a\nb", "Column 9 is outside line 1, which has 1 characters"),
-        (("complete", "-", "--at", "here"), b"a", "'here' is no position. Write LINE:COLUMN"),
-        (("complete", "-"), b"a", "no place to complete"),
+        (("complete", "-", "--at", "here"), b"a", "'here' is not a position. Write LINE:COLUMN"),
+        (("complete", "-"), b"a", "nothing to complete"),
         (("complete", "-", "--at", "1:1"), b"a\0b", "binary file"),
         (("complete", "-", "--at", "1:1"), b"\xff\xfe", "is not UTF-8 text (byte 0)"),
         (("complete", "-", "--max-tokens", "0"), b"<FILL>", "'max_tokens' does not fit"),
@@ -262,7 +262,7 @@ def test_a_benchmark_s_answers_are_run_only_when_told_to(tmp_path: Path) -> None
     assert (quiet.returncode, run.returncode) == (0, 0)
     assert json.loads(quiet.stdout)["models"][0]["pass_at"] == {}
     assert list(json.loads(run.stdout)["models"][0]["pass_at"]) == ["1"]
-    assert b"no security border" in run.stderr
+    assert b"not a security boundary" in run.stderr
     assert b"no security border" not in quiet.stderr
     assert "--problems" in refused("eval", "--execute")
     assert "--chart" in refused(*asked, "--chart", "x.png")

@@ -95,7 +95,7 @@ def test_from_a_bundle_to_a_completion_without_any_interface(tmp_path: Path) -> 
 
     again = without_network(launcher, "bundle", "install", bundle, home=home)
     assert again.returncode == 0, again.stderr
-    assert "is installed already" in again.stderr
+    assert "is already installed" in again.stderr
     wheel = next((unpacked / "wheels").glob("pygls-*.whl"))
     whole = wheel.read_bytes()
     wheel.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))

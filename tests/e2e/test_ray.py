@@ -50,7 +50,9 @@ def engine(cluster: Cluster) -> Iterator[Any]:
     from lacuna_server.scale.engine import RayEngine
     from lacuna_server.scale.replica import Scale
 
-    made = RayEngine(OPTIONS, Scale(least=2, most=2, resources=(("model", 1.0),)), cluster.cluster.address)
+    made = RayEngine(
+        OPTIONS, Scale(min_replicas=2, max_replicas=2, resources=(("model", 1.0),)), cluster.cluster.address
+    )
     settled = threading.Event()
     made.watch(lambda state: settled.set() if state.phase in (Phase.WARM, Phase.FAILED) else None)
     made.start()
@@ -104,7 +106,7 @@ def names_on_both(engine: Any, each: int) -> list[str]:
     for number in itertools.count():
         name = f"typist-{number}"
         engine.submit(Request((TEXT, "\n"), stop=Stop(max_tokens=1), document_id=name)).result(PATIENCE_S)
-        found.setdefault(engine._places[name], []).append(name)
+        found.setdefault(engine._replicas[name], []).append(name)
         if len(found) == 2 and all(len(names) >= each for names in found.values()):
             return [name for names in found.values() for name in names[:each]]
     raise AssertionError
@@ -203,7 +205,11 @@ def test_a_replica_is_added_for_those_who_have_to_wait(engine: Any, cluster: Clu
         return int(serve.status().applications[APPLICATION].deployments["model"].replica_states.get("RUNNING", 0))
 
     serve.delete(APPLICATION)
-    grows = RayEngine(OPTIONS, Scale(least=1, most=2, busy=1, resources=(("model", 1.0),)), cluster.cluster.address)
+    grows = RayEngine(
+        OPTIONS,
+        Scale(min_replicas=1, max_replicas=2, target_requests=1, resources=(("model", 1.0),)),
+        cluster.cluster.address,
+    )
     grows.submit(Request((TEXT, "\n"), stop=Stop(max_tokens=1))).result(PATIENCE_S)
     assert running() == 1
     typists = [Typist(grows, f"typist-{number}") for number in range(8)]
@@ -216,4 +222,4 @@ def test_a_replica_is_added_for_those_who_have_to_wait(engine: Any, cluster: Clu
         typist.stop()
     assert not [failure for typist in typists for failure in typist.failures]
     assert not [typist for typist in typists if typist.unanswered]
-    assert len(set(grows._places.values())) == 2
+    assert len(set(grows._replicas.values())) == 2

@@ -42,14 +42,14 @@ def test_without_a_command_the_help_is_printed_in_its_lines(group: str) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        ("lacuna complete - <&-", 2, "lacuna: There is no place to complete."),
+        ("lacuna complete - <&-", 2, "lacuna: There is nothing to complete."),
         ("lacuna lsp <&-", 1, "lacuna: The protocol needs standard input and output, and one is closed."),
         ("lacuna lsp </dev/null >&-", 1, "lacuna: The protocol needs standard input and output, and one is closed."),
         ("lacuna lsp --log-file /dev/null/x </dev/null", 2, "lacuna: The log file /dev/null/x cannot be opened"),
         ("lacuna complete '' --at 1:1", 2, "lacuna: '' cannot be read"),
-        ("lacuna complete - --at '²:1' </dev/null", 2, "lacuna: '²:1' is no position."),
-        ("lacuna lsp --tcp 127.0.0.1:²", 2, "lacuna: '127.0.0.1:²' is no address."),
-        ("lacuna bundle check .", 1, "lacuna: . is no bundle of Lacuna."),
+        ("lacuna complete - --at '²:1' </dev/null", 2, "lacuna: '²:1' is not a position."),
+        ("lacuna lsp --tcp 127.0.0.1:²", 2, "lacuna: '127.0.0.1:²' is not an address."),
+        ("lacuna bundle check .", 1, "lacuna: . is not a bundle of Lacuna."),
         ("lacuna bundle install ./missing", 1, "lacuna: There is no bundle missing."),
         ("lacuna stats >/dev/full", 1, "lacuna: No space left on device."),
         ("lacuna models info '/a[/x]:bug:'", 1, "lacuna: There is no folder /a[/x]:bug:."),

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Playwright
 
 LACUNA = Path(sys.executable).with_name("lacuna")
+PYTHON = Path(__file__).with_name("python_extension")
 LOGGER = "import logging\n\n"
 ADD = "def add(a, b):"
-ENDED = ("The server ended.", "Starting", "Stopped")
+ENDED = ("The server stopped.", "Starting", "Stopped")
 """What the status tells between two servers."""
 HOSTILE = "import pathlib\npathlib.Path({mark!r}).touch()\nraise SystemExit\n"
 NOTEBOOK = {
@@ -180,6 +181,23 @@ def test_a_server_that_is_killed_starts_again(code: Workbench) -> None:
     assert (code.folder / "killed.py").read_text() == ADD + SUGGESTIONS[ADD]
 
 
+def test_another_interpreter_brings_another_server(driver: Playwright, tmp_path: Path) -> None:
+    around = scripted(tmp_path)
+    interpreters = [environment(tmp_path / name) for name in ("one", "two")]
+    around["LACUNA_TEST_INTERPRETERS"] = os.pathsep.join(map(str, interpreters))
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/a.py").touch()
+    with workbench(driver, tmp_path, around | state(tmp_path), {}, others=[PYTHON]) as code:
+        code.open("a.py")
+        code.until_status("Ready")
+        assert environments(code) == ["one"]
+        until_another(code, lambda: code.run("Choose the Next Interpreter"))
+        assert environments(code) == ["two"]
+        code.focus()
+        code.type(ADD)
+        code.until_ghost()
+
+
 def test_a_server_that_is_missing_is_an_error_with_a_remedy(driver: Playwright, tmp_path: Path) -> None:
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace/a.py").touch()
@@ -188,7 +206,7 @@ def test_a_server_that_is_missing_is_an_error_with_a_remedy(driver: Playwright, 
         found.until_status("there is no such program")
         buttons = found.page.locator(".notification-toast .monaco-button")
         buttons.first.wait_for()
-        assert [button.strip() for button in buttons.all_inner_texts()] == ["Install", "Set its path", "Log"]
+        assert [button.strip() for button in buttons.all_inner_texts()] == ["Install", "Set the path", "Log"]
 
 
 def test_a_remote_engine_with_the_interface_in_chinese(driver: Playwright, tmp_path: Path) -> None:
@@ -244,6 +262,20 @@ def servers(code: Workbench) -> list[int]:
         for process in found
         if "lsp" in (process["cmdline"] or ()) and (process["environ"] or {}).get("HOME") == mark
     ]
+
+
+def environment(folder: Path) -> Path:
+    """An environment with a server that can be told from others; its interpreter."""
+    (folder / "bin").mkdir(parents=True)
+    server = folder / "bin/lacuna"
+    server.write_text(f'#!/bin/sh\nLACUNA_TEST_ENVIRONMENT={folder.name} exec {folder.parent}/bin/lacuna "$@"\n')
+    server.chmod(0o755)
+    return folder / "bin/python"
+
+
+def environments(code: Workbench) -> list[str]:
+    """Of which environments the running servers are."""
+    return [psutil.Process(server).environ().get("LACUNA_TEST_ENVIRONMENT", "") for server in servers(code)]
 
 
 def until_another(code: Workbench, end: Callable[[], None]) -> None:

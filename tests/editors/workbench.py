@@ -9,7 +9,8 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,19 @@ QUIET = {
 }
 BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
            "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+CONTENT_TYPES = """<?xml version="1.0" encoding="utf-8"?>
+<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
+<Default Extension="js" ContentType="application/javascript"/>
+<Default Extension="json" ContentType="application/json"/>
+<Default Extension="vsixmanifest" ContentType="text/xml"/></Types>"""
+PACKAGE = """<?xml version="1.0" encoding="utf-8"?>
+<PackageManifest Version="2.0.0" xmlns="http://schemas.microsoft.com/developer/vsx-schema/2011">
+<Metadata><Identity Language="en-US" Id="{name}" Version="{version}" Publisher="{publisher}"/>
+<DisplayName>{name}</DisplayName><Properties/></Metadata>
+<Installation><InstallationTarget Id="Microsoft.VisualStudio.Code"/></Installation><Dependencies/>
+<Assets><Asset Type="Microsoft.VisualStudio.Code.Manifest" Path="extension/package.json" Addressable="true"/></Assets>
+</PackageManifest>"""
 
 
 class Workbench:
@@ -154,8 +168,10 @@ def workbench(
     surroundings: Mapping[str, str],
     settings: Mapping[str, object],
     language: str = "en",
+    others: Sequence[Path] = (),
 ) -> Iterator[Workbench]:
-    """Starts everything; a picture of what was shown last stays as `home`/last.png.
+    """Starts everything, with the folders `others` as further extensions; a picture of what was shown last stays as
+    `home`/last.png.
 
     The workbench itself has English texts only; its extensions are told `language`.
     """
@@ -163,7 +179,9 @@ def workbench(
         pytest.skip("the server of VS Code is not installed: make editors")
     browser_path = editor("chromium")
     extensions = home / "extensions"
-    install(extensions, home)
+    install(ours(), extensions, home)
+    for other in others:
+        install(packaged(other, home), extensions, home)
     folder = home / "workspace"
     folder.mkdir(exist_ok=True)
     for place in ("User", "Machine"):
@@ -195,12 +213,29 @@ def workbench(
             server.wait()
 
 
-def install(extensions: Path, home: Path) -> None:
-    """Installs the packaged extension with the editor's own command."""
+def ours() -> Path:
+    """The packaged extension."""
     manifest = json.loads((EXTENSION / "package.json").read_text())
     package = EXTENSION / f"{manifest['name']}-{manifest['version']}.vsix"
     if not package.exists():
         pytest.skip("the extension is not packaged: make vsix")
+    return package
+
+
+def packaged(folder: Path, home: Path) -> Path:
+    """Packages the extension in `folder`, which has neither dependencies nor anything to build."""
+    identity = json.loads((folder / "package.json").read_text())
+    package = home / f"{identity['name']}.vsix"
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("[Content_Types].xml", CONTENT_TYPES)
+        archive.writestr("extension.vsixmanifest", PACKAGE.format(**identity))
+        for file in folder.iterdir():
+            archive.write(file, f"extension/{file.name}")
+    return package
+
+
+def install(package: Path, extensions: Path, home: Path) -> None:
+    """Installs a packaged extension with the editor's own command."""
     done = subprocess.run(
         ["node", CODE / "out/server-main.js", "--accept-server-license-terms", "--server-data-dir", home,
          "--extensions-dir", extensions, "--install-extension", package],

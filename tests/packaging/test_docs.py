@@ -9,7 +9,7 @@ import pytest
 
 from lacuna_inference import __version__
 from lacuna_inference.prompt.families import FAMILIES
-from lacuna_server import readme, reference
+from lacuna_server import docs_tables, reference
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.settings import Settings
 
@@ -26,12 +26,12 @@ LONGEST_README_IN_LINES = 200
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-@pytest.mark.parametrize("table", readme.TABLES)
+@pytest.mark.parametrize("table", docs_tables.TABLES)
 def test_the_generated_tables_are_up_to_date(table: str, folder: str) -> None:
     page = ROOT / folder / TABLES[table]
     text = page.read_text(encoding="utf-8")
     assert f"<!-- {table} -->" in text
-    assert readme.filled(page) == text, "run: make docs"
+    assert docs_tables.filled(page) == text, "run: make docs"
 
 
 def test_the_reference_of_the_command_line_is_up_to_date() -> None:
@@ -134,9 +134,13 @@ def test_the_playground_is_built_from_its_source() -> None:
     assert {name for name in looked_for if f'id="{name}"' not in page or f'"{name}"' not in script} == set()
 
 
-def test_modules_that_the_architecture_names_exist() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    for name in re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", text):
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/decisions/*.md"))],
+    ids=lambda path: path.name,
+)
+def test_modules_that_documents_name_exist(path: Path) -> None:
+    for name in re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", path.read_text(encoding="utf-8")):
         assert list(ROOT.glob(f"[!.]*/**/{name}")), name
 
 

@@ -63,7 +63,7 @@ def test_train_resume_decay_export_and_complete(paths: Paths, tmp_path: Path) ->
     before = load(paths.checkpoint)[0]
     with pytest.raises(FileExistsError, match="--force"):
         resume(paths, tmp_path / "half")
-    assert resume(paths, tmp_path / "half", over=True) == exported
+    assert resume(paths, tmp_path / "half", overwrite=True) == exported
     after = load(paths.checkpoint)[0]
     assert after.shape.width == SHAPE.width
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))

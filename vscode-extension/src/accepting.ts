@@ -1,29 +1,29 @@
-/** How much of a suggestion was accepted, told from the text before and after. Knows nothing of VS Code. */
+/** How much of a suggestion was accepted, from the text before and after. Independent of VS Code. */
 
 export interface Suggestion {
-  /** What the server calls it. */
+  /** The server's id. */
   id: string;
   /** With `\n` as line end, as the server counts. */
   text: string;
 }
 
-/** Suggestions that were shown at one place, and how much of them was taken since. */
+/** Suggestions shown at one position, and how much of them has been accepted since. */
 export class Offer {
-  private taken = "";
+  private accepted = "";
 
   constructor(private readonly suggestions: readonly Suggestion[]) {}
 
-  /** Whether a part of it was taken. */
-  get begun(): boolean {
-    return this.taken !== "";
+  /** Whether a part has been accepted. */
+  get started(): boolean {
+    return this.accepted !== "";
   }
 
-  /** Notes that `inserted` was taken; what is to be told, or nothing when it is of no suggestion. */
-  take(inserted: string): { id: string; length: number } | undefined {
-    const taken = this.taken + inserted.replace(/\r\n?/g, "\n");
-    const suggestion = this.suggestions.find(({ text }) => text.startsWith(taken));
+  /** Records that `inserted` was accepted. Returns what to report, or nothing if it belongs to no suggestion. */
+  accept(inserted: string): { id: string; length: number } | undefined {
+    const accepted = this.accepted + inserted.replace(/\r\n?/g, "\n");
+    const suggestion = this.suggestions.find(({ text }) => text.startsWith(accepted));
     if (!inserted || suggestion === undefined) return undefined;
-    this.taken = taken;
-    return { id: suggestion.id, length: [...taken].length };
+    this.accepted = accepted;
+    return { id: suggestion.id, length: [...accepted].length };
   }
 }

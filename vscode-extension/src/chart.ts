@@ -1,6 +1,6 @@
-/** The statistics as a page. Knows nothing of VS Code. */
+/** The statistics as an HTML page. Independent of VS Code. */
 
-import type { Translate } from "./words";
+import type { Translate } from "./translate";
 
 export interface Counts {
   shown: number;
@@ -41,24 +41,24 @@ export function page(statistics: Statistics, language: string, t: Translate): st
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>${escaped(t("Lacuna: statistics"))}</title><style>${STYLE}</style></head><body>
 <h1>${escaped(t("Lacuna: statistics"))}</h1>
-${days.length ? chart(days, names) : `<p>${escaped(t("No suggestion was counted yet."))}</p>`}
+${days.length ? chart(days, names) : `<p>${escaped(t("No suggestions have been counted yet."))}</p>`}
 <table>${rows.map(([name, value]) => `<tr><th scope="row">${escaped(name)}</th><td>${escaped(value)}</td></tr>`).join("")}</table>
 <p class="note">${escaped(note)}</p></body></html>`;
 }
 
 function chart(days: [string, Counts][], names: Record<(typeof SERIES)[number], string>): string {
-  const most = Math.max(1, ...days.map(([, counts]) => counts.shown));
-  const slot = WIDTH / days.length;
-  const bar = Math.min(18, (slot - 6) / SERIES.length);
+  const max = Math.max(1, ...days.map(([, counts]) => counts.shown));
+  const dayWidth = WIDTH / days.length;
+  const barWidth = Math.min(18, (dayWidth - 6) / SERIES.length);
   const bars = days.map(([day, counts], number) => {
-    const left = number * slot + (slot - bar * SERIES.length) / 2;
-    const drawn = SERIES.map((series, place) => {
-      const height = (counts[series] / most) * HEIGHT;
-      const at = `x="${fixed(left + place * bar)}" y="${fixed(HEIGHT - height)}" width="${fixed(bar - 1)}" height="${fixed(height)}"`;
+    const left = number * dayWidth + (dayWidth - barWidth * SERIES.length) / 2;
+    const rects = SERIES.map((series, index) => {
+      const height = (counts[series] / max) * HEIGHT;
+      const at = `x="${fixed(left + index * barWidth)}" y="${fixed(HEIGHT - height)}" width="${fixed(barWidth - 1)}" height="${fixed(height)}"`;
       return `<rect class="${series}" ${at}><title>${escaped(`${day}: ${counts[series]}, ${names[series]}`)}</title></rect>`;
     });
-    const middle = fixed(number * slot + slot / 2);
-    return `${drawn.join("")}<text x="${middle}" y="${HEIGHT + 16}">${escaped(day.slice(5))}</text>`;
+    const middle = fixed(number * dayWidth + dayWidth / 2);
+    return `${rects.join("")}<text x="${middle}" y="${HEIGHT + 16}">${escaped(day.slice(5))}</text>`;
   });
   const legend = SERIES.map((series) => `<span><i class="${series}"></i>${escaped(names[series])}</span>`).join("");
   return `<p class="legend">${legend}</p>
@@ -77,7 +77,7 @@ const percent = (part: number, whole: number): string => (whole ? `${Math.round(
 const fixed = (value: number): string => value.toFixed(1);
 
 export function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 const STYLE = `

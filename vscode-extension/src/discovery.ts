@@ -1,4 +1,4 @@
-/** Where the server is: of several places the first that has it. Knows nothing of VS Code. */
+/** Finds the server: the first of several locations that has it. Independent of VS Code. */
 
 import * as path from "node:path";
 
@@ -9,33 +9,33 @@ export interface Found {
   source: Source;
 }
 
-export interface Places {
+export interface Locations {
   /** The setting `lacuna.path`; empty when it is not set. */
   setting: string;
-  /** The interpreter that is chosen in the Python extension. */
+  /** The interpreter selected in the Python extension. */
   python?: string | undefined;
   /** The variable PATH. */
-  searched: string;
+  searchPath: string;
   /** The folder of the extension's own environment. */
   managed: string;
   windows: boolean;
 }
 
-/** The server, or nothing. `runs` tells whether a file can be run. A path that was set is the only one that counts. */
-export function discover(places: Places, runs: (file: string) => boolean): Found | undefined {
-  return candidates(places).find(({ command }) => runs(command));
+/** The server, or nothing. `isExecutable` says whether a file can be run. The setting excludes all other locations. */
+export function discover(locations: Locations, isExecutable: (file: string) => boolean): Found | undefined {
+  return candidates(locations).find(({ command }) => isExecutable(command));
 }
 
-export function candidates(places: Places): Found[] {
-  const program = places.windows ? "lacuna.exe" : "lacuna";
-  if (places.setting) return [{ command: places.setting, source: "setting" }];
+export function candidates(locations: Locations): Found[] {
+  const program = locations.windows ? "lacuna.exe" : "lacuna";
+  if (locations.setting) return [{ command: locations.setting, source: "setting" }];
   const found: Found[] = [];
-  if (places.python) found.push({ command: path.join(path.dirname(places.python), program), source: "python" });
-  for (const folder of places.searched.split(path.delimiter)) {
-    // a relative folder would be one of the workspace
+  if (locations.python) found.push({ command: path.join(path.dirname(locations.python), program), source: "python" });
+  for (const folder of locations.searchPath.split(path.delimiter)) {
+    // a relative folder would be resolved in the workspace
     if (path.isAbsolute(folder)) found.push({ command: path.join(folder, program), source: "path" });
   }
-  found.push({ command: managedCommand(places.managed, places.windows), source: "managed" });
+  found.push({ command: managedCommand(locations.managed, locations.windows), source: "managed" });
   return found;
 }
 

@@ -1,6 +1,6 @@
-/** Why the last answer was shown, cut or withheld, as a page of Markdown. Knows nothing of VS Code. */
+/** Why the last answer was shown, cut or withheld, as a Markdown page. Independent of VS Code. */
 
-import type { Translate } from "./words";
+import type { Translate } from "./translate";
 
 export interface Explanation {
   suggestions: number;
@@ -16,24 +16,24 @@ export interface Explanation {
   counters: Record<string, unknown>;
 }
 
-export function explained(found: Explanation | null, t: Translate): string {
+export function explain(answer: Explanation | null, t: Translate): string {
   const title = `# ${t("Lacuna: the last answer")}`;
-  if (found === null) return `${title}\n\n${t("Nothing was asked yet. Type in a file first.")}\n`;
+  if (answer === null) return `${title}\n\n${t("No suggestion has been requested yet. Type in a file first.")}\n`;
   const rows: [string, string][] = [
-    [t("Suggestions"), String(found.suggestions)],
-    [t("Model"), found.model || "–"],
-    [t("Ended by"), found.stop ?? "–"],
-    [t("Cut, because the text goes on so anyway"), yes(found.cut, t)],
-    [t("Found again, not computed"), yes(found.cached, t)],
-    [t("Confidence"), found.confidence === null ? "–" : `${Math.round(100 * found.confidence)} %`],
-    [t("Waited before asking"), `${Math.round(1000 * found.delay_s)} ms`],
-    ...counted(found.counters),
+    [t("Suggestions"), String(answer.suggestions)],
+    [t("Model"), answer.model || "–"],
+    [t("Ended by"), answer.stop ?? "–"],
+    [t("Cut, because it repeated the text that follows"), yesOrNo(answer.cut, t)],
+    [t("From the cache"), yesOrNo(answer.cached, t)],
+    [t("Confidence"), answer.confidence === null ? "–" : `${Math.round(100 * answer.confidence)} %`],
+    [t("Delay before the request"), `${Math.round(1000 * answer.delay_s)} ms`],
+    ...metrics(answer.counters),
   ];
   return [
     title,
     "",
-    verdict(found, t),
-    ...(found.detail ? ["", found.detail] : []),
+    verdict(answer, t),
+    ...(answer.detail ? ["", answer.detail] : []),
     "",
     `| | |`,
     `| --- | --- |`,
@@ -42,13 +42,13 @@ export function explained(found: Explanation | null, t: Translate): string {
   ].join("\n");
 }
 
-function verdict(found: Explanation, t: Translate): string {
-  if (found.withheld) return `**${t("Nothing was shown.")}** ${t(found.reason ?? found.withheld)}`;
+function verdict(answer: Explanation, t: Translate): string {
+  if (answer.withheld) return `**${t("Nothing was shown.")}** ${t(answer.reason ?? answer.withheld)}`;
   return `**${t("A suggestion was shown.")}**`;
 }
 
-/** The engine's counters by their own names, those that are zero left out. */
-function counted(counters: Record<string, unknown>): [string, string][] {
+/** The engine's metrics by their names, without those that are zero. */
+function metrics(counters: Record<string, unknown>): [string, string][] {
   return Object.entries(counters)
     .filter(([, value]) => value !== 0 && value !== null && value !== "")
     .map(([name, value]) => [
@@ -57,4 +57,4 @@ function counted(counters: Record<string, unknown>): [string, string][] {
     ]);
 }
 
-const yes = (value: boolean, t: Translate): string => (value ? t("yes") : t("no"));
+const yesOrNo = (value: boolean, t: Translate): string => (value ? t("yes") : t("no"));

@@ -1,4 +1,4 @@
-/** Puts the extension together. */
+/** The extension's entry point. */
 
 import * as vscode from "vscode";
 import { Accepts } from "./accepts";
@@ -6,7 +6,7 @@ import { install } from "./install";
 import { statusItems } from "./items";
 import { chooseModel, menu, snooze, toggleLanguage } from "./menu";
 import { problems } from "./problems";
-import { Server } from "./server";
+import { messageOf, Server } from "./server";
 import { ONLY_AT_START } from "./settings";
 import { Token } from "./token";
 import { Explanations, showStatistics } from "./views";
@@ -21,26 +21,26 @@ export function activate(context: vscode.ExtensionContext): void {
   const commands: Record<string, () => unknown> = {
     "lacuna.menu": () => menu(running),
     "lacuna.trigger": () => vscode.commands.executeCommand("editor.action.inlineSuggest.trigger"),
-    "lacuna.acceptWord": () => accepts.part(running, "editor.action.inlineSuggest.acceptNextWord"),
-    "lacuna.acceptLine": () => accepts.part(running, "editor.action.inlineSuggest.acceptNextLine"),
+    "lacuna.acceptWord": () => accepts.acceptPart(running, "editor.action.inlineSuggest.acceptNextWord"),
+    "lacuna.acceptLine": () => accepts.acceptPart(running, "editor.action.inlineSuggest.acceptNextLine"),
     "lacuna.why": () => explanations.show(running),
     "lacuna.showStatistics": () => showStatistics(running),
     "lacuna.chooseModel": () => chooseModel(running),
     "lacuna.snoozeFor": () => snooze(running),
-    "lacuna.snooze5": () => running.ask("lacuna.snooze", { minutes: 5 }),
-    "lacuna.snooze30": () => running.ask("lacuna.snooze", { minutes: 30 }),
-    "lacuna.wake": () => running.ask("lacuna.snooze", { minutes: 0 }),
+    "lacuna.snooze5": () => running.execute("lacuna.snooze", { minutes: 5 }),
+    "lacuna.snooze30": () => running.execute("lacuna.snooze", { minutes: 30 }),
+    "lacuna.wake": () => running.execute("lacuna.snooze", { minutes: 0 }),
     "lacuna.toggleLanguage": toggleLanguage,
     "lacuna.restart": () => running.restart(),
     "lacuna.showLog": () => log.show(),
     "lacuna.openSettings": () => vscode.commands.executeCommand("workbench.action.openSettings", "@ext:lacuna.lacuna"),
     "lacuna.install": () => install(running),
     "lacuna.setToken": async () => {
-      if (await Token.ask(context)) await running.restart();
+      if (await Token.prompt(context)) await running.restart();
     },
   };
   for (const [name, run] of Object.entries(commands)) {
-    context.subscriptions.push(vscode.commands.registerCommand(name, () => told(run)));
+    context.subscriptions.push(vscode.commands.registerCommand(name, () => reportingErrors(run)));
   }
   context.subscriptions.push(
     log,
@@ -60,13 +60,12 @@ export function deactivate(): Promise<void> | undefined {
   return server?.stop();
 }
 
-/** Runs a command; what goes wrong is one sentence. */
-async function told(run: () => unknown): Promise<unknown> {
+/** Runs a command, and shows an error as one sentence. */
+async function reportingErrors(run: () => unknown): Promise<unknown> {
   try {
     return await run();
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    void vscode.window.showErrorMessage(`Lacuna: ${why}`);
+    void vscode.window.showErrorMessage(`Lacuna: ${messageOf(error)}`);
     return undefined;
   }
 }

@@ -1,35 +1,35 @@
-/** Makes the extension's own environment, after asking. */
+/** Creates the extension's own environment, after asking the user. */
 
 import * as vscode from "vscode";
-import { make, wheelIn } from "./managed";
-import { own, placeOf, told } from "./server";
+import { create, wheelIn } from "./managed";
+import { messageOf, ownSettings, resolvePath } from "./server";
 import type { Server } from "./server";
 
-/** Asks, makes it, and starts the server from it. */
+/** Asks, creates the environment, and starts the server from it. */
 export async function install(server: Server): Promise<void> {
   const { t } = vscode.l10n;
   const wheel = await wheelIn(server.wheels);
   if (wheel === undefined) {
-    void vscode.window.showErrorMessage(t("This build of the extension brings no server. Install Lacuna with pip."));
+    void vscode.window.showErrorMessage(t("This build of the extension does not include the server. Install Lacuna with pip."));
     return;
   }
-  const setting = String(own().bundle ?? "");
-  const bundle = setting && (placeOf(setting) ?? setting);
+  const setting = String(ownSettings().bundle ?? "");
+  const bundle = setting && (resolvePath(setting) ?? setting);
   const question = bundle
-    ? t("Lacuna makes an environment of its own from {0}, without any network.", bundle)
-    : t("Lacuna makes an environment of its own. pip fetches PyTorch and others from your package index: several gigabytes.");
+    ? t("Lacuna will create its own environment from {0}, without network access.", bundle)
+    : t("Lacuna will create its own environment. pip downloads PyTorch and other packages from your package index: several gigabytes.");
   const yes = t("Install");
   if ((await vscode.window.showInformationMessage(question, { modal: true }, yes)) !== yes) return;
   try {
     await vscode.window.withProgress(
-      { location: vscode.ProgressLocation.Notification, title: t("Installing the server of Lacuna") },
+      { location: vscode.ProgressLocation.Notification, title: t("Installing the Lacuna server") },
       (progress) =>
-        make({ python: python(), folder: server.managed, wheel, bundle, windows: process.platform === "win32" }, (message) =>
+        create({ python: python(), folder: server.managed, wheel, bundle, windows: process.platform === "win32" }, (message) =>
           progress.report({ message }),
         ),
     );
   } catch (error) {
-    server.log.error(told(error));
+    server.log.error(messageOf(error));
     const log = t("Log");
     const picked = await vscode.window.showErrorMessage(t("The server could not be installed."), log);
     if (picked === log) server.log.show();
@@ -38,7 +38,7 @@ export async function install(server: Server): Promise<void> {
   await server.restart();
 }
 
-/** An interpreter that makes the environment; that it is too old, pip says. */
+/** The interpreter that creates the environment. If it is too old, pip reports it. */
 function python(): string {
   return process.platform === "win32" ? "py" : "python3";
 }

@@ -1,9 +1,9 @@
-/** The status: a language status item, and an item in the status bar that opens the menu. */
+/** The status display: a language status item, and a status bar item that opens the menu. */
 
 import * as vscode from "vscode";
 import { SELECTOR } from "./server";
 import type { Server } from "./server";
-import { shown } from "./status";
+import { display } from "./status";
 
 const SEVERITY = {
   info: vscode.LanguageStatusSeverity.Information,
@@ -23,10 +23,10 @@ export function statusItems(server: Server): vscode.Disposable {
   bar.command = "lacuna.menu";
   language.command = { command: "lacuna.menu", title: vscode.l10n.t("Menu") };
 
-  let awake: NodeJS.Timeout | undefined;
+  let countdown: NodeJS.Timeout | undefined;
   const show = (): void => {
     const situation = server.situation;
-    const { icon, text, detail, severity, busy } = shown(situation, vscode.l10n.t);
+    const { icon, text, detail, severity, busy } = display(situation, vscode.l10n.t);
     language.text = `Lacuna: ${text}`;
     language.detail = detail;
     language.severity = SEVERITY[severity];
@@ -36,13 +36,13 @@ export function statusItems(server: Server): vscode.Disposable {
     bar.accessibilityInformation = { label: bar.tooltip };
     bar.backgroundColor = BACKGROUND[severity];
     bar.show();
-    clearTimeout(awake);
+    clearTimeout(countdown);
     if (situation.kind === "running" && situation.engine.snoozed_s > 0) {
       const engine = { ...situation.engine, snoozed_s: Math.max(0, situation.engine.snoozed_s - 60) };
       const next = Math.min(60, situation.engine.snoozed_s);
-      awake = setTimeout(() => server.note(engine), 1000 * next);
+      countdown = setTimeout(() => server.updateEngine(engine), 1000 * next);
     }
   };
   show();
-  return vscode.Disposable.from(language, bar, server.onDidChange(show), { dispose: () => clearTimeout(awake) });
+  return vscode.Disposable.from(language, bar, server.onDidChange(show), { dispose: () => clearTimeout(countdown) });
 }

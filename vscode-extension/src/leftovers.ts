@@ -1,4 +1,4 @@
-/** Files of one process that must not outlive it. Knows nothing of VS Code. */
+/** Files of a process that must not outlive it. Independent of VS Code. */
 
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -9,16 +9,16 @@ export function tokenFile(folder: string, pid: number): string {
   return path.join(folder, `token-${pid}`);
 }
 
-/** Removes the token files in `folder` of processes that have ended without doing it. */
-export function removeStale(folder: string, lives: (pid: number) => boolean): void {
+/** Removes the token files in `folder` whose processes have ended without removing them. */
+export function removeStale(folder: string, isAlive: (pid: number) => boolean): void {
   for (const name of fs.existsSync(folder) ? fs.readdirSync(folder) : []) {
     const pid = Number(TOKEN.exec(name)?.[1] ?? Number.NaN);
-    if (Number.isInteger(pid) && !lives(pid)) fs.rmSync(path.join(folder, name), { force: true });
+    if (Number.isInteger(pid) && !isAlive(pid)) fs.rmSync(path.join(folder, name), { force: true });
   }
 }
 
-/** Whether a process of that number runs, of whichever user. */
-export function lives(pid: number): boolean {
+/** Whether a process with this id is running, of any user. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -1,4 +1,4 @@
-/** What a user can do: the menu, models, snoozing, switching a language. */
+/** The menu, and commands that choose a model, snooze, and turn a language on or off. */
 
 import * as vscode from "vscode";
 import type { Server } from "./server";
@@ -11,11 +11,11 @@ export async function menu(server: Server): Promise<void> {
   const item = (icon: string, label: string, command: string): Item => ({ label: `$(${icon}) ${label}`, command });
   const items: Item[] = [
     ...(server.situation.kind === "broken" ? [item("cloud-download", t("Install the server"), "lacuna.install")] : []),
-    ...(language ? [switchOf(language)] : []),
-    snoozed(server)
+    ...(language ? [languageItem(language)] : []),
+    isSnoozed(server)
       ? item("bell", t("Wake up"), "lacuna.wake")
       : item("bell-slash", t("Snooze for 5 minutes"), "lacuna.snooze5"),
-    ...(snoozed(server) ? [] : [item("bell-slash", t("Snooze for 30 minutes"), "lacuna.snooze30")]),
+    ...(isSnoozed(server) ? [] : [item("bell-slash", t("Snooze for 30 minutes"), "lacuna.snooze30")]),
     item("server-environment", t("Choose model"), "lacuna.chooseModel"),
     item("question", t("Why did nothing appear?"), "lacuna.why"),
     item("graph", t("Statistics"), "lacuna.showStatistics"),
@@ -27,11 +27,11 @@ export async function menu(server: Server): Promise<void> {
   if (picked?.command) await vscode.commands.executeCommand(picked.command);
 }
 
-function switchOf(language: string): Item {
+function languageItem(language: string): Item {
   const { t } = vscode.l10n;
   return isOn(language)
-    ? { label: `$(circle-slash) ${t("Switch off for {0}", language)}`, command: "lacuna.toggleLanguage" }
-    : { label: `$(check) ${t("Switch on for {0}", language)}`, command: "lacuna.toggleLanguage" };
+    ? { label: `$(circle-slash) ${t("Turn off for {0}", language)}`, command: "lacuna.toggleLanguage" }
+    : { label: `$(check) ${t("Turn on for {0}", language)}`, command: "lacuna.toggleLanguage" };
 }
 
 function isOn(language: string): boolean {
@@ -47,7 +47,7 @@ export async function toggleLanguage(): Promise<void> {
   await configuration.update("languages", languages, vscode.ConfigurationTarget.Global);
 }
 
-function snoozed(server: Server): boolean {
+function isSnoozed(server: Server): boolean {
   return server.situation.kind === "running" && server.situation.engine.snoozed_s > 0;
 }
 
@@ -55,7 +55,7 @@ export async function snooze(server: Server): Promise<void> {
   const { t } = vscode.l10n;
   const times = [5, 30].map((minutes) => ({ label: t("{0} minutes", minutes), minutes }));
   const picked = await vscode.window.showQuickPick(times, { title: t("Snooze") });
-  if (picked !== undefined) await server.ask("lacuna.snooze", { minutes: picked.minutes });
+  if (picked !== undefined) await server.execute("lacuna.snooze", { minutes: picked.minutes });
 }
 
 interface Model {
@@ -67,23 +67,23 @@ interface Model {
 export async function chooseModel(server: Server): Promise<void> {
   const { t } = vscode.l10n;
   const folder = { label: `$(folder) ${t("A folder…")}`, name: "" };
-  const listed = server.ask<Model[]>("lacuna.models").then((models) => [
+  const listed = server.execute<Model[]>("lacuna.models").then((models) => [
     ...models.map(({ name, bytes, fits }) => ({
       label: name,
       name,
       description: `${Math.max(1, Math.round(bytes / 2 ** 20))} MiB`,
-      detail: fits === null ? t("It cannot be told whether it fits.") : fits ? t("It fits.") : t("It does not fit."),
+      detail: fits === null ? t("It is unknown whether it fits.") : fits ? t("It fits.") : t("It does not fit."),
     })),
     folder,
   ]);
   const picked = await vscode.window.showQuickPick(listed, { title: t("Models on this machine") });
   if (picked === undefined) return;
-  const chosen = picked === folder ? await folderOf() : picked.name;
+  const chosen = picked === folder ? await pickFolder() : picked.name;
   if (!chosen) return;
   await vscode.workspace.getConfiguration("lacuna").update("model", chosen, vscode.ConfigurationTarget.Global);
 }
 
-async function folderOf(): Promise<string | undefined> {
+async function pickFolder(): Promise<string | undefined> {
   const picked = await vscode.window.showOpenDialog({ canSelectFolders: true, canSelectFiles: false });
   return picked?.[0]?.fsPath;
 }

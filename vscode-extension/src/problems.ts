@@ -1,48 +1,48 @@
-/** Errors, each with a button that mends it. Each is shown once until all is well again. */
+/** Error messages with buttons for their remedies. Each is shown once until the server runs again. */
 
 import * as vscode from "vscode";
 import type { Server } from "./server";
 
-/** A server that ends is started again by its client; only one that stays away is a problem. */
-const ENDED_MS = 3000;
+/** The client restarts a server that stops. Only a server that stays stopped this long is a problem. */
+const RESTART_MS = 3000;
 
 export function problems(server: Server): vscode.Disposable {
-  let told = "";
-  let later: NodeJS.Timeout | undefined;
+  let reported = "";
+  let timer: NodeJS.Timeout | undefined;
   const watching = server.onDidChange((situation) => {
-    clearTimeout(later);
+    clearTimeout(timer);
     const failed = situation.kind === "running" && situation.engine.phase === "failed";
     const why = situation.kind === "broken" ? situation.why : failed ? situation.engine.message : "";
-    if (situation.kind === "running" && !failed) told = "";
-    if (!why || why === told) return;
-    const remedies = situation.kind === "broken" ? broken(server) : failing();
-    later = setTimeout(
+    if (situation.kind === "running" && !failed) reported = "";
+    if (!why || why === reported) return;
+    const remedies = situation.kind === "broken" ? serverRemedies(server) : modelRemedies();
+    timer = setTimeout(
       () => {
-        told = why;
-        void offer(why, remedies);
+        reported = why;
+        void showError(why, remedies);
       },
-      situation.kind === "broken" && server.started ? ENDED_MS : 0,
+      situation.kind === "broken" && server.started ? RESTART_MS : 0,
     );
   });
-  return vscode.Disposable.from(watching, { dispose: () => clearTimeout(later) });
+  return vscode.Disposable.from(watching, { dispose: () => clearTimeout(timer) });
 }
 
 type Remedy = [title: string, command: string];
 
-function broken(server: Server): Remedy[] {
+function serverRemedies(server: Server): Remedy[] {
   const { t } = vscode.l10n;
   const missing = !server.started;
   return missing
-    ? [[t("Install"), "lacuna.install"], [t("Set its path"), "lacuna.openSettings"], [t("Log"), "lacuna.showLog"]]
+    ? [[t("Install"), "lacuna.install"], [t("Set the path"), "lacuna.openSettings"], [t("Log"), "lacuna.showLog"]]
     : [[t("Restart"), "lacuna.restart"], [t("Log"), "lacuna.showLog"]];
 }
 
-function failing(): Remedy[] {
+function modelRemedies(): Remedy[] {
   const { t } = vscode.l10n;
   return [[t("Choose model"), "lacuna.chooseModel"], [t("Settings"), "lacuna.openSettings"], [t("Log"), "lacuna.showLog"]];
 }
 
-async function offer(why: string, remedies: Remedy[]): Promise<void> {
+async function showError(why: string, remedies: Remedy[]): Promise<void> {
   const picked = await vscode.window.showErrorMessage(`Lacuna: ${why}`, ...remedies.map(([title]) => title));
   const remedy = remedies.find(([title]) => title === picked);
   if (remedy !== undefined) await vscode.commands.executeCommand(remedy[1]);

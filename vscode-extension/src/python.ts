@@ -1,4 +1,4 @@
-/** The interpreter that is chosen in the Python extension, if that is there. */
+/** The interpreter selected in the Python extension, if that is installed. */
 
 import * as vscode from "vscode";
 
@@ -7,14 +7,14 @@ interface Environments {
   onDidChangeActiveEnvironmentPath?: vscode.Event<unknown>;
 }
 
-export class ChosenPython implements vscode.Disposable {
+export class SelectedPython implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
-  /** Another interpreter was chosen, or the Python extension came or went. */
+  /** Fires when another interpreter is selected, or extensions are added or removed. */
   readonly onDidChange = this.changed.event;
   private readonly extensions = vscode.extensions.onDidChange(() => this.changed.fire());
   private listening: vscode.Disposable | undefined;
 
-  /** Its path; undefined without the Python extension, and in a folder that is not trusted: the choice may be its own. */
+  /** Its path. Undefined without the Python extension, and in an untrusted folder, which may have made the selection. */
   async path(): Promise<string | undefined> {
     const python = vscode.extensions.getExtension<{ environments?: Environments }>("ms-python.python");
     if (python === undefined || !vscode.workspace.isTrusted) return undefined;

@@ -1,4 +1,4 @@
-/** The language server: found, started, watched, restarted; one at a time. */
+/** Finds, starts, watches and restarts the language server. At most one runs at a time. */
 
 import * as fs from "node:fs";
 import * as os from "node:os";
@@ -10,8 +10,8 @@ import manifest from "../package.json";
 import { discover } from "./discovery";
 import type { Found } from "./discovery";
 import { isCurrent, update, wheelIn } from "./managed";
-import { expanded } from "./places";
-import { ChosenPython } from "./python";
+import { expand } from "./paths";
+import { SelectedPython } from "./python";
 import { Serial } from "./serial";
 import { environment, forServer } from "./settings";
 import type { Values } from "./settings";
@@ -27,13 +27,13 @@ export class Server implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Situation>();
   readonly onDidChange = this.changed.event;
   private client: LanguageClient | undefined;
-  private readonly changing = new Serial();
+  private readonly transitions = new Serial();
   private command = "";
-  /** Whether a server was found and started, be it that it ended since. */
+  /** Whether a server was found and started. It may have stopped since. */
   started = false;
   private waiting = 0;
   private readonly token: Token;
-  private readonly python = new ChosenPython();
+  private readonly python = new SelectedPython();
 
   constructor(
     private readonly context: vscode.ExtensionContext,
@@ -41,10 +41,10 @@ export class Server implements vscode.Disposable {
     private readonly middleware: Middleware,
   ) {
     this.token = new Token(context);
-    this.python.onDidChange(() => void this.restartWhereOther());
+    this.python.onDidChange(() => void this.restartIfOtherServer());
   }
 
-  /** The folder with the wheel of the server that the extension brings. */
+  /** The folder with the server's wheel in the extension. */
   get wheels(): string {
     return path.join(this.context.extensionPath, "wheels");
   }
@@ -54,28 +54,28 @@ export class Server implements vscode.Disposable {
     return path.join(this.context.globalStorageUri.fsPath, "environment");
   }
 
-  /** Starts the server, after the one that runs was stopped. Calls that come meanwhile wait for each other. */
+  /** Stops the running server and starts it again. Concurrent calls run one after the other. */
   restart(): Promise<void> {
-    return this.changing.run(async () => {
+    return this.transitions.run(async () => {
       await this.halt();
-      await this.begin().catch((error: unknown) => this.enter({ kind: "broken", why: told(error) }));
+      await this.start().catch((error: unknown) => this.enter({ kind: "broken", why: messageOf(error) }));
     });
   }
 
   /** Runs a command of the server. */
-  async ask<T>(command: string, argument?: object): Promise<T> {
-    if (!this.client?.isRunning()) throw new Error(vscode.l10n.t("The server does not run."));
-    const sent = { command, arguments: argument === undefined ? [] : [argument] };
-    return this.client.sendRequest<T>("workspace/executeCommand", sent);
+  async execute<T>(command: string, argument?: object): Promise<T> {
+    if (!this.client?.isRunning()) throw new Error(vscode.l10n.t("The server is not running."));
+    const params = { command, arguments: argument === undefined ? [] : [argument] };
+    return this.client.sendRequest<T>("workspace/executeCommand", params);
   }
 
-  /** What the engine is now, as far as it is known without being told. */
-  note(engine: EngineStatus): void {
+  /** Sets the engine's status without a notification from the server. */
+  updateEngine(engine: EngineStatus): void {
     if (this.situation.kind === "running") this.enter({ kind: "running", engine, waiting: this.waiting });
   }
 
   stop(): Promise<void> {
-    return this.changing.run(() => this.halt());
+    return this.transitions.run(() => this.halt());
   }
 
   dispose(): void {
@@ -89,43 +89,43 @@ export class Server implements vscode.Disposable {
     this.changed.fire(situation);
   }
 
-  /** Restarts where another interpreter brings another server. */
-  private async restartWhereOther(): Promise<void> {
+  /** Restarts if another server is found, for example after another interpreter was selected. */
+  private async restartIfOtherServer(): Promise<void> {
     const found = await this.find();
     if ((found?.command ?? "") !== this.command) await this.restart();
   }
 
-  private async begin(): Promise<void> {
+  private async start(): Promise<void> {
     const found = await this.find();
     this.started = found !== undefined;
     this.command = found?.command ?? "";
     if (found === undefined) {
-      this.enter({ kind: "broken", why: missing() });
+      this.enter({ kind: "broken", why: missingServer() });
       return;
     }
     this.log.info(`Starting ${found.command} (${found.source}).`);
     this.enter({ kind: "starting" });
-    if (found.source === "managed") await this.follow();
+    if (found.source === "managed") await this.updateManaged();
     const tokenFile = await this.token.write();
-    const client = this.made(found, environment(own(), tokenFile));
+    const client = this.createClient(found, environment(ownSettings(), tokenFile));
     this.client = client;
     await client.start();
   }
 
-  /** Brings the extension's own environment to the extension's version. */
-  private async follow(): Promise<void> {
+  /** Updates the extension's own environment to the extension's version. */
+  private async updateManaged(): Promise<void> {
     const wheel = await wheelIn(this.wheels);
     if (wheel === undefined || (await isCurrent(this.managed, wheel))) return;
     this.log.info(`Updating ${this.managed} to ${path.basename(wheel)}.`);
     const windows = process.platform === "win32";
     await update({ folder: this.managed, wheel, windows }).catch((error: unknown) => {
-      this.log.error(told(error));
+      this.log.error(messageOf(error));
       void this.offerInstall();
     });
   }
 
   private async offerInstall(): Promise<void> {
-    const why = vscode.l10n.t("The server could not be brought to the version of the extension without a network.");
+    const why = vscode.l10n.t("The server could not be updated to the extension's version without network access.");
     const install = vscode.l10n.t("Install");
     if ((await vscode.window.showWarningMessage(`Lacuna: ${why}`, install)) === install) {
       await vscode.commands.executeCommand("lacuna.install");
@@ -143,18 +143,18 @@ export class Server implements vscode.Disposable {
   }
 
   private async find(): Promise<Found | undefined> {
-    const setting = String(own().path ?? "");
-    const places = {
-      setting: setting && (placeOf(setting) ?? setting),
+    const setting = String(ownSettings().path ?? "");
+    const locations = {
+      setting: setting && (resolvePath(setting) ?? setting),
       python: await this.python.path(),
-      searched: process.env.PATH ?? "",
+      searchPath: process.env.PATH ?? "",
       managed: this.managed,
       windows: process.platform === "win32",
     };
-    return discover(places, runs);
+    return discover(locations, isExecutable);
   }
 
-  private made(found: Found, variables: Record<string, string>): LanguageClient {
+  private createClient(found: Found, variables: Record<string, string>): LanguageClient {
     const client = new LanguageClient(
       "lacuna",
       "Lacuna",
@@ -163,46 +163,46 @@ export class Server implements vscode.Disposable {
         documentSelector: [...LANGUAGES.map((language) => ({ language })), { notebook: "*", language: "*" }],
         outputChannel: this.log,
         revealOutputChannelOn: RevealOutputChannelOn.Never,
-        initializationOptions: forServer(own()),
-        middleware: { ...this.middleware, ...this.counting(), workspace: { configuration: translated } },
+        initializationOptions: forServer(ownSettings()),
+        middleware: { ...this.middleware, ...this.countingMiddleware(), workspace: { configuration } },
       },
     );
-    client.registerFeature(TELLS_STATUS);
+    client.registerFeature(CAPABILITIES);
     client.onNotification("lacuna/status", (engine: EngineStatus) => {
       if (this.client === client) this.enter({ kind: "running", engine, waiting: this.waiting });
     });
     client.onDidChangeState(({ newState }) => {
       if (this.client !== client) return;
       if (newState === State.Starting) this.enter({ kind: "starting" });
-      if (newState === State.Stopped) this.enter({ kind: "broken", why: vscode.l10n.t("The server ended.") });
+      if (newState === State.Stopped) this.enter({ kind: "broken", why: vscode.l10n.t("The server stopped.") });
     });
     return client;
   }
 
   /** Counts the requests that wait for an answer. */
-  private counting(): Middleware {
+  private countingMiddleware(): Middleware {
     const inner = this.middleware.provideInlineCompletionItems;
     return {
       provideInlineCompletionItems: async (document, position, context, token, next) => {
-        this.busy(1);
+        this.addWaiting(1);
         try {
           return await (inner ? inner(document, position, context, token, next) : next(document, position, context, token));
         } finally {
-          this.busy(-1);
+          this.addWaiting(-1);
         }
       },
     };
   }
 
-  private busy(more: number): void {
-    this.waiting = Math.max(0, this.waiting + more);
+  private addWaiting(change: number): void {
+    this.waiting = Math.max(0, this.waiting + change);
     if (this.situation.kind === "running") this.enter({ ...this.situation, waiting: this.waiting });
   }
 }
 
-const TELLS_STATUS: StaticFeature = {
+const CAPABILITIES: StaticFeature = {
   fillClientCapabilities: (capabilities) => {
-    // a folder's lacuna.toml is not read where the folder is not trusted
+    // the server does not read lacuna.toml in untrusted folders
     const lacuna = { status: true, trustsFolders: vscode.workspace.isTrusted };
     capabilities.experimental = { ...(capabilities.experimental as object), lacuna };
   },
@@ -212,16 +212,16 @@ const TELLS_STATUS: StaticFeature = {
 };
 
 /** The settings under `lacuna`. */
-export function own(): Values {
+export function ownSettings(): Values {
   return vscode.workspace.getConfiguration().get<Values>("lacuna") ?? {};
 }
 
-/** What the server asks for is the section `lacuna`. */
-async function translated(): Promise<Values[]> {
-  return [forServer(own())];
+/** The answer to `workspace/configuration`. The server requests the section `lacuna` only. */
+async function configuration(): Promise<Values[]> {
+  return [forServer(ownSettings())];
 }
 
-/** Where the server starts: the first folder; never one that is not trusted. */
+/** The server's working directory: the first workspace folder if it is trusted, else the home directory. */
 function folder(): string {
   return trustedFolder() ?? os.homedir();
 }
@@ -231,19 +231,19 @@ function trustedFolder(): string | undefined {
   return first?.scheme === "file" ? first.fsPath : undefined;
 }
 
-/** A path from the settings as an absolute one; undefined where it has something that is not known here. */
-export function placeOf(setting: string): string | undefined {
-  return expanded(setting, { home: os.homedir(), workspace: trustedFolder(), variables: process.env });
+/** A path from the settings as an absolute path; undefined if it has unknown variables. */
+export function resolvePath(setting: string): string | undefined {
+  return expand(setting, { home: os.homedir(), workspace: trustedFolder(), environment: process.env });
 }
 
-function missing(): string {
-  const setting = String(own().path ?? "");
+function missingServer(): string {
+  const setting = String(ownSettings().path ?? "");
   return setting
-    ? vscode.l10n.t("The setting lacuna.path names {0}, and there is no such program.", setting)
-    : vscode.l10n.t("The server of Lacuna was not found.");
+    ? vscode.l10n.t("The setting lacuna.path names {0}, but there is no such program.", setting)
+    : vscode.l10n.t("The Lacuna server was not found.");
 }
 
-function runs(file: string): boolean {
+function isExecutable(file: string): boolean {
   try {
     fs.accessSync(file, fs.constants.X_OK);
     return fs.statSync(file).isFile();
@@ -252,6 +252,6 @@ function runs(file: string): boolean {
   }
 }
 
-export function told(error: unknown): string {
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-/** The settings, from VS Code's names to the server's. Knows nothing of VS Code. */
+/** Converts settings from VS Code's names to the server's. Independent of VS Code. */
 
 const OWN = new Set(["path", "bundle"]);
 const NESTED: Readonly<Record<string, string>> = {
@@ -6,7 +6,7 @@ const NESTED: Readonly<Record<string, string>> = {
   "engine.kind": "engine_kind",
   "engine.caFile": "engine_ca_file",
 };
-/** They count only from the environment: a folder's settings must not run code, write files or send code elsewhere. */
+/** Passed by environment variables only: a folder's settings must not run code, write files or send code elsewhere. */
 const PROTECTED = new Set(["trust_remote_code", "log_file", "log_level", "engine", "engine_ca_file"]);
 
 export type Values = Record<string, unknown>;
@@ -16,17 +16,17 @@ export function serverName(name: string): string {
   return NESTED[name] ?? name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** What the server is told of the section `lacuna`: all that it takes from an editor. */
+/** The settings of the section `lacuna` that the server accepts from an editor. */
 export function forServer(section: Values): Values {
-  const told: Values = {};
+  const settings: Values = {};
   for (const [name, value] of flat(section)) {
     if (OWN.has(name) || PROTECTED.has(serverName(name))) continue;
-    if (value !== null && value !== undefined) told[serverName(name)] = value;
+    if (value !== null && value !== undefined) settings[serverName(name)] = value;
   }
-  return told;
+  return settings;
 }
 
-/** The environment in which the server starts; `tokenFile` holds the token of a remote engine. */
+/** The server's environment variables. `tokenFile` holds the token of a remote engine. */
 export function environment(section: Values, tokenFile?: string): Record<string, string> {
   const variables: Record<string, string> = { PYTHONSAFEPATH: "1", PYTHONUNBUFFERED: "1" };
   for (const [name, value] of flat(section)) {
@@ -37,7 +37,7 @@ export function environment(section: Values, tokenFile?: string): Record<string,
   return variables;
 }
 
-/** Settings that count only when the server starts. */
+/** Settings that take effect only when the server starts. */
 export const ONLY_AT_START = ["path", "trustRemoteCode", "logFile", "logLevel", "engine.url", "engine.caFile"] as const;
 
 function flat(section: Values): [string, unknown][] {

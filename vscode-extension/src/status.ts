@@ -1,8 +1,8 @@
-/** What the status items show. Knows nothing of VS Code. */
+/** What the status items show. Independent of VS Code. */
 
-import type { Translate } from "./words";
+import type { Translate } from "./translate";
 
-/** What the server tells with `lacuna/status`. */
+/** The parameters of the server's notification `lacuna/status`. */
 export interface EngineStatus {
   phase: "unloaded" | "loading" | "warm" | "failed" | "asleep" | "unreachable";
   /** From 0 to 1. */
@@ -19,7 +19,7 @@ export type Situation =
   | { kind: "broken"; why: string }
   | { kind: "running"; engine: EngineStatus; waiting: number };
 
-export interface Shown {
+export interface Display {
   icon: string;
   text: string;
   detail: string;
@@ -27,7 +27,7 @@ export interface Shown {
   busy: boolean;
 }
 
-export function shown(situation: Situation, t: Translate): Shown {
+export function display(situation: Situation, t: Translate): Display {
   switch (situation.kind) {
     case "stopped":
       return plain("circle-slash", t("Stopped"));
@@ -40,7 +40,7 @@ export function shown(situation: Situation, t: Translate): Shown {
   }
 }
 
-function running(engine: EngineStatus, waiting: number, t: Translate): Shown {
+function running(engine: EngineStatus, waiting: number, t: Translate): Display {
   switch (engine.phase) {
     case "failed":
       return { icon: "error", text: t("Error"), detail: engine.message, severity: "error", busy: false };
@@ -48,8 +48,8 @@ function running(engine: EngineStatus, waiting: number, t: Translate): Shown {
       return { icon: "warning", text: t("Unreachable"), detail: engine.message, severity: "warning", busy: false };
     case "unloaded":
     case "loading": {
-      const part = Math.round(100 * engine.progress);
-      return { ...plain("loading~spin", t("Loading {0} %", part), engine.message), busy: true };
+      const percent = Math.round(100 * engine.progress);
+      return { ...plain("loading~spin", t("Loading {0} %", percent), engine.message), busy: true };
     }
     case "asleep":
     case "warm":
@@ -57,7 +57,7 @@ function running(engine: EngineStatus, waiting: number, t: Translate): Shown {
   }
 }
 
-function warm(engine: EngineStatus, waiting: number, t: Translate): Shown {
+function warm(engine: EngineStatus, waiting: number, t: Translate): Display {
   if (engine.snoozed_s > 0) return plain("bell-slash", t("Snoozed for {0} min", Math.ceil(engine.snoozed_s / 60)));
   if (engine.mode === "off") return plain("circle-slash", t("Off"));
   if (engine.phase === "asleep") return plain("moon", t("Asleep"), engine.model);
@@ -65,6 +65,6 @@ function warm(engine: EngineStatus, waiting: number, t: Translate): Shown {
   return plain("sparkle", engine.mode === "manual" ? t("Ready, on request") : t("Ready"), engine.model);
 }
 
-function plain(icon: string, text: string, detail = ""): Shown {
+function plain(icon: string, text: string, detail = ""): Display {
   return { icon, text, detail, severity: "info", busy: false };
 }

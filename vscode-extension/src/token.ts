@@ -1,8 +1,8 @@
-/** The token of a remote engine: in the store of secrets, and in a file that only this user can read while a server runs. */
+/** The token of a remote engine, in the editor's secret storage and, while a server runs, in a file for this user only. */
 
 import * as fs from "node:fs";
 import * as vscode from "vscode";
-import { lives, removeStale, tokenFile } from "./leftovers";
+import { isAlive, removeStale, tokenFile } from "./leftovers";
 
 const KEY = "lacuna.engine.token";
 
@@ -11,10 +11,10 @@ export class Token {
 
   constructor(private readonly context: vscode.ExtensionContext) {}
 
-  /** Writes the token, if there is one; the file. Files that other editors left behind are removed. */
+  /** Writes the token, if there is one, to a file and returns its path. Removes stale files of other editors. */
   async write(): Promise<string | undefined> {
     const folder = this.context.globalStorageUri.fsPath;
-    removeStale(folder, lives);
+    removeStale(folder, isAlive);
     const token = await this.context.secrets.get(KEY);
     if (!token) return undefined;
     fs.mkdirSync(folder, { recursive: true });
@@ -29,11 +29,11 @@ export class Token {
     this.file = undefined;
   }
 
-  /** Asks for a token and keeps it; an empty one is forgotten. Whether one was given. */
-  static async ask(context: vscode.ExtensionContext): Promise<boolean> {
+  /** Prompts for a token and stores it; an empty one deletes it. Returns whether the prompt was answered. */
+  static async prompt(context: vscode.ExtensionContext): Promise<boolean> {
     const token = await vscode.window.showInputBox({
       title: vscode.l10n.t("Token of the remote engine"),
-      prompt: vscode.l10n.t("It is kept in the editor's store of secrets. Empty: forget it."),
+      prompt: vscode.l10n.t("It is stored in the editor's secret storage. Leave it empty to delete it."),
       password: true,
       ignoreFocusOut: true,
     });

@@ -1,9 +1,9 @@
-/** What is shown in editors of their own: the last answer explained, and the statistics. */
+/** Pages in editor tabs: the explanation of the last answer, and the statistics. */
 
 import * as vscode from "vscode";
 import { page } from "./chart";
 import type { Statistics } from "./chart";
-import { explained } from "./explanation";
+import { explain } from "./explanation";
 import type { Explanation } from "./explanation";
 import type { Server } from "./server";
 
@@ -20,7 +20,7 @@ export class Explanations implements vscode.TextDocumentContentProvider, vscode.
   }
 
   async show(server: Server): Promise<void> {
-    this.text = explained(await server.ask<Explanation | null>("lacuna.explain"), vscode.l10n.t);
+    this.text = explain(await server.execute<Explanation | null>("lacuna.explain"), vscode.l10n.t);
     const uri = vscode.Uri.from({ scheme: SCHEME, path: `/${vscode.l10n.t("Lacuna: the last answer")}.md` });
     this.changed.fire(uri);
     await vscode.commands.executeCommand("markdown.showPreview", uri);
@@ -33,7 +33,7 @@ export class Explanations implements vscode.TextDocumentContentProvider, vscode.
 }
 
 export async function showStatistics(server: Server): Promise<void> {
-  const statistics = await server.ask<Statistics>("lacuna.statistics");
+  const statistics = await server.execute<Statistics>("lacuna.statistics");
   const panel = vscode.window.createWebviewPanel(
     "lacuna.statistics",
     vscode.l10n.t("Lacuna: statistics"),

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import test from "node:test";
-import { lives, removeStale, tokenFile } from "../src/leftovers";
+import { isAlive, removeStale, tokenFile } from "../src/leftovers";
 
 test("token files of processes that have ended are removed, and nothing else", () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "lacuna-"));
@@ -14,7 +14,7 @@ test("token files of processes that have ended are removed, and nothing else", (
 });
 
 test("a process that runs is known to live", () => {
-  assert.ok(lives(process.pid));
-  assert.ok(!lives(2 ** 30));
+  assert.ok(isAlive(process.pid));
+  assert.ok(!isAlive(2 ** 30));
   assert.equal(tokenFile("/own", 7), path.join("/own", "token-7"));
 });

@@ -3,7 +3,7 @@ import * as fs from "node:fs/promises";
 import * as os from "node:os";
 import * as path from "node:path";
 import test from "node:test";
-import { commands, isCurrent, make, update, wheelIn } from "../src/managed";
+import { commands, create, isCurrent, update, wheelIn } from "../src/managed";
 
 const recipe = { python: "python3", folder: "/own", wheel: "/ext/lacuna.whl", bundle: "", windows: false };
 
@@ -18,7 +18,7 @@ test("when it fails, the environment that was there stays", async () => {
   const folder = path.join(await fs.mkdtemp(path.join(os.tmpdir(), "lacuna-")), "environment");
   await fs.mkdir(folder);
   await fs.writeFile(path.join(folder, "mark"), "");
-  await assert.rejects(make({ ...recipe, folder, python: "/no/such/python" }, () => undefined));
+  await assert.rejects(create({ ...recipe, folder, python: "/no/such/python" }, () => undefined));
   assert.deepEqual(await fs.readdir(folder), ["mark"]);
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { page } from "../src/chart";
-import { explained } from "../src/explanation";
+import { explain } from "../src/explanation";
 
 const t = (message: string, ...values: (string | number)[]): string =>
   message.replace(/\{(\d)\}/g, (_, number: string) => String(values[Number(number)]));
@@ -30,9 +30,9 @@ test("an explanation begins with the reason", () => {
     suggestions: 0, withheld: "snoozed", reason: "Suggestions are snoozed.", detail: null, stop: null, cut: false,
     cached: false, confidence: null, delay_s: 0.05, model: "bundled", counters: { total_s: 0.0123, forward_passes: 0 },
   };
-  const text = explained(found, t);
+  const text = explain(found, t);
   assert.match(text, /\*\*Nothing was shown\.\*\* Suggestions are snoozed\./);
   assert.match(text, /`total_s` \| 12\.3 ms/);
   assert.doesNotMatch(text, /forward_passes/);
-  assert.match(explained(null, t), /Nothing was asked yet/);
+  assert.match(explain(null, t), /No suggestion has been requested yet/);
 });

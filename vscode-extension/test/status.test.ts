@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { shown } from "../src/status";
+import { display } from "../src/status";
 import type { EngineStatus } from "../src/status";
 
 const t = (message: string, ...values: (string | number)[]): string =>
   message.replace(/\{(\d)\}/g, (_, number: string) => String(values[Number(number)]));
 const warm: EngineStatus = { phase: "warm", progress: 1, message: "", model: "m", mode: "automatic", snoozed_s: 0 };
 const text = (engine: Partial<EngineStatus>, waiting = 0): string =>
-  shown({ kind: "running", engine: { ...warm, ...engine }, waiting }, t).text;
+  display({ kind: "running", engine: { ...warm, ...engine }, waiting }, t).text;
 
 test("every situation has its words", () => {
   assert.equal(text({}), "Ready");
@@ -17,14 +17,14 @@ test("every situation has its words", () => {
   assert.equal(text({ mode: "manual" }), "Ready, on request");
   assert.equal(text({ snoozed_s: 61 }), "Snoozed for 2 min");
   assert.equal(text({ phase: "asleep" }), "Asleep");
-  assert.equal(shown({ kind: "starting" }, t).busy, true);
-  assert.equal(shown({ kind: "stopped" }, t).text, "Stopped");
+  assert.equal(display({ kind: "starting" }, t).busy, true);
+  assert.equal(display({ kind: "stopped" }, t).text, "Stopped");
 });
 
 test("failures tell why", () => {
-  const failed = shown({ kind: "running", engine: { ...warm, phase: "failed", message: "no memory" }, waiting: 0 }, t);
+  const failed = display({ kind: "running", engine: { ...warm, phase: "failed", message: "no memory" }, waiting: 0 }, t);
   assert.deepEqual([failed.severity, failed.detail], ["error", "no memory"]);
-  assert.equal(shown({ kind: "broken", why: "it ended" }, t).detail, "it ended");
-  const lost = shown({ kind: "running", engine: { ...warm, phase: "unreachable", message: "gone" }, waiting: 0 }, t);
+  assert.equal(display({ kind: "broken", why: "it ended" }, t).detail, "it ended");
+  const lost = display({ kind: "running", engine: { ...warm, phase: "unreachable", message: "gone" }, waiting: 0 }, t);
   assert.deepEqual([lost.severity, lost.detail], ["warning", "gone"]);
 });

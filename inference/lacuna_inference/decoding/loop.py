@@ -20,7 +20,7 @@ from lacuna_inference.forward import Steps
 from lacuna_inference.in_file.index import FileIndex
 from lacuna_inference.in_file.mixer import DistributionMixer
 from lacuna_inference.in_file.prompt_lookup import MAX_MATCH_TOKENS, PromptLookup
-from lacuna_inference.prompt import room
+from lacuna_inference.prompt import context_budget
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.planner import Prompt
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
@@ -80,7 +80,7 @@ class Decoder:
 
     def choice(self, hole: Hole, sampler: Sampler, index: FileIndex, parts: Sequence[str], number: int) -> Choice:
         """How the tokens of hole `number` are chosen from logits."""
-        if not self.tokenizer.family.local:
+        if not self.tokenizer.family.mixes_file_ngrams:
             return lambda logits: sampler.choose(logits, hole.allowed())
         mixer = DistributionMixer(index, parts, number, hole.healed_prefix, self.tokenizer)
 
@@ -94,7 +94,7 @@ class Decoder:
         """When to stop, with no more tokens than the context has room for after the prompt."""
         stop = state.request.stop
         read = len(prompt.ids) + len(self.tokenizer.encode_bare(prompt.healed_prefix))
-        limit = room.for_answer(self.context, read, stop.max_tokens, prompt.holes)
+        limit = context_budget.for_answer(self.context, read, stop.max_tokens, prompt.holes)
         if limit < stop.max_tokens:
             state.token_limit = limit
         return replace(stop, max_tokens=limit)

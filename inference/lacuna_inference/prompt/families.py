@@ -57,13 +57,13 @@ class Family:
     ends: tuple[str, ...]
     begin: str | None = None
     context: int = 2048
-    models: tuple[str, ...] = ()
+    model_types: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    shown_by_tokens: bool = True
+    identified_by_tokens: bool = True
     header: Callable[[str | None], str] | None = None
     mask: Callable[[int], str] | None = None
     """Sentinel of the n-th hole, for families that fill several holes in one text."""
-    local: bool = False
+    mixes_file_ngrams: bool = False
     """N-grams of the open file are mixed in (`lacuna_inference.in_file.ngrams`), with shares fitted to this model."""
     text_begins_bare: bool = False
     """Sentencepiece adds a blank before a text; it must be removed for the suffix."""
@@ -132,11 +132,11 @@ FAMILIES: tuple[Family, ...] = (
         "lacuna", "the bundled model",
         ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", HEADER, PREFIX, "<|mask:2|>", LINE),
         ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        models=("llama",), shown_by_tokens=False, header=_lacuna_header, local=True,
+        model_types=("llama",), identified_by_tokens=False, header=_lacuna_header, mixes_file_ngrams=True,
     ),
     Family(
         "incoder", "InCoder 1B, 6B", _CAUSAL_MASKING, ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        models=("xglm",), header=_incoder_header, mask=_causal_mask,
+        model_types=("xglm",), header=_incoder_header, mask=_causal_mask,
     ),
     Family(
         "codegen2", "CodeGen2, CodeGen2.5",
@@ -148,36 +148,36 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "refact", "Refact 1.6B", _SPM, ("<|endoftext|>",), context=4096,
-        models=("gpt_refact",), names=("refact",), shown_by_tokens=False,
+        model_types=("gpt_refact",), names=("refact",), identified_by_tokens=False,
     ),
     Family(
         "mellum", "Mellum 4B, Mellum2", _SPM, ("<|endoftext|>", "<filename>"), context=8192,
-        models=("mellum",), names=("mellum",), shown_by_tokens=False,
+        model_types=("mellum",), names=("mellum",), identified_by_tokens=False,
     ),
     Family(
         "granite", "Granite code 3B to 34B", _PSM, ("<|endoftext|>",), context=8192,
-        names=("granite",), shown_by_tokens=False,
+        names=("granite",), identified_by_tokens=False,
     ),
     Family("granite3", "Granite 3", _PSM, ("<|end_of_text|>",), context=131_072),
     Family(
         "granite4", "Granite 4", _PSM_BARS, ("<|end_of_text|>",), context=131_072,
-        models=("granite", "granitemoe", "granitemoehybrid"),
+        model_types=("granite", "granitemoe", "granitemoehybrid"),
     ),
     Family(
         "starcoder2", "StarCoder2 3B, 7B, 15B", _PSM, ("<|endoftext|>", "<file_sep>"), context=16_384,
-        models=("starcoder2",), shown_by_tokens=False,
+        model_types=("starcoder2",), identified_by_tokens=False,
     ),
     Family(
         "stablecode", "Stable Code 3B", _PSM, ("<|endoftext|>",), context=16_384,
-        models=("stablelm",), shown_by_tokens=False,
+        model_types=("stablelm",), identified_by_tokens=False,
     ),
     Family(
         "codeqwen", "CodeQwen1.5 7B", _PSM, ("<|endoftext|>",), context=65_536,
-        models=("qwen2",), names=("codeqwen",), shown_by_tokens=False,
+        model_types=("qwen2",), names=("codeqwen",), identified_by_tokens=False,
     ),
     Family(
         "starcoder", "StarCoder, StarCoderBase 1B to 15B, others with their tokens", _PSM, ("<|endoftext|>",),
-        context=8192, models=("gpt_bigcode",),
+        context=8192, model_types=("gpt_bigcode",),
     ),
     Family(
         "codellama", "CodeLlama 7B, 13B, 70B base",
@@ -201,7 +201,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "codestral", "Codestral 22B", ("<s>", "[SUFFIX]", SUFFIX, "[PREFIX]", PREFIX), ("</s>",), "<s>", context=32_768,
-        models=("mistral",), names=("codestral",), shown_by_tokens=False, text_begins_bare=True,
+        model_types=("mistral",), names=("codestral",), identified_by_tokens=False, text_begins_bare=True,
         begin_added=True,
     ),
     Family(
@@ -216,9 +216,9 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "codegen", "CodeGen 350M to 16B (left to right only)", None, ("<|endoftext|>",),
-        models=("codegen",), shown_by_tokens=False,
+        model_types=("codegen",), identified_by_tokens=False,
     ),
-    Family("plain", "any other model (left to right only)", None, (), shown_by_tokens=False),
+    Family("plain", "any other model (left to right only)", None, (), identified_by_tokens=False),
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.prompt import room as share
+from lacuna_inference.prompt import context_budget
 from lacuna_inference.prompt.families import Family, Layout, Placeholder
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
@@ -66,7 +66,7 @@ def plan(spec: PromptSpec, tokenizer: PromptTokenizer, context: int) -> Prompt:
     parts = spec.parts
     if not parts:
         raise BadRequest("The request has no text.", "Send the text before the cursor.")
-    room = share.for_prompt(context, spec.max_tokens, max(1, len(parts) - 1))
+    room = context_budget.for_prompt(context, spec.max_tokens, max(1, len(parts) - 1))
     if len(parts) == 1 or tokenizer.family.infill is None:
         return _left_to_right(spec, tokenizer, room)
     if len(parts) == 2:

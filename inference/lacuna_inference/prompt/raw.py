@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.prompt import room
+from lacuna_inference.prompt import context_budget
 from lacuna_inference.prompt.planner import Prompt
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.windows import last_tokens
@@ -34,7 +34,7 @@ def of_text(parts: Sequence[str], tokenizer: PromptTokenizer, context: int, max_
     ids = with_begin(tokens(parts[0][-max_length:], tokenizer), tokenizer)
     if len(ids) < context or not _is_plain_text(ids, tokenizer):
         return _require_fit(tuple(ids) or (tokenizer.begin_of_nothing,), context)
-    max_ids = room.for_prompt(context, max_tokens) - len(tokenizer.begin)
+    max_ids = context_budget.for_prompt(context, max_tokens) - len(tokenizer.begin)
     _, shown = last_tokens(without_specials(parts[0], tokenizer), max_ids, tokenizer.encode)
     return Prompt((*tokenizer.begin, *shown), whole=False)
 
@@ -47,7 +47,7 @@ def of_ids(ids: Sequence[int], tokenizer: PromptTokenizer, context: int, max_tok
         raise BadRequest("The prompt has a token id that the model does not know.", "Check the tokenizer.")
     if len(ids) < context or not _is_plain_text(ids, tokenizer):
         return _require_fit(tuple(ids), context)
-    return Prompt(tuple(ids[-room.for_prompt(context, max_tokens) :]), whole=False)
+    return Prompt(tuple(ids[-context_budget.for_prompt(context, max_tokens) :]), whole=False)
 
 
 def tokens(prompt: str, tokenizer: PromptTokenizer) -> list[int]:

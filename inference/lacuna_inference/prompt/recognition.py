@@ -65,9 +65,9 @@ def _rank(family: Family, traits: Traits) -> int | None:
     """How well the traits match a family whose tokens match, 0 being the best; None if they do not."""
     if any(_has_word(traits.name, word) for word in family.names):
         return 0
-    if traits.model_type in family.models:
+    if traits.model_type in family.model_types:
         return 1
-    return _BY_TOKENS if family.shown_by_tokens else None
+    return _BY_TOKENS if family.identified_by_tokens else None
 
 
 def _untrained(traits: Traits) -> bool:

@@ -232,10 +232,10 @@ def _gaps(tokenizer: Tokenizer) -> set[int]:
 
 
 def _token_id(tokenizer: Tokenizer, family: Family, sentinel: str) -> int:
-    found = tokenizer.token_to_id(sentinel)
-    if found is None:
+    token = tokenizer.token_to_id(sentinel)
+    if token is None:
         raise ModelUnusable(
             f"The prompt family {family.name!r} needs {sentinel!r} as one token, and this tokenizer does not have it.",
             "Choose another family with --family, or a model whose tokenizer has the token.",
         )
-    return found
+    return token

@@ -1,1 +1,1 @@
-"""Engines that run elsewhere and are reached over HTTP. Needs no torch."""
+"""Engines on other servers, used over HTTP. Needs no torch."""

@@ -1,4 +1,4 @@
-"""The address of a server as a user writes it, and whether what is sent there can be read on the way."""
+"""Parses a server's address as users write it, and says whether traffic to it can be read on the network."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import httpx
 from lacuna_inference.errors import BadRequest
 
 _API = "/v1"
-"""The end of addresses that are made for OpenAI's clients; each path that is asked has its own."""
+"""The end of base URLs for OpenAI's clients; every request path here includes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server's URL without a slash at its end, and the name and password that stood in it."""
+    """A server's URL without a trailing slash, and the user name and password that it held."""
 
     url: httpx.URL
     login: tuple[str, str] | None = None
 
     @property
     def readable(self) -> bool:
-        """Whether others in the network can read what is sent: over plain HTTP, to another machine."""
+        """Whether others on the network can read the traffic: plain HTTP to another machine."""
         return self.url.scheme == "http" and not _is_loopback(self.url.host)
 
 
 def parsed(text: str, endpoints: Iterable[str] = ()) -> Address:
-    """The address in `text`: a path in it is kept, but for `endpoints` at its end, which are asked anyway.
+    """The address in `text`. Its path is kept, except for one of `endpoints` at its end, which requests add anyway.
 
-    Raises BadRequest for what is no address of a server.
+    Raises BadRequest if `text` is not the address of a server.
     """
     try:
         url = httpx.URL(text.strip())
@@ -48,9 +48,9 @@ def parsed(text: str, endpoints: Iterable[str] = ()) -> Address:
 
 
 def trusting(ca_file: Path) -> ssl.SSLContext:
-    """Trusts the certificates in `ca_file` (PEM) and no others: an authority's, or the server's own.
+    """A TLS context that trusts only the certificates in `ca_file` (PEM): an authority's, or the server's own.
 
-    Raises BadRequest for a file that holds none.
+    Raises BadRequest for a file without certificates.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -63,7 +63,7 @@ def trusting(ca_file: Path) -> ssl.SSLContext:
 
 
 def refused(error: BaseException | None) -> str | None:
-    """What a user must change before a connection can be made, a sentence; None where it may come by itself."""
+    """What the user must change before a connection can succeed, as a predicate; None if a retry may succeed."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"has a certificate that is not trusted: {error.verify_message}. Check engine_ca_file."

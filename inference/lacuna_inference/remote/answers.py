@@ -1,6 +1,6 @@
-"""What answers of servers mean. Everything in them is checked: what does not fit is told in one sentence.
+"""Parses and validates the answers of servers. Invalid ones become an error of one sentence.
 
-No sentence quotes an answer, which may hold code.
+No error quotes an answer, which may contain code.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from lacuna_inference.remote.json_form import result_from_json
 
 T = TypeVar("T")
 _MAX_MESSAGE_CODE_POINTS = 300
-"""Characters of a server's own words that are passed on."""
+"""Code points of a server's own error message that are passed on."""
 _REMEDIES = {
     "does not support insert": "Name its prompt family with --family.",
     "nfill is not supported": "Choose another model, or --engine-kind openai with its --family.",
 }
-"""What to do where a server says this."""
+"""Remedies by a part of the server's message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A text that a server wrote; `cut` when it would have gone on, but for the limit of tokens."""
+class GeneratedText:
+    """A text that a server generated; `cut` if it ended at a limit of tokens."""
 
     text: str
     cut: bool = True
@@ -63,58 +63,60 @@ class _Tgi(BaseModel):
     details: _Details | None = None
 
 
-def choices(answer: Any) -> list[Written]:
-    """Of OpenAI's completions, and Tabby's."""
-    found = _checked(_Choices.model_validate, answer).choices
-    return [Written(choice.text, choice.finish_reason != "stop") for choice in found]
+def choices(answer: Any) -> list[GeneratedText]:
+    """The texts in an answer of OpenAI's completions API, or of Tabby."""
+    parsed = _validated(_Choices.model_validate, answer)
+    return [GeneratedText(choice.text, choice.finish_reason != "stop") for choice in parsed.choices]
 
 
-def llama_cpp(answer: Any) -> list[Written]:
-    found = _checked(_LlamaCpp.model_validate, answer)
-    return [Written(found.content, found.stop_type not in ("eos", "word"))]
+def llama_cpp(answer: Any) -> list[GeneratedText]:
+    parsed = _validated(_LlamaCpp.model_validate, answer)
+    return [GeneratedText(parsed.content, parsed.stop_type not in ("eos", "word"))]
 
 
-def ollama(answer: Any) -> list[Written]:
-    found = _checked(_Ollama.model_validate, answer)
-    if not found.done:
-        raise EngineUnavailable("The server broke off its answer.", "It is asked again with the next key.")
-    return [Written(found.response, found.done_reason != "stop")]
+def ollama(answer: Any) -> list[GeneratedText]:
+    parsed = _validated(_Ollama.model_validate, answer)
+    if not parsed.done:
+        raise EngineUnavailable("The server did not finish its answer.", "The next keystroke asks again.")
+    return [GeneratedText(parsed.response, parsed.done_reason != "stop")]
 
 
-def tgi(answer: Any) -> list[Written]:
-    found = _checked(_Tgi.model_validate, answer)
-    ended = found.details is not None and found.details.finish_reason in ("eos_token", "stop_sequence")
-    return [Written(found.generated_text, not ended)]
+def tgi(answer: Any) -> list[GeneratedText]:
+    parsed = _validated(_Tgi.model_validate, answer)
+    ended = parsed.details is not None and parsed.details.finish_reason in ("eos_token", "stop_sequence")
+    return [GeneratedText(parsed.generated_text, not ended)]
 
 
-def whole(answer: Any, request: Request) -> CompletionResult:
-    """The answer of a server of ours: candidates with a fill for each hole."""
-    found = _checked(result_from_json, answer)
+def lacuna(answer: Any, request: Request) -> CompletionResult:
+    """The answer of another Lacuna: candidates with a fill for each hole."""
+    result = _validated(result_from_json, answer)
     holes = max(1, len(request.parts) - 1)
-    written = request.tokenize is None
-    if (written and not found.candidates) or any(len(candidate.fills) != holes for candidate in found.candidates):
+    expects_text = request.tokenize is None
+    if (expects_text and not result.candidates) or any(len(one.fills) != holes for one in result.candidates):
         raise EngineUnavailable(
             "The server's answer is not understood: it has no text for a hole.", "Is it of another version?"
         )
-    return found
+    return result
 
 
 def content(response: httpx.Response) -> Any:
-    """The JSON of an answer that went well. Raises LacunaError for another one, also where its status is 200."""
+    """The JSON of a successful answer. Raises LacunaError for an error, including one with status 200."""
     if response.status_code != httpx.codes.OK:
         raise failure(response)
     try:
         answer = response.json()
     except (ValueError, RecursionError):
-        raise EngineUnavailable("The server's answer is not understood: it is no JSON.", "Check engine_kind.") from None
+        raise EngineUnavailable(
+            "The server's answer is not understood: it is not JSON.", "Check engine_kind."
+        ) from None
     if isinstance(answer, dict) and answer.get("error"):
-        raise EngineUnavailable(f"The server answers with an error: {_said(answer)}")
+        raise EngineUnavailable(f"The server answers with an error: {_server_message(answer)}")
     return answer
 
 
 def failure(response: httpx.Response) -> LacunaError:
-    """What a status other than 200 means here."""
-    message = _said(fields(response)) or response.reason_phrase
+    """The error for a response with a status other than 200."""
+    message = _server_message(fields(response)) or response.reason_phrase
     remedy = next((remedy for words, remedy in _REMEDIES.items() if words in message), "")
     if response.status_code == httpx.codes.CONFLICT:
         return RequestCancelled(message)
@@ -124,26 +126,26 @@ def failure(response: httpx.Response) -> LacunaError:
 
 
 def fields(response: httpx.Response) -> dict[str, Any]:
-    """The object that a response holds, empty where it holds none."""
+    """The JSON object in a response; empty if there is none."""
     try:
-        found = response.json()
+        body = response.json()
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
-def _said(answer: dict[str, Any]) -> str:
-    """The server's own words: servers put them in different places."""
+def _server_message(answer: dict[str, Any]) -> str:
+    """The server's own error message, which servers put under different keys."""
     error = answer.get("error") or answer.get("message") or answer.get("detail")
-    words = error.get("message") if isinstance(error, dict) else error
-    return " ".join(words.split())[:_MAX_MESSAGE_CODE_POINTS] if isinstance(words, str) else ""
+    message = error.get("message") if isinstance(error, dict) else error
+    return " ".join(message.split())[:_MAX_MESSAGE_CODE_POINTS] if isinstance(message, str) else ""
 
 
-def _checked(check: Callable[[Any], T], answer: Any) -> T:
+def _validated(validate: Callable[[Any], T], answer: Any) -> T:
     try:
-        return check(answer)
+        return validate(answer)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "answer"
-        message = f"The server's answer is not understood: `{where}`: {first['msg'][:1].lower()}{first['msg'][1:]}."
+        key = ".".join(map(str, first["loc"])) or "answer"
+        message = f"The server's answer is not understood: `{key}`: {first['msg'][:1].lower()}{first['msg'][1:]}."
         raise EngineUnavailable(message, "Check engine_kind.") from None

@@ -1,6 +1,6 @@
-"""The `Engine` protocol over HTTP: asks another server, leaves when a request is cancelled, comes back when it is lost.
+"""The `Engine` protocol over HTTP: forwards requests to a server, disconnects on cancellation, and reconnects.
 
-One thread with an event loop of its own; nothing of it blocks who asks.
+Runs its own event loop in a thread; no method blocks on the network.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from lacuna_inference.remote.server_kinds import SERVER_KINDS, Json, Setting
 logger = logging.getLogger(__name__)
 
 CANCEL_S = 0.01
-"""How often a running request looks whether it was cancelled."""
+"""Interval at which a running request checks for cancellation."""
 FIRST_RETRY_S, MAX_RETRY_S = 0.25, 10.0
-"""Between two attempts to reach the server; doubled after each."""
+"""Wait between two attempts to reach the server; doubled after each."""
 LOADING_S = 0.5
-"""Between two looks at a server that answers, but is not ready."""
-_NO_SUCH_PLACE = (301, 302, 307, 308, 404, 405, 410)
+"""Wait between two checks of a server that answers but is not ready."""
+_NO_SUCH_PATH = (301, 302, 307, 308, 404, 405, 410)
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteOptions:
-    """Which server, of which kind (see `wires.WIRES`); how its model is prompted where that is ours to do."""
+    """The server and its kind (see `SERVER_KINDS`), and how to prompt its model if Lacuna builds the prompt."""
 
     url: str
     kind: str = "lacuna"
@@ -48,21 +48,21 @@ class RemoteOptions:
     family: str | None = None
     context: int = 2048
     ca_file: Path | None = None
-    """Certificates (PEM) that are trusted instead of the usual authorities'."""
+    """Certificates (PEM) to trust instead of the usual authorities."""
 
 
 class RemoteEngine:
-    """The `Engine` that asks a server. See `api.Engine` for what its methods promise."""
+    """The `Engine` that forwards to a server. See `api.Engine` for the contract of its methods."""
 
     def __init__(self, options: RemoteOptions, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """Raises BadRequest for a kind or a family that is not known, and for what else cannot be used of `options`."""
+        """Raises BadRequest for an unknown kind or family, and for other invalid `options`."""
         if options.kind not in SERVER_KINDS:
             raise BadRequest(
                 f"Servers of the kind {options.kind!r} are not known.", f"Known are {', '.join(SERVER_KINDS)}."
             )
         if options.token and not (options.token.isascii() and options.token.isprintable()):
-            raise BadRequest("The token for the server cannot be sent.", "It may have letters, digits and signs only.")
-        self._wire = SERVER_KINDS[options.kind]
+            raise BadRequest("The token for the server cannot be sent.", "It may hold only printable ASCII.")
+        self._kind = SERVER_KINDS[options.kind]
         family = None if options.family is None else by_name(options.family)
         self._setting = Setting(options.model, family, options.context)
         self._facts = ModelFacts()
@@ -71,10 +71,10 @@ class RemoteEngine:
         self._jobs: list[RequestState] = []
         self._closed = False
         self._caller = uuid.uuid4().hex
-        there = address.parsed(options.url, (self._wire.ready, *self._wire.endpoints))
-        self._http = _client(options, there, transport)
-        self._url = str(there.url).rstrip("/")
-        """As it is shown: without a password that may have stood in it."""
+        server = address.parsed(options.url, (self._kind.ready, *self._kind.endpoints))
+        self._http = _client(options, server, transport)
+        self._url = str(server.url).rstrip("/")
+        """The URL for messages, without a password."""
         self._loop = asyncio.new_event_loop()
         self._state = EngineState(Phase.UNLOADED, model=options.model or self._url)
         self._thread = threading.Thread(target=self._run, name="lacuna-remote", daemon=True)
@@ -141,50 +141,50 @@ class RemoteEngine:
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self) -> None:
-        """Tries until the server is ready, or says that it wants another token."""
+        """Retries until the server is ready, or until it fails in a way that only the user can fix."""
         wait = FIRST_RETRY_S
         while not self._ready.is_set():
             try:
-                response = await self._http.get(self._wire.ready)
+                response = await self._http.get(self._kind.ready)
                 if response.status_code in (401, 403):
-                    self._enter(Phase.FAILED, f"{self._url} wants another token. Check engine_token_file.")
+                    self._enter(Phase.FAILED, f"{self._url} requires another token. Check engine_token_file.")
                     return
-                if response.status_code in _NO_SUCH_PLACE:
-                    self._enter(Phase.FAILED, f"{self._url} has no {self._wire.ready}. Check engine_kind.")
+                if response.status_code in _NO_SUCH_PATH:
+                    self._enter(Phase.FAILED, f"{self._url} has no {self._kind.ready}. Check engine_kind.")
                     return
                 if response.status_code != httpx.codes.OK:
                     self._enter(Phase.LOADING, f"{self._url} answers {response.status_code}: is it loading?")
                     await asyncio.sleep(LOADING_S)
                     continue
-                told = answers.fields(response)
-                self._setting = replace(self._setting, model=await self._model(told))
-                self._facts = ModelFacts(languages=self._wire.languages(told))
+                status = answers.fields(response)
+                self._setting = replace(self._setting, model=await self._model(status))
+                self._facts = ModelFacts(languages=self._kind.languages(status))
                 self._ready.set()
                 model = self._setting.model
                 self._enter(Phase.WARM, f"{model} at {self._url}" if model else self._url)
-            except httpx.LocalProtocolError:  # of our own making; its text may hold what we send
-                self._enter(Phase.FAILED, f"What is sent to {self._url} is no HTTP. Check its address and the token.")
+            except httpx.LocalProtocolError:  # raised for our own request; its text may quote it
+                self._enter(Phase.FAILED, f"Requests to {self._url} are not valid HTTP. Check the address and token.")
                 return
             except httpx.HTTPError as error:
                 if (refusal := address.refused(error)) is not None:
                     self._enter(Phase.FAILED, f"{self._url} {refusal}")
                     return
-                self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_why(error)}); it is tried again")
+                self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_reason(error)}); retrying")
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, MAX_RETRY_S)
             except Exception as error:
-                kind = type(error).__name__
-                self._enter(Phase.FAILED, f"{self._url} answers what is not understood ({kind}). Check engine_kind.")
+                name = type(error).__name__
+                self._enter(Phase.FAILED, f"The answer of {self._url} is not understood ({name}). Check engine_kind.")
                 return
 
-    async def _model(self, told: Json) -> str:
-        """The name of the model: as it was given, or as the server tells it."""
-        if self._setting.model or self._wire.listed is None:
-            return self._setting.model or self._wire.models(told)
-        return self._wire.models(answers.fields(await self._http.get(self._wire.listed)))
+    async def _model(self, status: Json) -> str:
+        """The name of the model: the user's, or the one that the server reports."""
+        if self._setting.model or self._kind.listed is None:
+            return self._setting.model or self._kind.models(status)
+        return self._kind.models(answers.fields(await self._http.get(self._kind.listed)))
 
     async def _answer(self, job: RequestState) -> None:
-        pending = asyncio.ensure_future(self._asked(job.request))
+        pending = asyncio.ensure_future(self._completions(job.request))
         try:
             while not pending.done() and not job.cancel.cancelled:
                 await asyncio.wait({pending}, timeout=CANCEL_S)
@@ -196,19 +196,19 @@ class RemoteEngine:
             resolve(job, error)
         except httpx.TransportError as error:
             self._lost(error)
-            resolve(job, EngineUnavailable(f"{self._url} does not answer ({_why(error)}).", "It is tried again."))
+            resolve(job, EngineUnavailable(f"{self._url} does not answer ({_reason(error)}).", "Lacuna tries again."))
         except Exception as error:
             logger.error("The server's answer is not understood (%s).", type(error).__name__)  # its text may hold code
-            resolve(job, EngineUnavailable(f"{self._url} answers what is not understood: {type(error).__name__}."))
+            resolve(job, EngineUnavailable(f"The answer of {self._url} is not understood: {type(error).__name__}."))
         finally:
             pending.cancel()
             with self._changed:
                 self._jobs.remove(job)
 
-    async def _asked(self, request: Request) -> CompletionResult:
+    async def _completions(self, request: Request) -> CompletionResult:
         await self._ready.wait()
         request = replace(request, caller=self._caller)
-        return await exchange.completions(request, self._wire, self._setting, self._post)
+        return await exchange.completions(request, self._kind, self._setting, self._post)
 
     async def _post(self, path: str, body: Json) -> Any:
         return answers.content(await self._http.post(path, json=body))
@@ -216,7 +216,7 @@ class RemoteEngine:
     def _lost(self, error: Exception) -> None:
         self._ready.clear()
         if self._connecting.done():
-            self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_why(error)}); it is tried again")
+            self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_reason(error)}); retrying")
             self._connecting = self._loop.create_task(self._connect())
 
     def _enter(self, phase: Phase, message: str) -> None:
@@ -231,13 +231,13 @@ class RemoteEngine:
 
 
 def _client(
-    options: RemoteOptions, there: address.Address, transport: httpx.AsyncBaseTransport | None
+    options: RemoteOptions, server: address.Address, transport: httpx.AsyncBaseTransport | None
 ) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
     return httpx.AsyncClient(
-        base_url=there.url,
+        base_url=server.url,
         headers=headers,
-        auth=None if options.token else there.login,
+        auth=None if options.token else server.login,
         timeout=TIMEOUT,
         transport=transport,
         trust_env=False,
@@ -245,5 +245,5 @@ def _client(
     )
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

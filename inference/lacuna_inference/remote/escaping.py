@@ -1,8 +1,7 @@
-"""Keeps sentinels in the user's text from being read as sentinels, by servers that tokenise a prompt as one text.
+"""Escapes sentinels in the user's text, for servers that tokenize a prompt as one text.
 
-Such a server turns `<fim_middle>` in a string literal into the token that closes a prompt. Few of them can be told not
-to, so the text that is sent has a blank behind the sentinel's first character, and what the answer repeats of it is
-spelled again as the user has it.
+Such a server turns `<fim_middle>` in a string literal into the token that closes a prompt, and few can be configured
+not to. So a blank is inserted after the sentinel's first character, and removed again where the answer repeats it.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ from functools import cache
 from lacuna_inference.prompt.families import FAMILIES, Family
 
 _BARRED = r"<[|｜][^\s<>|｜]+[|｜]>"
-"""What most families' special tokens look like, also those that no layout of ours needs."""
+"""The form of most families' special tokens, including those that no layout needs."""
 
 
-def ordinary(text: str, family: Family | None) -> str:
-    """`text` with no sentinel of `family` in it; where that is None, of none, because each may be the model's."""
-    return _sentinels(family).sub(_broken, text)
+def escaped(text: str, family: Family | None) -> str:
+    """`text` with the sentinels of `family` escaped; those of all families if None, as any may be the model's."""
+    return _sentinels(family).sub(_escape, text)
 
 
-def respellings(texts: tuple[str, ...], family: Family | None) -> Mapping[str, str]:
-    """The broken sentinels of `texts` and what they were, without those that the user's text has as they are."""
-    whole = {match[0] for text in texts for match in _sentinels(family).finditer(text)}
-    found = {f"{sentinel[0]} {sentinel[1:]}": sentinel for sentinel in whole}
-    return {broken: sentinel for broken, sentinel in found.items() if not any(broken in text for text in texts)}
+def unescapes(texts: tuple[str, ...], family: Family | None) -> Mapping[str, str]:
+    """The escaped sentinels of `texts` with the originals, except where the user's text has the escaped form itself."""
+    sentinels = {match[0] for text in texts for match in _sentinels(family).finditer(text)}
+    originals = {f"{sentinel[0]} {sentinel[1:]}": sentinel for sentinel in sentinels}
+    return {form: sentinel for form, sentinel in originals.items() if not any(form in text for text in texts)}
 
 
 @cache
@@ -36,9 +35,9 @@ def _sentinels(family: Family | None) -> re.Pattern[str]:
 
 
 def _strings(family: Family) -> list[str]:
-    """As a user's text would have them: sentencepiece's mark for a blank is none of their characters."""
+    """The sentinels as they occur in text: without sentencepiece's mark for a blank."""
     return [string.strip("▁") for string in (*family.sentinels, *family.ends)]
 
 
-def _broken(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     return f"{match[0][0]} {match[0][1:]}"

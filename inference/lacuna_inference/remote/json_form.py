@@ -1,7 +1,7 @@
-"""Requests and results as JSON between a language server of ours and an engine of ours.
+"""Requests and results as JSON, between a Lacuna language server and a Lacuna engine.
 
-The names on the wire are those of the first release, whatever the fields are called now: a team updates its server and
-its editors on different days.
+The JSON keys are those of the first release, even where fields have been renamed: a team may update its server and its
+editors on different days.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ def request_to_json(request: Request) -> dict[str, Any]:
 
 
 def request_from_json(body: Any) -> Request:
-    """Raises pydantic's ValidationError for anything else than a request."""
+    """Raises pydantic's ValidationError for anything but a request."""
     return _REQUEST.validate_python(_renamed(body, {old: new for new, old in _REQUEST_NAMES.items()}))
 
 
 def result_to_json(result: CompletionResult) -> dict[str, Any]:
-    found: dict[str, Any] = _renamed(asdict(result), _RESULT_NAMES, deep=True)
-    return found
+    body: dict[str, Any] = _renamed(asdict(result), _RESULT_NAMES, deep=True)
+    return body
 
 
 def result_from_json(body: Any) -> CompletionResult:
-    """Raises pydantic's ValidationError for anything else than a result."""
+    """Raises pydantic's ValidationError for anything but a result."""
     return _RESULT.validate_python(_renamed(body, {old: new for new, old in _RESULT_NAMES.items()}, deep=True))
 
 
 def _renamed(value: Any, names: Mapping[str, str], deep: bool = False) -> Any:
-    """`value` with the keys of its mappings renamed; of those inside it only when `deep`."""
+    """`value` with the keys of a mapping renamed; with `deep`, those of nested mappings, too."""
     if isinstance(value, Mapping):
         return {names.get(key, key): _renamed(inner, names, deep) if deep else inner for key, inner in value.items()}
     return [_renamed(inner, names, deep) for inner in value] if deep and isinstance(value, list | tuple) else value

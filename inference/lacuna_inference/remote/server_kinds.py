@@ -1,4 +1,4 @@
-"""What is sent to servers of several kinds, and where. No connections here; `answers.py` reads what comes back."""
+"""The HTTP requests for each kind of server. Opens no connections; `answers.py` parses the answers."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from lacuna_inference.api import Raw, Request
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Family, by_name
 from lacuna_inference.remote import answers
-from lacuna_inference.remote.answers import Written
-from lacuna_inference.remote.prompt import ShownText, around, laid_out, most_tokens, shown
+from lacuna_inference.remote.answers import GeneratedText
+from lacuna_inference.remote.prompt import ShownText, around, laid_out, max_answer_tokens, shown
 
 Json = dict[str, Any]
 LACUNA_PATH = "/lacuna/answer"
 MAX_STOP_STRINGS = 4
-"""Of OpenAI's interface, and of text-generation-inference unless it is started with more."""
-_UNNAMED = by_name("codegen")
-"""How a model is prompted whose family nobody named: it goes on after the text."""
+"""Limit of OpenAI's API, and of text-generation-inference unless it is started with more."""
+_DEFAULT_FAMILY = by_name("codegen")
+"""The family of a model without a named one: it is prompted with the text before the hole."""
 _OLLAMA_CONTEXT = 4096
-"""Tokens that Ollama holds at least; another number has it load the model again."""
+"""Ollama's least context in tokens; another value makes it load the model again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a wire needs to know besides the request: the model's name, its prompt family if it is named, its context
-    in tokens."""
+    """The settings of a server's model: its name, its prompt family if the user named one, its context in tokens."""
 
     model: str
     named: Family | None
@@ -34,12 +33,12 @@ class Setting:
 
     @property
     def family(self) -> Family:
-        return self.named or _UNNAMED
+        return self.named or _DEFAULT_FAMILY
 
 
 @dataclass(frozen=True, slots=True)
-class HttpQuestion:
-    """A body and the path that it is posted to; `shown` is the text in it, where that is not the user's as it is."""
+class HttpRequest:
+    """A body and the path that it is posted to; `shown` is the text in it if sentinels may have been escaped."""
 
     path: str
     body: Json
@@ -48,17 +47,18 @@ class HttpQuestion:
 
 @dataclass(frozen=True, slots=True)
 class ServerKind:
-    """How to ask a server.
+    """The API of a kind of server.
 
-    `ask` makes a question about one hole, with so many candidates; None for a server that takes our requests whole.
-    `read` finds the texts in its answer, `models` the name of its model in what `ready` answers, or `listed`, and
-    `languages` those that the model completes in what `ready` answers. With `several`, a question may be for more than
-    one candidate. `endpoints` may stand in an address that was copied from elsewhere.
+    `build` makes an HTTP request for one hole and a number of candidates; None for another Lacuna, which takes whole
+    requests. `read` extracts the texts from an answer. `models` extracts the model's name from the answer of the path
+    `listed`, or of `ready`; `languages` extracts the languages that the model completes from the answer of `ready`.
+    With `several`, a request may be for more than one candidate. `endpoints` are paths that users may have copied into
+    the address.
     """
 
     ready: str
-    ask: Callable[[Request, Setting, int], HttpQuestion] | None
-    read: Callable[[Any], list[Written]] = lambda _: []
+    build: Callable[[Request, Setting, int], HttpRequest] | None
+    read: Callable[[Any], list[GeneratedText]] = lambda _: []
     models: Callable[[Json], str] = lambda _: ""
     listed: str | None = None
     several: bool = False
@@ -66,25 +66,25 @@ class ServerKind:
     languages: Callable[[Json], tuple[str, ...]] = lambda _: ()
 
 
-def refusal(request: Request) -> str | None:
-    """What of a request only a server of ours can do, or None."""
-    wanted = {
-        "prompts that are taken as they are": request.raw is not Raw.NO,
-        "the tokens of an answer": request.top_logprobs is not None,
-        "the tokens of a prompt": request.prompt_logprobs is not None or request.tokenize is not None,
-        "biases and penalties": request.sampling.adjusts_logits,
+def unsupported_feature(request: Request) -> str | None:
+    """The feature of a request that only another Lacuna supports, or None."""
+    features = {
+        "raw prompts": request.raw is not Raw.NO,
+        "logprobs": request.top_logprobs is not None,
+        "prompt logprobs and tokenization": request.prompt_logprobs is not None or request.tokenize is not None,
+        "logit biases and penalties": request.sampling.adjusts_logits,
     }
-    return next((what for what, is_wanted in wanted.items() if is_wanted), None)
+    return next((feature for feature, is_used in features.items() if is_used), None)
 
 
-def stops(request: Request, setting: Setting, most: int | None = None) -> list[str]:
-    """Where a server is to stop, what matters most first: of these it takes so many.
+def stops(request: Request, setting: Setting, limit: int | None = None) -> list[str]:
+    """The stop strings for a server, the most important first, `limit` of them at most.
 
-    The others are looked for in its answer, so that they cost time and change nothing.
+    The others are searched in its answer, so leaving them out costs time but does not change the result.
     """
     line, ends = ["\n"] if request.stop.single_line else [], setting.family.ends
-    wanted = dict.fromkeys([*line, *ends[:1], *request.stop.strings, *ends[1:]])
-    return [string for string in wanted if string][:most]
+    strings = dict.fromkeys([*line, *ends[:1], *request.stop.strings, *ends[1:]])
+    return [string for string in strings if string][:limit]
 
 
 def _sampling(request: Request) -> Json:
@@ -93,56 +93,56 @@ def _sampling(request: Request) -> Json:
     return {"temperature": sampling.temperature, "top_p": sampling.top_p, **seed}
 
 
-def _tail(request: Request) -> Json:
-    """Told also where nothing is cut: servers have defaults of their own."""
+def _truncation(request: Request) -> Json:
+    """Sent even when it truncates nothing: servers have defaults of their own."""
     return {"top_k": request.sampling.top_k, "min_p": request.sampling.min_p}
 
 
 def _text(request: Request, setting: Setting, begins: bool | None = None) -> tuple[str, ShownText]:
-    """The prompt as one text, and what is shown in it."""
+    """The prompt as one text, and the user's text in it."""
     texts = shown(request, setting.named, setting.context)
     return laid_out(texts, request, setting.family, begins), texts
 
 
-def _openai(request: Request, setting: Setting, candidates: int) -> HttpQuestion:
+def _openai(request: Request, setting: Setting, candidates: int) -> HttpRequest:
     prompt, texts = (list(request.ids), ShownText("", "")) if request.ids is not None else _text(request, setting)
     body = {
         "model": setting.model,
         "prompt": prompt,
-        "max_tokens": most_tokens(request, setting.context),
+        "max_tokens": max_answer_tokens(request, setting.context),
         "n": candidates,
         "stop": stops(request, setting, MAX_STOP_STRINGS),
-        **{name: value for name, value in _tail(request).items() if value},  # not of OpenAI's interface
+        **{name: value for name, value in _truncation(request).items() if value},  # not in OpenAI's API
         **_sampling(request),
     }
-    return HttpQuestion("/v1/completions", body, texts)
+    return HttpRequest("/v1/completions", body, texts)
 
 
-def _llama_cpp(request: Request, setting: Setting, _: int) -> HttpQuestion:
-    """`/infill` takes what is before and behind the hole as it is, but reads sentinels in `prompt`: that is empty."""
+def _llama_cpp(request: Request, setting: Setting, _: int) -> HttpRequest:
+    """`/infill` takes the text around the hole literally, but reads sentinels in `prompt`, so that is empty."""
     body = {
         **({"model": setting.model} if setting.model else {}),
-        "n_predict": most_tokens(request, setting.context),
+        "n_predict": max_answer_tokens(request, setting.context),
         "n_indent": request.stop.dedent_below or 0,
         "t_max_predict_ms": 0 if request.deadline_s is None else max(1, round(1000 * request.deadline_s)),
         "stop": stops(request, setting),
         "cache_prompt": True,
-        **_tail(request),
+        **_truncation(request),
         **_sampling(request),
     }
     if request.ids is not None:
-        return HttpQuestion("/completion", {"prompt": list(request.ids), **body})
+        return HttpRequest("/completion", {"prompt": list(request.ids), **body})
     if len(request.parts) == 1:
         prompt, texts = _text(request, setting, begins=True)
-        return HttpQuestion("/completion", {"prompt": prompt, **body}, texts)
+        return HttpRequest("/completion", {"prompt": prompt, **body}, texts)
     before, after = around(request, setting.context)
-    return HttpQuestion("/infill", {"input_prefix": before, "prompt": "", "input_suffix": after, **body})
+    return HttpRequest("/infill", {"input_prefix": before, "prompt": "", "input_suffix": after, **body})
 
 
-def _ollama(request: Request, setting: Setting, _: int) -> HttpQuestion:
-    """A prompt of ours, unless its family is not known; then the model's template has to have a place for the suffix.
+def _ollama(request: Request, setting: Setting, _: int) -> HttpRequest:
+    """A prompt built here, unless its family is unknown; then the model's template must support a suffix.
 
-    Without a suffix Ollama would take what is before the cursor for a message of a chat.
+    Without a suffix, Ollama would read the text before the cursor as a chat message.
     """
     _no_ids(request, "Ollama")
     if not setting.model:
@@ -154,66 +154,66 @@ def _ollama(request: Request, setting: Setting, _: int) -> HttpQuestion:
         text, texts = _text(request, setting, begins=True)
         prompt = {"prompt": text, "raw": True}
     options = {
-        "num_predict": most_tokens(request, setting.context),
+        "num_predict": max_answer_tokens(request, setting.context),
         "stop": stops(request, setting),
         "repeat_penalty": 1.0,
-        **_tail(request),
+        **_truncation(request),
         **({"num_ctx": setting.context} if setting.context > _OLLAMA_CONTEXT else {}),
         **_sampling(request),
     }
-    return HttpQuestion("/api/generate", {"model": setting.model, **prompt, "stream": False, "options": options}, texts)
+    return HttpRequest("/api/generate", {"model": setting.model, **prompt, "stream": False, "options": options}, texts)
 
 
-def _tgi(request: Request, setting: Setting, _: int) -> HttpQuestion:
+def _tgi(request: Request, setting: Setting, _: int) -> HttpRequest:
     _no_ids(request, "text-generation-inference")
     sampling = request.sampling
     parameters: Json = {
-        "max_new_tokens": max(1, most_tokens(request, setting.context)),
+        "max_new_tokens": max(1, max_answer_tokens(request, setting.context)),
         "stop": stops(request, setting, MAX_STOP_STRINGS),
         "return_full_text": False,
         "details": True,
     }
-    if sampling.temperature > 0:  # it refuses a temperature of 0 and a top_p of 1
+    if sampling.temperature > 0:  # the server refuses a temperature of 0 and a top_p of 1
         parameters |= {"do_sample": True, "temperature": sampling.temperature}
         parameters |= {"top_p": sampling.top_p} if sampling.top_p < 1 else {}
         parameters |= {"top_k": sampling.top_k} if sampling.top_k else {}
         parameters |= {} if sampling.seed is None else {"seed": sampling.seed}
     prompt, texts = _text(request, setting)
-    return HttpQuestion("/generate", {"inputs": prompt, "parameters": parameters}, texts)
+    return HttpRequest("/generate", {"inputs": prompt, "parameters": parameters}, texts)
 
 
-def _tabby(request: Request, setting: Setting, _: int) -> HttpQuestion:
+def _tabby(request: Request, setting: Setting, _: int) -> HttpRequest:
     _no_ids(request, "Tabby")
     texts = shown(request, None, setting.context)
     segments = {"prefix": texts.before, "suffix": texts.after, **({"filepath": request.path} if request.path else {})}
     seed = {} if request.sampling.seed is None else {"seed": request.sampling.seed}
     body = {"segments": segments, "temperature": request.sampling.temperature, **seed}
-    return HttpQuestion("/v1/completions", body, texts)
+    return HttpRequest("/v1/completions", body, texts)
 
 
 def _no_ids(request: Request, server: str) -> None:
     if request.ids is not None:
-        raise BadRequest(f"{server} takes no token ids for a prompt.", "Send the text.")
+        raise BadRequest(f"{server} does not take token ids as a prompt.", "Send the text.")
 
 
 def _first_model(answer: Json) -> str:
-    """The first of the models that complete text: Ollama lists those for embeddings among them."""
+    """The first model that completes text: Ollama also lists embedding models."""
     listed = answer.get("data") or answer.get("models") or []
     names = [str(model.get("id") or model.get("name") or "") for model in listed if not _embeds(model)]
     return names[0] if names else ""
 
 
 def _embeds(model: Json) -> bool:
-    able = model.get("capabilities") or ["completion"]
-    return "bert" in str((model.get("details") or {}).get("family")) or "completion" not in able
+    capabilities = model.get("capabilities") or ["completion"]
+    return "bert" in str((model.get("details") or {}).get("family")) or "completion" not in capabilities
 
 
 def _only_model(answer: Json) -> str:
-    """The name of a server's only model, or of the only one that a router has loaded; else the user must name one."""
+    """The name of a server's only model, or of the only one that a router has loaded; otherwise the user names one."""
     listed = [model for model in answer.get("data") or [] if isinstance(model, dict)]
     names = [str(model.get("id") or "") for model in listed]
     loaded = [name for name, model in zip(names, listed, strict=True) if _loaded(model)]
-    return next((found[0] for found in (names, loaded) if len(found) == 1), "")
+    return next((models[0] for models in (names, loaded) if len(models) == 1), "")
 
 
 def _loaded(model: Json) -> bool:
@@ -221,10 +221,10 @@ def _loaded(model: Json) -> bool:
     return isinstance(status, dict) and status.get("value") == "loaded"
 
 
-def _languages(told: Json) -> tuple[str, ...]:
-    """Those that our server's model completes; none where it says nothing of them."""
-    found = told.get("languages")
-    return tuple(map(str, found)) if isinstance(found, list) else ()
+def _languages(status: Json) -> tuple[str, ...]:
+    """The languages that another Lacuna's model completes; empty if it does not report them."""
+    languages = status.get("languages")
+    return tuple(map(str, languages)) if isinstance(languages, list) else ()
 
 
 SERVER_KINDS: dict[str, ServerKind] = {
@@ -245,4 +245,4 @@ SERVER_KINDS: dict[str, ServerKind] = {
         endpoints=("/v1/completions",),
     ),
 }  # fmt: skip
-"""The kinds of servers that are known."""
+"""The known kinds of servers by name."""

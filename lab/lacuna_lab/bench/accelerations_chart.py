@@ -37,13 +37,13 @@ def draw(rows: Sequence[AccelerationRow], about: About, target: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("ms per keystroke, mean (logarithmic)")
     axes.set_title(f"Accelerations, each on top of the steps above: {about.title}", fontsize=11)
-    colours = {
+    colors = {
         "saved": _SAVED,
         "added": _ADDED,
         "remaining": _REMAINING,
         "alternative, with everything on": _ALTERNATIVE,
     }
-    patches = [Patch(color=colour, label=label) for label, colour in colours.items()]
+    patches = [Patch(color=color, label=label) for label, color in colors.items()]
     figure.legend(handles=patches, loc="outside lower right", ncols=len(patches), fontsize=8, frameon=False)
     save(figure, target)
 
@@ -59,13 +59,13 @@ def _bars(axes: Axes, rows: Sequence[AccelerationRow], first: AccelerationFigure
         ladder = row.group is Group.LADDER
         axes.barh(y, min(current, previous) - lowest, left=lowest, color=_REMAINING if ladder else _ALTERNATIVE)
         if ladder and current != previous:
-            colour = _SAVED if current < previous else _ADDED
-            axes.barh(y, abs(previous - current), left=min(current, previous), color=colour)
+            color = _SAVED if current < previous else _ADDED
+            axes.barh(y, abs(previous - current), left=min(current, previous), color=color)
         elif current > previous:
             axes.barh(y, current - previous, left=previous, color=_ALTERNATIVE)
         label = f"{milliseconds(row.figures.mean_s)} ms  {times(first.mean_s / row.figures.mean_s)}"
-        colour = _BROKEN if row.broken else "black"
-        axes.text(max(current, previous if ladder else current) * 1.08, y, label, va="center", fontsize=9, color=colour)
+        color = _BROKEN if row.broken else "black"
+        axes.text(max(current, previous if ladder else current) * 1.08, y, label, va="center", fontsize=9, color=color)
         previous = current if ladder else previous
 
 

@@ -85,7 +85,7 @@ class Models:
 
     def _prompt_tokenizer(self, setup: Setup) -> PromptTokenizer:
         family = self.base.family
-        family = replace(family, local=family.local and Acceleration.NGRAM_MIXER in setup.on)
+        family = replace(family, mixes_file_ngrams=family.mixes_file_ngrams and Acceleration.NGRAM_MIXER in setup.on)
         kind = PromptTokenizer if Acceleration.HEALING in setup.on else UnhealedTokenizer
         return kind(self._tokenizer, family, self._ends)
 
@@ -169,7 +169,7 @@ class Models:
             self.why_not[Acceleration.ANCHORED_LAYOUT] = "typing only appends to this family's prompts anyway"
         if not base.decoder.tokenizer.spells:
             self.why_not[Acceleration.HEALING] = "the vocabulary does not spell text byte by byte"
-        if not family.local:
+        if not family.mixes_file_ngrams:
             self.why_not[Acceleration.NGRAM_MIXER] = "its weights are fitted to the bundled model"
 
     def _skip(self, runners: tuple[Runner, ...], reason: str) -> None:

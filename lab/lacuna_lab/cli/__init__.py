@@ -1,4 +1,4 @@
-"""The commands of the laboratory, as `lacuna` mounts them: parsing only, the rest is imported when one runs."""
+"""The commands of the lab, as `lacuna` mounts them: parsing only, the rest is imported when one runs."""
 
 from lacuna_server.cli_options import command
 

@@ -48,7 +48,7 @@ def run(settings: Settings, wanted: PrecisionOptions, as_json: bool) -> None:
         raise BadRequest("There can be only one reference.", "For example: --reference fp32.")
     tests = tuple(dtype for dtype in variants.parse_dtypes(wanted.tests) if dtype != reference)
     if not tests:
-        raise BadRequest("No dtype differs from the reference.", "For example: --test fp16,bf16.")
+        raise BadRequest("Nothing differs from the reference.", "For example: --test fp16,bf16.")
     if wanted.out is not None:
         _prepare(wanted.out)
     options, random_model_dir = _options(settings, reference, wanted.work)

@@ -26,7 +26,7 @@ _SAVE_INTERVAL = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestions:
+class SuggestionComparison:
     """The answers of one dtype compared with the reference's.
 
     `identical`: the share of equal texts. `first_difference`: the median length in code points of the common beginning
@@ -78,7 +78,7 @@ def _answer(decoder: Decoder, request: Request) -> run.HoleAnswer:
 
 def compare(
     holes: Sequence[EvaluationHole], reference: Sequence[run.HoleAnswer], test: Sequence[run.HoleAnswer]
-) -> Suggestions:
+) -> SuggestionComparison:
     """Compares the answers to the same holes."""
     pairs = [(one.text, other.text) for one, other in zip(reference, test, strict=True)]
     same = [one == other for one, other in pairs]
@@ -87,7 +87,7 @@ def compare(
     count = len(holes)
     identical = _share(sum(same), count)
     common = [_common_length(one, other) for one, other in pairs if one != other]
-    return Suggestions(
+    return SuggestionComparison(
         holes=count,
         identical=identical,
         first_difference=median(common) if common else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lacuna_lab.precision.answers import Suggestions
+from lacuna_lab.precision.answers import SuggestionComparison
 from lacuna_lab.precision.kl_statistics import Summary
 from lacuna_lab.precision.layers import LayerError
 
@@ -37,7 +37,9 @@ class PrecisionVerdict:
     gates: tuple[Gate, ...]
 
 
-def judge(dtype: str, summary: Summary, layers: list[LayerError], suggestions: Suggestions | None) -> PrecisionVerdict:
+def judge(
+    dtype: str, summary: Summary, layers: list[LayerError], suggestions: SuggestionComparison | None
+) -> PrecisionVerdict:
     """The verdict on a dtype, from its comparison with the reference."""
     gates = tuple(_gates(dtype, summary, layers, suggestions))
     missed = [gate.name for gate in gates if not gate.met]
@@ -53,7 +55,9 @@ def judge(dtype: str, summary: Summary, layers: list[LayerError], suggestions: S
     return PrecisionVerdict(not missed, sentence, gates)
 
 
-def _gates(dtype: str, summary: Summary, layers: list[LayerError], suggestions: Suggestions | None) -> list[Gate]:
+def _gates(
+    dtype: str, summary: Summary, layers: list[LayerError], suggestions: SuggestionComparison | None
+) -> list[Gate]:
     not_finite = summary.not_finite + sum(layer.not_finite for layer in layers)
     gates = [Gate("numbers that are not finite", "none", str(not_finite), not_finite == 0)]
     if dtype in _KL:

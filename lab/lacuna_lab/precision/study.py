@@ -14,7 +14,7 @@ from lacuna_inference.errors import LacunaError
 from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
 from lacuna_lab.evaluation.run import HoleAnswer
 from lacuna_lab.precision import answers, gates, kl_statistics, layers, logits, speed, variants
-from lacuna_lab.precision.answers import Suggestions
+from lacuna_lab.precision.answers import SuggestionComparison
 from lacuna_lab.precision.gates import PrecisionVerdict
 from lacuna_lab.precision.kl_statistics import Positions, Summary
 from lacuna_lab.precision.layers import LayerError
@@ -34,7 +34,7 @@ class DtypeResult:
     why_not: str = ""
     summary: Summary | None = None
     layers: tuple[LayerError, ...] = ()
-    suggestions: Suggestions | None = None
+    suggestions: SuggestionComparison | None = None
     verdict: PrecisionVerdict | None = None
     speed: Speed | None = None
     windows: tuple[Positions, ...] = field(default=(), repr=False)

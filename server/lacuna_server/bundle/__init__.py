@@ -1,1 +1,1 @@
-"""Lacuna for a machine without a network: everything in one file, every piece with its checksum."""
+"""Bundles: Lacuna for a machine without a network, in one file with checksums of all its content."""

@@ -1,4 +1,4 @@
-"""Makes a bundle, on a machine with a network: wheels, a model, the extension for VS Code, and the installer."""
+"""Creates a bundle, on a machine with a network: wheels, a model, the extension for VS Code, and the installer."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.models.loading import sources
 from lacuna_server.bundle import installer, wheel
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 PLATFORMS = {
     "linux-x86_64": ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "linux_x86_64"),
     "linux-arm64": ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64", "linux_aarch64"),
     "macos-arm64": ("macosx_14_0_arm64", "macosx_11_0_arm64", "macosx_10_9_universal2"),
     "windows-x86_64": ("win_amd64",),
 }
-"""The tags of wheels that each takes."""
-_PARTS_OF_A_MODEL = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", "README.md")
+"""The wheel tags that each platform accepts."""
+_MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", "README.md")
 
 
 @dataclass(frozen=True, slots=True)
 class BundleContents:
-    """What to put in. `wheel` is Lacuna's own, None for the one that belongs to this installation; `constraints` and
-    `options` are for pip."""
+    """What to put into a bundle. `wheel` is Lacuna's, None for the wheel of this installation. `constraints` and
+    `options` are for pip.
+    """
 
     output: Path
     platform: str
@@ -48,45 +49,45 @@ class BundleContents:
     options: tuple[str, ...] = ()
 
 
-def create(wanted: BundleContents, tell: Tell) -> Path:
-    """Writes the bundle; its path. Raises a LacunaError that says what is missing, and leaves nothing half done."""
-    if wanted.platform not in PLATFORMS:
-        raise BadRequest(f"There is no platform called {wanted.platform}.", f"Known: {', '.join(PLATFORMS)}.")
-    if wanted.output.is_dir():
-        raise BadRequest(f"{wanted.output} is a folder.", "Name a file with -o.")
-    if not wanted.output.parent.is_dir():
-        raise BadRequest(f"There is no folder {wanted.output.parent}.", "Make it, or name another file with -o.")
-    for file in (wanted.wheel, wanted.vsix, wanted.constraints):
+def create(contents: BundleContents, report: Report) -> Path:
+    """Writes the bundle and returns its path. Raises a LacunaError for what is missing, and leaves no partial files."""
+    if contents.platform not in PLATFORMS:
+        raise BadRequest(f"There is no platform called {contents.platform}.", f"Known: {', '.join(PLATFORMS)}.")
+    if contents.output.is_dir():
+        raise BadRequest(f"{contents.output} is a folder.", "Name a file with -o.")
+    if not contents.output.parent.is_dir():
+        raise BadRequest(f"There is no folder {contents.output.parent}.", "Create it, or name another file with -o.")
+    for file in (contents.wheel, contents.vsix, contents.constraints):
         if file is not None and not file.is_file():
             raise BadRequest(f"There is no file {file}.")
-    with tempfile.TemporaryDirectory(prefix="lacuna-bundle-", dir=wanted.output.parent) as place:
-        folder = Path(place) / installer.TOP
+    with tempfile.TemporaryDirectory(prefix="lacuna-bundle-", dir=contents.output.parent) as temporary:
+        folder = Path(temporary) / installer.TOP
         folder.mkdir()
-        model = _put_model(wanted, folder, tell)
-        if wanted.vsix is not None:
-            shutil.copy2(wanted.vsix, folder / "lacuna.vsix")
-        tell("fetching the packages")
-        version = _put_wheels(wanted, folder / "wheels")
+        model = _add_model(contents, folder, report)
+        if contents.vsix is not None:
+            shutil.copy2(contents.vsix, folder / "lacuna.vsix")
+        report("fetching the packages")
+        version = _add_wheels(contents, folder / "wheels")
         shutil.copy2(installer.__file__, folder / "install.py")
-        tell("writing the bundle")
-        _put_manifest(wanted, folder, model, version)
-        unfinished = Path(place) / "bundle.tar"
+        report("writing the bundle")
+        _write_manifest(contents, folder, model, version)
+        unfinished = Path(temporary) / "bundle.tar"
         with tarfile.open(unfinished, "w:") as archive:
             archive.add(folder, installer.TOP)
-        unfinished.replace(wanted.output)
-    return wanted.output
+        unfinished.replace(contents.output)
+    return contents.output
 
 
-def _put_model(wanted: BundleContents, folder: Path, tell: Tell) -> str | None:
-    """Copies the model; its name in the bundle. The bundled model is in the wheel."""
-    if wanted.model == BUNDLED:
+def _add_model(contents: BundleContents, folder: Path, report: Report) -> str | None:
+    """Copies the model and returns its name in the bundle. None for the bundled model, which is in the wheel."""
+    if contents.model == BUNDLED:
         return None
-    found = sources.find(wanted.model, wanted.revision)
-    name = _name_of(wanted.model, found.path)
+    source = sources.find(contents.model, contents.revision)
+    name = _name_of(contents.model, source.path)
     target = folder / "models" / name
     target.mkdir(parents=True)
-    for file in sorted({file for pattern in _PARTS_OF_A_MODEL for file in found.path.glob(pattern)}):
-        tell(f"copying {file.name}")
+    for file in sorted({file for pattern in _MODEL_FILES for file in source.path.glob(pattern)}):
+        report(f"copying {file.name}")
         before = file.stat()
         shutil.copyfile(file, target / file.name)
         after = file.stat()
@@ -96,29 +97,29 @@ def _put_model(wanted: BundleContents, folder: Path, tell: Tell) -> str | None:
 
 
 def _name_of(model: str, path: Path) -> str:
-    """A model's name as a folder's: the last part of a hub id, or of its folder's path."""
+    """A folder name for a model: the last part of its hub id or of its path."""
     name = model.rsplit("/", 1)[-1] if path.parent.name == "snapshots" else path.resolve().name
     return "model" if installer.NAME.fullmatch(plain := re.sub(r"[^\w.+@-]", "-", name)) is None else plain
 
 
-def _put_wheels(wanted: BundleContents, folder: Path) -> str:
-    """All packages; the version of Lacuna among them. Its own wheel comes from no index, whatever is there."""
+def _add_wheels(contents: BundleContents, folder: Path) -> str:
+    """Adds the wheels of all packages and returns Lacuna's version. Lacuna's own wheel never comes from an index."""
     folder.mkdir()
-    own = _own_wheel(wanted, folder)
-    constraints = wanted.constraints
-    if constraints is None and wanted.wheel is None and (known := _checkout()) is not None:
-        constraints = known / "constraints.txt" if (known / "constraints.txt").is_file() else None
-    limits = ["--constraint", str(constraints)] if constraints is not None else []
-    _pip("download", "--dest", str(folder), *limits, *_target(wanted), *wanted.options, "torch", str(own))
+    own = _own_wheel(contents, folder)
+    constraints = contents.constraints
+    if constraints is None and contents.wheel is None and (root := _checkout()) is not None:
+        constraints = root / "constraints.txt" if (root / "constraints.txt").is_file() else None
+    constraint = ["--constraint", str(constraints)] if constraints is not None else []
+    _pip("download", "--dest", str(folder), *constraint, *_target(contents), *contents.options, "torch", str(own))
     return own.name.split("-")[1]
 
 
-def _own_wheel(wanted: BundleContents, folder: Path) -> Path:
-    """Lacuna's wheel in `folder`: the one that was named, or one of what runs here."""
-    if wanted.wheel is not None:
-        if not wheel.is_ours(wanted.wheel):
-            raise BadRequest(f"{wanted.wheel} is no wheel of {DISTRIBUTION}.", "Name another with --wheel.")
-        return Path(shutil.copy2(wanted.wheel, folder))
+def _own_wheel(contents: BundleContents, folder: Path) -> Path:
+    """Puts Lacuna's wheel into `folder`: the one that was named, or one of the running installation."""
+    if contents.wheel is not None:
+        if not wheel.is_ours(contents.wheel):
+            raise BadRequest(f"{contents.wheel} is not a wheel of {DISTRIBUTION}.", "Name another with --wheel.")
+        return Path(shutil.copy2(contents.wheel, folder))
     if (root := _checkout()) is None:
         return wheel.of_installation(folder)
     _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(root))
@@ -126,7 +127,7 @@ def _own_wheel(wanted: BundleContents, folder: Path) -> Path:
 
 
 def _checkout() -> Path | None:
-    """The working tree that this runs from, if it does."""
+    """The source checkout that this runs from, or None."""
     root = Path(__file__).parents[3]
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -135,12 +136,12 @@ def _checkout() -> Path | None:
     return root if project.get("name") == DISTRIBUTION else None
 
 
-def _target(wanted: BundleContents) -> list[str]:
-    """pip's options for wheels of another machine."""
-    tags = [part for tag in PLATFORMS[wanted.platform] for part in ("--platform", tag)]
-    if (wanted.platform, wanted.python) == (installer.here(), installer.python_here()):
+def _target(contents: BundleContents) -> list[str]:
+    """pip's options for wheels of the target platform."""
+    tags = [part for tag in PLATFORMS[contents.platform] for part in ("--platform", tag)]
+    if (contents.platform, contents.python) == (installer.here(), installer.python_here()):
         tags = []
-    version = ["--python-version", wanted.python, "--implementation", "cp"] if tags else []
+    version = ["--python-version", contents.python, "--implementation", "cp"] if tags else []
     return ["--only-binary", ":all:", *tags, *version]
 
 
@@ -148,19 +149,20 @@ def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in done.stderr.strip().split("\n") if line.startswith("ERROR")] or ["it said nothing"]
-        raise LacunaError(f"pip could not get the packages: {said[-1].removeprefix('ERROR: ')}.", "Is there a network?")
+        errors = [line for line in done.stderr.strip().split("\n") if line.startswith("ERROR")] or ["no error message"]
+        message = errors[-1].removeprefix("ERROR: ")
+        raise LacunaError(f"pip could not get the packages: {message}.", "Check the network connection.")
 
 
-def _put_manifest(wanted: BundleContents, folder: Path, model: str | None, version: str) -> None:
+def _write_manifest(contents: BundleContents, folder: Path, model: str | None, version: str) -> None:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != "install.py"]
     manifest: dict[str, Any] = {
         "format": installer.FORMAT,
         "lacuna": version,
-        "platform": wanted.platform,
-        "python": wanted.python,
+        "platform": contents.platform,
+        "python": contents.python,
         "model": model,
-        "vsix": "lacuna.vsix" if wanted.vsix is not None else None,
+        "vsix": "lacuna.vsix" if contents.vsix is not None else None,
         "files": {
             file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": installer.sha256_of(file)}
             for file in files

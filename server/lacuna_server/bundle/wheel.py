@@ -1,7 +1,7 @@
-"""Lacuna's own wheel, made again from the files that pip installed.
+"""Rebuilds Lacuna's own wheel from the files that pip installed.
 
-A bundle carries what runs here. The package index is not asked for it: whatever is there may be another version, or by
-somebody else.
+A bundle contains the code that runs here. It is not fetched from the package index, which may have another version, or
+a package by somebody else.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from lacuna_inference import DISTRIBUTION
 from lacuna_inference.errors import LacunaError
 
 STEM = DISTRIBUTION.replace("-", "_")
-"""How the name of a wheel of Lacuna begins."""
-_OF_THE_INSTALLER = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"})
-"""Files beside the metadata that an installer writes, and that are in no wheel."""
+"""The start of the file name of Lacuna's wheels."""
+_INSTALLER_FILES = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"})
+"""Files in the metadata folder that the installer writes. They are not part of the wheel."""
 _DATE = (2020, 2, 2, 0, 0, 0)
-_REMEDY = "Name a wheel with --wheel, or install Lacuna anew."
+_REMEDY = "Name a wheel with --wheel, or reinstall Lacuna."
 
 
 def is_ours(file: Path) -> bool:
-    """Whether `file` is a wheel of Lacuna: by its name, and by the metadata in it."""
+    """Whether `file` is a wheel of Lacuna, by its name and its metadata."""
     if not file.name.startswith(f"{STEM}-") or file.suffix != ".whl":
         return False
     try:
         with zipfile.ZipFile(file) as archive:
-            (described,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-            name = message_from_bytes(archive.read(described))["Name"] or ""
+            (metadata_path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            name = message_from_bytes(archive.read(metadata_path))["Name"] or ""
     except (OSError, ValueError, zipfile.BadZipFile):
         return False
     return name.lower().replace("_", "-") == DISTRIBUTION
 
 
 def of_installation(folder: Path, distribution: metadata.Distribution | None = None) -> Path:
-    """Writes the wheel of what is installed into `folder`; its path.
+    """Writes the wheel of the installed package into `folder` and returns its path.
 
-    Raises LacunaError where Lacuna was not installed from a wheel, or files of it were changed since.
+    Raises LacunaError if Lacuna was not installed from a wheel, or if its files have changed since.
     """
-    found = distribution or _installed()
-    content = dict(_content(found))
+    distribution = distribution or _installed()
+    content = dict(_content(distribution))
     if f"{lacuna_inference.__name__}/__init__.py" not in content:
-        raise LacunaError("What runs here was not installed from a wheel, so none can be made of it.", _REMEDY)
-    target = folder / f"{STEM}-{found.version}-{_tag(found)}.whl"
-    information = next(name for name in content if name.endswith(".dist-info/METADATA")).rpartition("/")[0]
-    content[f"{information}/RECORD"] = _record(content, f"{information}/RECORD")
+        raise LacunaError("This Lacuna was not installed from a wheel, so no wheel can be made of it.", _REMEDY)
+    target = folder / f"{STEM}-{distribution.version}-{_tag(distribution)}.whl"
+    dist_info = next(name for name in content if name.endswith(".dist-info/METADATA")).rpartition("/")[0]
+    content[f"{dist_info}/RECORD"] = _record(content, f"{dist_info}/RECORD")
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
             entry = zipfile.ZipInfo(name, _DATE)
@@ -69,18 +69,18 @@ def _installed() -> metadata.Distribution:
 
 
 def _content(distribution: metadata.Distribution) -> Iterator[tuple[str, bytes]]:
-    """The files that came out of the wheel, as its RECORD says: not the scripts, nor what the installer added."""
+    """The installed files that came from the wheel, by its RECORD: without scripts and files of the installer."""
     for file in sorted(distribution.files or (), key=str):
         path = PurePosixPath(file.as_posix())
-        made_here = path.suffix in (".pyc", ".pth") or ".." in path.parts or path.is_absolute()
-        if made_here or (path.parts[0].endswith(".dist-info") and path.name in _OF_THE_INSTALLER):
+        is_generated = path.suffix in (".pyc", ".pth") or ".." in path.parts or path.is_absolute()
+        if is_generated or (path.parts[0].endswith(".dist-info") and path.name in _INSTALLER_FILES):
             continue
         try:
             data = file.read_binary()
         except OSError as error:
-            raise LacunaError(f"{path} of the installation cannot be read: {error.strerror}.", _REMEDY) from error
+            raise LacunaError(f"The installed {path} cannot be read: {error.strerror}.", _REMEDY) from error
         if file.hash is not None and file.hash.value != _digest(data, file.hash.mode):
-            raise LacunaError(f"{path} is not as it was installed.", _REMEDY)
+            raise LacunaError(f"{path} has changed since it was installed.", _REMEDY)
         yield str(path), data
 
 

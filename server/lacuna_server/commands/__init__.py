@@ -1,1 +1,1 @@
-"""What the commands of the command line do and print, a file for each."""
+"""The commands of the command line, one file each."""

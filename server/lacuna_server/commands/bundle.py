@@ -1,4 +1,4 @@
-"""`lacuna bundle`: create, install, check."""
+"""`lacuna bundle`: creates, installs and checks bundles."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from lacuna_server.commands.show import stderr, stdout
 
 
 def create(wanted: BundleContents) -> None:
-    """Writes a bundle, and says how to install it."""
-    from lacuna_server.bundle import create as making
+    """Writes a bundle, and prints how to install it."""
+    from lacuna_server.bundle import create as bundle_creator
 
-    path = making.create(wanted, stderr.print)
+    path = bundle_creator.create(wanted, stderr.print)
     stdout.print(f"{path}: {path.stat().st_size / 1e6:.0f} MB for Python {wanted.python} on {wanted.platform}")
-    stderr.print(f"There: tar xf {path.name} && python3 {installer.TOP}/install.py")
+    stderr.print(f"On the other machine: tar xf {path.name} && python3 {installer.TOP}/install.py")
 
 
 def install(bundle: Path, into: Path | None) -> None:
-    """Installs one on this machine, beside what is there. Raises LacunaError for a bundle that cannot be used."""
+    """Installs a bundle on this machine, beside existing ones. Raises LacunaError for one that cannot be used."""
     try:
-        launcher = installer.install(bundle, into or installer.default_place(), stderr.print)
+        launcher = installer.install(bundle, into or installer.default_folder(), stderr.print)
     except installer.BundleError as error:
         raise LacunaError(str(error)) from error
     stdout.print(f"Installed. Run: {launcher}")
 
 
 def check(bundle: Path) -> None:
-    """Compares every file of a bundle with its checksum, also of one for another machine."""
+    """Compares every file of a bundle with its checksum, even if the bundle is for another machine."""
     try:
         with installer.opened(bundle) as folder:
             manifest = installer.checked(folder, platform_matters=False)
@@ -37,6 +37,6 @@ def check(bundle: Path) -> None:
         raise LacunaError(str(error)) from error
     count, size = len(manifest["files"]), sum(file["bytes"] for file in manifest["files"].values())
     stdout.print(
-        f"{bundle} is whole: {count} files, {size / 1e6:.0f} MB, Lacuna {manifest['lacuna']} for Python"
+        f"{bundle} is intact: {count} files, {size / 1e6:.0f} MB, Lacuna {manifest['lacuna']} for Python"
         f" {manifest['python']} on {manifest['platform']}, model: {manifest['model'] or 'bundled'}"
     )

@@ -1,4 +1,4 @@
-"""`lacuna complete`: one completion, or one for each marked hole, printed in its place."""
+"""`lacuna complete`: prints a file with a completion at the cursor, or in each marked hole."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SUGGESTION = "bold green"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The candidates, a text for each hole, and what they cost; or why there are none."""
+    """The candidates, each with a text for every hole, and their metrics; or the reason for having none."""
 
     model: str
     candidates: tuple[tuple[str, ...], ...] = ()
@@ -40,22 +40,22 @@ class Outcome:
 
 
 def run(settings: Settings, file: str, at: str | None, as_json: bool, allow_secrets: bool = False) -> None:
-    """Completes `file` at the cursor `at`, or its marked holes, and prints the result.
+    """Completes `file` at the cursor `at`, or in its marked holes, and prints the result.
 
-    Raises BadRequest for a file that is never shown to a model, unless `allow_secrets`.
+    Raises BadRequest for a file that may hold secrets, unless `allow_secrets`.
     """
     if not allow_secrets and (is_secret(file) or is_secret(str(Path(file).resolve()))):
         raise BadRequest(
             f"{file} may hold passwords or keys, which are never shown to a model.", "If it may be: --allow-secrets."
         )
     source = reading.read(file, at)
-    refused = refusal(source.snapshot, _rules(settings, allow_secrets), invoked=True)
-    outcome = Outcome(settings.model, withheld=refused) if refused else _completed(settings, source)
+    withheld = refusal(source.snapshot, _rules(settings, allow_secrets), invoked=True)
+    outcome = Outcome(settings.model, withheld=withheld) if withheld else _complete(settings, source)
     _print_json(outcome) if as_json else _print(source, outcome)
 
 
 def _rules(settings: Settings, allow_secrets: bool) -> Rules:
-    """What of the user's rules counts where he asks for one file."""
+    """The user's rules that apply to an explicit request for one file."""
     model = sources.find(settings.model, settings.revision)
     return Rules(
         languages=settings.languages,
@@ -66,16 +66,16 @@ def _rules(settings: Settings, allow_secrets: bool) -> Rules:
     )
 
 
-def _completed(settings: Settings, source: SourceText) -> Outcome:
+def _complete(settings: Settings, source: SourceText) -> Outcome:
     engine = ModelEngine(settings.model_options())
     try:
         wait_until_warm(engine)
-        return _several(engine, settings, source) if len(source.parts) > 2 else _one(engine, settings, source)
+        return _fill_all(engine, settings, source) if len(source.parts) > 2 else _fill_one(engine, settings, source)
     finally:
         engine.close()
 
 
-def _one(engine: ModelEngine, settings: Settings, source: SourceText) -> Outcome:
+def _fill_one(engine: ModelEngine, settings: Settings, source: SourceText) -> Outcome:
     policy = service.Policy(
         settings.max_tokens, settings.max_lines, settings.candidates, settings.temperature, settings.top_p
     )
@@ -86,13 +86,13 @@ def _one(engine: ModelEngine, settings: Settings, source: SourceText) -> Outcome
     return Outcome(answer.model, tuple((s,) for s in answer.texts), answer.metrics, answer.withheld)
 
 
-def _several(engine: ModelEngine, settings: Settings, source: SourceText) -> Outcome:
-    several = settings.candidates > 1
+def _fill_all(engine: ModelEngine, settings: Settings, source: SourceText) -> Outcome:
+    sampled = settings.candidates > 1
     request = Request(
         parts=tuple(service.with_lf(part) for part in source.parts),
         path=source.path,
         stop=Stop(settings.max_tokens, max_lines=settings.max_lines),
-        sampling=Sampling(settings.temperature, settings.top_p, seed=0) if several else Sampling(),
+        sampling=Sampling(settings.temperature, settings.top_p, seed=0) if sampled else Sampling(),
         candidates=settings.candidates,
     )
     completions: CompletionResult = engine.submit(request).result()
@@ -101,11 +101,11 @@ def _several(engine: ModelEngine, settings: Settings, source: SourceText) -> Out
 
 
 def _print(source: SourceText, outcome: Outcome) -> None:
-    """The code with the suggestion in place: all of it into a pipe, its surroundings on a terminal."""
+    """Prints the code with the suggestion inserted: all of it to a pipe, only its surroundings to a terminal."""
     if not outcome.candidates:
         _write(source, ())
-        why = f"{outcome.withheld}: {outcome.withheld.sentence}" if outcome.withheld else "empty"
-        stderr.print(f"nothing to suggest here ({why})")
+        reason = f"{outcome.withheld}: {outcome.withheld.sentence}" if outcome.withheld else "empty"
+        stderr.print(f"nothing to suggest here ({reason})")
         return
     for number, fills in enumerate(outcome.candidates):
         if number:
@@ -119,25 +119,25 @@ def _print(source: SourceText, outcome: Outcome) -> None:
 
 
 def _write(source: SourceText, fills: tuple[str, ...]) -> None:
-    """Coloured and shortened on a terminal; else byte by byte, because rich changes tabs and control characters."""
+    """Writes colored, shortened text to a terminal, else raw bytes: rich would change tabs and control characters."""
     if stdout.is_terminal:
-        stdout.print(_coloured([service.with_lf(part) for part in source.parts], fills), end="")
+        stdout.print(_colored([service.with_lf(part) for part in source.parts], fills), end="")
         return
-    sys.stdout.buffer.write(source.written(fills))
+    sys.stdout.buffer.write(source.filled_bytes(fills))
     sys.stdout.buffer.flush()
 
 
-def _coloured(parts: list[str], fills: tuple[str, ...]) -> Text:
-    """The lines around the holes, with the fills in colour."""
+def _colored(parts: list[str], fills: tuple[str, ...]) -> Text:
+    """The lines around the holes, with the fills in color."""
     first = "\n".join(parts[0].split("\n")[-_SHOWN_LINES:])
     last = "\n".join(parts[-1].split("\n")[:_SHOWN_LINES])
     shown = Text(first)
-    for fill, part in zip(fills, [*parts[1:-1], _ended(last)], strict=False):
+    for fill, part in zip(fills, [*parts[1:-1], _with_line_end(last)], strict=False):
         shown.append(fill, style=_SUGGESTION).append(part)
-    return shown if fills else Text(first + _ended(last))
+    return shown if fills else Text(first + _with_line_end(last))
 
 
-def _ended(text: str) -> str:
+def _with_line_end(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 

@@ -13,8 +13,8 @@ _STYLES = {Status.GOOD: "green", Status.NOTE: "yellow", Status.BAD: "bold red"}
 
 
 def run(settings: Settings) -> int:
-    """Prints what was found; 1 when something is bad, else 0."""
-    with progress("looking"):
+    """Prints the findings. Returns the exit code: 1 if any of them is bad, else 0."""
+    with progress("checking"):
         findings = list(examine(settings))
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     for finding in findings:

@@ -1,4 +1,4 @@
-"""`lacuna models`: list, info, fetch, convert."""
+"""`lacuna models`: lists, describes, fetches and converts models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lacuna_server.settings import Settings
 
 
 def list_models() -> None:
-    """Prints the bundled model and those in the hub's local cache."""
+    """Prints the bundled model and the models in the hub's local cache."""
     from lacuna_inference.models.loading import sources
 
     table = Table("model", "size", "folder", box=None, pad_edge=False)
@@ -27,10 +27,10 @@ def list_models() -> None:
 
 
 def info(settings: Settings, as_json: bool) -> None:
-    """Prints what a model is and whether it fits."""
+    """Prints a description of the model, and whether it fits."""
     from lacuna_inference.models.describe import describe
 
-    with progress(f"looking at {settings.model}"):
+    with progress(f"reading {settings.model}"):
         description = describe(settings.model_options())
     if as_json:
         print(json.dumps(asdict(description), indent=2, default=str))  # noqa: T201
@@ -53,19 +53,19 @@ def info(settings: Settings, as_json: bool) -> None:
 
 
 def fetch(hub_id: str, revision: str | None) -> None:
-    """Downloads a model and says what to do next."""
-    from lacuna_inference.models import fetch as fetching
+    """Downloads a model and prints what to do next."""
+    from lacuna_inference.models import fetch as fetcher
 
-    path = fetching.fetch(hub_id, revision)
+    path = fetcher.fetch(hub_id, revision)
     stdout.print(f"{hub_id} is in {path}")
-    if fetching.needs_conversion(path):
-        at = f" --revision {revision}" if revision else ""
-        stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {hub_id}{at}")
+    if fetcher.needs_conversion(path):
+        option = f" --revision {revision}" if revision else ""
+        stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {hub_id}{option}")
 
 
 def convert(name: str, dtype_name: str | None, revision: str | None, force: bool) -> None:
-    """Converts pickled weights and prints the new files; with `force` they replace those that are there."""
-    from lacuna_inference.models import convert as converting
+    """Converts pickled weights and prints the new files. With `force` they replace existing files."""
+    from lacuna_inference.models import convert as converter
     from lacuna_inference.models import loader
     from lacuna_inference.models.loading import sources
 
@@ -73,7 +73,7 @@ def convert(name: str, dtype_name: str | None, revision: str | None, force: bool
     dtype = loader.dtype_named(dtype_name) if dtype_name else None
     with progress(f"converting {name}") as bar:
         task = bar.task_ids[0]
-        written = converting.convert(
+        written = converter.convert(
             folder, dtype, lambda share, text: bar.update(task, completed=share, description=text), force
         )
     for file in written:

@@ -1,4 +1,4 @@
-"""`lacuna serve`: the HTTP server, until it is told to stop. Then it takes nothing new and finishes what it has."""
+"""`lacuna serve`: runs the HTTP server until it is stopped. It then finishes running requests and accepts no others."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from lacuna_server.commands.show import fault, stderr, warning
 from lacuna_server.http import app, listening, quiet, tls
 from lacuna_server.http.gateway import GatewayLimits
 from lacuna_server.http.origins import is_loopback
-from lacuna_server.secret import read_token
 from lacuna_server.settings import Settings
+from lacuna_server.token_file import read_token
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where the server listens, and who may ask."""
+    """Where the server listens, and who may use it."""
 
     host: str = "127.0.0.1"
     port: int = 5000
@@ -38,28 +38,28 @@ class ListenAddress:
 
 
 def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> Engine:
-    """The model in this process, or in so many replicas of a Ray cluster at the address `ray`. Raises BadRequest."""
+    """The model in this process, or in `replicas` replicas on a Ray cluster at the address `ray`. Raises BadRequest."""
     if ray is None:
         return engines.local(settings.model_options())
     if importlib.util.find_spec("ray") is None:
         raise BadRequest("Ray is not installed.", f"Run: pip install '{DISTRIBUTION}[ray]'")
-    _look_for_cluster(ray)
+    _check_cluster(ray)
     from lacuna_inference.models.loader import validate
     from lacuna_server.scale.engine import RayEngine
     from lacuna_server.scale.replica import Scale
 
     try:
-        least, most = (int(part) for part in (replicas.split("-") if "-" in replicas else (replicas, replicas)))
+        minimum, maximum = (int(part) for part in (replicas.split("-") if "-" in replicas else (replicas, replicas)))
     except ValueError:
-        least, most = 0, 0
-    if not 1 <= least <= most:
-        raise BadRequest(f"{replicas!r} is no number of replicas.", "Write 2, or 1-4.")
+        minimum, maximum = 0, 0
+    if not 1 <= minimum <= maximum:
+        raise BadRequest(f"{replicas!r} is not a number of replicas.", "Write 2, or 1-4.")
     validate(settings.model_options())
-    return RayEngine(settings.model_options(), Scale(least, most, gpus), None if ray == "local" else ray)
+    return RayEngine(settings.model_options(), Scale(minimum, maximum, gpus), None if ray == "local" else ray)
 
 
-def _look_for_cluster(address: str) -> None:
-    """Ray itself waits minutes for a cluster that is not there."""
+def _check_cluster(address: str) -> None:
+    """Raises BadRequest when the cluster cannot be reached. Ray itself would wait for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return
@@ -69,27 +69,29 @@ def _look_for_cluster(address: str) -> None:
         raise BadRequest(f"There is no Ray cluster at {address}: {error}.", "Start one: ray start --head.") from None
 
 
-def run(engine: Engine, place: ListenAddress, limits: GatewayLimits, most_bytes: int) -> int:
-    """Serves; the exit code. Raises BadRequest for an address that would be open to everybody."""
-    token = _token(place)
-    if (place.certificate is None) != (place.key is None):
-        raise BadRequest("TLS needs a certificate and its key.", "Give --tls-cert and --tls-key.")
-    secure = tls.context(place.certificate, place.key) if place.certificate and place.key else None
-    if secure is None and not is_loopback(place.host):
-        what = "The code travels" if token is None else "The token and the code travel"
-        warning(f"{what} unencrypted to {place.host}: give --tls-cert and --tls-key.")
-    application = app.build(engine, limits, token, place.origins, most_bytes, is_loopback(place.host), place.alias)
+def run(engine: Engine, address: ListenAddress, limits: GatewayLimits, max_body_bytes: int) -> int:
+    """Serves, then ends the process with exit code 0 or 1. Raises BadRequest for an address that is open to anyone."""
+    token = _token(address)
+    if (address.certificate is None) != (address.key is None):
+        raise BadRequest("TLS needs a certificate and its key.", "Pass both --tls-cert and --tls-key.")
+    secure = tls.context(address.certificate, address.key) if address.certificate and address.key else None
+    if secure is None and not is_loopback(address.host):
+        content = "The code travels" if token is None else "The token and the code travel"
+        warning(f"{content} unencrypted to {address.host}: pass --tls-cert and --tls-key.")
+    application = app.build(
+        engine, limits, token, address.origins, max_body_bytes, is_loopback(address.host), address.alias
+    )
     quiet.limit()
-    server = _Server(application, place.host, place.port, secure, limits.longest_s)
-    engine.watch(lambda state: _tell(state, server))
+    server = _Server(application, address.host, address.port, secure, limits.longest_s)
+    engine.watch(lambda state: _report_state(state, server))
     server.run()
-    # The interpreter's own end waits seconds for the libraries under the model.
+    # A regular interpreter exit waits seconds for the model's libraries.
     sys.stdout.flush()
     os._exit(0 if server.started and engine.state.phase is not Phase.FAILED else 1)
 
 
-def _tell(state: EngineState, server: _Server) -> None:
-    """Without its model the server is no use: it ends, and says why."""
+def _report_state(state: EngineState, server: _Server) -> None:
+    """Prints that the model is ready; if it failed, prints why and stops the server, which is useless without it."""
     if state.phase is Phase.WARM:
         stderr.print(f"Lacuna is ready: {state.message}", highlight=False, soft_wrap=True)
     elif state.phase is Phase.FAILED:
@@ -98,14 +100,14 @@ def _tell(state: EngineState, server: _Server) -> None:
 
 
 class _Server(listening.HttpServer):
-    """Says where it listens; a port in use is a sentence."""
+    """Prints the address on which it listens; a port in use is a one-line error."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().startup(sockets)
         except SystemExit:
             host, port = self.config.host, self.config.port
-            fault(f"{host}:{port} cannot be listened on: is it in use? Choose another --port.")
+            fault(f"Cannot listen on {host}:{port}. Is it in use? Choose another --port.")
             os._exit(1)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
@@ -119,22 +121,22 @@ class _Server(listening.HttpServer):
         self.should_exit = True
 
 
-def _token(place: ListenAddress) -> str | None:
-    """The token of the file. Raises BadRequest where one is needed and not there."""
-    if place.token_file is not None:
-        return _read_token(place.token_file)
-    if place.no_auth or is_loopback(place.host):
-        if place.no_auth and not is_loopback(place.host):
-            warning(f"Whoever reaches {place.host} may use this server: --no-auth.")
+def _token(address: ListenAddress) -> str | None:
+    """The token from the file. Raises BadRequest if one is needed and missing."""
+    if address.token_file is not None:
+        return _read_token(address.token_file)
+    if address.no_auth or is_loopback(address.host):
+        if address.no_auth and not is_loopback(address.host):
+            warning(f"Anyone who can reach {address.host} may use this server: --no-auth.")
         return None
     raise BadRequest(
-        f"Whoever reaches {place.host} could use this server.",
-        "Give --token-file FILE, or --no-auth if that is what you want.",
+        f"Anyone who can reach {address.host} could use this server.",
+        "Pass --token-file FILE, or --no-auth if that is what you want.",
     )
 
 
 def _read_token(file: Path) -> str:
     token = read_token(file)
     if os.name == "posix" and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warning(f"Others on this machine can read {file}: chmod 600 it.")
+        warning(f"Other users of this machine can read {file}: run chmod 600 on it.")
     return token

@@ -1,4 +1,4 @@
-"""How the commands print: progress on a terminal only, facts to stdout, everything about them to stderr."""
+"""Output of the commands: results go to stdout, messages to stderr, progress only to a terminal."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from lacuna_inference.errors import EngineUnavailable
 
 stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-"""A path or a name is printed as it is: `[/x]` in it is no markup and `:x:` no picture."""
-_WIDEST = 10_000
+"""Paths and names are printed verbatim: `[/x]` is not markup and `:x:` not an emoji."""
+_UNLIMITED_WIDTH = 10_000
 
 
 def fault(message: str) -> None:
-    """Says on stderr what went wrong."""
+    """Prints an error to stderr."""
     stderr.print(Text.assemble(("lacuna: ", "bold red"), message))
 
 
 def warning(message: str) -> None:
-    """Warns on stderr."""
+    """Prints a warning to stderr."""
     stderr.print(Text.assemble(("Warning: ", "bold yellow"), message))
 
 
 def print_table(table: Table) -> None:
-    """Prints `table` to stdout with nothing cut: folded on a terminal, else each row on one line."""
+    """Prints `table` to stdout without truncation: folded on a terminal, else each row on one line."""
     for column in table.columns:
         column.overflow = "fold"
     if stdout.is_terminal:
         stdout.print(table)
         return
-    wide = Console(file=io.StringIO(), width=_WIDEST, highlight=False, markup=False, emoji=False)
+    wide = Console(file=io.StringIO(), width=_UNLIMITED_WIDTH, highlight=False, markup=False, emoji=False)
     wide.print(table)
     rows = wide.file.getvalue().splitlines()  # type: ignore[attr-defined]
     print("\n".join(row.rstrip() for row in rows))  # noqa: T201
@@ -45,7 +45,7 @@ def print_table(table: Table) -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Progress]:
-    """A progress bar on stderr; nothing when stderr is no terminal."""
+    """A progress bar on stderr; hidden when stderr is not a terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         bar.add_task(title, total=1.0)
@@ -53,20 +53,20 @@ def progress(title: str) -> Iterator[Progress]:
 
 
 def wait_until_warm(engine: Engine) -> None:
-    """Starts `engine` and shows its loading. Raises EngineUnavailable with the reason when it fails."""
+    """Starts `engine` and shows its loading. Raises EngineUnavailable with the reason if it fails."""
     import threading
 
-    settled = threading.Event()
+    finished = threading.Event()
     with progress("loading") as bar:
         task = bar.task_ids[0]
 
         def on_state(state: EngineState) -> None:
             bar.update(task, completed=state.progress, description=f"loading {state.model}: {state.message}")
             if state.phase in (Phase.WARM, Phase.FAILED):
-                settled.set()
+                finished.set()
 
         engine.watch(on_state)
         engine.start()
-        settled.wait()
+        finished.wait()
     if engine.state.phase is Phase.FAILED:
         raise EngineUnavailable(engine.state.message)

@@ -1,4 +1,4 @@
-"""A file with holes: read, and written with their fills, every other byte as it was."""
+"""A file with holes: reads it, and fills the holes while keeping every other byte."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POSITION = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """`parts` are the texts around the holes, as they stand in the file but for its byte order mark.
+    """`parts` are the texts around the holes, exactly as in the file except for its byte order mark.
 
     `path` is None for standard input.
     """
@@ -41,41 +41,41 @@ class SourceText:
             text, len(self.parts[0]), self.path, language=languages.of_first_line(text), uri_path=self.path or ""
         )
 
-    def woven(self, fills: Sequence[str]) -> str:
-        """The text with `fills` in its holes, their line ends as the file's."""
+    def filled(self, fills: Sequence[str]) -> str:
+        """The text with `fills` in its holes, with the file's line ends."""
         line_end = line_end_of("".join(self.parts))
-        fitted = [fill.replace("\n", line_end) for fill in fills]
-        return "".join(text for pair in zip_longest(self.parts, fitted, fillvalue="") for text in pair)
+        converted = [fill.replace("\n", line_end) for fill in fills]
+        return "".join(text for pair in zip_longest(self.parts, converted, fillvalue="") for text in pair)
 
-    def written(self, fills: Sequence[str]) -> bytes:
+    def filled_bytes(self, fills: Sequence[str]) -> bytes:
         """The bytes of the file with `fills` in its holes."""
-        return ((_BOM if self.has_bom else "") + self.woven(fills)).encode()
+        return ((_BOM if self.has_bom else "") + self.filled(fills)).encode()
 
 
 def read(file: str, at: str | None = None) -> SourceText:
-    """`file`, or standard input for `-`, with a hole at the cursor `at`, or with the holes that are marked in it.
+    """Reads `file`, or standard input for `-`, with a hole at the cursor `at`, or with the holes marked in it.
 
-    Raises BadRequest for what is no UTF-8 text file, for a place outside the text, and where there is no hole.
+    Raises BadRequest for a file that is not UTF-8 text, for a position outside the text, and if there is no hole.
     """
     text = _text(file)
     has_bom = text.startswith(_BOM)
     text = text.removeprefix(_BOM)
-    path = None if file == STDIN else os.fsencode(file).decode(errors="replace")  # a name may be no UTF-8
+    path = None if file == STDIN else os.fsencode(file).decode(errors="replace")  # a name may not be UTF-8
     if at is not None:
         offset = offset_at(text, at)
         return SourceText((text[:offset], text[offset:]), path, has_bom)
     parts = tuple(text.split(HOLE))
     if len(parts) == 1:
-        raise BadRequest("There is no place to complete.", f"Give --at LINE:COLUMN, or write {HOLE} into the text.")
+        raise BadRequest("There is nothing to complete.", f"Pass --at LINE:COLUMN, or write {HOLE} into the text.")
     return SourceText(parts, path, has_bom)
 
 
 def offset_at(text: str, at: str) -> int:
-    """Offset of LINE:COLUMN, both from 1; columns count characters. Raises BadRequest for a place outside the text."""
-    found = _POSITION.fullmatch(at)
-    if found is None:
-        raise BadRequest(f"{at!r} is no position.", "Write LINE:COLUMN, both from 1, for example --at 12:5.")
-    line, column = map(int, found.groups())
+    """Offset of LINE:COLUMN, both 1-based; columns count characters. Raises BadRequest if it is outside the text."""
+    match = _POSITION.fullmatch(at)
+    if match is None:
+        raise BadRequest(f"{at!r} is not a position.", "Write LINE:COLUMN, both from 1, for example --at 12:5.")
+    line, column = map(int, match.groups())
     ends = [*_LINE_END.finditer(text)]
     if not 1 <= line <= len(ends) + 1:
         raise BadRequest(
@@ -91,12 +91,12 @@ def offset_at(text: str, at: str) -> int:
 
 
 def line_end_of(text: str) -> str:
-    """The line end that `text` has most often; of equally many the first, and LF where there is none."""
+    """The most frequent line end of `text`, the first one on a tie; LF if there is none."""
     return next((end for end, _ in Counter(_LINE_END.findall(text)).most_common(1)), "\n")
 
 
 def _text(file: str) -> str:
-    """What stands in `file`."""
+    """The content of `file`."""
     try:
         data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
     except (OSError, ValueError) as error:

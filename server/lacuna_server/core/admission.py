@@ -87,7 +87,7 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.OFF
     if not invoked and (rules.snoozed or not rules.automatic):
         return Withheld.SNOOZED if rules.snoozed else Withheld.MANUAL
-    if not snapshot.in_step:
+    if not snapshot.in_sync:
         return Withheld.OUT_OF_STEP
     if not rules.secrets and is_secret(snapshot.uri_path):
         return Withheld.SECRET

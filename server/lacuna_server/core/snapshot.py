@@ -11,7 +11,7 @@ class Snapshot:
 
     `path` is for the prompt, None where not even the language is known. `uri_path` is for the user's rules: the path of
     the document's URI, whatever its scheme. `related_files` are the texts of other open documents of the same language,
-    the last edited one last. Without `in_step` the text may differ from the editor's, and nothing is suggested.
+    the last edited one last. Without `in_sync` the text may differ from the editor's, and nothing is suggested.
     """
 
     text: str
@@ -21,7 +21,7 @@ class Snapshot:
     related_files: tuple[str, ...] = ()
     language: str = ""
     uri_path: str = ""
-    in_step: bool = True
+    in_sync: bool = True
 
     @property
     def prefix(self) -> str:

@@ -1,1 +1,1 @@
-"""The language server face: pygls, and the only place that knows the protocol's types."""
+"""The language server, built on pygls. The only package that uses the protocol's types."""

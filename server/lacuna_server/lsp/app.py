@@ -1,4 +1,4 @@
-"""Puts the language server together; `transport.py` runs it."""
+"""Assembles the language server; `transport.py` runs it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def build(
     complaints: Sequence[str] = (),
     make_engine: MakeEngine | None = None,
 ) -> LacunaServer:
-    """A server with every feature; the engine starts with the `initialized` notification.
+    """A server with all features. The engine starts at the `initialized` notification.
 
-    `complaints` are sentences about settings that were left out; the client's log gets them.
+    `complaints` are sentences about ignored settings, for the client's log.
     """
     if make_engine is None:
         session = Session(settings, engines.make, complaints, engines.examine)
@@ -34,14 +34,14 @@ def build(
     configuration.register(server)
     commands.register(server)
     saving.register(server)
-    server.on_step = partial(status.tell_lost, server)
+    server.on_out_of_step_change = partial(status.report_out_of_step, server)
 
     @server.feature(types.INITIALIZED)
     async def initialized(ls: LacunaServer, _: types.InitializedParams) -> None:
         _warm_up(ls)
-        sent = await configuration.pull(ls)
-        if sent is not None:
-            await ls.session.reconfigure(sent)
+        settings = await configuration.pull(ls)
+        if settings is not None:
+            await ls.session.reconfigure(settings)
         loading.start(ls)
         configuration.report_complaints(ls)
         await configuration.subscribe(ls)
@@ -50,11 +50,11 @@ def build(
 
 
 def _warm_up(server: LacunaServer) -> None:
-    """Builds the converters of the frequent messages now: on first use each takes about ten milliseconds."""
-    at = {"textDocument": {"uri": ""}, "position": {"line": 0, "character": 0}}
-    frequent = {
-        types.TEXT_DOCUMENT_INLINE_COMPLETION: {**at, "context": {"triggerKind": 1}},
-        types.TEXT_DOCUMENT_COMPLETION: at,
+    """Builds the converters of frequent messages in advance: on first use each takes about ten milliseconds."""
+    cursor = {"textDocument": {"uri": ""}, "position": {"line": 0, "character": 0}}
+    requests = {
+        types.TEXT_DOCUMENT_INLINE_COMPLETION: {**cursor, "context": {"triggerKind": 1}},
+        types.TEXT_DOCUMENT_COMPLETION: cursor,
     }
-    for method, params in frequent.items():
+    for method, params in requests.items():
         server.protocol.structure_message({"jsonrpc": "2.0", "id": 0, "method": method, "params": params})

@@ -1,4 +1,4 @@
-"""What the client can do, resolved once from its raw capabilities into named questions."""
+"""The client's capabilities, resolved once from the raw initialize request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lsprotocol import types
 from lacuna_server.lsp.reading import at, items, text
 from lacuna_server.settings_schema import Channel
 
-_LOOKED_AT = (
+_CHECKED_FIELDS = (
     ("processId", (int, float), "a number or null"),
     ("rootUri", str, "a string or null"),
     ("rootPath", str, "a string or null"),
@@ -23,12 +23,12 @@ _LOOKED_AT = (
     ("capabilities.workspace", Mapping, "an object"),
     ("capabilities.window", Mapping, "an object"),
 )
-"""Names, Python's types and the protocol's words for what decides how the server behaves."""
+"""Fields that affect the server's behavior: name, Python types, and the type in the protocol's terms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Answers to the questions that the handlers ask."""
+    """The capabilities of the client that the handlers need."""
 
     name: str = ""
     inline_completion: bool = False
@@ -40,21 +40,21 @@ class Client:
     watches_configuration: bool = False
     watches_files: bool = False
     status: bool = False
-    """Wants `lacuna/status`."""
+    """Accepts `lacuna/status` notifications."""
     trusts_folders: bool = True
-    """Whether the user trusts the workspace's folders, so that their settings files are read."""
+    """Whether the user trusts the workspace's folders; only then are their settings files read."""
 
     def shows_inline(self, channel: Channel) -> bool:
-        """Whether suggestions go out through textDocument/inlineCompletion."""
+        """Whether suggestions are sent through textDocument/inlineCompletion."""
         return channel in ("inline", "both") or (channel == "auto" and self.inline_completion)
 
     def shows_popup(self, channel: Channel) -> bool:
-        """Whether suggestions go out through textDocument/completion."""
+        """Whether suggestions are sent through textDocument/completion."""
         return channel in ("popup", "both") or (channel == "auto" and not self.inline_completion)
 
 
 def resolve(params: Any) -> Client:
-    """The client behind an initialize request, from its raw parameters."""
+    """The client that sent an initialize request, from the raw parameters."""
     raw = at(params, "capabilities")
     document, workspace = at(raw, "textDocument"), at(raw, "workspace")
     item = at(document, "completion", "completionItem")
@@ -74,33 +74,33 @@ def resolve(params: Any) -> Client:
 
 
 def position_encoding(params: Any) -> types.PositionEncodingKind:
-    """The first encoding the client offers that the server knows; UTF-16 when it offers none."""
+    """The first encoding of the client's offer that the server knows; UTF-16 when there is none."""
     known = {kind.value: kind for kind in types.PositionEncodingKind}
     offered = _list(at(params, "capabilities", "general", "positionEncodings"))
     return next((known[name] for name in offered if text(name) in known), types.PositionEncodingKind.Utf16)
 
 
-def misfit(params: Any) -> str | None:
-    """What is so wrong with the parameters of initialize that the server cannot go on, as a sentence.
+def initialize_error(params: Any) -> str | None:
+    """A sentence about invalid parameters of initialize with which the server cannot continue, or None.
 
-    Only what is looked at, and what would change what the server does: values of a later protocol are none of it.
+    Checks only the fields that affect the server, so that values of later protocol versions are accepted.
     """
     if not isinstance(params, Mapping):
         return "The parameters of initialize must be an object."
-    for name, kinds, kind in _LOOKED_AT:
+    for name, python_types, description in _CHECKED_FIELDS:
         value = at(params, *name.split("."))
-        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
-            return f"In initialize, {name} must be {kind}."
+        if value is not None and (not isinstance(value, python_types) or isinstance(value, bool)):
+            return f"In initialize, {name} must be {description}."
     return None
 
 
-def lean(params: Any) -> types.InitializeParams:
-    """What pygls is told of the client: whether it has notebooks. It needs nothing else."""
-    synchronisation = types.NotebookDocumentSyncClientCapabilities()
+def params_for_pygls(params: Any) -> types.InitializeParams:
+    """The parameters that pygls gets: only whether the client supports notebooks. It needs nothing else."""
+    synchronization = types.NotebookDocumentSyncClientCapabilities()
     notebooks = at(params, "capabilities", "notebookDocument") is not None
     return types.InitializeParams(
         types.ClientCapabilities(
-            notebook_document=types.NotebookDocumentClientCapabilities(synchronisation) if notebooks else None
+            notebook_document=types.NotebookDocumentClientCapabilities(synchronization) if notebooks else None
         )
     )
 

@@ -1,4 +1,4 @@
-"""One version of an open document, and what an edit makes of it: immutable, with LSP's line rule."""
+"""One version of an open document, immutable, with LSP's line rule, and the application of edits to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lacuna_server.lsp import positions
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 Change = types.TextDocumentContentChangeEvent | None
-"""None stands for a change that could not be read."""
+"""None is a change that could not be read."""
 
 
 @dataclass(frozen=True)
@@ -24,53 +24,53 @@ class Document:
     text: str
     version: int = 0
     language: str = ""
-    in_step: bool = True
-    """Whether `text` is known to be the editor's."""
+    in_sync: bool = True
+    """Whether `text` is known to be the text in the editor."""
 
     @cached_property
     def line_starts(self) -> list[int]:
-        """Offset of each line's first character. Only LF, CRLF and CR end a line, as the protocol says."""
+        """Offset of each line's first character. As the protocol says, only LF, CRLF and CR end a line."""
         return [0, *(match.end() for match in _LINE_END.finditer(self.text))]
 
     @cached_property
     def clean_text(self) -> str:
-        """The text for a model, without halves of characters. Offsets are those of `text`."""
-        return positions.without_halves(self.text)
+        """The text for a model, with lone surrogates replaced. Offsets are those of `text`."""
+        return positions.replace_surrogates(self.text)
 
     def offset_at(self, position: types.Position, encoding: types.PositionEncodingKind) -> int:
-        """Offset of `position`; one behind the end of its line or of the text is moved to that end."""
+        """Offset of `position`; one past the end of its line or of the text is clamped to that end."""
         start, line = self._line(position.line)
         return start + positions.characters(line, position.character, encoding)
 
     def position_at(self, offset: int, encoding: types.PositionEncodingKind) -> types.Position:
-        """The position of `offset`, which must lie in the text."""
+        """Position of `offset`, which must be within the text."""
         line = bisect_right(self.line_starts, offset) - 1
         before = self.text[self.line_starts[line] : offset]
         return types.Position(line, positions.units(before, encoding))
 
-    def changed(self, change: Change, version: int, encoding: types.PositionEncodingKind) -> Document:
+    def apply(self, change: Change, version: int, encoding: types.PositionEncodingKind) -> Document:
         """The document after `change`, which replaces a range or, without one, everything.
 
-        It is out of step after a change that could not be read, or that takes a character apart which cannot be.
+        It is out of sync after a change that could not be read, or that splits a character which cannot be split.
         """
         if isinstance(change, types.TextDocumentContentChangeWholeDocument):
-            return Document(self.uri, positions.joined(change.text), version, self.language)
-        if change is None or not self.in_step:
-            return self.lost()
-        start, first_half = self._cut(change.range.start, encoding)
-        typed = change.range.end == change.range.start
-        end, second_half = (start, first_half) if typed else self._cut(change.range.end, encoding)
-        if first_half is None or second_half is None or end < start:
-            return self.lost()
-        middle = first_half[0] + change.text + second_half[1]
-        return self._replaced(start, end + bool(second_half[1]), middle, version)
+            return Document(self.uri, positions.join_surrogates(change.text), version, self.language)
+        if change is None or not self.in_sync:
+            return self.out_of_step()
+        start, at_start = self._split(change.range.start, encoding)
+        is_insertion = change.range.end == change.range.start
+        end, at_end = (start, at_start) if is_insertion else self._split(change.range.end, encoding)
+        if at_start is None or at_end is None or end < start:
+            return self.out_of_step()
+        replacement = at_start[0] + change.text + at_end[1]
+        return self._replace(start, end + bool(at_end[1]), replacement, version)
 
-    def lost(self) -> Document:
-        """The document when its text is not known any more."""
-        return Document(self.uri, "", self.version, self.language, in_step=False)
+    def out_of_step(self) -> Document:
+        """The document with its text dropped, because it is no longer known."""
+        return Document(self.uri, "", self.version, self.language, in_sync=False)
 
     def _line(self, number: int) -> tuple[int, str]:
-        """Offset and text of a line, without its end; the end of the text for one behind the last."""
+        """Offset and text of a line, without its line end; for a line past the last one, the end of the text."""
         starts = self.line_starts
         if number >= len(starts):
             return len(self.text), ""
@@ -78,42 +78,45 @@ class Document:
             return starts[number], self.text[starts[number] :]
         return starts[number], self.text[starts[number] : starts[number + 1]].rstrip("\r\n")
 
-    def _cut(
+    def _split(
         self, position: types.Position, encoding: types.PositionEncodingKind
     ) -> tuple[int, tuple[str, str] | None]:
-        """The offset of `position`, and the halves of the character that it stands in, mostly empty.
+        """The offset of `position`, and the surrogates of the character that it splits, or two empty strings.
 
-        Only UTF-16 has halves that a text can hold; None where another encoding's position is inside a character.
+        Only UTF-16 can split a character into parts that a text can hold; None when another encoding's position is
+        inside a character.
         """
         start, line = self._line(position.line)
-        passed, inside = positions.located(line, position.character, encoding)
+        characters, inside = positions.split_position(line, position.character, encoding)
+        offset = start + characters
         if not inside:
-            return start + passed, ("", "")
-        return start + passed, positions.halves(line[passed]) if encoding == positions.UTF16 else None
+            return offset, ("", "")
+        return offset, positions.surrogate_pair(line[characters]) if encoding == positions.UTF16 else None
 
-    def _replaced(self, start: int, end: int, middle: str, version: int) -> Document:
-        """The document with `middle` for `start` to `end`; halves that meet there become one character."""
+    def _replace(self, start: int, end: int, replacement: str, version: int) -> Document:
+        """The document with `replacement` for `start` to `end`; surrogates that meet there form one character."""
         text = self.text
-        if start and positions.is_first_half(text[start - 1]):
+        if start and positions.is_high_surrogate(text[start - 1]):
             start -= 1
-            middle = text[start] + middle
-        if positions.is_second_half(text[end : end + 1]):
-            middle += text[end]
+            replacement = text[start] + replacement
+        if positions.is_low_surrogate(text[end : end + 1]):
+            replacement += text[end]
             end += 1
-        made = Document(self.uri, text[:start] + positions.joined(middle) + text[end:], version, self.language)
-        vars(made)["line_starts"] = self._line_starts_after(made.text, start, end)  # fills the cached property
-        return made
+        new_text = text[:start] + positions.join_surrogates(replacement) + text[end:]
+        document = Document(self.uri, new_text, version, self.language)
+        vars(document)["line_starts"] = self._line_starts_after(new_text, start, end)  # fills the cached property
+        return document
 
     def _line_starts_after(self, text: str, start: int, end: int) -> list[int]:
-        """The line starts of `text`, in which something else stands for `start` to `end` of this one.
+        """The line starts of `text`, in which `start` to `end` of this document's text was replaced.
 
-        Only what is new and the signs next to it are looked at: lines have hundreds of thousands of characters.
+        Scans only the replacement and the characters next to it: lines may have hundreds of thousands of characters.
         """
-        starts, longer = self.line_starts, len(text) - len(self.text)
-        first = max(0, bisect_right(starts, max(0, start - 1)) - 1)  # a CR before it may get or lose its LF
-        kept = bisect_right(starts, end)
-        behind = starts[kept:] if not longer else [place + longer for place in starts[kept:]]
-        until, new_end = behind[0] if behind else len(text) + 1, end + longer
-        found = _LINE_END.finditer(text, max(0, start - 1), new_end + 1)  # a CR at its end may get an LF
-        between = [match.end() for match in found if match.start() < new_end and match.end() < until]
-        return starts[: first + 1] + between + behind
+        starts, growth = self.line_starts, len(text) - len(self.text)
+        first = max(0, bisect_right(starts, max(0, start - 1)) - 1)  # a CR before the edit may gain or lose its LF
+        unchanged = bisect_right(starts, end)
+        after = starts[unchanged:] if not growth else [offset + growth for offset in starts[unchanged:]]
+        limit, new_end = after[0] if after else len(text) + 1, end + growth
+        matches = _LINE_END.finditer(text, max(0, start - 1), new_end + 1)  # a CR at its end may gain an LF
+        between = [match.end() for match in matches if match.start() < new_end and match.end() < limit]
+        return starts[: first + 1] + between + after

@@ -1,4 +1,4 @@
-"""The folders of the workspace: which one a document is in, and whether the settings file of one has changed."""
+"""The folders of the workspace: which one contains a document, and whether a settings file has changed."""
 
 from __future__ import annotations
 
@@ -14,54 +14,55 @@ from lacuna_server.settings import FILE
 
 @dataclass
 class Folders:
-    """The local folders by their paths as URIs have them, in the client's order; the first one has the engine."""
+    """The local folders by the path in their URI, in the client's order. The first one determines the engine."""
 
     _paths: dict[str, Path] = field(default_factory=dict)
     _seen: dict[str, tuple[int, int] | None] = field(default_factory=dict)
 
     def begin(self, params: Any) -> None:
-        """Takes the folders of an initialize request: its workspace folders, or its one root."""
-        found = [text(at(folder, "uri")) for folder in items(at(params, "workspaceFolders")) or ()]
-        if not found:
+        """Adds the folders of an initialize request: its workspace folders, or its single root."""
+        uris = [text(at(folder, "uri")) for folder in items(at(params, "workspaceFolders")) or ()]
+        if not uris:
             root, path = text(at(params, "rootUri")), text(at(params, "rootPath"))
-            found = [root or (path and "file://" + ("" if path.startswith("/") else "/") + normal(path))]
-        for uri in found:
+            uris = [root or (path and "file://" + ("" if path.startswith("/") else "/") + normal(path))]
+        for uri in uris:
             self._add(uri)
 
     def change(self, params: Any) -> None:
-        """Takes the folders that came and went in a notification that they changed."""
+        """Removes and adds the folders of a didChangeWorkspaceFolders notification."""
         for folder in items(at(params, "event", "removed")) or ():
-            self._paths.pop(_place(text(at(folder, "uri")) or ""), None)
+            self._paths.pop(_uri_path(text(at(folder, "uri")) or ""), None)
         for folder in items(at(params, "event", "added")) or ():
             self._add(text(at(folder, "uri")))
 
     def settings_files(self) -> list[tuple[str, Path]]:
-        """Each folder with the place of its settings file."""
-        return [(place, path / FILE) for place, path in self._paths.items()]
+        """Each folder's path in its URI, with the path of its settings file."""
+        return [(folder, path / FILE) for folder, path in self._paths.items()]
 
-    def holding(self, place: str) -> str | None:
-        """The innermost folder of a document; None for one that is in none."""
-        inside = [folder for folder in self._paths if place == folder or place.startswith(folder.rstrip("/") + "/")]
-        return max(inside, key=len, default=None)
+    def containing(self, path: str) -> str | None:
+        """The innermost folder that contains a document, or None. `path` is that in the document's URI."""
+        parents = [folder for folder in self._paths if path == folder or path.startswith(folder.rstrip("/") + "/")]
+        return max(parents, key=len, default=None)
 
     def changed(self) -> bool:
-        """Whether a settings file came, went or was written since this was asked last."""
-        before, self._seen = self._seen, {place: _stamp(file) for place, file in self.settings_files()}
+        """Whether a settings file was created, deleted or written since the last call."""
+        before, self._seen = self._seen, {folder: _stamp(file) for folder, file in self.settings_files()}
         return before != self._seen
 
     def _add(self, uri: str | None) -> None:
         path = None if uri is None else local_path(uri)
         if uri is not None and path is not None:
-            self._paths[_place(uri)] = path
+            self._paths[_uri_path(uri)] = path
 
 
-def _place(uri: str) -> str:
+def _uri_path(uri: str) -> str:
     return parts(uri).path.rstrip("/") or "/"
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
+    """Modification time and size, or None for a file that does not exist."""
     try:
-        found = file.stat()
+        stat = file.stat()
     except (OSError, ValueError):
         return None
-    return found.st_mtime_ns, found.st_size
+    return stat.st_mtime_ns, stat.st_size

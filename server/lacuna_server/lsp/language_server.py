@@ -1,6 +1,6 @@
-"""pygls, with its gaps closed: every request gets one answer, errors are logged and never sent as popups.
+"""pygls with fixes: every request gets exactly one answer, and errors are logged, never sent as popups.
 
-The text of documents is kept by `documents.py`; pygls's own workspace stays empty.
+`documents.py` keeps the text of documents; the workspace of pygls stays empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCRequestMessage
 
 from lacuna_inference import __version__
-from lacuna_server.lsp import capabilities, reading, synchronisation
+from lacuna_server.lsp import capabilities, reading, synchronization
 from lacuna_server.lsp.documents import Documents
 from lacuna_server.lsp.session import Session
 
@@ -31,15 +31,15 @@ _RAW = frozenset({
     types.NOTEBOOK_DOCUMENT_DID_CLOSE, types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS,
     types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
 })  # fmt: skip
-"""Notifications whose parameters are read by `synchronisation`: one that is left out is an edit that is not known."""
+"""Notifications whose parameters `synchronization` reads itself: a dropped one would be an unknown edit."""
 _ANSWERED = (types.ErrorCodes.MethodNotFound, types.ErrorCodes.InvalidParams, types.LSPErrorCodes.RequestFailed)
-"""Codes of answers that say everything; other errors are logged."""
-_SETTLED = object()
-"""Stands for a message that was answered or left out while it was read."""
+"""Error codes whose answer tells the client everything; other errors are logged."""
+_HANDLED = object()
+"""A message that was answered or dropped during parsing."""
 
 
 class LacunaProtocol(LanguageServerProtocol):
-    """The life cycle as the specification wants it, and document synchronisation into our own store."""
+    """The life cycle as specified, and document synchronization into `Documents`."""
 
     _server: LacunaServer  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -50,13 +50,13 @@ class LacunaProtocol(LanguageServerProtocol):
         """The raw parameters of initialize."""
 
     def receive(self, body: bytes) -> None:
-        """Takes one message as it came. Whatever is in it, this only raises SystemExit."""
+        """Handles one raw message. Whatever it contains, this raises only SystemExit."""
         try:
             data = json.loads(body)
         except (ValueError, RecursionError):
             logger.warning("A message is not JSON.")
-            self._refuse(None, types.ErrorCodes.ParseError, "The message is not JSON.")
-            self.synchronise(synchronisation.missed, body)
+            self._send_error(None, types.ErrorCodes.ParseError, "The message is not JSON.")
+            self.synchronize(synchronization.unparsable, body)
             return
         try:
             self.handle_message(self.structure_message(data))
@@ -64,7 +64,7 @@ class LacunaProtocol(LanguageServerProtocol):
             self._server.report_server_error(error, self.receive)
 
     def structure_message(self, data: Any) -> Any:
-        """As pygls does, but liberally, and a request that does not parse is answered."""
+        """Parses a message as pygls does, but leniently. A request that cannot be parsed is answered."""
         method = data.get("method") if isinstance(data, dict) else None
         if not isinstance(data, dict) or not isinstance(method, (str, NoneType)):
             return data
@@ -77,42 +77,42 @@ class LacunaProtocol(LanguageServerProtocol):
         try:
             return super().structure_message(reading.request(data))
         except JsonRpcException as error:
-            return self._refused(data, _misfit(error))
+            return self._reject_unreadable(data, _validation_message(error))
 
     def _initialize_request(self, data: dict[str, Any]) -> Any:
-        """Only what is looked at is read: a client of a later protocol has capabilities that nobody here knows."""
+        """Parses only the fields that are used: clients of later protocol versions have unknown capabilities."""
         params = data.get("params")
         if "id" not in data:
-            return _SETTLED
+            return _HANDLED
         if self._initialized:
             return JsonRPCRequestMessage(data["id"], types.INITIALIZE, self.VERSION, None)
-        if (misfit := capabilities.misfit(params)) is not None:
-            return self._refused(data, misfit)
+        if (problem := capabilities.initialize_error(params)) is not None:
+            return self._reject_unreadable(data, problem)
         self._client = params
-        return JsonRPCRequestMessage(data["id"], types.INITIALIZE, self.VERSION, capabilities.lean(params))
+        return JsonRPCRequestMessage(data["id"], types.INITIALIZE, self.VERSION, capabilities.params_for_pygls(params))
 
-    def _refused(self, data: dict[str, Any], why: str) -> object:
-        """Answers a request that cannot be read with the reason, and logs that of a notification."""
+    def _reject_unreadable(self, data: dict[str, Any], reason: str) -> object:
+        """Answers an unreadable request with the reason; logs the reason for a notification or a response."""
         if "id" in data and "method" in data:
-            self._refuse(data["id"], types.ErrorCodes.InvalidParams, why)
+            self._send_error(data["id"], types.ErrorCodes.InvalidParams, reason)
         else:
-            logger.error("A %s message was left out. %s", str(data.get("method", "response"))[:80], why)
-        return _SETTLED
+            logger.error("A %s message was dropped. %s", str(data.get("method", "response"))[:80], reason)
+        return _HANDLED
 
     def handle_message(self, message: Any) -> None:
-        """Refuses what may not come at this point of the life cycle, and passes on the rest."""
-        if message is _SETTLED:
+        """Rejects messages that are not allowed at this point of the life cycle, and dispatches the others."""
+        if message is _HANDLED:
             return
         if getattr(message, "jsonrpc", None) != self.VERSION:
-            identity = message.get("id") if isinstance(message, dict) else None
-            self._refuse(identity, types.ErrorCodes.InvalidRequest, "The message is not a JSON-RPC 2.0 object.")
-        elif (refused := self._refusal(getattr(message, "method", None))) is None:
+            msg_id = message.get("id") if isinstance(message, dict) else None
+            self._send_error(msg_id, types.ErrorCodes.InvalidRequest, "The message is not a JSON-RPC 2.0 object.")
+        elif (error := self._lifecycle_error(getattr(message, "method", None))) is None:
             self._dispatch(message)
-        elif (identity := getattr(message, "id", None)) is not None:
-            self._refuse(identity, *refused)
+        elif (msg_id := getattr(message, "id", None)) is not None:
+            self._send_error(msg_id, *error)
 
     def _dispatch(self, message: Any) -> None:
-        """As pygls does, which takes a quarter of a millisecond to find out what kind of message it is."""
+        """Dispatches as pygls does, which takes a quarter of a millisecond to determine the kind of a message."""
         context = contextvars.copy_context()
         if (method := getattr(message, "method", None)) is None:
             result, error = getattr(message, "result", None), getattr(message, "error", None)
@@ -122,8 +122,8 @@ class LacunaProtocol(LanguageServerProtocol):
         else:
             context.run(self._handle_notification, method, message.params)
 
-    def _refusal(self, method: str | None) -> tuple[int, str] | None:
-        """The error for a method at this point, or None when it may pass. A message without method is a response."""
+    def _lifecycle_error(self, method: str | None) -> tuple[int, str] | None:
+        """The error for a method that is not allowed now, or None. A message without a method is a response."""
         if method in (None, types.EXIT):
             return None
         if self._shutdown:
@@ -136,14 +136,14 @@ class LacunaProtocol(LanguageServerProtocol):
             return types.ErrorCodes.ServerNotInitialized, "The first request must be initialize."
         return None
 
-    def _refuse(self, identity: Any, code: int, message: str) -> None:
-        """Answers with an error. An id that is not known must be null; pygls would leave it out."""
-        known = identity if isinstance(identity, (str, int, float)) and not isinstance(identity, bool) else None
+    def _send_error(self, msg_id: Any, code: int, message: str) -> None:
+        """Answers with an error. An unknown id must be null; pygls would omit it."""
+        known_id = msg_id if isinstance(msg_id, (str, int, float)) and not isinstance(msg_id, bool) else None
         error = {"code": int(code), "message": message}
-        self._send_data({"jsonrpc": self.VERSION, "id": known, "error": error})
+        self._send_data({"jsonrpc": self.VERSION, "id": known_id, "error": error})
 
     def _send_response(self, msg_id: Any, result: Any = None, error: types.ResponseError | None = None) -> None:
-        """As pygls does, without the traceback that it puts into an error's data."""
+        """Sends a response as pygls does, but without the traceback in an error's data."""
         super()._send_response(msg_id, result, types.ResponseError(error.code, error.message) if error else None)
 
     @lsp_method(types.INITIALIZE)
@@ -162,42 +162,42 @@ class LacunaProtocol(LanguageServerProtocol):
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.synchronise(synchronisation.did_open, params)
+        self.synchronize(synchronization.did_open, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.synchronise(synchronisation.did_change, params)
+        self.synchronize(synchronization.did_change, params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_SAVE)
     def lsp_text_document__did_save(self, params: Any) -> Generator[Any, Any, None]:
-        self.synchronise(synchronisation.did_save, params)
+        self.synchronize(synchronization.did_save, params)
         yield self.fm.features[types.TEXT_DOCUMENT_DID_SAVE], (params,), None
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.synchronise(synchronisation.did_close, params)
+        self.synchronize(synchronization.did_close, params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
     def lsp_notebook_document__did_open(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.synchronise(synchronisation.did_open_notebook, params)
+        self.synchronize(synchronization.did_open_notebook, params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
     def lsp_notebook_document__did_change(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.synchronise(synchronisation.did_change_notebook, params)
+        self.synchronize(synchronization.did_change_notebook, params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
     def lsp_notebook_document__did_close(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.synchronise(synchronisation.did_close_notebook, params)
+        self.synchronize(synchronization.did_close_notebook, params)
 
-    def synchronise(self, apply: Callable[[Documents, Any], Iterable[str] | None], params: Any) -> None:
-        """Applies a notification to the documents, forgets those that it closed, and tells of those it lost."""
+    def synchronize(self, apply: Callable[[Documents, Any], Iterable[str] | None], params: Any) -> None:
+        """Applies a notification to the documents, forgets those that it closed, and reports changes of step."""
         session = self._server.session
-        before = session.documents.out_of_step()
+        before = session.documents.out_of_sync()
         for uri in apply(session.documents, params) or ():
             session.completer.forget(uri)
-        after = session.documents.out_of_step()
+        after = session.documents.out_of_sync()
         if after != before:
-            self._server.on_step([uri for uri in after if uri not in before])
+            self._server.on_out_of_step_change([uri for uri in after if uri not in before])
 
     @lsp_method(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def lsp_workspace__did_change_workspace_folders(self, params: Any) -> Generator[Any, Any, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -221,34 +221,34 @@ class LacunaServer(LanguageServer):
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.on_step: Callable[[Sequence[str]], None] = lambda _: None
-        """Is called when documents went out of step, with these, or came back, with none."""
+        self.on_out_of_step_change: Callable[[Sequence[str]], None] = lambda _: None
+        """Called when documents go out of sync, with their URIs, or come back in sync, with none."""
         super().__init__("lacuna", __version__, protocol_cls=LacunaProtocol, notebook_document_sync=_EVERY_CELL)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Logs only. pygls would send a popup, and report a failure to send it by sending.
+        """Only logs the error. pygls would send a popup, and report a failure to send it by sending another.
 
-        What was answered as the client's own mistake, or with a sentence of ours, is no error of the server.
+        Errors that were answered as the client's mistake, or with a message of our own, are not logged.
         """
         code = error.code if isinstance(error, JsonRpcException) else None
         if code not in _ANSWERED:
             logger.error("Unexpected error in %s.", getattr(source, "__name__", source), exc_info=error)
 
-    def say(self, kind: types.MessageType, text: str) -> None:
-        """One line for the client's log."""
+    def log_to_client(self, kind: types.MessageType, text: str) -> None:
+        """Writes one line to the client's log."""
         self.window_log_message(types.LogMessageParams(kind, text))
 
 
 def _raw(data: dict[str, Any]) -> Any:
-    """A notification as it came; one that has an id is answered."""
+    """A notification with raw parameters; one that has an id becomes a request, so that it is answered."""
     method, params = data["method"], data.get("params")
     if data.get("id") is None:
         return JsonRPCNotification(method, LacunaProtocol.VERSION, params)
     return JsonRPCRequestMessage(data["id"], method, LacunaProtocol.VERSION, params)
 
 
-def _misfit(error: JsonRpcException) -> str:
-    """Where a request does not fit, without the values in it."""
+def _validation_message(error: JsonRpcException) -> str:
+    """Where a request is invalid, without its values."""
     cause = error.__cause__
     problems = transform_error(cause) if isinstance(cause, BaseException) else []
-    return f"The parameters do not fit the method: {problems[0]}." if problems else "The message cannot be read."
+    return f"The parameters are invalid: {problems[0]}." if problems else "The message cannot be read."

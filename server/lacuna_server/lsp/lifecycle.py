@@ -1,4 +1,4 @@
-"""How the process ends: exit code, deadline, and a watch on the editor that started it."""
+"""The end of the process: exit code, deadline, and a watchdog for the editor that started it."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ logger = logging.getLogger(__name__)
 
 
 class Lifecycle:
-    """Remembers the exit code and makes sure that the process ends, also while the model computes."""
+    """Keeps the exit code and makes sure that the process ends, even while the model computes."""
 
     def __init__(self) -> None:
         self.code = 0
         self._ending = False
 
     def exit(self, code: int) -> None:
-        """Ends the process with `code` within the deadline, whatever the other threads do."""
+        """Ends the process with `code` within the deadline, whatever other threads do."""
         self.code = code
         if not self._ending:
             self._ending = True
             _daemon(self._leave_after_deadline)
 
     def leave(self) -> NoReturn:
-        """Ends the process now. The interpreter's own end would wait seconds for the libraries under the model."""
+        """Ends the process now. A regular interpreter exit would wait seconds for the model's libraries."""
         with suppress(OSError, ValueError):
             sys.stderr.flush()
         os._exit(self.code)
 
     def watch_parent(self, pid: int | None) -> None:
-        """Ends the process when process `pid` is gone: an editor that crashed sends no exit."""
+        """Ends the process when process `pid` has ended: an editor that crashes sends no exit notification."""
         if pid:
             _daemon(lambda: self._wait_for_end_of(pid))
 
     def _wait_for_end_of(self, pid: int) -> None:
         while is_alive(pid):
             time.sleep(WATCH_INTERVAL_S)
-        logger.warning("The editor's process is gone; the server ends.")
+        logger.warning("The editor's process has ended; the server exits.")
         os._exit(1)
 
     def _leave_after_deadline(self) -> None:

@@ -15,7 +15,6 @@ from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.completer import Completer
 from lacuna_server.core.service import Policy, Suggestions
 from lacuna_server.core.snapshot import Snapshot
-from lacuna_server.core.statistics import Latencies, Statistics, statistics_file
 from lacuna_server.lsp import capabilities
 from lacuna_server.lsp.capabilities import Client
 from lacuna_server.lsp.documents import Documents
@@ -25,6 +24,7 @@ from lacuna_server.lsp.folders import Folders
 from lacuna_server.lsp.lifecycle import Lifecycle
 from lacuna_server.lsp.reading import at, number
 from lacuna_server.settings import Settings
+from lacuna_server.statistics import Latencies, Statistics, statistics_file
 
 
 class Session:
@@ -73,7 +73,7 @@ class Session:
 
     def settings_at(self, place: str) -> Settings:
         """The settings for a document: those of its folder."""
-        return self._of_folders.get(self.folders.holding(place) or "", self.settings)
+        return self._of_folders.get(self.folders.containing(place) or "", self.settings)
 
     def rules_at(self, place: str) -> Rules:
         """The rules for a document."""

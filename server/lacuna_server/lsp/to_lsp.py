@@ -1,4 +1,4 @@
-"""Suggestions -> protocol items, with what each client makes of them. Pure."""
+"""Converts suggestions to protocol items, adapted to each client. Pure."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ LABEL_LENGTH = 60
 _WORD = re.compile(r"\w*")
 
 ACCEPT = "lacuna.accept"
-"""The command that a client sends back when a suggestion was accepted."""
+"""The command that a client executes when a suggestion was accepted."""
 
 
-def inline_items(answer: Suggestions, handed: Sequence[str], position: types.Position) -> types.InlineCompletionList:
-    """Plain text at an empty range: the one form that every client draws right. `handed` are the suggestions' ids."""
-    here = types.Range(position, position)
+def inline_items(answer: Suggestions, ids: Sequence[str], position: types.Position) -> types.InlineCompletionList:
+    """Plain text at an empty range, the one form that every client renders correctly. `ids` are the suggestions'."""
+    at_cursor = types.Range(position, position)
     items = [
-        types.InlineCompletionItem(text, range=here, command=_accepted(number))
-        for text, number in zip(answer.texts, handed, strict=True)
+        types.InlineCompletionItem(text, range=at_cursor, command=_accept_command(suggestion_id))
+        for text, suggestion_id in zip(answer.texts, ids, strict=True)
     ]
     return types.InlineCompletionList(items)
 
 
-def going_on(answer: Suggestions, selected: types.SelectedCompletionInfo, snapshot: Snapshot) -> Suggestions:
-    """The suggestions that begin with the highlighted popup row; a client ignores others."""
+def matching_selected(answer: Suggestions, selected: types.SelectedCompletionInfo, snapshot: Snapshot) -> Suggestions:
+    """The suggestions that start with the selected popup item; a client ignores others."""
     word = word_before(snapshot)
     return replace(answer, texts=tuple(s for s in answer.texts if (word + s).startswith(selected.text)))
 
 
 def with_selected(
-    answer: Suggestions, handed: Sequence[str], selected: types.SelectedCompletionInfo, snapshot: Snapshot
+    answer: Suggestions, ids: Sequence[str], selected: types.SelectedCompletionInfo, snapshot: Snapshot
 ) -> types.InlineCompletionList:
-    """Items for a highlighted popup row: they use its range."""
+    """Items for a selected popup item, with its range."""
     word = word_before(snapshot)
     items = [
-        types.InlineCompletionItem(word + text, range=selected.range, command=_accepted(number))
-        for text, number in zip(answer.texts, handed, strict=True)
+        types.InlineCompletionItem(word + text, range=selected.range, command=_accept_command(suggestion_id))
+        for text, suggestion_id in zip(answer.texts, ids, strict=True)
     ]
     return types.InlineCompletionList(items)
 
 
 def word_before(snapshot: Snapshot) -> str:
-    """The part of a word that stands directly before the cursor."""
-    found = _WORD.match(snapshot.line_before[::-1])  # a search for the end would try every word of the line
-    return found.group()[::-1] if found else ""
+    """The part of a word directly before the cursor."""
+    match = _WORD.match(snapshot.line_before[::-1])  # a search anchored at the end would try every word of the line
+    return match.group()[::-1] if match else ""
 
 
 def popup_items(
-    answer: Suggestions, handed: Sequence[str], snapshot: Snapshot, word_range: types.Range, client: Client
+    answer: Suggestions, ids: Sequence[str], snapshot: Snapshot, word_range: types.Range, client: Client
 ) -> types.CompletionList:
-    """A row of the menu for each suggestion.
+    """A menu item for each suggestion.
 
-    The edit replaces `word_range`, the word before the cursor, and `filterText` is that word with the suggestion behind
-    it: clients filter by what stands between the start of the edit and the cursor.
+    The edit replaces `word_range`, the word before the cursor, and `filterText` is that word followed by the
+    suggestion: clients filter by the text between the start of the edit and the cursor.
     """
     word = word_before(snapshot)
     indent = snapshot.line_before[: len(snapshot.line_before) - len(snapshot.line_before.lstrip())]
@@ -80,36 +80,36 @@ def popup_items(
                 text_edit=types.TextEdit(word_range, text),
                 insert_text_format=types.InsertTextFormat.Snippet if as_snippet else types.InsertTextFormat.PlainText,
                 insert_text_mode=types.InsertTextMode.AsIs if client.insert_as_is else None,
-                command=_accepted(handed[number]),
+                command=_accept_command(ids[number]),
             )
         )
     return popup_list(items, client)
 
 
 def popup_list(items: Sequence[types.CompletionItem], client: Client) -> types.CompletionList:
-    """An incomplete list: the client must ask again with the next character.
+    """An incomplete list: the client must request a new one at the next character.
 
-    For Helix one without items is complete. It opens its menu 0.1 s after the first list that is not both empty and
-    complete; if there is nothing to show by then, it throws away what slower servers answer.
+    For Helix an empty list is complete. Helix opens its menu 0.1 s after the first list that is not both empty and
+    complete; if there is nothing to show by then, it discards the answers of slower servers.
     """
     return types.CompletionList(is_incomplete=bool(items) or client.name != "helix", items=items)
 
 
-def _accepted(number: str) -> types.Command:
-    return types.Command("Lacuna: accepted", ACCEPT, arguments=[{"id": number}])
+def _accept_command(suggestion_id: str) -> types.Command:
+    return types.Command("Lacuna: accepted", ACCEPT, arguments=[{"id": suggestion_id}])
 
 
 def _detail(answer: Suggestions) -> str:
-    sure = "" if answer.confidence is None else f", {100 * answer.confidence:.0f} %"
-    return f"Lacuna ({answer.model}{sure})"
+    confidence = "" if answer.confidence is None else f", {100 * answer.confidence:.0f} %"
+    return f"Lacuna ({answer.model}{confidence})"
 
 
 def _popup_text(text: str, indent: str, client: Client) -> tuple[str, bool]:
-    """The text as this client inserts it whole, and whether it is a snippet.
+    """The text in the form that this client inserts completely, and whether it is a snippet.
 
-    Neovim 0.11 inserts plain text up to its first blank, newer ones up to the first line's end, and Helix indents the
-    later lines itself; all of them insert a whole snippet. Clients that know no snippets (eglot, Kate) insert plain
-    text as it is.
+    Neovim 0.11 inserts plain text up to the first blank, newer versions up to the end of the first line, and Helix
+    indents the later lines itself; all of them insert snippets completely. Clients without snippet support (eglot,
+    Kate) insert plain text unchanged.
     """
     if client.insert_as_is or not client.snippets:
         return text, False
@@ -119,7 +119,7 @@ def _popup_text(text: str, indent: str, client: Client) -> tuple[str, bool]:
 
 
 def _documentation(text: str, language: str, client: Client) -> types.MarkupContent | str:
-    """The whole text, as code where the client renders Markdown."""
+    """The whole text, as a code block if the client renders Markdown."""
     return types.MarkupContent(types.MarkupKind.Markdown, _fenced(text, language)) if client.markdown else text
 
 

@@ -23,7 +23,7 @@ _CONTENT_LENGTH = re.compile(rb"\s*content-length\s*:\s*(\d+)\s*", re.IGNORECASE
 
 
 def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> NoReturn:
-    """Serves until exit or the end of the input, and ends the process."""
+    """Serves until exit or the end of the input, then ends the process."""
     reader, writer = streams
     server.protocol.set_writer(StdoutWriter(writer))
     with suppress(KeyboardInterrupt, SystemExit, BrokenPipeError):
@@ -33,7 +33,7 @@ def serve_stdio(server: LacunaServer, streams: tuple[BinaryIO, BinaryIO]) -> NoR
 
 
 def serve_tcp(server: LacunaServer, address: str) -> NoReturn:
-    """Serves one client that connects to `address` (HOST:PORT), and ends the process; a second one is turned away.
+    """Serves one client that connects to `address` (HOST:PORT), then ends the process. Further clients are rejected.
 
     Raises BadRequest for an address that is not on loopback, LacunaError for one that cannot be bound.
     """
@@ -57,7 +57,7 @@ def parse_loopback(address: str) -> tuple[str, int]:
     except ValueError:
         loopback = False
     if not separator or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
-        raise BadRequest(f"{address!r} is no address.", "Write HOST:PORT, for example 127.0.0.1:2087.")
+        raise BadRequest(f"{address!r} is not an address.", "Write HOST:PORT, for example 127.0.0.1:2087.")
     if not loopback:
         raise BadRequest(f"{host} is not on loopback.", "The protocol has no password; use 127.0.0.1 or [::1].")
     return host, int(port)
@@ -69,7 +69,7 @@ async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.readline()
         if server.protocol.writer is not None or not first.lower().startswith(b"content-"):
-            writer.close()  # a second client, or a web page that tries its luck with HTTP
+            writer.close()  # a second client, or a web page that sends HTTP
             return
         server.protocol.set_writer(writer)
         try:
@@ -82,23 +82,23 @@ async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
 
     listener = await asyncio.start_server(connected, host, port)
     async with listener:
-        where = listener.sockets[0].getsockname()
-        logger.info("Listening on %s:%s.", where[0], where[1])
+        bound = listener.sockets[0].getsockname()
+        logger.info("Listening on %s:%s.", bound[0], bound[1])
         await done.wait()
 
 
 async def _serve_stream(server: LacunaServer, source: BinaryIO) -> None:
-    """Serves what `source` brings."""
+    """Serves the messages from `source`."""
     stream = asyncio.StreamReader(_MAX_HEADER_BYTES)
-    if not _read_here(source, stream):
+    if not _read_on_loop(source, stream):
         _read_in_thread(source, stream)
     await _serve(server, _Reader(b"", stream))
 
 
-def _read_here(source: BinaryIO, stream: asyncio.StreamReader) -> bool:
-    """Lets the event loop itself read `source`, if it can: pipes and sockets, not files, and nothing on Windows.
+def _read_on_loop(source: BinaryIO, stream: asyncio.StreamReader) -> bool:
+    """Lets the event loop read `source` and returns whether it can: pipes and sockets, not files, never on Windows.
 
-    While a model decodes, every change of threads may wait milliseconds for a turn on the processor.
+    While a model decodes, every thread switch may wait milliseconds for the CPU.
     """
     loop = asyncio.get_running_loop()
 
@@ -124,7 +124,7 @@ def _read_here(source: BinaryIO, stream: asyncio.StreamReader) -> bool:
 
 
 def _read_in_thread(source: BinaryIO, stream: asyncio.StreamReader) -> None:
-    """Reads `source` in chunks: the library's reader changes threads for every line."""
+    """Reads `source` in chunks: the reader of pygls switches threads for every line."""
     loop = asyncio.get_running_loop()
 
     def pump() -> None:
@@ -138,26 +138,26 @@ def _read_in_thread(source: BinaryIO, stream: asyncio.StreamReader) -> None:
 
 
 async def _serve(server: LacunaServer, reader: _Reader) -> None:
-    """Handles messages until the stream ends, also when it ends inside one."""
+    """Handles messages until the stream ends, even in the middle of one."""
     try:
         while (length := await _length(reader)) is not None:
             body = await reader.readexactly(length)
             server.protocol.receive(body)
     except asyncio.IncompleteReadError:
-        logger.warning("The client went away in the middle of a message.")
+        logger.warning("The client disconnected in the middle of a message.")
     except ValueError:
-        logger.error("The client sent something that is no message; the server ends.")
+        logger.error("The client sent something that is not a message; the server exits.")
 
 
 async def _length(reader: _Reader) -> int | None:
-    """Reads the header of the next message; how many bytes its body has, or None at the end of the stream.
+    """Reads the header of the next message. Returns the length of its body in bytes, or None at the end of the stream.
 
-    Lines that are no header are passed over. Raises ValueError for a line or a body that is longer than any.
+    Skips lines that are not a header. Raises ValueError for a line or a body that exceeds the limits.
     """
     length = 0
     while line := await reader.readline():
-        if found := _CONTENT_LENGTH.fullmatch(line):
-            length = int(found.group(1))
+        if match := _CONTENT_LENGTH.fullmatch(line):
+            length = int(match.group(1))
         elif length and not line.strip():
             if length > _MAX_BODY_BYTES:
                 raise ValueError
@@ -166,7 +166,7 @@ async def _length(reader: _Reader) -> int | None:
 
 
 class _Reader:
-    """A stream whose first line may have been read already."""
+    """A stream whose first line may already have been read."""
 
     def __init__(self, first: bytes, reader: asyncio.StreamReader) -> None:
         self._first = first
@@ -177,6 +177,6 @@ class _Reader:
         return first or await self._reader.readline()
 
     async def readexactly(self, n: int) -> bytes:
-        """A message's body. The handler of the message before it takes its first step meanwhile: its snapshot."""
+        """Reads a message's body. First lets the previous message's handler take its first step, the snapshot."""
         await asyncio.sleep(0)
         return await self._reader.readexactly(n)

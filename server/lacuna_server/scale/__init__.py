@@ -1,1 +1,1 @@
-"""One model on several machines: replicas as a Ray Serve application, behind the same engine protocol."""
+"""One model on several machines: replicas in a Ray Serve application, with the same engine protocol."""

@@ -1,4 +1,4 @@
-"""The `Engine` whose model runs in replicas of a Ray cluster. What a lost node was asked is asked again elsewhere."""
+"""An `Engine` whose model runs in replicas of a Ray cluster. Requests to a lost node are sent to another replica."""
 
 from __future__ import annotations
 
@@ -20,29 +20,34 @@ from lacuna_inference.errors import EngineUnavailable, LacunaError, RequestCance
 from lacuna_server.scale.replica import APPLICATION, Scale, deploy, nodes
 
 logger = logging.getLogger(__name__)
-_WAITING = 128
-"""Requests that may wait for answers at a time."""
-_LOOK_S = 0.02
-"""Seconds between two looks whether who asked still wants it."""
+_MAX_REQUESTS = 128
+"""Requests in flight at a time."""
+_POLL_S = 0.02
+"""Seconds between two checks for cancellation."""
 _ATTEMPTS = 4
-"""How often a request is asked whose replica is lost, before that is an error."""
-_REMEMBERED = 4096
+"""How often a request is sent before the loss of its replica is an error."""
+_MAX_SESSIONS = 4096
+"""Sessions whose replica is remembered."""
 
 
 class RayEngine:
-    """See `api.Engine` for what its methods promise. `moved` counts sessions that another replica has taken over."""
+    """Implements `api.Engine`. `moved` counts sessions that moved to another replica."""
 
     def __init__(self, options: ModelOptions, scale: Scale, address: str | None = None) -> None:
-        """Joins the cluster at `address`; None starts one of this machine alone. To be called by the main thread before
-        it sets handlers of signals, because Ray sets its own. Raises EngineUnavailable when there is no cluster."""
+        """Joins the cluster at `address`, or starts one on this machine if it is None.
+
+        Call it on the main thread before setting signal handlers, because Ray sets its own. Raises EngineUnavailable
+        if there is no cluster.
+        """
         self._options, self._scale, self._address = options, scale, address
         self._state = EngineState(Phase.UNLOADED, model=options.model)
         self._listeners = Listeners()
         self._changed = threading.RLock()
         self._handle: Any = None
-        self._asking = ThreadPoolExecutor(_WAITING, thread_name_prefix="lacuna-ray")
+        self._executor = ThreadPoolExecutor(_MAX_REQUESTS, thread_name_prefix="lacuna-ray")
         self._deploying: Future[None] | None = None
-        self._places: OrderedDict[str, str] = OrderedDict()
+        self._replicas: OrderedDict[str, str] = OrderedDict()
+        """The replica that answered each session last."""
         self.moved = 0
         _join(address)
 
@@ -53,13 +58,13 @@ class RayEngine:
     def start(self) -> None:
         with self._changed:
             if self._deploying is None:
-                self._enter(Phase.LOADING, "the replicas start")
-                self._deploying = self._asking.submit(self._deploy)
+                self._enter(Phase.LOADING, "starting the replicas")
+                self._deploying = self._executor.submit(self._deploy)
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         self.start()
         try:
-            return self._asking.submit(self._answer, request, cancel or CancelToken())
+            return self._executor.submit(self._answer, request, cancel or CancelToken())
         except RuntimeError:
             refused: Future[CompletionResult] = Future()
             refused.set_exception(EngineUnavailable("The engine was closed."))
@@ -70,16 +75,18 @@ class RayEngine:
             self._listeners.add(listener, self._state)
 
     def close(self, timeout: float = 2.0) -> bool:
-        """The application goes on in a cluster that others started; one of our own ends."""
-        self._asking.shutdown(wait=False, cancel_futures=True)
+        """Leaves the application running in a cluster that was joined, and shuts down one that was started here."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
         if self._address is None and ray.is_initialized():
             serve.shutdown()
             ray.shutdown()
         return True
 
     def change(self, options: ModelOptions) -> None:
-        """Another model, replica by replica: requests go on being answered. Raises EngineUnavailable when it fails; the
-        old model's replicas then go on, and those that were stopped already are started again."""
+        """Switches the model replica by replica, while requests are answered.
+
+        Raises EngineUnavailable if that fails. The old model is then deployed again.
+        """
         old, self._options = self._options, options
         self._deploy()
         if self._state.phase is Phase.FAILED:
@@ -90,63 +97,63 @@ class RayEngine:
     def _deploy(self) -> None:
         try:
             self._handle = deploy(self._options, self._scale)
-            least, most = self._scale.least, self._scale.most
-            count = f"{least} to {most} replicas" if most > least else "1 replica" if most == 1 else f"{most} replicas"
+            low, high = self._scale.min_replicas, self._scale.max_replicas
+            count = f"{low} to {high} replicas" if high > low else "1 replica" if high == 1 else f"{high} replicas"
             self._enter(Phase.WARM, f"{self._options.model} in {count}, in a cluster of {nodes()}")
         except LacunaError as error:
             self._enter(Phase.FAILED, str(error))
-        except Exception as error:  # Ray and its parts fail in many ways
-            first = str(error).strip().split("\n")[0]
-            self._enter(Phase.FAILED, f"The Ray application {APPLICATION} does not start: {first}")
+        except Exception as error:  # Ray raises many kinds of exceptions
+            first_line = str(error).strip().split("\n")[0]
+            self._enter(Phase.FAILED, f"The Ray application {APPLICATION} does not start: {first_line}")
 
     def _answer(self, request: Request, cancel: CancelToken) -> CompletionResult:
         assert self._deploying is not None
         self._deploying.result()
         if self._handle is None:
-            raise EngineUnavailable(self._state.message, "Look into Ray's log.")
+            raise EngineUnavailable(self._state.message, "Check Ray's log.")
         for attempt in range(_ATTEMPTS):
-            heard: list[StreamEvent] = []
+            streamed: list[StreamEvent] = []
             try:
-                place, completions = self._asked(request, cancel, heard)
+                replica, result = self._send(request, cancel, streamed)
             except RayTaskError as error:
-                raise _ours(error) from None
+                raise _original_error(error) from None
             except RayError as error:
-                if heard:  # another replica would begin again
-                    raise EngineUnavailable("A replica was lost while it answered.", "Ask again.") from error
-                logger.warning("A replica was lost (%s); asking another.", type(error).__name__)
+                if streamed:  # another replica would start the answer again
+                    raise EngineUnavailable("A replica was lost while it answered.", "Try again.") from error
+                logger.warning("A replica was lost (%s); trying another.", type(error).__name__)
                 if attempt == _ATTEMPTS - 1 or cancel.cancelled:
-                    raise EngineUnavailable("The replicas of the model are lost.", "Look into Ray's log.") from error
+                    raise EngineUnavailable("The replicas of the model are lost.", "Check Ray's log.") from error
             else:
-                self._remember(request, place)
-                return completions
+                self._remember(request, replica)
+                return result
         raise AssertionError
 
-    def _asked(self, request: Request, cancel: CancelToken, heard: list[StreamEvent]) -> tuple[str, CompletionResult]:
-        """Where it was answered, and the answer; adds what of it was told to `heard`."""
+    def _send(self, request: Request, cancel: CancelToken, streamed: list[StreamEvent]) -> tuple[str, CompletionResult]:
+        """Sends `request` to a replica. Returns the replica's name and its answer; adds its events to `streamed`."""
         handle = self._handle.options(session_id=_session(request))
         if request.on_token is not None:
-            return _streamed(handle, request, cancel, heard)
+            return _stream(handle, request, cancel, streamed)
         response = handle.answer.remote(request)
         while True:
             if cancel.cancelled:
                 response.cancel()
                 raise RequestCancelled
             try:
-                found: tuple[str, CompletionResult] = response.result(timeout_s=_LOOK_S)
+                answer: tuple[str, CompletionResult] = response.result(timeout_s=_POLL_S)
             except TimeoutError:
                 continue
-            return found
+            return answer
 
-    def _remember(self, request: Request, place: str) -> None:
-        """Notes where a session was answered."""
+    def _remember(self, request: Request, replica: str) -> None:
+        """Records the replica that answered a session."""
         if not (key := _session(request)):
             return
         with self._changed:
-            self.moved += self._places.get(key, place) != place
-            self._places[key] = place
-            self._places.move_to_end(key)
-            if len(self._places) > _REMEMBERED:
-                self._places.popitem(last=False)
+            self.moved += self._replicas.get(key, replica) != replica
+            self._replicas[key] = replica
+            self._replicas.move_to_end(key)
+            if len(self._replicas) > _MAX_SESSIONS:
+                self._replicas.popitem(last=False)
 
     def _enter(self, phase: Phase, message: str) -> None:
         with self._changed:
@@ -157,39 +164,41 @@ class RayEngine:
 def _join(address: str | None) -> None:
     if ray.is_initialized():
         return
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent off the machine by itself
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no telemetry
     own: dict[str, Any] = {"include_dashboard": False} if address is None else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **own)
     except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise EngineUnavailable(f"There is no Ray cluster to join: {first}", "Start one: ray start --head.") from None
+        first_line = str(error).strip().split("\n")[0]
+        raise EngineUnavailable(
+            f"There is no Ray cluster to join: {first_line}", "Start one: ray start --head."
+        ) from None
 
 
 def _session(request: Request) -> str:
-    """Who types: all of a caller's documents, or one document, stay with one replica."""
+    """The key that is hashed to a replica: the caller, so that all its documents stay together, or the document."""
     return request.caller or request.document_id or ""
 
 
-def _streamed(
-    handle: Any, request: Request, cancel: CancelToken, heard: list[StreamEvent]
+def _stream(
+    handle: Any, request: Request, cancel: CancelToken, streamed: list[StreamEvent]
 ) -> tuple[str, CompletionResult]:
-    tell = request.on_token
-    assert tell is not None
+    on_token = request.on_token
+    assert on_token is not None
     response = handle.options(stream=True).stream.remote(replace(request, on_token=None))
-    for thing in response:
+    for item in response:
         if cancel.cancelled:
             response.cancel()
             raise RequestCancelled
-        if not isinstance(thing, StreamEvent):
-            found: tuple[str, CompletionResult] = thing
-            return found
-        heard.append(thing)
-        tell(thing)
-    raise EngineUnavailable("The answer ended early.", "Ask again.")
+        if not isinstance(item, StreamEvent):
+            answer: tuple[str, CompletionResult] = item
+            return answer
+        streamed.append(item)
+        on_token(item)
+    raise EngineUnavailable("The answer ended early.", "Try again.")
 
 
-def _ours(error: RayTaskError) -> LacunaError:
-    """The failure that a replica raised, as it was there."""
+def _original_error(error: RayTaskError) -> LacunaError:
+    """The LacunaError that the replica raised; EngineUnavailable for any other exception."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, LacunaError) else EngineUnavailable(f"A replica failed: {type(cause).__name__}.")

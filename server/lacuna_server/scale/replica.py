@@ -1,4 +1,4 @@
-"""The Ray Serve deployment: a replica is an engine with the whole model, on whichever node has room for it."""
+"""The Ray Serve deployment. A replica is an engine with the whole model, on any node with enough resources."""
 
 from __future__ import annotations
 
@@ -19,60 +19,61 @@ from lacuna_inference.models.loader import validate
 
 APPLICATION = "lacuna"
 _ROUTER: Any = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
-"""Sends a session to the same replica as long as that lives. When it is lost, only its own sessions find others."""
+"""Routes a session to the same replica while that is alive. When a replica is lost, only its sessions move."""
 
-_BUSY_S = 10.0
-"""Seconds of too many requests after which a replica is added."""
+_UPSCALE_DELAY_S = 10.0
+"""Seconds of overload after which a replica is added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How many replicas, and what each needs of a node. With `most` over `least` Ray adds and removes them so that each
-    has about `busy` requests at a time."""
+    """The number of replicas, and the resources of each. If `max_replicas` is greater than `min_replicas`, Ray adds and
+    removes replicas so that each has about `target_requests` at a time.
+    """
 
-    least: int = 1
-    most: int = 1
+    min_replicas: int = 1
+    max_replicas: int = 1
     gpus: float = 0.0
     cpus: float = 1.0
-    busy: float = 4.0
+    target_requests: float = 4.0
     resources: tuple[tuple[str, float], ...] = ()
 
 
 class Replica:
-    """Answers requests. Those of a session come to the same replica, which has the session's text in its cache."""
+    """Answers requests. A session is routed to one replica, whose prefix cache has the session's text."""
 
     def __init__(self, options: ModelOptions) -> None:
         self._engine = ModelEngine(options)
-        settled = threading.Event()
-        self._engine.watch(lambda state: _settle(state, settled))
+        loaded_or_failed = threading.Event()
+        self._engine.watch(lambda state: _set_when_loaded(state, loaded_or_failed))
         self._engine.start()
-        settled.wait()
+        loaded_or_failed.wait()
         self.check_health()
 
     async def answer(self, request: Request) -> tuple[str, CompletionResult]:
-        """Where it was answered, and the answer."""
+        """This replica's name and the answer."""
         cancel = CancelToken()
         try:
             return self._name(), await asyncio.wrap_future(self._engine.submit(request, cancel))
         finally:
-            cancel.cancel()  # nobody waits any more, whatever the reason
+            cancel.cancel()  # no caller is left, whatever the reason
 
     async def stream(self, request: Request) -> AsyncIterator[StreamEvent | tuple[str, CompletionResult]]:
-        """The pieces as they become certain, then where it was answered, and the answer."""
-        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[StreamEvent | None]()
+        """Stream events as they come, then this replica's name and the answer."""
+        loop, events = asyncio.get_running_loop(), asyncio.Queue[StreamEvent | None]()
         cancel = CancelToken()
-        told = replace(request, on_token=lambda piece: _put(loop, pieces, piece))
-        future = self._engine.submit(told, cancel)
-        future.add_done_callback(lambda _: _put(loop, pieces, None))
+        streaming = replace(request, on_token=lambda event: _put(loop, events, event))
+        future = self._engine.submit(streaming, cancel)
+        future.add_done_callback(lambda _: _put(loop, events, None))
         try:
-            while (piece := await pieces.get()) is not None:
-                yield piece
+            while (event := await events.get()) is not None:
+                yield event
             yield self._name(), await asyncio.wrap_future(future)
         finally:
             cancel.cancel()
 
     def check_health(self) -> None:
-        """Ray replaces a replica whose model has failed."""
+        """Called by Ray. Raises EngineUnavailable if the model has failed, so that Ray replaces the replica."""
         state = self._engine.state
         if state.phase is Phase.FAILED:
             raise EngineUnavailable(state.message)
@@ -82,20 +83,22 @@ class Replica:
 
 
 def deploy(options: ModelOptions, scale: Scale) -> Any:
-    """Starts the application, or changes it replica by replica when it runs already; its handle.
+    """Starts the application, or updates it replica by replica if it is running. Returns its handle.
 
-    A model that cannot be read here is refused before anything changes, by a LacunaError. Raises RuntimeError when no
-    replica comes up.
+    Raises LacunaError, before anything changes, for a model that cannot be read here. Raises RuntimeError if no replica
+    starts.
     """
     validate(options)
-    several = {
-        "min_replicas": scale.least,
-        "max_replicas": scale.most,
-        "target_ongoing_requests": scale.busy,
-        "upscale_delay_s": _BUSY_S,
+    autoscaling = {
+        "min_replicas": scale.min_replicas,
+        "max_replicas": scale.max_replicas,
+        "target_ongoing_requests": scale.target_requests,
+        "upscale_delay_s": _UPSCALE_DELAY_S,
     }
-    amount: dict[str, Any] = (
-        {"autoscaling_config": several} if scale.most > scale.least else {"num_replicas": scale.least}
+    replicas: dict[str, Any] = (
+        {"autoscaling_config": autoscaling}
+        if scale.max_replicas > scale.min_replicas
+        else {"num_replicas": scale.min_replicas}
     )
     deployment = serve.deployment(
         name="model",
@@ -104,20 +107,20 @@ def deploy(options: ModelOptions, scale: Scale) -> Any:
         graceful_shutdown_timeout_s=10,
         request_router_config=RequestRouterConfig(request_router_class=_ROUTER),
         ray_actor_options={"num_cpus": scale.cpus, "num_gpus": scale.gpus, "resources": dict(scale.resources)},
-        **amount,
+        **replicas,
     )(Replica)
     return serve.run(deployment.bind(options), name=APPLICATION, route_prefix=None)
 
 
 def nodes() -> int:
-    """Machines of the cluster that are alive."""
+    """The number of nodes in the cluster that are alive."""
     return sum(node["Alive"] for node in ray.nodes())
 
 
-def _settle(state: EngineState, settled: threading.Event) -> None:
+def _set_when_loaded(state: EngineState, loaded_or_failed: threading.Event) -> None:
     if state.phase in (Phase.WARM, Phase.FAILED):
-        settled.set()
+        loaded_or_failed.set()
 
 
-def _put(loop: asyncio.AbstractEventLoop, pieces: asyncio.Queue[StreamEvent | None], piece: StreamEvent | None) -> None:
-    loop.call_soon_threadsafe(pieces.put_nowait, piece)
+def _put(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[StreamEvent | None], event: StreamEvent | None) -> None:
+    loop.call_soon_threadsafe(events.put_nowait, event)

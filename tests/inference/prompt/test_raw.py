@@ -179,8 +179,8 @@ def test_the_pieces_of_a_text_are_the_text(text: str) -> None:
 
 def test_what_is_no_character_costs_no_more_than_what_is(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
-    decode = STARCODER._decode_behind
-    monkeypatch.setattr(STARCODER, "_decode_behind", lambda ids: decoded.append(len(ids)) or decode(ids))  # type: ignore[func-returns-value]
+    decode = STARCODER._decode_after_anchor
+    monkeypatch.setattr(STARCODER, "_decode_after_anchor", lambda ids: decoded.append(len(ids)) or decode(ids))  # type: ignore[func-returns-value]
     for ids in (STARCODER.encode("\ufffd" * 1000), [200] * 3000):
         decoded.clear()
         assert len(STARCODER.token_texts(ids)) == 3000

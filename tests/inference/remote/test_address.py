@@ -183,7 +183,7 @@ def test_code_and_token_in_plain_http_are_warned_of(
     token = tmp_path / "token"
     token.write_text("a-token-of-twenty-signs")
     engines.make(Settings(engine=url, engine_token_file=token)).close()
-    assert ("Your code and the token go to" in caplog.text) is warned
+    assert ("Your code and the token are sent to" in caplog.text) is warned
     assert "a-token-of" not in caplog.text
 
 

@@ -157,8 +157,10 @@ def summary(kl: float, same_top: float, not_finite: int = 0, error: float = 1e-9
     )
 
 
-def suggested(identical: float, p_value: float = 1.0) -> answers.Suggestions:
-    return answers.Suggestions(100, Measure(identical, 1e-9, 1e-9), None, 0.5, 0.5, kl_statistics.Flips(0, 0, p_value))
+def suggested(identical: float, p_value: float = 1.0) -> answers.SuggestionComparison:
+    return answers.SuggestionComparison(
+        100, Measure(identical, 1e-9, 1e-9), None, 0.5, 0.5, kl_statistics.Flips(0, 0, p_value)
+    )
 
 
 @pytest.mark.parametrize(

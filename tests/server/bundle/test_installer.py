@@ -69,20 +69,20 @@ def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / "models/m/config.json").write_bytes(b"[]"), r"config.json is not what it was .*SHA-256"),
-        (lambda f: (f / "models/m/config.json").write_bytes(b"{} "), "config.json is not what it was"),
+        (lambda f: (f / "models/m/config.json").write_bytes(b"[]"), r"config.json has changed .*SHA-256"),
+        (lambda f: (f / "models/m/config.json").write_bytes(b"{} "), "config.json has changed"),
         (lambda f: (f / "models/m/config.json").unlink(), "lacks models/m/config.json"),
-        (lambda f: (f / "models/m/more.bin").touch(), "more.bin, which its manifest does not know"),
-        (lambda f: (f / MANIFEST).write_text("{"), "no bundle of Lacuna"),
-        (lambda f: (f / MANIFEST).unlink(), "no bundle of Lacuna"),
-        (lambda f: (f / MANIFEST).write_text('{"files": []}'), "no bundle of Lacuna"),
-        (lambda f: (f / MANIFEST).write_text("[" * 100_000), "no bundle of Lacuna"),
-        (lambda f: (f / MANIFEST).write_bytes(b"\xff"), "no bundle of Lacuna"),
-        (lambda f: (f / MANIFEST).write_text("null"), "no bundle of Lacuna"),
-        (lambda f: elsewhere(f / "models"), "holds models, which is no plain file or folder"),
-        (lambda f: elsewhere(f / "models" / "m"), "holds models/m, which is no plain file or folder"),
-        (lambda f: elsewhere(f / "models" / "m" / "config.json"), "config.json, which is no plain file or folder"),
-        (lambda f: os.mkfifo(f / "pipe"), "holds pipe, which is no plain file or folder"),
+        (lambda f: (f / "models/m/more.bin").touch(), "more.bin, which is not in its manifest"),
+        (lambda f: (f / MANIFEST).write_text("{"), "is not a bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).unlink(), "is not a bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).write_text('{"files": []}'), "is not a bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).write_text("[" * 100_000), "is not a bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).write_bytes(b"\xff"), "is not a bundle of Lacuna"),
+        (lambda f: (f / MANIFEST).write_text("null"), "is not a bundle of Lacuna"),
+        (lambda f: elsewhere(f / "models"), "contains models, which is not a regular file or folder"),
+        (lambda f: elsewhere(f / "models" / "m"), "contains models/m, which is not a regular file or folder"),
+        (lambda f: elsewhere(f / "models" / "m" / "config.json"), "config.json, which is not a regular file or folder"),
+        (lambda f: os.mkfifo(f / "pipe"), "contains pipe, which is not a regular file or folder"),
     ],
 )
 def test_a_file_that_is_not_what_it_was_stops_everything(
@@ -104,17 +104,17 @@ def test_a_file_that_is_not_what_it_was_stops_everything(
         ({"files": {"../x": {"bytes": 0, "sha256": ""}}}, "names a file outside itself"),
         ({"files": {"/etc/passwd": {"bytes": 0, "sha256": ""}}}, "names a file outside itself"),
         ({"files": {"C:\\x": {"bytes": 0, "sha256": ""}}}, "names a file outside itself"),
-        ({"lacuna": "../../../x"}, "something impossible as 'lacuna'"),
-        ({"lacuna": None}, "something impossible as 'lacuna'"),
-        ({"model": "../m"}, "something impossible as 'model'"),
-        ({"model": ["m"]}, "something impossible as 'model'"),
-        ({"model": 'm"; touch x; "'}, "something impossible as 'model'"),
+        ({"lacuna": "../../../x"}, "an invalid 'lacuna'"),
+        ({"lacuna": None}, "an invalid 'lacuna'"),
+        ({"model": "../m"}, "an invalid 'model'"),
+        ({"model": ["m"]}, "an invalid 'model'"),
+        ({"model": 'm"; touch x; "'}, "an invalid 'model'"),
         ({"model": "other"}, "lacks models/other/config.json"),
-        ({"vsix": "/etc/passwd"}, "something impossible as 'vsix'"),
+        ({"vsix": "/etc/passwd"}, "an invalid 'vsix'"),
         ({"vsix": "lacuna.vsix"}, "lacks lacuna.vsix"),
-        ({"platform": 7}, "something impossible as 'platform'"),
-        ({"files": {"x": 7}}, "something impossible as 'files'"),
-        ({"files": {"x": {"bytes": "1", "sha256": ""}}}, "something impossible as 'files'"),
+        ({"platform": 7}, "an invalid 'platform'"),
+        ({"files": {"x": 7}}, "an invalid 'files'"),
+        ({"files": {"x": {"bytes": "1", "sha256": ""}}}, "an invalid 'files'"),
     ],
 )
 def test_a_bundle_for_something_else_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
@@ -135,7 +135,7 @@ def test_a_bundle_that_is_cut_off_anywhere_is_refused(tmp_path_factory: pytest.T
     whole = tar_of(folder_of(place))
     content = whole.read_bytes().rstrip(b"\0")
     whole.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BundleError, match=r"damaged or not whole|lacks|no bundle|not what it was"):
+    with pytest.raises(BundleError, match=r"damaged or incomplete|lacks|not a bundle|has changed"):
         installer.install(whole, place / "into", SILENT)
     assert not (place / "into").exists()
     assert sorted(file.name for file in place.iterdir()) == ["bundle.tar", TOP]  # nothing unpacked is left
@@ -154,7 +154,7 @@ def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path: Path, name: 
         member = tarfile.TarInfo(name)
         member.size = 1
         archive.addfile(member, io.BytesIO(b"x"))
-    with pytest.raises(BundleError, match="no bundle of Lacuna holds"):
+    with pytest.raises(BundleError, match="no bundle of Lacuna contains"):
         installer.install(tmp_path / "bundle.tar", tmp_path / "into", SILENT)
 
 
@@ -163,7 +163,7 @@ def test_links_are_refused(tmp_path: Path) -> None:
         member = tarfile.TarInfo(f"{TOP}/link")
         member.type, member.linkname = tarfile.SYMTYPE, "/etc"
         archive.addfile(member)
-    with pytest.raises(BundleError, match="no bundle of Lacuna holds"):
+    with pytest.raises(BundleError, match="no bundle of Lacuna contains"):
         installer.install(tmp_path / "bundle.tar", tmp_path / "into", SILENT)
 
 
@@ -185,7 +185,7 @@ def test_the_launcher_leads_to_the_new_version_at_once(tmp_path: Path) -> None:
     program.parent.mkdir(parents=True)
     program.write_text('#!/bin/sh\necho "$LACUNA_MODEL" "$@"\n')
     program.chmod(0o755)
-    launcher = installer._lead_to(tmp_path / "$place `x`", tmp_path / "into", manifest)
+    launcher = installer._write_launcher(tmp_path / "$place `x`", tmp_path / "into", manifest)
     said = subprocess.run([launcher, "doctor"], capture_output=True, text=True, check=True).stdout
     assert said == f"{tmp_path}/$place `x`/models/m doctor\n"
 
@@ -203,7 +203,7 @@ def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
     (tmp_path / "lacuna_lsp-9-py3-none-any.whl").write_bytes(b"no wheel")
     for changed, message in (
         ({"output": tmp_path / "folder"}, "is a folder"),
-        ({"wheel": tmp_path / "lacuna_lsp-9-py3-none-any.whl"}, "is no wheel of lacuna-lsp"),
+        ({"wheel": tmp_path / "lacuna_lsp-9-py3-none-any.whl"}, "is not a wheel of lacuna-lsp"),
     ):
         with pytest.raises(BadRequest, match=message):
             create.create(replace(good, **changed), SILENT)

@@ -24,9 +24,9 @@ def test_every_byte_outside_the_hole_is_kept(lines: list[tuple[str, str]], has_b
     offset = data.draw(st.integers(0, len(text)))
     taken = SourceText((text[:offset], text[offset:]), None, has_bom)
     original = (BOM if has_bom else b"") + text.encode()
-    assert taken.written(()) == taken.written([""]) == original
+    assert taken.filled_bytes(()) == taken.filled_bytes([""]) == original
     before = (BOM if has_bom else b"") + text[:offset].encode()
-    written = taken.written(["FILL"])
+    written = taken.filled_bytes(["FILL"])
     assert written == before + b"FILL" + original[len(before) :]
 
 
@@ -43,7 +43,7 @@ def test_every_byte_outside_the_hole_is_kept(lines: list[tuple[str, str]], has_b
 )
 def test_inserted_line_ends_are_those_of_the_file(text: str, line_end: str) -> None:
     before, after = text.split("|")
-    assert SourceText((before, after)).woven(["x\ny"]) == f"{before}x{line_end}y{after}"
+    assert SourceText((before, after)).filled(["x\ny"]) == f"{before}x{line_end}y{after}"
 
 
 @given(LINES)

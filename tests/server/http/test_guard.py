@@ -20,7 +20,7 @@ from serving import server, until
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.remote.server_kinds import LACUNA_PATH
 from lacuna_server.http import guard, origins, page
-from lacuna_server.secret import read_token
+from lacuna_server.token_file import read_token
 
 BODY = {"data": "a\n", "suffix": "\n"}
 TOKEN = "a-token-of-twenty-signs"

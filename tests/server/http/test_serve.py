@@ -157,7 +157,7 @@ def test_callers_who_are_killed_leave_nothing_behind(served: Process) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--host", "0.0.0.0"), "Whoever reaches 0.0.0.0 could use this server. Give --token-file"),
+        (("--host", "0.0.0.0"), "Anyone who can reach 0.0.0.0 could use this server. Pass --token-file"),
         (("--token-file", "nowhere"), "nowhere cannot be read"),
         (("--tls-cert", "x"), "TLS needs a certificate and its key"),
         (("--tls-cert", "x", "--tls-key", "y"), "There is no file x"),
@@ -192,7 +192,7 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert told.returncode == 1
-    assert f"127.0.0.1:{port} cannot be listened on" in told.stderr
+    assert f"Cannot listen on 127.0.0.1:{port}" in told.stderr
 
 
 def test_a_token_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_lines_are_known_after_edits_between_line_ends(text: str, edits: list[tu
             continue  # no position points there
         places = [document.position_at(at, types.PositionEncodingKind.Utf16) for at in (start, end)]
         change = types.TextDocumentContentChangePartial(types.Range(*places), new)
-        document = document.changed(change, 1, types.PositionEncodingKind.Utf16)
+        document = document.apply(change, 1, types.PositionEncodingKind.Utf16)
         assert document.line_starts == Document("a", document.text).line_starts
 
 

@@ -27,7 +27,7 @@ class Heard:
         self.shown: list[str] = []
         self.said: list[str] = []
         self.server: LacunaServer = app.build(Settings(statistics=False), make_engine=self._make)
-        monkeypatch.setattr(self.server, "say", lambda _, text: self.said.append(text))
+        monkeypatch.setattr(self.server, "log_to_client", lambda _, text: self.said.append(text))
         monkeypatch.setattr(self.server, "window_show_message", lambda params: self.shown.append(params.message))
 
     def _make(self, _: Settings) -> FakeEngine:

@@ -40,9 +40,9 @@ def test_a_selected_row_must_be_the_beginning() -> None:
         range=types.Range(types.Position(0, 2), types.Position(0, 4)), text="append"
     )
     fitting = to_lsp.with_selected(Suggestions(("pend(x)",)), ["7"], selected, at_cursor("a.ap|"))
-    assert to_lsp.going_on(Suggestions(("pend(x)",)), selected, at_cursor("a.ap|")).texts == ("pend(x)",)
+    assert to_lsp.matching_selected(Suggestions(("pend(x)",)), selected, at_cursor("a.ap|")).texts == ("pend(x)",)
     assert [(i.insert_text, i.range) for i in fitting.items] == [("append(x)", selected.range)]
-    assert to_lsp.going_on(Suggestions(("ply(x)",)), selected, at_cursor("a.ap|")).texts == ()
+    assert to_lsp.matching_selected(Suggestions(("ply(x)",)), selected, at_cursor("a.ap|")).texts == ()
 
 
 def test_a_popup_item_starts_at_the_word_and_filters_by_it() -> None:

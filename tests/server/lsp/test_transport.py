@@ -23,7 +23,7 @@ NOBODY: Any = SimpleNamespace(protocol=None, report_server_error=None)
         (b"", ""),
         (b"rubbish\r\n\r\n", ""),
         (b"Content-Length: 50\r\n\r\n{", "in the middle of a message"),
-        (b"x" * (transport._MAX_HEADER_BYTES + 1), "no message"),
+        (b"x" * (transport._MAX_HEADER_BYTES + 1), "not a message"),
     ],
 )
 def test_serving_ends_with_the_stream(sent: bytes, logged: str, caplog: pytest.LogCaptureFixture) -> None:

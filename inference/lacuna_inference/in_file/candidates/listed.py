@@ -27,11 +27,11 @@ def listed(before: str, after: str) -> list[FillCandidate]:
     if len(line) > MAX_FILL_CODE_POINTS or after.split("\n", 1)[0].strip():
         return []
     before, after = before[-MAX_CODE_POINTS_BEFORE:], after[:MAX_CODE_POINTS_AFTER]
-    found = [
+    candidates = [
         *_within(before[: len(before) - len(line)], line, before, after, above=True),
         *_within(after, line, before, after, above=False),
     ]
-    return sorted(found, key=_likelihood, reverse=True)[:_MAX_CANDIDATES]
+    return sorted(candidates, key=_likelihood, reverse=True)[:_MAX_CANDIDATES]
 
 
 def _within(text: str, line: str, before: str, after: str, *, above: bool) -> Iterator[FillCandidate]:

@@ -1,7 +1,7 @@
 """Ranks fill candidates: texts from elsewhere in the file that may fill the hole whole, each with its probability.
 
-N-grams only look at what precedes the hole. Where a text stands between two sides like those of the hole, both sides
-are evidence for it, and it shows where the hole ends, whether within a line or after several.
+N-grams only look at what precedes the hole. If a text lies between two sides like those of the hole, both sides are
+evidence for it, and it shows where the hole ends, whether within a line or after several.
 """
 
 from __future__ import annotations

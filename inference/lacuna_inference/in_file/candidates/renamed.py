@@ -144,7 +144,7 @@ def _pairs(
 ) -> Iterator[tuple[int, int, list[tuple[str, str]], tuple[int, int, int]]]:
     """The candidates in one side of the hole, each as (start, end, name pairs, counts).
 
-    The name pairs are those beside the candidate with those beside the hole, the nearest first. The counts are the
+    The name pairs match names around the candidate with names around the hole, the nearest first. The counts are the
     alike tokens before and after, and how many of them are the same.
     """
     tokens, ids, kinds = side

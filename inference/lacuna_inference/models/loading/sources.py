@@ -82,10 +82,10 @@ def folder_of(name: str, revision: str | None = None) -> Path:
         raise ModelNotFound(f"{name} is a file; a model is a folder with config.json.", "Name its folder.")
     if not hub_shaped:
         raise ModelNotFound(f"There is no folder {name}.", f"Name a model folder, a hub id, or {BUNDLED!r}.")
-    at = f" --revision {revision}" if revision else ""
+    option = f" --revision {revision}" if revision else ""
     raise ModelNotFound(
         f"{name} is not on this disk, and Lacuna does not look on the network by itself.",
-        f"Run: lacuna models fetch {name}{at}",
+        f"Run: lacuna models fetch {name}{option}",
     )
 
 
@@ -117,10 +117,10 @@ def cached_models() -> list[tuple[str, Path, int]]:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        found = scan_cache_dir().repos
+        repositories = scan_cache_dir().repos
     except CacheNotFound:
         return []
-    models = [(r.repo_id, Path(r.repo_path), r.size_on_disk) for r in found if r.repo_type == "model"]
+    models = [(r.repo_id, Path(r.repo_path), r.size_on_disk) for r in repositories if r.repo_type == "model"]
     return sorted(models)
 
 
@@ -138,8 +138,8 @@ def _cached(hub_id: str, revision: str | None) -> Path | None:
 
 
 def _require_weights(folder: ModelFolder) -> None:
-    if found := folder.weight_files:
-        files.require_whole(found)
+    if weights := folder.weight_files:
+        files.require_whole(weights)
         return
     if files.weight_files(folder.path, files.PICKLED):
         raise ModelUnusable(

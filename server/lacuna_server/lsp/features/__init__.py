@@ -1,1 +1,1 @@
-"""One file for each method of the protocol. A handler takes a snapshot first, asks the core, and translates."""
+"""One file for each method of the protocol. A handler takes a snapshot, calls the core, and translates the result."""

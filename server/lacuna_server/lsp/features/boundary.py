@@ -1,4 +1,4 @@
-"""The border of every request handler: no exception leaves it, because a client would show it as a popup."""
+"""Error boundary of the request handlers: no exception leaves one, because clients would show it as a popup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def guarded(nothing: R) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-    """Logs whatever a handler raises and answers `nothing` instead. Cancellation passes."""
+    """Decorates a handler: its exceptions are logged and `nothing` is the answer. Cancellation passes through."""
 
     def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         @functools.wraps(handler)

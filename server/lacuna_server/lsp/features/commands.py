@@ -1,4 +1,4 @@
-"""workspace/executeCommand: what an editor tells and asks beside the documents. Wrong arguments get InvalidParams."""
+"""workspace/executeCommand: the server's own commands. Invalid arguments get an InvalidParams error."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from lacuna_inference.errors import LacunaError
-from lacuna_server.core.statistics import read
 from lacuna_server.lsp.features import loading
-from lacuna_server.lsp.features.status import status, tell
+from lacuna_server.lsp.features.status import notify, status
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.to_lsp import ACCEPT
+from lacuna_server.statistics import read
 
 
 class _Arguments(BaseModel):
@@ -29,7 +29,7 @@ class Nothing(_Arguments):
 
 
 class Accepted(_Arguments):
-    """The id that a suggestion's command carried, and how many characters of it were accepted in all; None: all."""
+    """The id of a suggestion, and the number of its characters accepted so far; None for all of them."""
 
     id: str
     length: int | None = Field(None, ge=1)
@@ -48,23 +48,23 @@ class SelectModel(_Arguments):
 
 
 def register(server: LacunaServer) -> None:
-    """Every command takes one object, or nothing."""
+    """Registers the commands. Each takes one object, or nothing."""
 
     def command(name: str, kind: type[_Arguments]) -> Callable[[Callable[..., Any]], None]:
         def decorate(handler: Callable[..., Any]) -> None:
             @server.command(name)
             async def run(ls: LacunaServer, *arguments: Any) -> Any:
-                return await handler(ls, _parsed(kind, arguments))
+                return await handler(ls, _parse(kind, arguments))
 
         return decorate
 
     @command(ACCEPT, Accepted)
     async def accept(ls: LacunaServer, arguments: Accepted) -> bool:
-        return ls.session.feedback.accepted(arguments.id, arguments.length)
+        return ls.session.feedback.accept(arguments.id, arguments.length)
 
     @command("lacuna.reject", Rejected)
     async def reject(ls: LacunaServer, arguments: Rejected) -> bool:
-        return ls.session.feedback.rejected(arguments.id)
+        return ls.session.feedback.reject(arguments.id)
 
     @command("lacuna.status", Nothing)
     async def show_status(ls: LacunaServer, _: Nothing) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def register(server: LacunaServer) -> None:
     @command("lacuna.snooze", Snooze)
     async def snooze(ls: LacunaServer, arguments: Snooze) -> dict[str, Any]:
         ls.session.snoozed_until = time.monotonic() + 60 * arguments.minutes
-        tell(ls)
+        notify(ls)
         return status(ls)
 
     @command("lacuna.restartEngine", Nothing)
@@ -97,7 +97,7 @@ def register(server: LacunaServer) -> None:
         from lacuna_inference.models.describe import on_disk
 
         options = ls.session.settings.model_options()
-        return [asdict(found) for found in await asyncio.to_thread(on_disk, options)]
+        return [asdict(model) for model in await asyncio.to_thread(on_disk, options)]
 
     @command("lacuna.statistics", Nothing)
     async def statistics(ls: LacunaServer, _: Nothing) -> dict[str, Any]:
@@ -114,21 +114,21 @@ def register(server: LacunaServer) -> None:
         }
 
 
-def _parsed(kind: type[_Arguments], arguments: tuple[Any, ...]) -> _Arguments:
-    """The only argument as `kind`. Raises JsonRpcInvalidParams with one sentence."""
-    given = arguments[0] if len(arguments) == 1 else {} if not arguments else None
+def _parse(kind: type[_Arguments], arguments: tuple[Any, ...]) -> _Arguments:
+    """Parses the only argument as `kind`. Raises JsonRpcInvalidParams with one sentence."""
+    argument = arguments[0] if len(arguments) == 1 else {} if not arguments else None
     try:
-        return kind.model_validate(given)
+        return kind.model_validate(argument)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise JsonRpcInvalidParams(
-            f"The arguments do not fit: {where + ': ' if where else ''}{problem['msg']}."
-        ) from None  # the error quotes what was sent
+            f"The arguments are invalid: {where + ': ' if where else ''}{problem['msg']}."
+        ) from None  # the original error quotes the arguments
 
 
 def _explanation(ls: LacunaServer) -> dict[str, Any] | None:
-    """What the last answer was, what it cost, and why it was shown, cut or withheld."""
+    """The last answer, what it cost, and why it was shown, cut or withheld."""
     answer = ls.session.last
     if answer is None:
         return None

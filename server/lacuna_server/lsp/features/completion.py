@@ -1,4 +1,4 @@
-"""textDocument/completion: the popup, for editors without inline completion."""
+"""textDocument/completion: suggestions in the popup menu, for editors without inline completion."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def register(server: LacunaServer) -> None:
         if document is None or snapshot is None or not shown:
             return to_lsp.popup_list([], session.client)
         end = document.offset_at(params.position, session.documents.encoding)
-        places = (end - len(to_lsp.word_before(snapshot)), end)
-        word = types.Range(*(document.position_at(place, session.documents.encoding) for place in places))
-        # in manual mode a menu that was asked for may have suggestions; editors cannot say more of who asked
-        asked = params.context is not None and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
+        offsets = (end - len(to_lsp.word_before(snapshot)), end)
+        word = types.Range(*(document.position_at(offset, session.documents.encoding) for offset in offsets))
+        # In manual mode, a menu that the user opened may have suggestions. Editors cannot distinguish further.
+        invoked = params.context is not None and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
         rules = session.rules_at(snapshot.uri_path)
-        rules = replace(rules, automatic=True) if asked else rules
+        rules = replace(rules, automatic=True) if invoked else rules
         answer = await session.complete(snapshot, False, rules)
-        handed = session.feedback.hand_out(answer, uri)
-        return to_lsp.popup_items(answer, handed, snapshot, word, session.client)
+        ids = session.feedback.register(answer, uri)
+        return to_lsp.popup_items(answer, ids, snapshot, word, session.client)

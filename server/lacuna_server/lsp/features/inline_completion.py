@@ -1,4 +1,4 @@
-"""textDocument/inlineCompletion: grey text at the cursor."""
+"""textDocument/inlineCompletion: suggestions as grey text at the cursor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lacuna_server.lsp.language_server import LacunaServer
 
 
 def register(server: LacunaServer) -> None:
-    # pygls leaves the capability out when the options are not given
+    # Without the options, pygls omits the capability.
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     @guarded(types.InlineCompletionList([]))
     async def inline_completion(ls: LacunaServer, params: types.InlineCompletionParams) -> types.InlineCompletionList:
@@ -22,8 +22,8 @@ def register(server: LacunaServer) -> None:
         answer = await session.complete(snapshot, invoked)
         selected = params.context.selected_completion_info
         if selected is not None:
-            answer = to_lsp.going_on(answer, selected, snapshot)
-        handed = session.feedback.hand_out(answer, params.text_document.uri)
+            answer = to_lsp.matching_selected(answer, selected, snapshot)
+        ids = session.feedback.register(answer, params.text_document.uri)
         if selected is not None:
-            return to_lsp.with_selected(answer, handed, selected, snapshot)
-        return to_lsp.inline_items(answer, handed, params.position)
+            return to_lsp.with_selected(answer, ids, selected, snapshot)
+        return to_lsp.inline_items(answer, ids, params.position)

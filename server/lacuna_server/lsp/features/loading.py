@@ -49,14 +49,14 @@ class LoadingReporter:
         if state.phase is Phase.WARM:
             gc.collect()
             gc.freeze()  # the libraries' objects stay; scanning them took the interpreter a tenth of a second
-            self._ls.say(types.MessageType.Info, f"Lacuna is ready: {state.message}.")
+            self._ls.log_to_client(types.MessageType.Info, f"Lacuna is ready: {state.message}.")
         else:
-            self._ls.say(types.MessageType.Error, state.message)
+            self._ls.log_to_client(types.MessageType.Error, state.message)
             self.fail(f"Lacuna: {state.message}")
         return state.phase
 
     def changed(self) -> None:
-        status.tell(self._ls)
+        status.notify(self._ls)
 
     def warn(self, text: str) -> None:
         self._pop_up(types.MessageType.Warning, text)
@@ -67,7 +67,7 @@ class LoadingReporter:
     def _pop_up(self, kind: types.MessageType, text: str) -> None:
         """Shows a message. A client that receives the status has messages of its own, with a remedy."""
         if self._ls.session.client.status:
-            self._ls.say(kind, text)
+            self._ls.log_to_client(kind, text)
         else:
             self._ls.window_show_message(types.ShowMessageParams(kind, text))
 

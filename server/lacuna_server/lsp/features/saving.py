@@ -1,4 +1,4 @@
-"""textDocument/didSave, with its text. The protocol has brought the document back into step with that."""
+"""textDocument/didSave with the text, which `LacunaProtocol` has used to bring the document back in sync."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ from lacuna_server.lsp.language_server import LacunaServer
 def register(server: LacunaServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=True))
     async def saved(ls: LacunaServer, _: object) -> None:
-        await configuration.reread(ls)  # not every client tells when a file was written
+        await configuration.reread(ls)  # not every client watches files

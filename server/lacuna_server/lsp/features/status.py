@@ -1,4 +1,4 @@
-"""`lacuna/status`: how the engine is, told to clients that asked for it in `experimental.lacuna.status`."""
+"""`lacuna/status`: the engine's state, for clients that request it in `experimental.lacuna.status`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.uris import uri_path
 
 STATUS = "lacuna/status"
-"""The notification; its parameters are what the command `lacuna.status` answers."""
+"""The notification; its parameters are the result of the command `lacuna.status`."""
 
 
 def status(ls: LacunaServer) -> dict[str, Any]:
@@ -25,19 +25,19 @@ def status(ls: LacunaServer) -> dict[str, Any]:
         "model": state.model,
         "mode": session.settings.mode,
         "snoozed_s": round(max(0.0, session.snoozed_until - time.monotonic()), 1),
-        "out_of_step": session.documents.out_of_step(),
+        "out_of_step": session.documents.out_of_sync(),
     }
 
 
-def tell(ls: LacunaServer) -> None:
-    """Tells the client how it is now."""
+def notify(ls: LacunaServer) -> None:
+    """Sends the current status to a client that accepts it."""
     if ls.session.client.status:
         ls.protocol.notify(STATUS, status(ls))
 
 
-def tell_lost(ls: LacunaServer, uris: Sequence[str]) -> None:
-    """Tells the client once that documents went out of step, and how it is now."""
+def report_out_of_step(ls: LacunaServer, uris: Sequence[str]) -> None:
+    """Logs the documents that went out of sync in the client's log, and sends the current status."""
     for uri in uris:
         name = uri_path(uri).rpartition("/")[2]
-        ls.say(types.MessageType.Warning, f"Nothing is suggested in {name}. {Withheld.OUT_OF_STEP.sentence}")
-    tell(ls)
+        ls.log_to_client(types.MessageType.Warning, f"Nothing is suggested in {name}. {Withheld.OUT_OF_STEP.sentence}")
+    notify(ls)

@@ -1,4 +1,4 @@
-"""Bridges to the end of a line: the rests of other lines that begin as the hole's."""
+"""Listed fill candidates: the rest of other lines that begin like the hole's line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ LINES = st.lists(st.sampled_from(["a", "  a b", "  ", "", "\ta", "  a (漢"]), m
 
 
 def found(marked: str) -> list[FillCandidate]:
-    """The bridges of the hole at the mark |."""
+    """The candidates of the hole at the mark |."""
     before, after = marked.split("|")
     return listed(before, after)
 
 
 def texts(marked: str) -> list[str]:
-    return [bridge.text for bridge in found(marked)]
+    return [candidate.text for candidate in found(marked)]
 
 
 def test_lines_of_the_same_column_may_stand_here() -> None:
@@ -40,12 +40,12 @@ def test_the_hole_has_to_end_with_its_line() -> None:
 
 
 def test_what_agrees_around_the_line_is_counted_but_not_the_line_itself() -> None:
-    (bridge,) = found("a = 1\nb = 2\nc = 3\nx = 0\na = 1\nb |\nc = 3\n")
-    assert bridge.text == "= 2"
-    assert bridge.before == len("\na = 1\n") - 1
-    assert bridge.after == len("\nc = 3\n")
-    assert bridge.above
-    assert bridge.away == len("= 2\nc = 3\nx = 0\na = 1\n")
+    (candidate,) = found("a = 1\nb = 2\nc = 3\nx = 0\na = 1\nb |\nc = 3\n")
+    assert candidate.text == "= 2"
+    assert candidate.before == len("\na = 1\n") - 1
+    assert candidate.after == len("\nc = 3\n")
+    assert candidate.above
+    assert candidate.away == len("= 2\nc = 3\nx = 0\na = 1\n")
 
 
 def test_the_line_that_agrees_further_comes_first() -> None:
@@ -55,9 +55,9 @@ def test_the_line_that_agrees_further_comes_first() -> None:
 @given(LINES, LINES)
 def test_any_text_is_read(before: str, after: str) -> None:
     line = before[before.rfind("\n") + 1 :]
-    for bridge in listed(before, after):
-        assert bridge.text.strip()
-        assert "\n" not in bridge.text
-        assert line + bridge.text in before + "\n" + after
-        assert bridge.before >= 0
-        assert bridge.after >= 0
+    for candidate in listed(before, after):
+        assert candidate.text.strip()
+        assert "\n" not in candidate.text
+        assert line + candidate.text in before + "\n" + after
+        assert candidate.before >= 0
+        assert candidate.after >= 0

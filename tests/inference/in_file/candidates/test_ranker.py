@@ -38,11 +38,11 @@ def likeliest(distribution: VocabRow) -> str:
 
 def written(texts: list[tuple[str, float]], healed_prefix: str = "", other: VocabRow = FLAT, most: int = 50) -> str:
     """What is written when the likeliest token is taken each time."""
-    bridged, tokens = CandidateMixer(texts, healed_prefix, TEXT), list[int]()
+    mixer, tokens = CandidateMixer(texts, healed_prefix, TEXT), list[int]()
     while len(tokens) < most:
         rest = healed_prefix.encode()[len(TEXT.decode(tokens).encode()) :]
         allowed = TEXT.vocabulary.agreeing(rest) if rest else None
-        token = int(bridged.mix(other, tokens, allowed).argmax())
+        token = int(mixer.mix(other, tokens, allowed).argmax())
         if token == END:
             break
         tokens.append(token)
@@ -54,13 +54,13 @@ def test_what_stands_between_such_sides_is_found_before_and_behind_the_hole() ->
     assert texts("def area(wi", "ght):\n" + CODE)[0] == "dth, hei"
 
 
-def test_a_bridge_may_have_several_lines_or_no_text() -> None:
+def test_a_candidate_may_have_several_lines_or_no_text() -> None:
     steps = "    begin()\n    turn(it)\n    wait(now)\n    end[0]\n"
     assert texts(steps + "    begin()\n", "    end[0]\n")[0] == "    turn(it)\n    wait(now)\n"
     assert texts(CODE + "def area(width, ", "height):\n")[0] == ""
 
 
-def test_the_hole_itself_is_no_bridge() -> None:
+def test_the_hole_itself_is_no_candidate() -> None:
     assert texts("def area(width, ", "height):\n    return") == []
     assert texts("def area(width, height)", ":\n") == []
     assert texts("", "def area") == []
@@ -70,12 +70,12 @@ def test_nothing_is_found_across_the_hole() -> None:
     assert texts("xy one xy", "zw two zw") == []
 
 
-def test_the_bridge_that_agrees_further_is_likelier() -> None:
+def test_the_candidate_that_agrees_further_is_likelier() -> None:
     found = dict(rank_candidates("total = first + last\nother = first * last\ntotal = first", "last\n"))
     assert found[" + "] > found[" * "]
 
 
-def test_where_the_model_is_no_help_an_unlikely_bridge_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_model_is_no_help_an_unlikely_candidate_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """At a line's start and inside a line, but not from inside a line to its end; nor does an empty one."""
     above = "one = f(1)\ntwo = f(2)\nthree = f(3)\n"
     holes = {
@@ -123,10 +123,10 @@ def test_copies_stand_in_the_file_and_chances_leave_some(before: str, after: str
     assert sum(chance for _, chance in found) < 1
     assert len({text for text, _ in found}) == len(found)
     assert all(chance > 0 for _, chance in found)
-    assert all(bridge.text in before or bridge.text in after for bridge in copied(before, after))
+    assert all(candidate.text in before or candidate.text in after for candidate in copied(before, after))
 
 
-def test_a_likely_bridge_is_written_to_its_end() -> None:
+def test_a_likely_candidate_is_written_to_its_end() -> None:
     assert written([("dth, hei", 0.5)]) == "dth, hei"
     assert written([("", 0.5)]) == ""
 
@@ -141,12 +141,12 @@ def test_the_word_under_the_cursor_is_no_evidence() -> None:
 
 
 def test_every_token_is_evidence() -> None:
-    """After a letter that the model did not expect, the bridge that has it is all but certain."""
-    bridged = CandidateMixer([("ab", 0.01)], "", TEXT)
+    """After a letter that the model did not expect, the candidate that has it is all but certain."""
+    mixer = CandidateMixer([("ab", 0.01)], "", TEXT)
     a, b = TEXT.encode("ab")
-    assert bridged.mix(FLAT, [])[a] == pytest.approx(0.01 + 0.99 / TEXT.size, rel=1e-5)
+    assert mixer.mix(FLAT, [])[a] == pytest.approx(0.01 + 0.99 / TEXT.size, rel=1e-5)
     sure = 0.01 / (0.01 + 0.99 / TEXT.size)
-    assert bridged.mix(FLAT, [a])[b] == pytest.approx(sure + (1 - sure) / TEXT.size, rel=1e-5)
+    assert mixer.mix(FLAT, [a])[b] == pytest.approx(sure + (1 - sure) / TEXT.size, rel=1e-5)
 
 
 def test_where_texts_part_the_models_word_counts_between_them() -> None:
@@ -167,26 +167,26 @@ def test_a_text_that_stands_in_more_places_is_likelier() -> None:
 
 
 def test_a_text_that_went_on_otherwise_is_out() -> None:
-    bridged = CandidateMixer([("ab", 0.5)], "", TEXT)
-    bridged.mix(FLAT, [])
+    mixer = CandidateMixer([("ab", 0.5)], "", TEXT)
+    mixer.mix(FLAT, [])
     c = TEXT.encode("c")
-    np.testing.assert_array_equal(bridged.mix(FLAT, c), FLAT)
+    np.testing.assert_array_equal(mixer.mix(FLAT, c), FLAT)
 
 
 @given(st.lists(st.tuples(st.text("ab\n", max_size=4), st.floats(0, 0.2)), max_size=4), st.text("ab\n", max_size=5))
 @example([("a", 0.0), ("b", 0.0)], "a")
 def test_it_is_a_distribution(found: list[tuple[str, float]], text: str) -> None:
-    bridged, tokens = CandidateMixer(found, "", TEXT), TEXT.encode(text)
+    mixer, tokens = CandidateMixer(found, "", TEXT), TEXT.encode(text)
     for length in range(len(tokens) + 1):
-        mixed = bridged.mix(FLAT, tokens[:length])
+        mixed = mixer.mix(FLAT, tokens[:length])
         assert float(mixed.sum()) == pytest.approx(1, abs=1e-4)
         assert float(mixed.min()) >= 0
 
 
 def test_where_only_some_tokens_are_allowed_it_is_one_among_these() -> None:
-    bridged = CandidateMixer([("th", 0.25)], "wid", TEXT)
+    mixer = CandidateMixer([("th", 0.25)], "wid", TEXT)
     allowed = TEXT.vocabulary.agreeing(b"wid")
-    mixed = bridged.mix(FLAT, [], allowed)
+    mixed = mixer.mix(FLAT, [], allowed)
     assert float(mixed.sum()) == pytest.approx(1, abs=1e-4)
     assert float(np.delete(mixed, allowed).max()) == 0
 
@@ -195,9 +195,9 @@ def test_they_are_nothing_to_a_model_that_finds_all_of_it_impossible() -> None:
     never = np.zeros_like(FLAT)
     never[TEXT.encode("x")] = 1
     a, b = TEXT.encode("ab")
-    bridged = CandidateMixer([("ab", 0.5), ("b", 0.2)], "", TEXT)
-    assert bridged.mix(never, [])[a] == pytest.approx(0.5)
-    assert likeliest(bridged.mix(never, [a])) == "b"
+    mixer = CandidateMixer([("ab", 0.5), ("b", 0.2)], "", TEXT)
+    assert mixer.mix(never, [])[a] == pytest.approx(0.5)
+    assert likeliest(mixer.mix(never, [a])) == "b"
     assert likeliest(CandidateMixer([("a", 0.0)], "", TEXT).mix(never, [])) == "x"
     lost = CandidateMixer([("ab", 0.5)], "", TEXT)
     lost.mix(never, [])

@@ -17,9 +17,9 @@ TEXTS = PARTS.map("".join)
 
 
 def texts(marked: str, file: str = SIZE) -> list[str]:
-    """The bridges of the hole at the mark | in `marked`, which stands below `file`."""
+    """The candidates of the hole at the mark | in `marked`, which stands below `file`."""
     before, after = marked.split("|")
-    return [bridge.text for bridge in renamed(file + before, after)]
+    return [candidate.text for candidate in renamed(file + before, after)]
 
 
 def test_names_are_those_of_the_sides() -> None:
@@ -28,7 +28,7 @@ def test_names_are_those_of_the_sides() -> None:
 
 def test_a_copy_may_stand_behind_the_hole() -> None:
     before, after = "    @property\n    def age(self):\n        return ", "\n\n" + SIZE + "    @property\n"
-    assert "self._age" in [bridge.text for bridge in renamed(before, after)]
+    assert "self._age" in [candidate.text for candidate in renamed(before, after)]
 
 
 def test_parts_of_names_are_replaced_however_they_are_written() -> None:
@@ -43,10 +43,10 @@ def test_words_that_the_hole_cuts_are_taken_whole() -> None:
 
 
 def test_how_far_sides_are_alike_is_counted() -> None:
-    bridge = next(renamed(SIZE + "    @property\n    def age(self):\n        return ", "\n\n    @property\n"))
-    assert bridge.text == "self._age"
-    assert bridge.before > bridge.after > 3
-    assert bridge.same == bridge.before + bridge.after - 1
+    candidate = next(renamed(SIZE + "    @property\n    def age(self):\n        return ", "\n\n    @property\n"))
+    assert candidate.text == "self._age"
+    assert candidate.before > candidate.after > 3
+    assert candidate.same == candidate.before + candidate.after - 1
 
 
 def test_in_a_long_file_the_nearest_text_counts() -> None:
@@ -105,7 +105,7 @@ def test_what_is_read_in_parts_is_what_is_read_at_once(parts: list[str], times: 
 
 @given(TEXTS, TEXTS)
 def test_any_text_is_read(before: str, after: str) -> None:
-    for bridge in renamed(before, after):
-        assert bridge.before >= 3
-        assert bridge.after >= 3
-        assert bridge.same <= bridge.before + bridge.after
+    for candidate in renamed(before, after):
+        assert candidate.before >= 3
+        assert candidate.after >= 3
+        assert candidate.same <= candidate.before + candidate.after

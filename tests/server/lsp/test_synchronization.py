@@ -151,7 +151,7 @@ async def followed(connection: Connection, editor: Editor, rng: random.Random, m
             document, text = connection.server.session.documents.get(uri), editor.texts.get(uri)
             assert (document is None) == (uri not in editor.texts), (method, params)
             if document is not None:
-                assert (document.text if document.in_step else None) == text, (method, params)
+                assert (document.text if document.in_sync else None) == text, (method, params)
                 lost += text is None
         if version % 10 == 0:
             await never_from_an_old_text(connection, editor, rng.choice(URIS), asked)
@@ -185,7 +185,7 @@ def opened(connection: Connection, text: str, uri: str = URIS[0], **item: Any) -
 
 def text_of(connection: Connection, uri: str = URIS[0]) -> str | None:
     document = connection.server.session.documents.get(uri)
-    return document.text if document is not None and document.in_step else None
+    return document.text if document is not None and document.in_sync else None
 
 
 def span(*ends: Any) -> dict[str, Any]:
@@ -346,7 +346,7 @@ async def test_a_notebook_that_lost_its_order_is_silent_until_it_is_opened_again
     open_book(connection, "x = 1\n", GOOD)
     assert await connection.ask("cell:1")
     book(connection, "didChange", change={"cells": change})
-    assert connection.server.session.documents.out_of_step() == ["cell:0", "cell:1"]
+    assert connection.server.session.documents.out_of_sync() == ["cell:0", "cell:1"]
     assert await connection.ask("cell:1") == []
     assert await connection.reason() == "out-of-step"
     open_book(connection, "x = 1\n", GOOD)

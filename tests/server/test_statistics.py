@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lacuna_inference.errors import LacunaError
 from lacuna_server.commands import stats
-from lacuna_server.core.statistics import Counts, Statistics, read
+from lacuna_server.statistics import Counts, Statistics, read
 
 DAY = "2026-01-02"
 

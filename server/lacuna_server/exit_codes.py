@@ -1,4 +1,4 @@
-"""How a command ends: with one of four exit codes, and an error as one sentence."""
+"""Ends a command with one of four exit codes, and prints its error as one sentence."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from lacuna_server.interrupts import INTERRUPTED
 
 DONE, FAILURE, USAGE = 0, 1, 2
 MEANINGS = {
-    DONE: "The command has done what it was asked to do.",
-    FAILURE: "It failed, or `lacuna doctor` found something bad. One sentence on stderr says what, and what to do.",
-    USAGE: "It was called in a wrong way: an unknown option, a value that does not fit, a file that cannot be read.",
-    INTERRUPTED: "It was interrupted by Ctrl-C.",
+    DONE: "The command succeeded.",
+    FAILURE: "The command failed, or `lacuna doctor` found a problem. A message on stderr says what happened and what "
+    "to do.",
+    USAGE: "The command was used incorrectly: an unknown option, an invalid value, or a file that cannot be read.",
+    INTERRUPTED: "The command was interrupted by Ctrl-C.",
 }
 """The exit codes."""
 
 
 def end(command: Callable[[], object], debug: bool = False) -> NoReturn:
-    """Runs `command` and ends the process with its exit code. With `debug` an error comes with its traceback."""
+    """Runs `command` and ends the process with its exit code. With `debug`, errors print their traceback."""
     try:
         interrupts.end_gently()
         code = _code_of(command, debug)
@@ -39,9 +40,9 @@ def end(command: Callable[[], object], debug: bool = False) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process now.
+    """Ends the process immediately.
 
-    The interpreter's own end waits seconds for the libraries under the model, and aborts the process when the engine's
+    A normal shutdown of the interpreter waits seconds for the model's libraries, and aborts the process if the engine's
     thread is inside one of them.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -58,7 +59,7 @@ def _code_of(command: Callable[[], object], debug: bool) -> int:
     try:
         result = command()
         sys.stdout.flush()
-    except BrokenPipeError:  # `lacuna stats | head -0`: whoever read the output has seen enough
+    except BrokenPipeError:  # `lacuna stats | head -0`: the reader has closed the pipe
         return FAILURE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -70,7 +71,7 @@ def _code_of(command: Callable[[], object], debug: bool) -> int:
 
 
 def _failed(error: Exception, debug: bool) -> int:
-    """Says what happened; the exit code."""
+    """Prints the error and returns the exit code."""
     if interrupts.came():
         return INTERRUPTED
     if debug:
@@ -80,7 +81,7 @@ def _failed(error: Exception, debug: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
         print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]  # noqa: T201
     elif not debug:
-        _complain(_sentence(error))
+        _print_error(_sentence(error))
     return code
 
 
@@ -95,7 +96,7 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}. Run again with --debug."
 
 
-def _complain(message: str) -> None:
-    """Prints one line to stderr; styled only on a terminal."""
+def _print_error(message: str) -> None:
+    """Prints one line to stderr, styled only on a terminal."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     console.print(Text.assemble(("lacuna: ", "bold red"), " ".join(message.split())))

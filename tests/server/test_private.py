@@ -12,9 +12,9 @@ import pytest
 from lacuna_inference.errors import BadRequest
 from lacuna_server import cli
 from lacuna_server.commands import complete
-from lacuna_server.core.private import LogFile
-from lacuna_server.core.statistics import Statistics, read
+from lacuna_server.private import LogFile
 from lacuna_server.settings import Settings
+from lacuna_server.statistics import Statistics, read
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
 
@@ -69,5 +69,5 @@ def test_the_command_line_shows_no_secrets_to_a_model_unless_asked(tmp_path: Pat
         file.write_text("TOKEN=")
     with pytest.raises(BadRequest, match="--allow-secrets"):
         complete.run(Settings(), str(file), "1:7", as_json=True)
-    with pytest.raises(BadRequest, match="no place to complete"):  # it was read
+    with pytest.raises(BadRequest, match="nothing to complete"):  # it was read
         complete.run(Settings(), str(file), None, as_json=True, allow_secrets=True)

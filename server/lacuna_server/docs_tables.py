@@ -1,4 +1,4 @@
-"""Writes the tables that follow from the code into the pages of docs/, between their marks: `make docs`."""
+"""Writes the tables generated from the code into the pages of docs/, between their markers: `make docs`."""
 
 from __future__ import annotations
 
@@ -30,45 +30,46 @@ _CHINESE = {
     "settings.engineTokenFile": "存放其所需 token 的文件（仅命令行和环境变量）",
     "settings.completionChannel": "`auto`、`inline`、`popup` 或 `both`：编辑器在哪里显示建议",
 }  # fmt: skip
-"""What the extension's translations do not have."""
+"""Translations that the extension does not have."""
 
 Row = tuple[str, ...]
-Say = Callable[[str, str], str]
-"""The text for a key, given the English one."""
+Translate = Callable[[str, str], str]
+"""The translation of a key, given its English text."""
 
 
 def filled(file: Path) -> str:
-    """The text of a page with every table between `<!-- NAME -->` and `<!-- /NAME -->` made anew, in its language.
+    """The text of a page with its tables, between `<!-- NAME -->` and `<!-- /NAME -->`, generated in its language.
 
     A page in a folder `zh-CN` is Chinese, any other is English.
     """
-    text, say = file.read_text(encoding="utf-8"), _chinese(_root(file)) if _CHINESE_FOLDER in file.parts else _english
-    for name, rows in zip(TABLES, (_settings(say), _families(say), _reasons(say)), strict=True):
+    text = file.read_text(encoding="utf-8")
+    translate = _chinese(_root(file)) if _CHINESE_FOLDER in file.parts else _english
+    for name, rows in zip(TABLES, (_settings(translate), _families(translate), _reasons(translate)), strict=True):
         pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         content = _markdown(rows).replace("\\", "\\\\")
         text = pattern.sub(rf"\g<1>{content}\n\g<2>", text)
     return text
 
 
-def _settings(say: Say) -> Iterator[Row]:
-    yield tuple(say(head, head) for head in ("setting", "default", "meaning"))
+def _settings(translate: Translate) -> Iterator[Row]:
+    yield tuple(translate(head, head) for head in ("setting", "default", "meaning"))
     for name, field in settings.Settings.model_fields.items():
         default = "" if field.default is None else str(field.default)
-        meaning = say(f"settings.{name_of(name)}", field.description or "").removesuffix("。")
+        meaning = translate(f"settings.{name_of(name)}", field.description or "").removesuffix("。")
         yield f"`{name}`", f"`{default}`" if default else "", meaning
 
 
-def _families(say: Say) -> Iterator[Row]:
-    yield tuple(say(head, head) for head in ("family", "models", "prompt for one hole"))
+def _families(translate: Translate) -> Iterator[Row]:
+    yield tuple(translate(head, head) for head in ("family", "models", "prompt for one hole"))
     for family in FAMILIES:
         layout = _layout(family)
-        yield f"`{family.name}`", say(family.published, family.published), say(layout, layout)
+        yield f"`{family.name}`", translate(family.published, family.published), translate(layout, layout)
 
 
-def _reasons(say: Say) -> Iterator[Row]:
-    yield tuple(say(head, head) for head in ("reason", "meaning"))
+def _reasons(translate: Translate) -> Iterator[Row]:
+    yield tuple(translate(head, head) for head in ("reason", "meaning"))
     for reason in Withheld:
-        yield f"`{reason}`", say(reason.sentence, reason.sentence)
+        yield f"`{reason}`", translate(reason.sentence, reason.sentence)
 
 
 def _markdown(rows: Iterator[Row]) -> str:
@@ -85,30 +86,26 @@ def _root(file: Path) -> Path:
     return next(folder for folder in file.resolve().parents if (folder / _EXTENSION).is_dir())
 
 
-def _chinese(root: Path) -> Say:
-    """The words of the extension, which says the same in Chinese."""
-    words: dict[str, str] = dict(_CHINESE)
+def _chinese(root: Path) -> Translate:
+    """Translates with the Chinese texts of the extension, and replaces VS Code's names of settings by the server's."""
+    texts: dict[str, str] = dict(_CHINESE)
     for name in ("package.nls.zh-cn.json", "l10n/bundle.l10n.zh-cn.json"):
-        words |= json.loads((root / _EXTENSION / name).read_text(encoding="utf-8"))
-    here = {"（仅限用户设置）": "（仅命令行和环境变量）"} | {
+        texts |= json.loads((root / _EXTENSION / name).read_text(encoding="utf-8"))
+    replacements = {"（仅限用户设置）": "（仅命令行和环境变量）"} | {
         name_of(name): name for name in settings.Settings.model_fields
     }
 
-    def say(key: str, text: str) -> str:
-        return re.sub(
-            r"（仅限用户设置）|(?<=`)\w+(?=`)", lambda found: here.get(found[0], found[0]), words.get(key, text)
-        )
+    def translate(key: str, text: str) -> str:
+        return re.sub(r"（仅限用户设置）|(?<=`)\w+(?=`)", lambda m: replacements.get(m[0], m[0]), texts.get(key, text))
 
-    return say
+    return translate
 
 
 def _layout(family: Family) -> str:
     if family.infill is None:
         return "left to right"
-    pieces = [
-        piece.value if isinstance(piece, Placeholder) else f"`{piece}`".replace("|", r"\|") for piece in family.infill
-    ]
-    return " ".join(pieces)
+    parts = [part.value if isinstance(part, Placeholder) else f"`{part}`".replace("|", r"\|") for part in family.infill]
+    return " ".join(parts)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from platformdirs import user_state_dir
 
 from lacuna_inference.errors import LacunaError
-from lacuna_server.core import private
+from lacuna_server import private
 
 _DAYS_KEPT = 400
 _MOST = 2**53

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from lacuna_inference.api import CancelToken, CompletionResult, Request, Stop, StopReason
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.prompt.context_budget import for_answer, for_prompt
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.prompt.planner import PromptSpec, plan
-from lacuna_inference.prompt.room import for_answer, for_prompt
 from lacuna_inference.remote.server_kinds import SERVER_KINDS, Setting
 
 LINES = "".join(f"line{n:03}\n" for n in range(200))
@@ -64,7 +64,7 @@ def test_the_holes_of_one_prompt_share_what_is_left() -> None:
 @pytest.mark.parametrize("kind", ["openai", "llama.cpp", "ollama", "tgi"])
 def test_other_servers_are_asked_for_no_more_than_fits(kind: str) -> None:
     request = Request((LINES * 10, "\n"), stop=Stop(5000))
-    ask = SERVER_KINDS[kind].ask
+    ask = SERVER_KINDS[kind].build
     assert ask is not None
     body = str(ask(request, Setting("m", by_name("starcoder"), 1024), 1))
     assert "5000" not in body

@@ -1,4 +1,4 @@
-"""The token of a file: what callers of `lacuna serve` must send, and what a remote engine sends."""
+"""Token files: the token that clients of `lacuna serve` must send, or that is sent to a remote engine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lacuna_inference.errors import BadRequest
 
 MIN_TOKEN_CHARACTERS = 16
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""What Windows PowerShell's `>` begins a file with."""
+"""The byte order marks that Windows PowerShell's `>` writes."""
 
 
 def read_token(file: Path) -> str:
-    """The token. Raises BadRequest, which never holds it, when there is none that can be sent."""
+    """The token in `file`. Raises BadRequest for an unsuitable one. The message never contains the token."""
     try:
         data = file.expanduser().read_bytes()
         token = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig").strip()
@@ -21,7 +21,7 @@ def read_token(file: Path) -> str:
         raise BadRequest(f"{file} cannot be read: {error}.", "Check the path of the token file.") from None
     if len(token) < MIN_TOKEN_CHARACTERS or not token.isascii() or not token.isprintable() or " " in token:
         raise BadRequest(
-            f"{file} holds no token of at least {MIN_TOKEN_CHARACTERS} signs.",
-            "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'.",
+            f"{file} has no token of at least {MIN_TOKEN_CHARACTERS} printable ASCII characters.",
+            "Create one: python -c 'import secrets; print(secrets.token_urlsafe())'.",
         )
     return token
