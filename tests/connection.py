@@ -20,8 +20,8 @@ class Connection:
     ) -> None:
         """`capabilities` and `params` go into the initialize request, beside inline completion and `encoding`."""
         self.sent: list[dict[str, Any]] = []
-        settings, complaints = load_leniently(statistics=False)
-        self.server: LacunaServer = app.build(settings, complaints, make_engine=lambda _: engine)
+        settings, warnings = load_leniently(statistics=False)
+        self.server: LacunaServer = app.build(settings, warnings, make_engine=lambda _: engine)
         self.server.protocol.set_writer(self, include_headers=False)  # type: ignore[arg-type]
         known = {"general": {"positionEncodings": [encoding]}, "textDocument": {"inlineCompletion": {}}}
         whole = {"processId": None, "rootUri": None, "capabilities": {**known, **capabilities}, **(params or {})}

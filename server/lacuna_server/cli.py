@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. Errors are one line with the remedy; the exit code tells the kind."""
+"""The command line: parses arguments and calls the commands. An error is one line with its remedy, and an exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lacuna_server import exit_codes
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_bundle import bundle_app
 from lacuna_server.cli_models import models_app
-from lacuna_server.cli_options import OF_A_MODEL, Candidates, Given, Json, command
+from lacuna_server.cli_options import MODEL_SETTINGS, Candidates, Given, Json, command
 from lacuna_server.commands import complete as complete_command
 from lacuna_server.private import LogFile
 from lacuna_server.settings_schema import Level
@@ -35,9 +35,9 @@ app.add_typer(bundle_app, name="bundle")
 
 
 def run(streams: tuple[BinaryIO, BinaryIO] | None = None) -> NoReturn:
-    """Runs the command of sys.argv and ends the process with one of the codes in `exit_codes.MEANINGS`.
+    """Runs the command in sys.argv and ends the process with one of the codes in `exit_codes.MEANINGS`.
 
-    `streams` are stdin and stdout where the protocol owns them. `--debug` anywhere shows tracebacks.
+    `streams` are stdin and stdout if they are reserved for the protocol. `--debug` anywhere shows tracebacks.
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     exit_codes.end(
@@ -45,8 +45,8 @@ def run(streams: tuple[BinaryIO, BinaryIO] | None = None) -> NoReturn:
     )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"lacuna {__version__}")
         raise typer.Exit
 
@@ -62,21 +62,21 @@ def main(
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """Which file is completed, and where."""
+    """The file to complete, and the cursor."""
 
     file: Annotated[str, typer.Argument(help="A source file, or - for standard input.")]
     at: Annotated[
-        str | None, typer.Option(help="LINE:COLUMN of the cursor, both from 1. Or mark holes with <FILL>.")
+        str | None, typer.Option(help="LINE:COLUMN of the cursor, both from 1. Alternatively, mark holes with <FILL>.")
     ] = None
     allow_secrets: Annotated[
-        bool, typer.Option("--allow-secrets", help="Also a file whose name says that it holds passwords or keys.")
+        bool, typer.Option("--allow-secrets", help="Allow a file whose name suggests passwords or keys.")
     ] = False
 
 
 @app.command()
 @command
 def complete(
-    source: SourceOptions, given: Annotated[dict[str, Any], Given(*OF_A_MODEL)], candidates: Candidates = 1,
+    source: SourceOptions, given: Annotated[dict[str, Any], Given(*MODEL_SETTINGS)], candidates: Candidates = 1,
     json: Json = False,
 ) -> None:  # fmt: skip
     """Complete a file at a cursor and print it with the suggestion in place."""
@@ -91,62 +91,64 @@ def lsp(
     typer_context: typer.Context,
     given: Annotated[
         dict[str, Any],
-        Given("log_level", "log_file", "engine", "engine_kind", "engine_token_file", "engine_ca_file", *OF_A_MODEL),
+        Given("log_level", "log_file", "engine", "engine_kind", "engine_token_file", "engine_ca_file", *MODEL_SETTINGS),
     ],
     tcp: Annotated[str | None, typer.Option(help="Listen on HOST:PORT (loopback) instead of stdio.")] = None,
-    stdio: Annotated[bool, typer.Option("--stdio", help="Speak over stdin and stdout; the default.")] = False,
+    stdio: Annotated[bool, typer.Option("--stdio", help="Use stdin and stdout; the default.")] = False,
 ) -> None:
     """Run the language server."""
     from lacuna_server.lsp import app as server_app
     from lacuna_server.lsp import transport
 
-    settings, complaints = settings_module.load_leniently(**given)
+    settings, warnings = settings_module.load_leniently(**given)
     _start_logging(settings.log_level, settings.log_file)
     if tcp:
         transport.parse_loopback(tcp)
         if stdio:
-            raise BadRequest("--stdio and --tcp exclude each other.", "Leave one of them out.")
-        transport.serve_tcp(server_app.build(settings, complaints), tcp)
+            raise BadRequest("--stdio and --tcp are mutually exclusive.", "Omit one of them.")
+        transport.serve_tcp(server_app.build(settings, warnings), tcp)
     streams: tuple[BinaryIO, BinaryIO] = typer_context.obj or (sys.stdin.buffer, sys.stdout.buffer)
-    transport.serve_stdio(server_app.build(settings, complaints), streams)
+    transport.serve_stdio(server_app.build(settings, warnings), streams)
 
 
 @dataclass(frozen=True, slots=True)
 class ListenOptions:
-    """Where the HTTP server listens, and who may ask."""
+    """Where the HTTP server listens, and which clients it accepts."""
 
-    host: Annotated[str, typer.Option(help="The address to listen on; another than loopback needs a token.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen on; any other than loopback needs a token.")] = (
         "127.0.0.1"
     )
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 5000
-    token_file: Annotated[Path | None, typer.Option(help="A file with the token that callers must send.")] = None
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let everybody in, at any address.")] = False
-    cors: Annotated[list[str] | None, typer.Option(help="Origin of a web page that may ask, or '*'; repeatable.")] = (
-        None
-    )
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 5000
+    token_file: Annotated[Path | None, typer.Option(help="File with the token that clients must send.")] = None
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Accept clients without a token, at any address.")] = False
+    cors: Annotated[
+        list[str] | None, typer.Option(help="Origin of web pages that may send requests, or '*'; repeatable.")
+    ] = None
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None
-    tls_key: Annotated[Path | None, typer.Option(help="Its key file (PEM).")] = None
-    alias: Annotated[str, typer.Option(help="The name by which callers know the model.")] = ""
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key file (PEM).")] = None
+    alias: Annotated[str, typer.Option(help="Name under which the model is served.")] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitOptions:
-    """How much callers may ask."""
+    """Limits on requests."""
 
-    queue: Annotated[int, typer.Option(min=1, help="Most requests that wait or run; more get 503.")] = 64
+    queue: Annotated[int, typer.Option(min=1, help="Maximum requests that wait or run; others get 503.")] = 64
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which an answer ends.")] = 60.0
-    max_body: Annotated[int, typer.Option(min=1024, help="Most bytes of a request's body.")] = 8 * 2**20
+    max_body: Annotated[int, typer.Option(min=1024, help="Maximum size of a request body in bytes.")] = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """Whether the model runs in a Ray cluster."""
+    """Options for running the model in a Ray cluster."""
 
     ray: Annotated[
         str | None, typer.Option(help="Run the model in a Ray cluster: its address, auto, or local for a new one.")
     ] = None
-    replicas: Annotated[str, typer.Option(help="With --ray: how many, as 2, or 1-4 for as many as are needed.")] = "1"
-    replica_gpus: Annotated[float, typer.Option(min=0, help="With --ray: GPUs of each.")] = 0
+    replicas: Annotated[
+        str, typer.Option(help="With --ray: number of replicas, for example 2, or 1-4 to scale with demand.")
+    ] = "1"
+    replica_gpus: Annotated[float, typer.Option(min=0, help="With --ray: GPUs for each replica.")] = 0
 
 
 @app.command()
@@ -180,7 +182,7 @@ def serve(
 
 @app.command()
 def stats(
-    days: Annotated[int, typer.Option(min=1, help="The last so many days that have counts.")] = 14,
+    days: Annotated[int, typer.Option(min=1, help="Number of days to show, counting only days with data.")] = 14,
     json: Json = False,
 ) -> None:
     """Show how many suggestions were shown, accepted and kept. Counted on this machine only."""
@@ -192,7 +194,7 @@ def stats(
 @app.command()
 @command
 def doctor(given: Annotated[dict[str, Any], Given("model", "family", "device", "dtype")]) -> int:
-    """Check everything a completion needs, and say what to do about what is wrong."""
+    """Check everything that completion needs, and say how to fix problems."""
     go_offline()
     from lacuna_server.commands import doctor as doctor_command
 
@@ -200,13 +202,13 @@ def doctor(given: Annotated[dict[str, Any], Given("model", "family", "device", "
 
 
 def _start_logging(level: Level, file: Path | None) -> None:
-    """Logs to stderr or a file. pygls logs whole messages, user code included: silent unless debugging."""
+    """Logs to stderr or a file. pygls logs whole messages, including user code, so it is silenced unless debugging."""
     handler = _log_handler(file) if file else logging.StreamHandler(sys.stderr)
     logging.basicConfig(
         level=level.upper(), handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
     logging.getLogger("pygls").setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
-    for name in ("httpx", "httpcore"):  # they have a line for each request, so for each key
+    for name in ("httpx", "httpcore"):  # they log each request, so each keystroke
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.captureWarnings(True)
 

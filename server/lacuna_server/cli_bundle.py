@@ -1,4 +1,4 @@
-"""`lacuna bundle`: for machines without a network."""
+"""`lacuna bundle`: bundles for machines without a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lacuna_server.bundle import installer
 from lacuna_server.cli_options import Revision, command
 from lacuna_server.commands import bundle as bundle_command
 
-bundle_app = typer.Typer(no_args_is_help=True, help="Carry Lacuna to a machine without a network.")
+bundle_app = typer.Typer(no_args_is_help=True, help="Install Lacuna on a machine without a network.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +24,20 @@ class TargetOptions:
         typer.Option(show_default="this machine's", help="linux-x86_64, linux-arm64, macos-arm64 or windows-x86_64."),
     ] = installer.here()
     python: Annotated[
-        str, typer.Option(show_default="the one that runs this", help="Version of Python over there.")
+        str, typer.Option(show_default="the one that runs this", help="Python version of the target machine.")
     ] = installer.python_here()
 
 
 @dataclass(frozen=True, slots=True)
 class ContentOptions:
-    """What a bundle carries."""
+    """What a bundle contains."""
 
     model: Annotated[str, typer.Option(help="bundled, a model folder, or a hub id on this disk.")] = "bundled"
     revision: Revision = None
-    wheel: Annotated[Path | None, typer.Option(help="Lacuna's own wheel; this installation's by default.")] = None
-    vsix: Annotated[Path | None, typer.Option(help="The extension for VS Code, to go along.")] = None
-    constraint: Annotated[Path | None, typer.Option(help="Versions of packages, as pip takes them.")] = None
-    pip: Annotated[list[str] | None, typer.Option(help="One more option for pip download; repeatable.")] = None
+    wheel: Annotated[Path | None, typer.Option(help="Lacuna's wheel; built from this installation by default.")] = None
+    vsix: Annotated[Path | None, typer.Option(help="The VS Code extension to include.")] = None
+    constraint: Annotated[Path | None, typer.Option(help="A pip constraints file.")] = None
+    pip: Annotated[list[str] | None, typer.Option(help="An additional option for pip download; repeatable.")] = None
 
 
 @bundle_app.command("create")
@@ -59,14 +59,14 @@ def create(
 
 @bundle_app.command("install")
 def install(
-    bundle: Annotated[Path, typer.Argument(help="The file, or the folder that it unpacks to.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder it was unpacked to.")],
     into: Annotated[Path | None, typer.Option(help="Folder to install into.")] = None,
 ) -> None:
-    """Install a bundle without a network. An older version goes on running until it is started anew."""
+    """Install a bundle without a network. A running older version keeps running until it is restarted."""
     bundle_command.install(bundle, into)
 
 
 @bundle_app.command("check")
-def check(bundle: Annotated[Path, typer.Argument(help="The file, or the folder that it unpacks to.")]) -> None:
+def check(bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder it was unpacked to.")]) -> None:
     """Compare every file of a bundle with its checksum."""
     bundle_command.check(bundle)

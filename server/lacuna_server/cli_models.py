@@ -1,4 +1,4 @@
-"""`lacuna models`: look at, fetch and convert models."""
+"""`lacuna models`: inspect, fetch and convert models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Family, Revision
 from lacuna_server.commands import models as models_command
 
-models_app = typer.Typer(no_args_is_help=True, help="Look at, fetch and convert models.")
+models_app = typer.Typer(no_args_is_help=True, help="Inspect, fetch and convert models.")
 
 
 @models_app.command("list")
@@ -37,7 +37,7 @@ def models_info(
 def models_fetch(
     hub_id: Annotated[str, typer.Argument(help="For example facebook/incoder-1B.")], revision: Revision = None
 ) -> None:
-    """Download a model from the hub. It and `lacuna bundle create` are all that use the network."""
+    """Download a model from the hub. Only this command and `lacuna bundle create` use the network."""
     models_command.fetch(hub_id, revision)
 
 
@@ -46,7 +46,7 @@ def models_convert(
     folder: Annotated[str, typer.Argument(help="A model folder, or a hub id on this disk, with pickled weights.")],
     dtype: Annotated[str | None, typer.Option(help="Convert the weights to float16, bfloat16 or float32.")] = None,
     revision: Revision = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace safetensors that are there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing safetensors.")] = False,
 ) -> None:
     """Convert pickled weights to safetensors, once."""
     go_offline()

@@ -1,4 +1,4 @@
-"""Options of the command line: those that are settings, and groups of options that a command takes as one object."""
+"""Options of the command line: those that are settings, and groups of options that commands take as one object."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ import typer
 T = TypeVar("T")
 
 Model = Annotated[str | None, typer.Option(help="bundled, a model folder, or a hub id on this disk.")]
-Family = Annotated[str | None, typer.Option(help="Prompt family, when it is not recognised.")]
+Family = Annotated[str | None, typer.Option(help="Prompt family, if it is not recognized.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Devices = Annotated[str | None, typer.Option(help="Several devices, as 0,1 for two GPUs.")]
-SpreadOver = Annotated[str | None, typer.Option("--spread", help="Over several devices: replicas, tensor or layers.")]
+Devices = Annotated[str | None, typer.Option(help="Several devices, for example 0,1 for two GPUs.")]
+SpreadOver = Annotated[
+    str | None, typer.Option("--spread", help="How to use several devices: replicas, tensor or layers.")
+]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, float16 or bfloat16.")]
 Revision = Annotated[str | None, typer.Option(help="Branch or commit of a hub model.")]
 DeviceMap = Annotated[str | None, typer.Option(help="auto: spread the model over several devices.")]
 TrustRemoteCode = Annotated[
-    bool | None, typer.Option("--trust-remote-code", help="Run code that the model brings along.")
+    bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
 ]
-Context = Annotated[int | None, typer.Option(help="Most tokens of prompt and answer together.")]
+Context = Annotated[int | None, typer.Option(help="Maximum tokens of prompt and answer together.")]
 LlamaCpp = Annotated[
     list[Path] | None, typer.Option(help="Also measure llama.cpp, with this GGUF file of the same model; repeatable.")
 ]
-MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a suggestion.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Maximum tokens in a suggestion.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
-LogFile = Annotated[Path | None, typer.Option(help="Write the log there instead of to stderr.")]
-Engine = Annotated[str | None, typer.Option(help="Ask this server instead of running a model.")]
+LogFile = Annotated[Path | None, typer.Option(help="Write the log to this file instead of stderr.")]
+Engine = Annotated[str | None, typer.Option(help="Use the model of this server instead of running one.")]
 EngineKind = Annotated[
-    str | None, typer.Option(help="What that server is: lacuna, openai, llama.cpp, ollama, tgi or tabby.")
+    str | None, typer.Option(help="The server's kind: lacuna, openai, llama.cpp, ollama, tgi or tabby.")
 ]
-EngineTokenFile = Annotated[Path | None, typer.Option(help="File with the token that it wants.")]
-EngineCaFile = Annotated[Path | None, typer.Option(help="File with the only certificates (PEM) trusted for it.")]
-Batch = Annotated[int | None, typer.Option(min=1, help="Most requests answered side by side.")]
+EngineTokenFile = Annotated[Path | None, typer.Option(help="File with the server's token.")]
+EngineCaFile = Annotated[
+    Path | None, typer.Option(help="File with the only certificates (PEM) to trust for the server.")
+]
+Batch = Annotated[int | None, typer.Option(min=1, help="Maximum requests in one batch.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Candidates = Annotated[int, typer.Option(min=1, max=8, help="Number of suggestions.")]
 
@@ -49,23 +53,23 @@ SETTINGS: dict[str, Any] = {
     "max_tokens": MaxTokens, "batch": Batch, "log_level": LogLevel, "log_file": LogFile, "engine": Engine,
     "engine_kind": EngineKind, "engine_token_file": EngineTokenFile, "engine_ca_file": EngineCaFile,
 }  # fmt: skip
-"""The options that set a setting, by its name."""
-OF_A_MODEL = ("model", "family", "device", "dtype", "revision", "device_map", "devices", "spread", "trust_remote_code",
-              "context", "max_tokens")  # fmt: skip
+"""The options that are settings, by the setting's name."""
+MODEL_SETTINGS = ("model", "family", "device", "dtype", "revision", "device_map", "devices", "spread",
+                  "trust_remote_code", "context", "max_tokens")  # fmt: skip
 """Settings that choose a model and how it runs."""
 
 
 class Given:
-    """In a hint: the parameter is a mapping of these settings, for `settings.load`, to what was given for them."""
+    """Annotates a parameter that receives the values given for these settings, by name, for `settings.load`."""
 
     def __init__(self, *names: str) -> None:
         self.names = names
 
 
 def command(function: Callable[..., T]) -> Callable[..., T]:
-    """Expands parameters that stand for several options: dataclasses whose fields are options, and `Given` settings.
+    """Expands parameters that are groups of options: dataclasses whose fields are options, and `Given` settings.
 
-    What it returns has one parameter for each option, as typer wants it, and calls `function` with the groups.
+    Returns a function with one parameter for each option, as typer requires, that calls `function` with the groups.
     """
     hints = typing.get_type_hints(function, include_extras=True)
     signature = inspect.signature(function)
@@ -77,8 +81,8 @@ def command(function: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(function)
     def run(**values: Any) -> T:
         for name, options in groups.items():
-            taken = {option.name: values.pop(option.name) for option in options}
-            values[name] = hints[name](**taken) if is_dataclass(hints[name]) else taken
+            group = {option.name: values.pop(option.name) for option in options}
+            values[name] = hints[name](**group) if is_dataclass(hints[name]) else group
         return function(**values)
 
     setattr(run, "__signature__", signature.replace(parameters=expanded))  # noqa: B010

@@ -13,7 +13,7 @@ def contradiction(options: ModelOptions) -> str | None:
     several = len(options.devices) > 1
     spread_out = bool(options.device_map or options.max_memory)
     if several and options.spread == "layers" and kinds != {"cuda"}:
-        return "Layers are spread over GPUs. Name GPUs in `devices`, as 0,1."
+        return "Layers can be spread over GPUs only. Name GPUs in `devices`, for example 0,1."
     if several and options.spread == "tensor" and len(kinds) > 1:
         return "The shards of a layer run on devices of one kind. Name GPUs or CPUs in `devices`, not both."
     if options.quantization != "none" and (kinds & {"cuda", "mps"} or spread_out or options.forward == "transformers"):

@@ -1,4 +1,4 @@
-"""The one schema of settings: names, types, limits, descriptions. `settings.py` says where values come from."""
+"""The schema of the settings: names, types, limits, descriptions. `settings.py` reads their values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Acceleration = Literal["auto", "graphs", "compile", "none"]
 Level = Literal["debug", "info", "warning", "error"]
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 _DEVICE_MAP = r"^(auto|balanced|balanced_low_0|sequential|cpu|mps|cuda(:\d+)?)$"
-_MEMORY_PLACE, _MEMORY = re.compile(r"\d+|cpu|mps|disk"), re.compile(r"\d+(\.\d+)?\s*[KMGT]?i?B", re.IGNORECASE)
+_MEMORY_DEVICE, _MEMORY = re.compile(r"\d+|cpu|mps|disk"), re.compile(r"\d+(\.\d+)?\s*[KMGT]?i?B", re.IGNORECASE)
 _MAX_IDLE_S = 365 * 24 * 3600
 _DEVICES = r"^\s*((\d+|cpu|cuda:\d+)\s*(,\s*(\d+|cpu|cuda:\d+)\s*)*)?$"
 Spread = Literal["replicas", "tensor", "layers"]
@@ -31,7 +31,7 @@ Channel = Literal["auto", "inline", "popup", "both"]
 
 
 class SettingsSchema(BaseSettings):
-    """Everything that can be set. A field's description is its row in docs/settings.md."""
+    """All settings. A field's description is its row in docs/settings.md."""
 
     model_config = SettingsConfigDict(env_prefix="LACUNA_", extra="ignore", frozen=True, protected_namespaces=())
 
@@ -39,19 +39,19 @@ class SettingsSchema(BaseSettings):
         str, Field(min_length=1, description="`bundled`, a model folder, or a hub id that is already on this disk")
     ] = BUNDLED
     revision: Annotated[str | None, Field(description="branch or commit of a hub model (InCoder-6B: `float16`)")] = None
-    family: Annotated[str, Field(description="prompt family, when it is not recognised: see the table of families")] = (
+    family: Annotated[str, Field(description="prompt family, if it is not recognized: see the table of families")] = (
         "auto"
     )
     device: Annotated[str, Field(pattern=_DEVICE, description="`auto`, `cpu`, `cuda`, `cuda:N` or `mps`")] = "auto"
     dtype: Annotated[Dtype, Field(description="`auto`, `float32`, `float16` or `bfloat16`")] = "auto"
     devices: Annotated[
-        str, Field(pattern=_DEVICES, description="several devices, as `0,1` for two GPUs; then `device` does not count")
+        str, Field(pattern=_DEVICES, description="several devices, for example `0,1` for two GPUs; overrides `device`")
     ] = ""
     spread: Annotated[
         Spread,
         Field(
-            description="how several devices are used: `replicas` (a whole model on each, for more users), `tensor` "
-            "(a part of each layer on each: for a large model, faster), `layers` (no faster, fits more)"
+            description="how several devices are used: `replicas` (the whole model on each, for more users), `tensor` "
+            "(a shard of each layer on each: faster, for a large model), `layers` (not faster, fits larger models)"
         ),
     ] = "replicas"
     device_map: Annotated[
@@ -59,95 +59,98 @@ class SettingsSchema(BaseSettings):
         Field(pattern=_DEVICE_MAP, description="`auto` spreads a model over several devices (accelerate)"),
     ] = None
     max_memory: Annotated[
-        dict[str, str], Field(description='with `device_map`: the most of each device, as `{"0": "10GiB"}`')
+        dict[str, str],
+        Field(description='with `device_map`: maximum memory of each device, for example `{"0": "10GiB"}`'),
     ] = {}
     trust_remote_code: Annotated[
-        bool, Field(description="run code that a model brings along (command line and environment only)")
+        bool, Field(description="run code that comes with a model (command line and environment only)")
     ] = False
-    context: Annotated[int, Field(ge=64, description="most tokens of a prompt and its answer together")] = 2048
-    max_tokens: Annotated[int, Field(ge=1, le=2048, description="most tokens of a suggestion")] = 64
-    max_lines: Annotated[int, Field(ge=1, le=100, description="most lines of a suggestion")] = 12
+    context: Annotated[int, Field(ge=64, description="maximum tokens of prompt and answer together")] = 2048
+    max_tokens: Annotated[int, Field(ge=1, le=2048, description="maximum tokens in a suggestion")] = 64
+    max_lines: Annotated[int, Field(ge=1, le=100, description="maximum lines in a suggestion")] = 12
     quantization: Annotated[
         Quantization,
-        Field(description="`int8` or `int4`: weights of eight or four bits, on a CPU: smaller, and less exact"),
+        Field(description="`int8` or `int4` weights, on a CPU: smaller and less accurate"),
     ] = "none"
     forward: Annotated[
         ForwardKind,
-        Field(description="what runs the model: `auto`, `own` or `transformers` (slower, knows all models)"),
+        Field(description="what runs the model: `auto`, `own` or `transformers` (slower, supports all models)"),
     ] = "auto"
     acceleration: Annotated[
         Acceleration,
         Field(
             description="how the own forward's short steps are recorded: `graphs` (CUDA graphs), `compile` "
-            "(torch.compile: needs a compiler, and minutes at every start), `none`, `auto`: graphs on a CUDA device"
+            "(torch.compile: needs a compiler, and minutes at each start), `none`, `auto`: graphs on a CUDA device"
         ),
     ] = "auto"
     prompt_layout: Annotated[
         LayoutKind,
         Field(
-            description="`anchored` keeps the prompt while you type a line, `canonical` cuts it at the cursor "
-            "as models learned it, `auto` does so when you pause"
+            description="`anchored` keeps the prompt while you type a line, `canonical` splits it at the cursor as in "
+            "training, `auto` does the latter when you pause"
         ),
     ] = "auto"
     draft_tokens: Annotated[
-        int | None, Field(ge=0, le=32, description="most tokens guessed ahead from the file; `0` for none")
+        int | None, Field(ge=0, le=32, description="maximum tokens drafted from the file; `0` for none")
     ] = None
     engine: Annotated[
         str | None,
-        Field(description="a server that runs the model, `http://HOST:PORT` (command line and environment only)"),
+        Field(description="server that runs the model, `http://HOST:PORT` (command line and environment only)"),
     ] = None
     engine_kind: Annotated[
         EngineKind,
-        Field(description="what it is: `lacuna`, `openai` (vLLM and kin), `llama.cpp`, `ollama`, `tgi`, `tabby`"),
+        Field(
+            description="the server's kind: `lacuna`, `openai` (vLLM and others), `llama.cpp`, `ollama`, `tgi`, `tabby`"
+        ),
     ] = "lacuna"
     engine_token_file: Annotated[
-        Path | None, Field(description="file with the token that it wants (command line and environment only)")
+        Path | None, Field(description="file with the server's token (command line and environment only)")
     ] = None
     engine_ca_file: Annotated[
         Path | None,
         Field(
-            description="file (PEM) with the only certificates trusted for it: of an authority, or its own "
+            description="file (PEM) with the only certificates to trust for the server: an authority's, or its own "
             "(command line and environment only)"
         ),
     ] = None
-    batch: Annotated[
-        int, Field(ge=1, le=256, description="most requests answered side by side, as far as their caches fit")
-    ] = 8
-    look_ahead: Annotated[
-        bool, Field(description="while you read a suggestion, compute what comes after it is accepted")
-    ] = True
+    batch: Annotated[int, Field(ge=1, le=256, description="maximum requests in one batch, if their caches fit")] = 8
+    look_ahead: Annotated[bool, Field(description="while you read a suggestion, compute the one that follows it")] = (
+        True
+    )
     deadline_ms: Annotated[
-        int | None, Field(ge=1, description="show what is there after so many milliseconds, up to a line's end")
+        int | None, Field(ge=1, description="show the text so far after this many milliseconds, up to a line's end")
     ] = None
     idle_unload_s: Annotated[
         float | None,
-        Field(gt=0, le=_MAX_IDLE_S, description="unload the model after so many seconds without a request"),
+        Field(gt=0, le=_MAX_IDLE_S, description="unload the model after this many seconds without a request"),
     ] = None
-    candidates: Annotated[int, Field(ge=1, le=8, description="suggestions when you ask by hand")] = 3
+    candidates: Annotated[
+        int, Field(ge=1, le=8, description="number of suggestions when you request them manually")
+    ] = 3
     temperature: Annotated[
-        float, Field(ge=0, le=2, description="for several candidates; automatic ones are greedy")
+        float, Field(ge=0, le=2, description="for several candidates; automatic suggestions are greedy")
     ] = 0.4
-    top_p: Annotated[float, Field(gt=0, le=1, description="for several candidates: nucleus of the distribution")] = 0.95
-    mode: Annotated[Mode, Field(description="`automatic`, `manual` (only when you ask for a suggestion) or `off`")] = (
+    top_p: Annotated[float, Field(gt=0, le=1, description="for several candidates: nucleus sampling")] = 0.95
+    mode: Annotated[Mode, Field(description="`automatic`, `manual` (only when you request a suggestion) or `off`")] = (
         "automatic"
     )
     languages: Annotated[
         dict[str, bool],
         Field(
-            description='languages by their editor\'s id, `*` for all others, as `{"markdown": false}`; '
-            "the bundled model completes Python, and what is `true` here"
+            description='languages by their editor id, `*` for all others, for example `{"markdown": false}`; '
+            "the bundled model completes Python and those that are `true` here"
         ),
     ] = {}
     exclude: Annotated[
         tuple[str, ...],
-        Field(description="patterns of files that the model never sees, as `*.min.js` or `vendor/**`"),
+        Field(description="patterns of files that the model never sees, for example `*.min.js` or `vendor/**`"),
     ] = ()
-    max_file_kib: Annotated[int, Field(ge=1, description="no suggestions in files of more thousand characters")] = 1024
-    in_comments: Annotated[bool, Field(description="suggest in comments and documentation, too")] = True
-    in_strings: Annotated[bool, Field(description="suggest in strings, too")] = True
-    statistics: Annotated[bool, Field(description="count suggestions, in your own files only: see `lacuna stats`")] = (
-        True
-    )
+    max_file_kib: Annotated[
+        int, Field(ge=1, description="no suggestions in files with more thousand characters than this")
+    ] = 1024
+    in_comments: Annotated[bool, Field(description="also suggest in comments and documentation")] = True
+    in_strings: Annotated[bool, Field(description="also suggest in strings")] = True
+    statistics: Annotated[bool, Field(description="count suggestions, on this machine only: see `lacuna stats`")] = True
     completion_channel: Annotated[
         Channel, Field(description="`auto`, `inline`, `popup` or `both`: where an editor shows suggestions")
     ] = "auto"
@@ -155,7 +158,8 @@ class SettingsSchema(BaseSettings):
         Level, Field(description="`debug` writes prompts and code into the log; the others never do")
     ] = "info"
     log_file: Annotated[
-        Path | None, Field(description="write the log there, not to stderr (command line and environment only)")
+        Path | None,
+        Field(description="write the log to this file instead of stderr (command line and environment only)"),
     ] = None
 
     @field_validator("family")
@@ -168,25 +172,27 @@ class SettingsSchema(BaseSettings):
 
     @field_validator("model")
     @classmethod
-    def _a_name(cls, model: str) -> str:
+    def _no_nul(cls, model: str) -> str:
         if "\0" in model:
-            raise ValueError("a name holds no NUL")
+            raise ValueError("a name must not contain NUL")
         return model
 
     @field_validator("devices")
     @classmethod
-    def _each_once(cls, devices: str) -> str:
-        if (twice := named_twice(_names(devices))) is not None:
-            raise ValueError(f"the device {twice} is named twice; name each once")
+    def _no_duplicates(cls, devices: str) -> str:
+        if (duplicate := named_twice(_names(devices))) is not None:
+            raise ValueError(f"the device {duplicate} is named twice; name each once")
         return devices
 
     @field_validator("max_memory")
     @classmethod
-    def _sizes(cls, most: dict[str, str]) -> dict[str, str]:
-        for place, size in most.items():
-            if not _MEMORY_PLACE.fullmatch(place) or not _MEMORY.fullmatch(size):
-                raise ValueError(f"{place!r}: {size!r} is no device with a size, as {{'0': '10GiB', 'cpu': '30GiB'}}")
-        return most
+    def _sizes(cls, max_memory: dict[str, str]) -> dict[str, str]:
+        for device, size in max_memory.items():
+            if not _MEMORY_DEVICE.fullmatch(device) or not _MEMORY.fullmatch(size):
+                raise ValueError(
+                    f"{device!r}: {size!r} is not a device with a size, for example {{'0': '10GiB', 'cpu': '30GiB'}}"
+                )
+        return max_memory
 
     @classmethod
     def settings_customise_sources(
@@ -200,7 +206,7 @@ class SettingsSchema(BaseSettings):
         return init_settings, env_settings
 
     def model_options(self) -> ModelOptions:
-        """What the engine needs of these settings."""
+        """The settings that the engine needs."""
         return ModelOptions(
             model=self.model,
             device=self.device,

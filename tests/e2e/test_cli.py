@@ -116,13 +116,13 @@ def test_a_model_folder(tmp_path: Path) -> None:
         (("complete", "-"), b"a", "nothing to complete"),
         (("complete", "-", "--at", "1:1"), b"a\0b", "binary file"),
         (("complete", "-", "--at", "1:1"), b"\xff\xfe", "is not UTF-8 text (byte 0)"),
-        (("complete", "-", "--max-tokens", "0"), b"<FILL>", "'max_tokens' does not fit"),
+        (("complete", "-", "--max-tokens", "0"), b"<FILL>", "'max_tokens' is invalid"),
         (("complete", "-", "--max-tokens", "x"), b"<FILL>", "Invalid value"),
-        (("complete", "-", "--device", "quantum"), b"<FILL>", "'device' does not fit"),
+        (("complete", "-", "--device", "quantum"), b"<FILL>", "'device' is invalid"),
         (("complete", "-", "--family", "starcodr"), b"<FILL>", "no prompt family called 'starcodr'"),
         (("eval", "--problems", "nowhere.jsonl.gz", "--execute"), b"", "nowhere.jsonl.gz cannot be read: No such file"),
         (("explode",), b"", "No such command 'explode'"),
-        (("lsp", "--log-level", "loud"), b"", "'log_level' does not fit"),
+        (("lsp", "--log-level", "loud"), b"", "'log_level' is invalid"),
     ],
 )
 def test_bad_use_is_one_line_and_code_2(arguments: tuple[str, ...], stdin: bytes, message: str) -> None:

@@ -139,7 +139,7 @@ def test_what_cannot_be_spread_is_refused_with_a_way_out(tmp_path: Path) -> None
         ({"devices": ("cpu",) * 3}, "cannot be run in 3 parts: 4 heads"),
         ({"devices": ("0", "1")}, "The device cuda:0 is not available"),
         ({"devices": ("0", "cuda:0")}, "The device cuda:0 is named twice"),
-        ({"spread": "layers"}, "Layers are spread over GPUs"),
+        ({"spread": "layers"}, "Layers can be spread over GPUs only"),
     ):
         with pytest.raises(BadRequest, match=message):
             assemble.load_model(options(folder, **changed), lambda *_: None)

@@ -25,8 +25,8 @@ def test_later_sources_win(monkeypatch: pytest.MonkeyPatch) -> None:
     ("file", "message"),
     [
         ("max_token = 3", r"no setting called 'max_token'. Did you mean 'max_tokens'\?"),
-        ('max_tokens = "many"', "'max_tokens' does not fit"),
-        ("top_p = 3", "'top_p' does not fit"),
+        ('max_tokens = "many"', "'max_tokens' is invalid"),
+        ("top_p = 3", "'top_p' is invalid"),
         ("max_tokens = = 3", "lacuna.toml cannot be read"),
     ],
 )
@@ -39,15 +39,15 @@ def test_a_wrong_file_is_one_sentence(file: str, message: str) -> None:
 
 def test_a_server_starts_with_a_wrong_file_and_tells() -> None:
     Path("lacuna.toml").write_text("max_tokens = 5\ncolour = 1\n")
-    loaded, complaints = settings.load_leniently()
-    assert (loaded.max_tokens, complaints) == (5, ["There is no setting called 'colour'."])
+    loaded, warnings = settings.load_leniently()
+    assert (loaded.max_tokens, warnings) == (5, ["There is no setting called 'colour'."])
 
 
 def test_a_folder_s_file_cannot_make_code_run(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("lacuna.toml").write_text("trust_remote_code = true\n")
-    loaded, (complaint,) = settings.load_leniently()
+    loaded, (warning,) = settings.load_leniently()
     assert not loaded.trust_remote_code
-    assert "only on the command line" in complaint
+    assert "only on the command line" in warning
     assert not Settings().changed({"trust_remote_code": True})[0].trust_remote_code
     monkeypatch.setenv("LACUNA_TRUST_REMOTE_CODE", "1")
     assert settings.load_leniently()[0].trust_remote_code
@@ -57,8 +57,8 @@ def test_the_command_line_is_last(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("lacuna.toml").write_text("max_tokens = 5\ntop_p = 0.5\n")
     monkeypatch.setenv("LACUNA_CONTEXT", "300")
     loaded, _ = settings.load_leniently(max_tokens=7)
-    changed, complaints = loaded.changed({"max_tokens": 9, "top_p": 0.6, "context": 400, "path": "/bin/lacuna"})
-    assert (changed.max_tokens, changed.top_p, changed.context, complaints) == (7, 0.6, 400, [])
+    changed, warnings = loaded.changed({"max_tokens": 9, "top_p": 0.6, "context": 400, "path": "/bin/lacuna"})
+    assert (changed.max_tokens, changed.top_p, changed.context, warnings) == (7, 0.6, 400, [])
     assert changed.changed({"max_tokens": 9})[0].max_tokens == 7
 
 
@@ -80,17 +80,17 @@ def test_a_mapping_that_is_no_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_editor_s_values_are_taken_one_by_one() -> None:
-    changed, complaints = Settings().changed({"max_tokens": 5, "top_p": 7, "colour": "red", "context": None})
+    changed, warnings = Settings().changed({"max_tokens": 5, "top_p": 7, "colour": "red", "context": None})
     assert (changed.max_tokens, changed.top_p, changed.context) == (5, 0.95, 2048)
-    assert complaints == [
-        "The setting 'top_p' does not fit: input should be less than or equal to 1.",
+    assert warnings == [
+        "The setting 'top_p' is invalid: input should be less than or equal to 1.",
         "There is no setting called 'colour'.",
     ]
 
 
 def test_an_editor_may_send_strings_and_numbers_as_json_has_them() -> None:
-    changed, complaints = Settings().changed({"temperature": 1, "model": "/models/x", "max_memory": {"0": "10GiB"}})
-    assert complaints == []
+    changed, warnings = Settings().changed({"temperature": 1, "model": "/models/x", "max_memory": {"0": "10GiB"}})
+    assert warnings == []
     assert (changed.temperature, changed.model_options().model, changed.max_memory) == (1, "/models/x", {"0": "10GiB"})
 
 

@@ -1,4 +1,4 @@
-"""The commands of the lab, as `lacuna` mounts them: parsing only, the rest is imported when one runs."""
+"""The lab's commands, which `lacuna` mounts: they parse options only, and import the rest when they run."""
 
 from lacuna_server.cli_options import command
 

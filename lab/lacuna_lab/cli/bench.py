@@ -13,7 +13,7 @@ from lacuna_inference.models.loading.sources import go_offline
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Given, Json, LlamaCpp, command
 
-bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models are here.")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models run on this machine.")
 
 
 @bench_app.command("decode")
@@ -29,14 +29,14 @@ def bench_decode(
     repeats: Annotated[int, typer.Option(min=1, help="Passes of each kind; the median counts.")] = 15,
     json: Json = False,
 ) -> None:
-    """Measure tokens a second and the share of the memory's bandwidth, for each forward and width of a pass."""
+    """Measure tokens per second and the share of memory bandwidth, by forward and number of tokens per pass."""
     go_offline()
     from lacuna_lab.bench.shapes import SHAPES
     from lacuna_lab.commands import bench as bench_command
 
     names = models or ["bundled"]
     if llama_cpp and "bundled" not in names:
-        raise BadRequest("--llama-cpp stands beside the bundled model.", "Add --model bundled.")
+        raise BadRequest("--llama-cpp is compared with the bundled model.", "Add --model bundled.")
     if unknown := [name for name in names if name not in ("bundled", *SHAPES)]:
         raise BadRequest(f"There is no shape called {unknown[0]}.", f"Known: bundled, {', '.join(SHAPES)}.")
     bench_command.decode(names, dtypes or ["float32"], device, repeats, json, llama_cpp or [])
@@ -46,10 +46,10 @@ def bench_decode(
 class TypingOptions:
     """What is typed."""
 
-    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3
-    runs: Annotated[int, typer.Option(min=1, help="Places in each where some lines are typed.")] = 2
-    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 200
-    seed: Annotated[int, typer.Option(help="Chooses files, places and gaps.")] = 0
+    files: Annotated[int, typer.Option(min=1, help="Number of held-out files to type into.")] = 3
+    runs: Annotated[int, typer.Option(min=1, help="Positions in each file where some lines are typed.")] = 2
+    keys: Annotated[int, typer.Option(min=1, help="Maximum keys per file.")] = 200
+    seed: Annotated[int, typer.Option(help="Random seed for files, positions and gaps.")] = 0
 
 
 @bench_app.command("typing")
@@ -60,12 +60,12 @@ def bench_typing(
     llama_cpp: LlamaCpp = None,
     ctranslate2: Annotated[
         list[Path] | None,
-        typer.Option(help="Also measure CTranslate2, with this folder of the model; repeatable."),
+        typer.Option(help="Also measure CTranslate2 with this model folder; repeatable."),
     ] = None,
-    chart: Annotated[Path | None, typer.Option(help="Also draw the times into this PNG file.")] = None,
+    chart: Annotated[Path | None, typer.Option(help="Also plot the times to this PNG file.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure what a key costs somebody who types, with each acceleration off once, and beside other engines."""
+    """Measure the latency of each key while typing, with each acceleration switched off, and with other engines."""
     go_offline()
     from lacuna_lab.commands import bench as bench_command
 
@@ -76,12 +76,12 @@ def bench_typing(
 
 @dataclass(frozen=True, slots=True)
 class AblationOptions:
-    """What is typed, and which accelerations are switched on."""
+    """What is typed, and whether torch.compile is measured."""
 
-    files: Annotated[int, typer.Option(min=1, help="Held-out files that are typed into.")] = 3
-    keys: Annotated[int, typer.Option(min=1, help="Most keys of a file.")] = 60
-    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0
-    repeats: Annotated[int, typer.Option(min=1, help="How often each file is typed into.")] = 1
+    files: Annotated[int, typer.Option(min=1, help="Number of held-out files to type into.")] = 3
+    keys: Annotated[int, typer.Option(min=1, help="Maximum keys per file.")] = 60
+    seed: Annotated[int, typer.Option(help="Random seed for files and positions.")] = 0
+    repeats: Annotated[int, typer.Option(min=1, help="Repetitions for each file.")] = 1
     compiles: Annotated[
         bool, typer.Option("--compile", help="Also measure torch.compile, which takes long to load.")
     ] = False
@@ -93,10 +93,10 @@ def bench_accelerations(
     typed: AblationOptions,
     given: Annotated[dict[str, Any], Given("device", "dtype", "max_tokens")],
     model: Annotated[str | None, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write table, JSON and chart into this folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the table, JSON and chart to this folder.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure what each way of speeding up inference brings here, alone and on top of others, and what it changes."""
+    """Measure the speedup of each acceleration on this machine, alone and combined, and whether it changes answers."""
     go_offline()
     from lacuna_lab.commands import bench_accelerations as bench
 
@@ -108,13 +108,13 @@ def bench_accelerations(
 @command
 def bench_answers(
     given: Annotated[dict[str, Any], Given("model", "device", "dtype", "max_tokens")],
-    files: Annotated[int, typer.Option(min=1, help="Held-out files that are asked about.")] = 20,
-    per_file: Annotated[int, typer.Option(min=1, help="Requests of each kind in a file.")] = 6,
-    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
+    files: Annotated[int, typer.Option(min=1, help="Number of held-out files.")] = 20,
+    per_file: Annotated[int, typer.Option(min=1, help="Requests of each kind per file.")] = 6,
+    seed: Annotated[int, typer.Option(help="Random seed for files and positions.")] = 0,
     llama_cpp: LlamaCpp = None,
     json: Json = False,
 ) -> None:
-    """Measure tokens a second of whole answers, with drafts and without, in the same loop around each forward."""
+    """Measure tokens per second for whole answers, with and without drafts, in one decode loop for each forward."""
     go_offline()
     from lacuna_lab.commands import bench as bench_command
 
@@ -125,11 +125,11 @@ def bench_answers(
 @command
 def bench_steadiness(
     given: Annotated[dict[str, Any], Given("model", "device", "dtype")],
-    requests: Annotated[int, typer.Option(min=1, help="Requests over which memory is watched.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Chooses files and places.")] = 0,
+    requests: Annotated[int, typer.Option(min=1, help="Requests during which memory is measured.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Random seed for files and positions.")] = 0,
     json: Json = False,
 ) -> None:
-    """Measure how soon an edit is handled during decoding, how soon a cancel works, and how memory grows."""
+    """Measure the latency of edits during decoding, the latency of cancellation, and memory growth."""
     go_offline()
     from lacuna_lab.commands import bench as bench_command
 
@@ -138,12 +138,12 @@ def bench_steadiness(
 
 @bench_app.command("lsp")
 def bench_lsp(
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 60,
-    rate: Annotated[float, typer.Option(min=1, help="Keys a second, over three documents.")] = 200,
-    seed: Annotated[int, typer.Option(help="Chooses keys and cancels.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Duration in seconds.")] = 60,
+    rate: Annotated[float, typer.Option(min=1, help="Keys per second, over three documents.")] = 200,
+    seed: Annotated[int, typer.Option(help="Random seed for keys and cancellations.")] = 0,
     json: Json = False,
 ) -> None:
-    """Measure the server without a model in a storm of keys: its own time, ids answered once, memory, texts."""
+    """Stress the server without a model: its own latency, one answer for each request, memory, correct texts."""
     go_offline()
     from lacuna_lab.commands import bench as bench_command
 
@@ -152,13 +152,13 @@ def bench_lsp(
 
 @dataclass(frozen=True, slots=True)
 class UserOptions:
-    """Who types, and for how long."""
+    """How many users type, and for how long."""
 
-    users: Annotated[list[int] | None, typer.Option(min=1, help="Users who type; repeatable.")] = None
-    seconds: Annotated[float, typer.Option(min=1, help="How long each number of users types at each server.")] = 20
-    rounds: Annotated[int, typer.Option(min=1, help="How often; the servers take turns.")] = 2
-    batch: Annotated[int, typer.Option(min=1, help="Most requests that Lacuna answers side by side.")] = 8
-    seed: Annotated[int, typer.Option(help="Chooses files and keys.")] = 0
+    users: Annotated[list[int] | None, typer.Option(min=1, help="Number of users who type; repeatable.")] = None
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds for each number of users and each server.")] = 20
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds; the servers take turns.")] = 2
+    batch: Annotated[int, typer.Option(min=1, help="Maximum requests in one batch, for Lacuna.")] = 8
+    seed: Annotated[int, typer.Option(help="Random seed for files and keys.")] = 0
 
 
 @bench_app.command("http")
@@ -172,7 +172,7 @@ def bench_http(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Measure `lacuna serve` with users who type: requests answered before the next key, beside other servers."""
+    """Measure `lacuna serve` and other servers with users who type: requests answered before the next key."""
     go_offline()
     from lacuna_lab.commands import bench_http as bench
 

@@ -14,36 +14,36 @@ from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Given, Json, command
 
 lab_app = typer.Typer()
-"""Without a name: its commands stand beside those of `cli.py`."""
+"""Has no name: its commands are at the top level, like those of `cli.py`."""
 
 
 @dataclass(frozen=True, slots=True)
 class HoleOptions:
-    """Which holes models are judged on."""
+    """The holes for the evaluation."""
 
-    files: Annotated[list[Path] | None, typer.Option(help="Judge on these files or folders instead.")] = None
+    files: Annotated[list[Path] | None, typer.Option(help="Evaluate on these files or folders instead.")] = None
     file_count: Annotated[int, typer.Option(min=1, help="Number of files.")] = 60
-    per_file: Annotated[int, typer.Option(min=1, help="Holes of each kind in a file.")] = 4
-    seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0
-    chart: Annotated[Path | None, typer.Option(help="Also draw exact match into this PNG file.")] = None
-    layout: Annotated[bool, typer.Option("--layout", help="Lay the prompts out both ways, anchored and canonical.")] = (
-        False
-    )
+    per_file: Annotated[int, typer.Option(min=1, help="Holes of each kind per file.")] = 4
+    seed: Annotated[int, typer.Option(help="Random seed for files and holes.")] = 0
+    chart: Annotated[Path | None, typer.Option(help="Also plot exact match to this PNG file.")] = None
+    layout: Annotated[bool, typer.Option("--layout", help="Use both prompt layouts, anchored and canonical.")] = False
     processes: Annotated[
         int,
-        typer.Option(min=1, help="Processes that answer side by side on a CPU, each with its own copy of the model."),
+        typer.Option(min=1, help="Parallel processes on a CPU, each with its own copy of the model."),
     ] = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemOptions:
-    """A published benchmark to judge on instead."""
+    """A published benchmark to evaluate on instead."""
 
     problems: Annotated[
-        Path | None, typer.Option(help="Judge on HumanEval or HumanEval-Infilling: its .jsonl or .jsonl.gz file.")
+        Path | None, typer.Option(help="Evaluate on HumanEval or HumanEval-Infilling: its .jsonl or .jsonl.gz file.")
     ] = None
-    problem_count: Annotated[int | None, typer.Option(min=1, help="With --problems: only the first so many.")] = None
-    samples: Annotated[int, typer.Option(min=1, max=200, help="With --problems: answers to each, for pass@k.")] = 1
+    problem_count: Annotated[
+        int | None, typer.Option(min=1, help="With --problems: use only the first problems, this many.")
+    ] = None
+    samples: Annotated[int, typer.Option(min=1, max=200, help="With --problems: answers per problem, for pass@k.")] = 1
     execute: Annotated[
         bool, typer.Option("--execute", help="With --problems: run what the model writes, and score pass@k.")
     ] = False
@@ -56,18 +56,18 @@ def evaluate(
     benchmark: ProblemOptions,
     given: Annotated[dict[str, Any], Given("model", "family", "device", "dtype", "context", "max_tokens")],
     also: Annotated[
-        list[str] | None, typer.Option(help="Another model to judge on the same holes; repeatable.")
+        list[str] | None, typer.Option(help="Another model to evaluate on the same holes; repeatable.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure how well a model fills holes in code it has not seen, beside a copier without a model."""
+    """Measure how well a model fills holes in unseen code, compared with copying from the file without a model."""
     go_offline()
     if benchmark.problems is None:
         _evaluate(holes, benchmark, settings_module.load(**given), also or [], json)
         return
     if holes.files or holes.chart or holes.layout or holes.processes > 1:
         raise BadRequest(
-            "--files, --chart, --layout and --processes do not go with --problems.", "Leave one of them out."
+            "--files, --chart, --layout and --processes cannot be used with --problems.", "Omit one of them."
         )
     from lacuna_lab.commands import problems
     from lacuna_lab.evaluation.problems import MAX_TOKENS
@@ -96,10 +96,11 @@ def resources(
         list[str] | None,
         typer.Argument(help="bundled, a model folder, a config.json, a hub id, or a published shape (CodeGen-6B)."),
     ] = None,
-    gpu: Annotated[list[str] | None, typer.Option(help="Also judge a card of this size (16GB); repeatable.")] = None,
+    gpu: Annotated[list[str] | None, typer.Option(help="Also check a card of this size (16GB); repeatable.")] = None,
     context: Annotated[int | None, typer.Option(min=32, help="Tokens of context; the model's own by default.")] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Load and generate, and record what that takes beside the estimate.")
+        bool,
+        typer.Option("--measure", help="Load the model, generate, and compare the measured needs with the estimate."),
     ] = False,
     dtypes: Annotated[
         list[str] | None, typer.Option("--dtype", help="What to measure: fp32, fp16, bf16, int8, int4; repeatable.")
@@ -107,28 +108,28 @@ def resources(
     device: Annotated[str, typer.Option(help="Where to measure: auto, cpu, cuda, cuda:N.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Tell from a model's config what it needs, whether it fits, and how much context, before it is loaded."""
+    """Estimate from a model's config how much memory it needs, whether it fits, and with how much context."""
     go_offline()
     from lacuna_lab.commands import resources as resources_command
 
-    wanted = resources_command.ResourcesOptions(context, gpu or [], measure, dtypes or [], device)
-    resources_command.run(models or ["bundled"], wanted, json)
+    options = resources_command.ResourcesOptions(context, gpu or [], measure, dtypes or [], device)
+    resources_command.run(models or ["bundled"], options, json)
 
 
 @dataclass(frozen=True, slots=True)
 class StudyOptions:
     """What a study of precision compares."""
 
-    reference: Annotated[str, typer.Option(help="What the others are measured against.")] = "fp32"
-    test: Annotated[str, typer.Option(help="Dtypes to measure, with commas.")] = "fp16,bf16,int8,int4"
+    reference: Annotated[str, typer.Option(help="Dtype that the others are compared with.")] = "fp32"
+    test: Annotated[str, typer.Option(help="Dtypes to measure, separated by commas.")] = "fp16,bf16,int8,int4"
     text: Annotated[list[Path] | None, typer.Option(help="Your own files or folders instead of held-out code.")] = None
     tokens: Annotated[int, typer.Option(min=16, help="Positions whose distributions are compared.")] = 8192
     holes: Annotated[int, typer.Option(min=0, help="Suggestions that are compared; 0 for none.")] = 200
-    seed: Annotated[int, typer.Option(help="Chooses files and holes.")] = 0
+    seed: Annotated[int, typer.Option(help="Random seed for files and holes.")] = 0
     speed: Annotated[bool, typer.Option(help="Also measure the speed of each dtype.")] = True
-    out: Annotated[Path | None, typer.Option(help="Also write the report, JSON and charts into this folder.")] = None
-    work: Annotated[Path | None, typer.Option(help="Where the reference's logits lie while it works.")] = None
-    keep: Annotated[bool, typer.Option("--keep", help="Keep them, to measure other dtypes later.")] = False
+    out: Annotated[Path | None, typer.Option(help="Also write the report, JSON and charts to this folder.")] = None
+    work: Annotated[Path | None, typer.Option(help="Folder for the reference's logits during the study.")] = None
+    keep: Annotated[bool, typer.Option("--keep", help="Keep these logits, to measure other dtypes later.")] = False
 
 
 @lab_app.command()
@@ -141,7 +142,7 @@ def precision(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure what half precision and weights of few bits cost in accuracy, with a verdict for each."""
+    """Measure how much accuracy half precision and quantized weights cost, with a verdict for each."""
     go_offline()
     from lacuna_lab.commands import precision as precision_command
 

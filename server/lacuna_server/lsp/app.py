@@ -17,17 +17,17 @@ from lacuna_server.settings import Settings
 
 def build(
     settings: Settings,
-    complaints: Sequence[str] = (),
+    warnings: Sequence[str] = (),
     make_engine: MakeEngine | None = None,
 ) -> LacunaServer:
     """A server with all features. The engine starts at the `initialized` notification.
 
-    `complaints` are sentences about ignored settings, for the client's log.
+    `warnings` are sentences about ignored settings, for the client's log.
     """
     if make_engine is None:
-        session = Session(settings, engines.make, complaints, engines.examine)
+        session = Session(settings, engines.make, warnings, engines.examine)
     else:
-        session = Session(settings, make_engine, complaints)
+        session = Session(settings, make_engine, warnings)
     server = LacunaServer(session)
     inline_completion.register(server)
     completion.register(server)
@@ -43,7 +43,7 @@ def build(
         if settings is not None:
             await ls.session.reconfigure(settings)
         loading.start(ls)
-        configuration.report_complaints(ls)
+        configuration.report_warnings(ls)
         await configuration.subscribe(ls)
 
     return server

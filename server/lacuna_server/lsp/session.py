@@ -1,4 +1,4 @@
-"""What one client's session holds: settings, documents, engine, and what the client can do."""
+"""The state of one client's session: settings, documents, engine, and the client's capabilities."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from lacuna_server.statistics import Latencies, Statistics, statistics_file
 
 
 class Session:
-    """State of the connection. Touched on the event loop only."""
+    """The state of a connection. Used on the event loop only."""
 
     def __init__(
         self,
         settings: Settings,
         make_engine: MakeEngine,
-        complaints: Sequence[str] = (),
+        warnings: Sequence[str] = (),
         validate: Validate = lambda _: None,
     ) -> None:
         self.settings = self._started = settings
-        """Those of the first folder, which make the engine."""
+        """The settings of the first folder, which determine the engine."""
         self._of_folders: dict[str, Settings] = {}
         self.client = Client()
         self.folders = Folders()
@@ -50,18 +50,18 @@ class Session:
         self.latencies = Latencies()
         self.snoozed_until = 0.0
         """On the monotonic clock, in seconds."""
-        self.complaints = list(complaints)
-        """Sentences about settings that were left out; told to the client when it listens."""
+        self.warnings = list(warnings)
+        """Sentences about ignored settings; logged to the client once it is initialized."""
         self.refusals: list[str] = []
-        """Why settings that ask for another engine were not carried out; shown to the user."""
-        self._reported = set(complaints)
+        """Why settings that need another engine were not applied; shown to the user."""
+        self._reported = set(warnings)
         self._changing = asyncio.Lock()
         self._initial: Mapping[str, Any] = {}
         self._sent: Mapping[str, Any] = {}
         self._chosen: dict[str, Any] = {}
-        """Settings that were chosen by a command; they stay when the client sends others."""
+        """Settings chosen by a command; they are kept when the client sends others."""
         self.last: Suggestions | None = None
-        """The answer that was given last, for `lacuna.explain`."""
+        """The latest answer, for `lacuna.explain`."""
 
     @property
     def engine(self) -> Engine:
@@ -71,13 +71,13 @@ class Session:
     def completer(self) -> Completer:
         return self.supervisor.completer
 
-    def settings_at(self, place: str) -> Settings:
+    def settings_at(self, uri_path: str) -> Settings:
         """The settings for a document: those of its folder."""
-        return self._of_folders.get(self.folders.containing(place) or "", self.settings)
+        return self._of_folders.get(self.folders.containing(uri_path) or "", self.settings)
 
-    def rules_at(self, place: str) -> Rules:
+    def rules_at(self, uri_path: str) -> Rules:
         """The rules for a document."""
-        s = self.settings_at(place)
+        s = self.settings_at(uri_path)
         return Rules(
             automatic=s.mode == "automatic",
             off=s.mode == "off",
@@ -91,11 +91,11 @@ class Session:
         )
 
     def snapshot(self, uri: str, position: types.Position) -> Snapshot | None:
-        """Text and cursor as they are now, or None for a document that is not open."""
-        return self.documents.snapshot(uri, position, lambda place: may_be_read(place, self.rules_at(place)))
+        """The current text and cursor, or None for a document that is not open."""
+        return self.documents.snapshot(uri, position, lambda path: may_be_read(path, self.rules_at(path)))
 
     async def complete(self, snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Suggestions:
-        """What to show at the cursor; it is also the `last` answer."""
+        """What to show at the cursor; also stored as the `last` answer."""
         started = time.perf_counter()
         rules, policy = rules or self.rules_at(snapshot.uri_path), _policy(self.settings_at(snapshot.uri_path))
         answer = self.last = await self.completer.complete(snapshot, rules, policy, invoked)
@@ -104,29 +104,29 @@ class Session:
         return answer
 
     def initialize(self, params: Any) -> None:
-        """Takes over what the client says of itself, its folders and its initializationOptions, from raw parameters."""
+        """Reads the client's capabilities, its folders and its initializationOptions from raw parameters."""
         self.client = capabilities.resolve(params)
         self.lifecycle.watch_parent(number(at(params, "processId")))
         if self.client.trusts_folders:
             self.folders.begin(params)
             self.folders.changed()
         if self.folders.settings_files():
-            self.complaints.clear()  # they were about the file in the process's folder, which may be one of these
+            self.warnings.clear()  # they were about the file in the working folder, which may be one of these
             self._reported.clear()
-        self._initial = _named(at(params, "initializationOptions")) or {}
+        self._initial = _section(at(params, "initializationOptions")) or {}
         self.configure({})
 
     def configure(self, sent: Any, keep_engine: bool = False) -> bool:
         """Applies settings that an editor sent, bare or under `lacuna`, over those it started with.
 
-        Returns whether that took a new engine; with `keep_engine` it never does. What does not fit is collected in
-        `complaints`, and that the engine stays as it is in `refusals`.
+        Returns whether that needed a new engine; with `keep_engine` it never does. Messages about ignored settings go
+        to `warnings`, and a reason why the engine was not replaced to `refusals`.
         """
-        if (values := _named(sent)) is None:
+        if (values := _section(sent)) is None:
             return False
         self._sent = values
         before, policies = self.settings, self._policies()
-        self.settings, self._of_folders, complaints = self._layered(values)
+        self.settings, self._of_folders, warnings = self._layered(values)
         if keep_engine:
             self._keep_engine_of(before)
         if takes_engine := engine_settings(self.settings) != engine_settings(before):
@@ -140,12 +140,12 @@ class Session:
         self.statistics.file = statistics_file() if self.settings.statistics else None
         if self._policies() != policies:
             self.completer.forget_answers()
-        self._complain(complaints)
+        self._add_warnings(warnings)
         return takes_engine
 
     async def reconfigure(self, sent: Any) -> bool:
-        """As `configure`, but a running engine is not given up for a model that cannot be loaded."""
-        if (values := _named(sent)) is None:
+        """Like `configure`, but does not replace a running engine by a model that cannot be loaded."""
+        if (values := _section(sent)) is None:
             return False
         async with self._changing:
             refusal = await self.supervisor.obstacle(self.settings, self._layered(values)[0])
@@ -154,64 +154,65 @@ class Session:
             return self.configure(values, keep_engine=refusal is not None)
 
     async def reread(self) -> bool:
-        """Reads the settings files again; whether that took a new engine."""
+        """Reads the settings files again; returns whether that needed a new engine."""
         return await self.reconfigure(self._sent)
 
     async def choose(self, name: str, value: Any) -> str | None:
-        """Takes a setting that a user chose by a command; or says why that cannot be."""
+        """Applies a setting that the user chose by a command; returns the reason if that is impossible."""
         if self.settings.is_pinned(name):
             return f"The setting {name!r} was given on the command line."
-        wanted, complaints = self.settings.changed({name: value})
-        if complaints:
-            return complaints[0]
+        new, warnings = self.settings.changed({name: value})
+        if warnings:
+            return warnings[0]
         async with self._changing:
-            if refusal := await self.supervisor.obstacle(self.settings, wanted):
+            if refusal := await self.supervisor.obstacle(self.settings, new):
                 return refusal
             self._chosen[name] = value
             self.configure(self._sent)
         return None
 
     def _layered(self, sent: Mapping[str, Any]) -> tuple[Settings, dict[str, Settings], list[str]]:
-        """The settings of the first folder and of each, and what was wrong in them.
+        """The settings of the first folder, those of each folder, and the warnings about them.
 
-        Over each folder's file stand the settings that the editor started with, sent later, and that were chosen.
+        Each folder's file is overridden by the settings that the editor started with, then by those it sent later and
+        those chosen by a command.
         """
-        files, complaints = self.folders.settings_files(), list[str]()
-        made = [self._started] if not files else []
+        files, warnings = self.folders.settings_files(), list[str]()
+        layered = [self._started] if not files else []
         for _, file in files:
-            settings, wrong = self._started.with_file(file)
-            made.append(settings)
-            complaints += [f"{file}: {sentence}" if len(files) > 1 else sentence for sentence in wrong]
+            settings, file_warnings = self._started.with_file(file)
+            layered.append(settings)
+            warnings += [f"{file}: {sentence}" if len(files) > 1 else sentence for sentence in file_warnings]
         for values in (self._initial, {**sent, **self._chosen}):
-            changed = [settings.changed(values) for settings in made]
-            made = [settings for settings, _ in changed]
-            complaints += [sentence for _, wrong in changed for sentence in wrong]
-        first = made[0]
-        others = {place: first.with_model_of(s, first) for (place, _), s in zip(files, made, strict=False)}
-        for (_, file), settings in zip(files[1:], made[1:], strict=True):
+            changed = [settings.changed(values) for settings in layered]
+            layered = [settings for settings, _ in changed]
+            warnings += [sentence for _, sentences in changed for sentence in sentences]
+        first = layered[0]
+        of_folders = {folder: first.with_model_of(s, first) for (folder, _), s in zip(files, layered, strict=False)}
+        for (_, file), settings in zip(files[1:], layered[1:], strict=True):
             if engine_settings(settings) != engine_settings(first):
-                complaints.append(f"{file}: what makes the model counts in the first folder only.")
-        return first, others, list(dict.fromkeys(complaints))
+                warnings.append(f"{file}: settings of the model count in the first folder only.")
+        return first, of_folders, list(dict.fromkeys(warnings))
 
     def _policies(self) -> list[Policy]:
         return [_policy(settings) for settings in (self.settings, *self._of_folders.values())]
 
     def _keep_engine_of(self, before: Settings) -> None:
         self.settings = before.with_model_of(self.settings, before)
-        self._of_folders = {place: before.with_model_of(s, before) for place, s in self._of_folders.items()}
+        self._of_folders = {folder: before.with_model_of(s, before) for folder, s in self._of_folders.items()}
 
-    def _complain(self, complaints: Sequence[str]) -> None:
-        """Keeps what the user has not been told yet."""
-        self.complaints += [c for c in complaints if c not in self._reported]
-        self._reported.update(complaints)
+    def _add_warnings(self, warnings: Sequence[str]) -> None:
+        """Adds the warnings that have not been reported yet."""
+        self.warnings += [warning for warning in warnings if warning not in self._reported]
+        self._reported.update(warnings)
 
     def end(self) -> None:
-        """What is to be done before the process ends."""
+        """Must be called before the process ends."""
         self.statistics.save()
 
 
-def _named(sent: Any) -> Mapping[str, Any] | None:
-    """The settings in what an editor sent, bare or under `lacuna`."""
+def _section(sent: Any) -> Mapping[str, Any] | None:
+    """The settings that an editor sent, bare or under `lacuna`; None if there are none."""
     values = sent.get("lacuna", sent) if isinstance(sent, Mapping) else None
     return values if isinstance(values, Mapping) else None
 

@@ -62,10 +62,10 @@ def test_what_cannot_be_carried_out_leaves_the_engine_and_the_settings_alone(val
     assert isinstance(engine, FakeEngine)
     assert not engine.closed
     assert session.engine.state.phase is Phase.WARM
-    (complaint,) = session.complaints
-    assert complaint.endswith(".")
+    (warning,) = session.warnings
+    assert warning.endswith(".")
     assert not session.configure(values)
-    assert session.complaints == [complaint]
+    assert session.warnings == [warning]
 
 
 @pytest.mark.parametrize("values", [v for v in IMPOSSIBLE if v != {"idle_unload_s": 1e300}])
@@ -76,8 +76,8 @@ def test_a_command_line_or_a_file_that_cannot_be_carried_out_is_one_sentence(val
     if "\0" not in str(values):
         lines = [f"{name} = {toml(value)}\n" for name, value in values.items()]
         Path("lacuna.toml").write_text("".join(lines))
-        loaded, complaints = settings_module.load_leniently()
-        assert (loaded.model_dump(), len(complaints)) == (Settings().model_dump(), 1)
+        loaded, warnings = settings_module.load_leniently()
+        assert (loaded.model_dump(), len(warnings)) == (Settings().model_dump(), 1)
 
 
 def toml(value: object) -> str:
@@ -150,16 +150,16 @@ async def test_the_workspace_s_file_counts_and_not_the_one_of_the_process_s_fold
     uri = folder_with(tmp_path / "a b", "\ufeffmax_tokens = 8\n")
     for params in ({"rootUri": uri}, {"rootPath": str(tmp_path / "a b")}, {"workspaceFolders": [{"uri": uri}]}):
         session = Connection(FakeEngine(), params=params).server.session
-        assert (session.settings.max_tokens, session.settings.max_lines, session.complaints) == (8, 12, [])
+        assert (session.settings.max_tokens, session.settings.max_lines, session.warnings) == (8, 12, [])
     session = Connection(FakeEngine()).server.session
-    assert (session.settings.max_lines, len(session.complaints)) == (3, 1)
+    assert (session.settings.max_lines, len(session.warnings)) == (3, 1)
 
 
 async def test_what_is_wrong_in_the_file_is_told_where_the_server_was_started_in_the_folder() -> None:
     uri = folder_with(Path.cwd(), "max_lintes = 1\n")
     session = Connection(FakeEngine(), params={"rootUri": uri}).server.session
-    (complaint,) = session.complaints
-    assert "max_lintes" in complaint
+    (warning,) = session.warnings
+    assert "max_lintes" in warning
 
 
 async def test_each_folder_has_its_own_file_for_its_documents(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ async def test_each_folder_has_its_own_file_for_its_documents(tmp_path: Path) ->
         assert await connection.reason() == reason
     session = connection.server.session
     assert session.settings.model == "bundled"
-    (complaint,) = session.complaints
-    assert "first folder only" in complaint
+    (warning,) = session.warnings
+    assert "first folder only" in warning
     folders = {"event": {"added": [], "removed": [{"uri": second, "name": "b"}]}}
     connection.notify("workspace/didChangeWorkspaceFolders", folders)
     await asyncio.sleep(0)
@@ -233,9 +233,9 @@ SHARES = [
 @pytest.mark.parametrize("path", SHARES)
 def test_a_network_share_is_no_model_of_a_folder_s_settings_however_it_is_written(path: str) -> None:
     assert is_on_a_share(path)
-    changed, (complaint,) = Settings().changed({"model": path})
+    changed, (warning,) = Settings().changed({"model": path})
     assert changed.model == "bundled"
-    assert "only on the command line" in complaint
+    assert "only on the command line" in warning
 
 
 @pytest.mark.parametrize("uri", ["file://evil/share", "file:////evil/share", "file:///%5C%5Cevil/x", "file:%2F/evil/x"])

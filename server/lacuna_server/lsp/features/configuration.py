@@ -53,13 +53,13 @@ async def _after_change(ls: LacunaServer, has_new_engine: bool) -> None:
     if has_new_engine:
         loading.start(ls)
     notify(ls)
-    report_complaints(ls)
+    report_warnings(ls)
 
 
-def report_complaints(ls: LacunaServer) -> None:
+def report_warnings(ls: LacunaServer) -> None:
     """Logs ignored settings in the client's log, and warns the user when the engine was not replaced."""
-    while ls.session.complaints:
-        ls.log_to_client(types.MessageType.Warning, ls.session.complaints.pop(0))
+    while ls.session.warnings:
+        ls.log_to_client(types.MessageType.Warning, ls.session.warnings.pop(0))
     while ls.session.refusals:
         text = f"Lacuna: {ls.session.refusals.pop(0)} The model stays as it was."
         ls.window_show_message(types.ShowMessageParams(types.MessageType.Warning, text))

@@ -1,4 +1,4 @@
-"""Shows how the engine is doing: `$/progress`, the client's log, a message when something happens to it."""
+"""Shows the engine's state in the editor: `$/progress`, the client's log, and messages about failures."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def start(ls: LacunaServer) -> None:
 
 
 class LoadingReporter:
-    """The `Reporter` that shows things in the editor."""
+    """The `Reporter` that uses the editor's progress, log and messages."""
 
     def __init__(self, ls: LacunaServer) -> None:
         self._ls = ls
 
     async def loading(self, engine: Engine, states: States) -> Phase:
-        """Shows the loading until it ends; returns how it did."""
+        """Shows the loading progress until it ends; returns the final phase."""
         token = await self._begin_progress()
         state, warned = engine.state, False
         try:
@@ -45,10 +45,10 @@ class LoadingReporter:
             if token:
                 self._ls.work_done_progress.end(token, types.WorkDoneProgressEnd(message=state.phase.value))
         if engine is not self._ls.session.engine:
-            return state.phase  # another engine replaced it while it was loading, and is reported separately
+            return state.phase  # it was replaced while loading; the new engine is reported separately
         if state.phase is Phase.WARM:
             gc.collect()
-            gc.freeze()  # the libraries' objects stay; scanning them took the interpreter a tenth of a second
+            gc.freeze()  # the libraries' objects stay alive; scanning them took a tenth of a second
             self._ls.log_to_client(types.MessageType.Info, f"Lacuna is ready: {state.message}.")
         else:
             self._ls.log_to_client(types.MessageType.Error, state.message)
@@ -65,21 +65,21 @@ class LoadingReporter:
         self._pop_up(types.MessageType.Error, text)
 
     def _pop_up(self, kind: types.MessageType, text: str) -> None:
-        """Shows a message. A client that receives the status has messages of its own, with a remedy."""
+        """Shows a message. A client that receives the status shows its own messages, with a remedy."""
         if self._ls.session.client.status:
             self._ls.log_to_client(kind, text)
         else:
             self._ls.window_show_message(types.ShowMessageParams(kind, text))
 
     async def _begin_progress(self) -> str | None:
-        """A progress token that the client knows, or None when it shows no progress."""
+        """A progress token accepted by the client, or None if it shows no progress."""
         if not self._ls.session.client.progress:
             return None
         token = str(uuid.uuid4())
         try:
             created = asyncio.ensure_future(self._ls.work_done_progress.create_async(token))
             await asyncio.wait_for(asyncio.shield(created), _ANSWER_TIMEOUT_S)
-        except Exception:  # a client may refuse or not answer; loading goes on without being shown
+        except Exception:  # the client refused or did not answer; loading continues without progress
             return None
         title = f"Lacuna: loading {self._ls.session.settings.model}"
         self._ls.work_done_progress.begin(token, types.WorkDoneProgressBegin(title, percentage=0))
