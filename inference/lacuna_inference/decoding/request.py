@@ -27,7 +27,7 @@ class RequestState:
     turn: int = 0
     """Its document's position in the queue: the smallest has waited longest for an answer."""
     concurrency: Callable[[], int] = lambda: 1
-    """How many requests are answered side by side now."""
+    """Number of requests in the current batch."""
     started_at: float = 0.0
     first_token_s: float = 0.0
     """Seconds from the start to the first token; 0 until then."""

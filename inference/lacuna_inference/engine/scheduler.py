@@ -19,7 +19,7 @@ from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.errors import LacunaError, RequestCancelled
 
 QUIET_S = 0.25
-"""Seconds without a request before prefetching begins: while somebody types, it would be thrown away."""
+"""Seconds without a request before prefetching starts: while the user types, its results would be discarded."""
 
 _REMEMBERED = 4096
 """Documents whose turn is remembered."""
@@ -35,7 +35,7 @@ def resolve(state: RequestState, outcome: CompletionResult | LacunaError) -> Non
 
 
 class Scheduler:
-    """Thread-safe. One thread takes requests, several at once if it likes; any thread adds them."""
+    """Thread-safe. One thread takes requests, possibly several before they are done; any thread adds them."""
 
     def __init__(self, quiet_s: float = QUIET_S) -> None:
         self._quiet_s = quiet_s
@@ -73,7 +73,7 @@ class Scheduler:
         state.future.add_done_callback(withdraw)
 
     def enqueue_prefetch(self, request: Request) -> None:
-        """Has `request` computed while nothing else is asked, so that it is cheap when it comes."""
+        """Queues `request` to be computed while the engine is idle, so that it is cheap when it arrives."""
         with self._changed:
             if not self._waiting:
                 self._prefetch.append(request)
@@ -180,7 +180,7 @@ class Scheduler:
         """Fails the document's waiting requests, and cancels the running ones."""
         for state in [other for other in self._waiting if other.request.document_id == document_id]:
             self._waiting.remove(state)
-            resolve(state, RequestCancelled("A newer request took this one's place."))
+            resolve(state, RequestCancelled("The request was replaced by a newer one."))
         for running in self._running:
             if running.request.document_id == document_id:
                 running.cancel.cancel()

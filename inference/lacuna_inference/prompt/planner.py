@@ -43,7 +43,7 @@ class PromptSpec:
     """The input of a prompt: the texts around the holes, and their layout. Lengths in tokens.
 
     One part is a left-to-right prompt. More than two need a family with masks; see `fills_together`.
-    `max_tokens` is the room reserved for each fill; all of it takes at most half of the context.
+    `max_tokens` is the room reserved for each fill; together, the fills get at most half of the context.
     In an anchored layout, the hole begins at `anchor`, a position in the first part in code points, or at the start of
     the cursor's line. `window` is the window of the document's last prompt; a prompt with one hole keeps it while it
     fits.

@@ -101,7 +101,7 @@ class RemoteEngine:
                 if request.document_id is not None and j.request.document_id == request.document_id
             ]:
                 older.cancel.cancel()
-                resolve(older, RequestCancelled("A newer request took this one's place."))
+                resolve(older, RequestCancelled("The request was replaced by a newer one."))
             self._jobs.append(job)
             self.start()
             self._loop.call_soon_threadsafe(self._begin, job)
