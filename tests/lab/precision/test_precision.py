@@ -252,7 +252,7 @@ def test_reading_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     assert [kept.logits(number).shape for number in (0, 1)] == [(35, 60), (14, 60)]
     for _ in range(2):
         logits.compare(forward, "float16", WINDOWS, 60, kept, lambda _: None)
-    assert len(forward.slots) == 1 + 2  # the second time everything is there
+    assert len(forward.kv_caches) == 1 + 2  # the second time everything is there
     found = kept.positions("float16", 0)
     assert found is not None
     assert found.divergence.tolist() == [0] * 35
