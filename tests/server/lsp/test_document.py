@@ -81,7 +81,7 @@ class Editor(RuleBasedStateMachine):
     @precondition(lambda self: self.cells)
     @rule(start=PLACES, to=PLACES)
     def move_a_cell(self, start: int, to: int) -> None:
-        """As VS Code does: one change takes the cell out, another puts it in; its text stays open."""
+        """As VS Code does: one change removes the cell, another inserts it; its text stays open."""
         assert self.cells is not None
         start %= len(self.cells)
         moved = self.cells[start]
@@ -98,7 +98,7 @@ class Editor(RuleBasedStateMachine):
         self.cells = None
 
     @rule(text=WILD)
-    def touch_what_is_not_open(self, text: str) -> None:
+    def touch_documents_that_are_not_open(self, text: str) -> None:
         whole = types.TextDocumentContentChangeWholeDocument(text)
         assert not self.server.edit("file:///nowhere.py", [whole])
 
@@ -136,7 +136,7 @@ class Editor(RuleBasedStateMachine):
         return [self.texts[c] for n, c in alike if n < place], [self.texts[c] for n, c in alike if n > place]
 
     def _changes(self, uri: str, edits: list[tuple[int, int, str]]) -> list[types.TextDocumentContentChangeEvent]:
-        """The edits in the protocol's terms, each of the text that the one before it left."""
+        """The edits in the protocol's terms, each relative to the text that the previous one left."""
         changes: list[types.TextDocumentContentChangeEvent] = []
         for place, length, inserted in edits:
             text = self.texts[uri]
