@@ -60,7 +60,7 @@ def test_exit_is_quick_while_the_model_loads() -> None:
         assert time.monotonic() - started < 10  # the deadline is 2 s; the rest is for a busy machine
 
 
-def test_requests_before_initialize_and_after_shutdown_are_refused() -> None:
+def test_requests_before_initialize_and_after_shutdown_are_rejected() -> None:
     with RawClient() as client:
         assert code(client.call("textDocument/completion", AT)) == NOT_INITIALIZED
         assert code(client.call("shutdown")) == NOT_INITIALIZED

@@ -103,7 +103,7 @@ def test_neovim_s_menu(name: str, case: tuple[Path, str, str, bytes], surroundin
 
 
 PYLSP_IN_NEOVIM = "lua vim.lsp.config('pylsp', {cmd = {'pylsp'}, filetypes = {'python'}}) vim.lsp.enable('pylsp')"
-"""What somebody with pylsp has in their settings before ours come."""
+"""The settings of a pylsp user before Lacuna's are added."""
 
 
 @pytest.mark.parametrize("setup", ["neovim.lua", "neovim-menu.lua"])

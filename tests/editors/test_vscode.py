@@ -42,11 +42,11 @@ def test_grey_text(case: str, code: Workbench, lasting_home: Path) -> None:
 
 
 def test_the_client_s_capabilities(code: Workbench, lasting_home: Path) -> None:
-    told = json.loads((lasting_home / "client.json").read_text())
-    assert "inlineCompletion" in told["capabilities"]["textDocument"]
+    recorded = json.loads((lasting_home / "client.json").read_text())
+    assert "inlineCompletion" in recorded["capabilities"]["textDocument"]
 
 
 def opened(home: Path, name: str) -> bool:
     """Whether the client has opened the file on the server."""
-    told = home / "opened"
-    return told.exists() and any(uri.endswith(f"/{name}") for uri in told.read_text().split())
+    recorded = home / "opened"
+    return recorded.exists() and any(uri.endswith(f"/{name}") for uri in recorded.read_text().split())

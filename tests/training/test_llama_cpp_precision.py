@@ -35,8 +35,8 @@ def by_llama_cpp(file: Path, windows: Questions, size: int) -> list[Tensor]:
     forward = llama_cpp.LlamaForward(llama_cpp.load(file, 512))
     found = []
     for window in windows.windows:
-        slot = forward.new_kv_cache()
-        rows = torch.stack([forward.step([token], slot)[0].clone() for token in window.ids[:-1]])
+        kv_cache = forward.new_kv_cache()
+        rows = torch.stack([forward.step([token], kv_cache)[0].clone() for token in window.ids[:-1]])
         found.append(rows[window.first - 1 :, :size])
     return found
 

@@ -70,11 +70,11 @@ STOPS = st.builds(
 
 
 @given(st.lists(st.text("ab \t\n", max_size=6), max_size=12), STOPS)
-def test_a_streamed_text_ends_where_the_whole_text_does(pieces: list[str], stop: Stop) -> None:
-    in_pieces, text = TextStop(stop), ""
-    for piece in pieces:
-        text += piece
-        found = in_pieces.find(text)
+def test_a_streamed_text_ends_where_the_whole_text_does(chunks: list[str], stop: Stop) -> None:
+    in_chunks, text = TextStop(stop), ""
+    for chunk in chunks:
+        text += chunk
+        found = in_chunks.find(text)
         assert found == text_stop(text, stop)
         if found is not None:
             return

@@ -69,7 +69,7 @@ def test_token_ids_are_sent_where_a_server_takes_them(kind: str, path: str) -> N
 
 
 @pytest.mark.parametrize("kind", ["tgi", "ollama", "tabby"])
-def test_token_ids_are_refused_where_a_server_takes_text_only(kind: str) -> None:
+def test_token_ids_are_rejected_where_a_server_accepts_only_text(kind: str) -> None:
     with pytest.raises(BadRequest, match="not take token ids"):
         exchange(kind, Request(("",), ids=(5, 6, 7)))
 

@@ -59,8 +59,8 @@ def test_random_edits_never_diverge(
         end = min(start + length, len(text))
         if splits_line_end(text, start) or splits_line_end(text, end):
             continue
-        place = types.Range(position_of(text, start, encoding), position_of(text, end, encoding))
-        change = types.TextDocumentContentChangePartial(place, inserted)
+        edited = types.Range(position_of(text, start, encoding), position_of(text, end, encoding))
+        change = types.TextDocumentContentChangePartial(edited, inserted)
         assert documents.edit("file:///x.py", [change], version)
         text = text[:start] + inserted + text[end:]
         document = documents.get("file:///x.py")
@@ -182,12 +182,12 @@ def test_a_key_in_a_very_long_line_costs_less_than_a_few_scans_of_it(
 ) -> None:
     documents = Documents(encoding)
     documents.open(types.TextDocumentItem("file:///x.py", "python", 1, line + "\nx = 1\n"))
-    place = Document("x", line).position_at(299_000, encoding)
+    position = Document("x", line).position_at(299_000, encoding)
 
     def key() -> None:
-        change = types.TextDocumentContentChangePartial(types.Range(place, place), "é")
+        change = types.TextDocumentContentChangePartial(types.Range(position, position), "é")
         documents.edit("file:///x.py", [change])
-        snapshot = documents.snapshot("file:///x.py", place)
+        snapshot = documents.snapshot("file:///x.py", position)
         assert snapshot is not None
         word_before(snapshot)
 
