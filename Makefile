@@ -34,14 +34,15 @@ test-extension: vscode-extension/dist/extension.js  ## its unit tests
 	cd vscode-extension && npm test
 
 # Where your copy of the repository is: URL=https://... puts it into the package's manifest.
-ADDRESSES = $(if $(URL),npm pkg set homepage=$(URL) bugs.url=$(URL)/issues repository.type=git repository.url=$(URL),true)
+ADDRESSES = $(if $(filter command,$(origin URL)),bare=$$(mktemp -d) && cp -p package.json $$bare && \
+	trap 'cp -p $$bare/package.json . && rm -r $$bare' EXIT && \
+	npm pkg set homepage=$(URL) bugs.url=$(URL)/issues repository.type=git repository.url=$(URL) &&)
 
 vsix: $(READY) extension  ## package it, with the server's wheel inside; URL=https://... names where your copy is
 	rm -rf vscode-extension/wheels
 	$(BIN)/python -m hatchling build -t wheel -d vscode-extension/wheels > /dev/null
-	cd vscode-extension && bare=$$(mktemp) && cp package.json $$bare && $(ADDRESSES) && npx vsce package \
-		--no-dependencies --allow-missing-repository --no-rewrite-relative-links --out .; \
-		status=$$?; cp $$bare package.json; exit $$status
+	cd vscode-extension && $(ADDRESSES) npx vsce package --no-dependencies --allow-missing-repository \
+		--no-rewrite-relative-links --out .
 	$(BIN)/python vscode-extension/check_vsix.py
 
 test-vscode: editors test-extension vsix  ## drive it in a real VS Code

@@ -1,4 +1,4 @@
-"""Every test runs offline, with settings of its own, and away from the user's files."""
+"""Every test runs offline, with isolated settings, and away from the user's files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="lacuna-state-")
 """Servers that tests start must not count in the user's statistics."""
 go_offline()
-settings.register_profile("any machine", deadline=None)  # a busy machine is no fault of what is tested
+settings.register_profile("any machine", deadline=None)  # a busy machine must not fail a test
 settings.load_profile("any machine")
 
 
 LONG = ("e2e", "editors", "server/http", "lab/precision/test_study.py", "lab/bench/test_accelerations_models.py")
-"""Where tests start processes, or take long: `make test` runs one path for each face of them, `make test-all` all."""
+"""Tests that start processes or take long: `make test` runs one for each face, `make test-all` all of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
-        place = item.path.relative_to(tests).as_posix()
-        if place.startswith(LONG) and item.get_closest_marker("face") is None:
+        path = item.path.relative_to(tests).as_posix()
+        if path.startswith(LONG) and item.get_closest_marker("face") is None:
             item.add_marker("long")
 
 

@@ -1,4 +1,4 @@
-"""What the tests speak through: a cursor mark in the text, small tokenizers, tiny models, a scripted backend."""
+"""Helpers for the tests: a cursor mark in the text, small tokenizers, tiny models, a scripted backend."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARK = "|"
 
 
 def at_cursor(marked: str, path: str | None = "test.py") -> Snapshot:
-    """A snapshot of `marked` with the cursor where its only MARK stands."""
+    """A snapshot of `marked` with the cursor at its only MARK."""
     assert marked.count(MARK) == 1, f"one cursor mark, please: {marked!r}"
     offset = marked.index(MARK)
     return Snapshot(marked.replace(MARK, ""), offset, path, "test", language="python", uri_path=path or "")
@@ -79,7 +79,7 @@ class ScriptedCache:
 class ScriptedForward:
     """A `Forward` that makes the token that `script` names for the tokens so far the likeliest.
 
-    `on_step` is called with the number of the step, when its tokens are in the cache; it may raise, or cancel.
+    `on_step` is called with the number of the step after its tokens are in the cache; it may raise or cancel.
     """
 
     vocabulary: int
@@ -87,7 +87,7 @@ class ScriptedForward:
     on_step: Callable[[int], None] = lambda _: None
     rolls_back: bool = True
     max_draft_tokens: int = 0
-    slots: list[ScriptedCache] = field(default_factory=list)
+    kv_caches: list[ScriptedCache] = field(default_factory=list)
     steps: int = 0
     widths: list[int] = field(default_factory=list)
     batches: bool = True
@@ -95,15 +95,15 @@ class ScriptedForward:
 
     @property
     def tokens(self) -> list[int]:
-        """What the slot that was made last holds."""
-        return self.slots[-1].tokens
+        """The tokens of the latest KV cache."""
+        return self.kv_caches[-1].tokens
 
     def new_kv_cache(self) -> ScriptedCache:
-        self.slots.append(ScriptedCache(self.rolls_back))
-        return self.slots[-1]
+        self.kv_caches.append(ScriptedCache(self.rolls_back))
+        return self.kv_caches[-1]
 
     def step_batch(self, steps: Sequence[Step]) -> list[torch.Tensor] | None:
-        """In one pass when `batches` is on; the number of steps of each pass is kept."""
+        """One forward pass when `batches` is on; the number of steps of each pass is recorded."""
         if not self.batches:
             return None
         self.passes.append(len(steps))
@@ -132,9 +132,9 @@ def until(happened: Callable[[], bool], limit_s: float = 10.0) -> None:
 def scripted_decoder(
     fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None, max_draft_tokens: int = 0
 ) -> Decoder:
-    """A decoder whose model writes `fill` behind the last sentinel and then closes the hole.
+    """A decoder whose model writes `fill` after the last sentinel and then closes the hole.
 
-    It knows nothing of a line that was begun: let the text before the hole end with a line end, or `fill` begin with
+    It knows nothing of a healed prefix: let the text before the hole end with a line end, or `fill` begin with
     that line.
     """
     text = family_text(family)
@@ -151,7 +151,7 @@ def scripted_decoder(
 
 
 def echoing_decoder() -> Decoder:
-    """A decoder whose model goes on for ever with the first letter of the text."""
+    """A decoder whose model repeats the first letter of the text forever."""
     text = family_text("incoder")
     special = set(range(256, text.size))
     newline = text.encode("\n")[0]
@@ -212,10 +212,10 @@ def save_tiny_model(folder: Path, model_type: str = "llama", family: str = "star
 
 
 class CountingTokenizer:
-    """A tokenizer that counts what is asked of it: calls that encode, their characters, and ids that are decoded."""
+    """A tokenizer that counts encode calls, their characters, and decoded ids."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        tokenizer.encode_special_tokens = True  # what is set here does not reach the tokenizer
+        tokenizer.encode_special_tokens = True  # setting it on this object does not reach the tokenizer
         self._tokenizer = tokenizer
         self.calls = self.characters = self.decoded = 0
 

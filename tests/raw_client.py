@@ -1,4 +1,4 @@
-"""A client that sees every frame and every exit code: what pytest-lsp keeps from a test."""
+"""A client that sees every frame and every exit code, which pytest-lsp hides from a test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RawClient:
     ) -> None:
         """With `python` the server is started as a module by an interpreter with these options.
 
-        `program` is a module that is run in its place.
+        `program` is a module to run instead.
         """
         start = [sys.executable, *python, "-P", "-m", "lacuna_server"] if python else [_SCRIPT]
         command = [sys.executable, "-P", "-m", program] if program else [*start, "lsp", *arguments]
@@ -77,7 +77,7 @@ class RawClient:
         self.send({"jsonrpc": "2.0", "method": method, "params": params})
 
     def answer(self, identity: int | None) -> dict[str, Any]:
-        """The answer to request `identity`; other messages that come before it are passed over."""
+        """The answer to request `identity`; other messages before it are skipped."""
         while True:
             message = self.messages.get(timeout=TIMEOUT_S)
             assert message is not None, self.stderr.decode()
@@ -86,7 +86,7 @@ class RawClient:
             self.passed.append(message)
 
     def wait_for(self, method: str, text: str) -> dict[str, Any]:
-        """The next message of `method` that holds `text`, also one that was passed over."""
+        """The next message of `method` that contains `text`, including skipped ones."""
         while True:
             for message in self.passed:
                 if message.get("method") == method and text in json.dumps(message, ensure_ascii=False):

@@ -1,4 +1,4 @@
-"""Lines of real code with a cursor inside a pair of quotes or brackets, and what an editor and a model make of them."""
+"""Lines of real code with a cursor inside a pair of quotes or brackets, completed by an editor and a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cursor:
     """A cursor inside `pair`. `closers` close all pairs of the line that are open there, the innermost first."""
 
     line: str
@@ -39,8 +39,8 @@ class Place:
     closers: str
 
 
-def places(text: str, pairs: list[Pair], seed: int) -> Iterator[Place]:
-    """For each pair the cursor behind its opener, and one somewhere inside where no word is cut."""
+def cursors(text: str, pairs: list[Pair], seed: int) -> Iterator[Cursor]:
+    """For each pair a cursor after its opener, and one somewhere inside that does not cut a word."""
     chance = random.Random(seed)
     lines = text.split("\n")
     for pair in pairs:
@@ -51,26 +51,26 @@ def places(text: str, pairs: list[Pair], seed: int) -> Iterator[Place]:
             closers = "".join(p.closer for p in sorted(around, key=lambda p: p.end))
             innermost = around and min(around, key=lambda p: (p.end, -p.start)) == pair
             if innermost and (line[column : pair.end].strip() or column == pair.end):
-                yield Place(line, column, pair, closers)
+                yield Cursor(line, column, pair, closers)
 
 
-def wrong(place: Place, lines: list[str], language: str, name: str) -> Iterator[str]:
-    """How the line comes out wrong when the model answers all of its rest.
+def wrong(cursor: Cursor, lines: list[str], language: str, name: str) -> Iterator[str]:
+    """The wrong lines that come out when the model answers with all of the line's rest.
 
-    With the text behind the pair in the editor already, the line must come out as it was written; with nothing there
-    but what the editor closed by itself, it must come out so up to a closer, with none of them twice.
+    With the text after the pair already in the editor, the line must come out as it was written; with nothing there
+    but the closers that the editor added, it must come out the same up to a closer, with no closer twice.
     """
-    pair, before, rest = place.pair, place.line[: place.column], place.line[place.column :]
-    inside = place.line[place.column : pair.end]
-    for after in (place.line[pair.end :], place.closers):
+    pair, before, rest = cursor.pair, cursor.line[: cursor.column], cursor.line[cursor.column :]
+    inside = cursor.line[cursor.column : pair.end]
+    for after in (cursor.line[pair.end :], cursor.closers):
         above = "".join(line + "\n" for line in lines[: pair.row])
         below = "".join("\n" + line for line in lines[pair.row + 1 :])
         text, offset = f"{above}{before}{after}{below}", len(above) + len(before)
         shown = trim(rest, Snapshot(text, offset, name, language=language, uri_path=name))
         kept = "" if isinstance(shown, Withheld) else shown
         line = f"{before}{kept}{after}"
-        auto_closed = after == place.closers and (kept == inside or place.line.startswith(line))
-        if line != place.line and not auto_closed:
+        auto_closed = after == cursor.closers and (kept == inside or cursor.line.startswith(line))
+        if line != cursor.line and not auto_closed:
             yield f"{before}|{after} + {rest} -> {line}"
 
 
@@ -99,8 +99,11 @@ _BRACE_LANGUAGE = re.compile(
 
 
 def brace_pairs(text: str) -> list[Pair]:
-    """The strings and brackets of a C++ text that end on the line on which they begin. Lines alone, so comments and raw
-    strings of several lines are left out, with all below up to a line that ends them."""
+    """The strings and brackets of a C++ text that end on the line on which they begin.
+
+    It works line by line, so comments and raw strings of several lines are left out, with all below up to a line that
+    ends them.
+    """
     found: list[Pair] = []
     inside = ""
     for row, line in enumerate(text.split("\n")):
@@ -111,17 +114,17 @@ def brace_pairs(text: str) -> list[Pair]:
             break
         open_: list[tuple[str, int]] = []
         for match in _BRACE_LANGUAGE.finditer(line):
-            sign = match.group()
-            if sign.startswith("/*") and not sign.endswith("*/"):
+            symbol = match.group()
+            if symbol.startswith("/*") and not symbol.endswith("*/"):
                 inside = "*/"
             elif match["quote"]:
                 found.append(Pair(row, match.start() + 1, match.end() - 1, match["quote"]))
-            elif sign in _CLOSER_OF:
-                open_.append((sign, match.end()))
-            elif sign in _CLOSER_OF.values() and open_:
+            elif symbol in _CLOSER_OF:
+                open_.append((symbol, match.end()))
+            elif symbol in _CLOSER_OF.values() and open_:
                 opener, start = open_.pop()
-                if _CLOSER_OF[opener] == sign:
-                    found.append(Pair(row, start, match.start(), sign))
+                if _CLOSER_OF[opener] == symbol:
+                    found.append(Pair(row, start, match.start(), symbol))
     return found
 
 
@@ -136,8 +139,8 @@ def brace_files() -> list[Path]:
     return sorted((Path(torch.__file__).parent / "include").rglob("*.h"))
 
 
-def sweep(language: str, most: int, a_file: int, seed: int = 0) -> tuple[int, list[str]]:
-    """Tries some `most` places, at most `a_file` in each file; how many they were, and what was wrong."""
+def sweep(language: str, count: int, a_file: int, seed: int = 0) -> tuple[int, list[str]]:
+    """Tries about `count` cursors, at most `a_file` in each file; returns how many were tried, and what was wrong."""
     pairs_of = python_pairs if language == "python" else brace_pairs
     files = python_files() if language == "python" else brace_files()
     chance = random.Random(seed)
@@ -146,13 +149,15 @@ def sweep(language: str, most: int, a_file: int, seed: int = 0) -> tuple[int, li
     for file in files:
         try:
             text = file.read_text(encoding="utf-8")
-            here = list(places(text, pairs_of(text), seed))
+            here = list(cursors(text, pairs_of(text), seed))
         except (UnicodeDecodeError, SyntaxError, tokenize.TokenError):  # test data of the standard library
             continue
         lines = text.split("\n")
-        for place in chance.sample(here, min(a_file, len(here))):
+        for cursor in chance.sample(here, min(a_file, len(here))):
             tried += 2
-            found += [f"{file.name}:{place.pair.row + 1}: {line}" for line in wrong(place, lines, language, file.name)]
-        if tried >= most:
+            found += [
+                f"{file.name}:{cursor.pair.row + 1}: {line}" for line in wrong(cursor, lines, language, file.name)
+            ]
+        if tried >= count:
             break
     return tried, found

@@ -1,4 +1,4 @@
-"""Messages that no editor should send: a valid one with a place in it changed."""
+"""Messages that no editor should send: a valid one with one value changed."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ JUNK: list[Any] = [
 
 
 def mutated(value: Any, rng: random.Random) -> Any:
-    """`value` with one place replaced, taken away, doubled or put elsewhere."""
+    """`value` with one element replaced, removed, duplicated or nested."""
     value = copy.deepcopy(value)
     holder, key = None, None
-    place = value
-    while isinstance(place, (dict, list)) and place and (holder is None or rng.random() < 0.8):
-        holder, key = place, rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
-        place = place[key]
+    element = value
+    while isinstance(element, (dict, list)) and element and (holder is None or rng.random() < 0.8):
+        holder, key = element, rng.choice(list(element) if isinstance(element, dict) else range(len(element)))
+        element = element[key]
     if holder is None:
         return rng.choice(JUNK)
     kind = rng.randrange(4)
     if kind == 0:
         del holder[key]
     elif kind == 1 and isinstance(holder, list):
-        holder.append(place)
+        holder.append(element)
     elif kind == 2:
-        holder[key] = [place]
+        holder[key] = [element]
     else:
         holder[key] = rng.choice(JUNK)
     return value
 
 
 def scrambled(body: bytes, rng: random.Random) -> bytes:
-    """`body` with some bytes changed: seldom JSON any more."""
+    """`body` with some bytes changed: rarely still JSON."""
     found = bytearray(body)
     for _ in range(rng.randint(1, 4)):
         found[rng.randrange(len(found))] = rng.randrange(256)

@@ -16,7 +16,8 @@ def main() -> None:
     if arguments[:1] == ["lsp"] and not any(a == "--help" or a.startswith("--tcp") for a in arguments):
         if missing & {0, 1}:
             sys.exit(
-                "lacuna: The protocol needs stdin and stdout, and one is closed. Start `lacuna lsp` from an editor."
+                "lacuna: The protocol needs standard input and output, and one is closed. "
+                "Start `lacuna lsp` from an editor."
             )
         streams = stdio.guard()
     from lacuna_server.cli import run

@@ -21,7 +21,7 @@ def lacuna(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[b
 
 
 def refused(*arguments: str, stdin: bytes = b"", code: int = 2) -> str:
-    """The one line on stderr."""
+    """The single line on stderr."""
     done = lacuna(*arguments, stdin=stdin)
     lines = done.stderr.decode().splitlines()
     assert (done.returncode, len(lines), done.stdout) == (code, 1, b""), done
@@ -41,7 +41,7 @@ def test_version() -> None:
 
 
 @pytest.mark.face
-def test_the_example_is_printed_with_the_suggestion_in_place() -> None:
+def test_the_example_is_printed_with_the_suggestion_inserted() -> None:
     done = lacuna("complete", EXAMPLE)
     assert done.returncode == 0
     before, after = Path(EXAMPLE).read_text().split("<FILL>")
@@ -52,7 +52,7 @@ def test_the_example_is_printed_with_the_suggestion_in_place() -> None:
     assert b"\x1b" not in done.stdout + done.stderr
 
 
-def test_what_is_not_completed_is_printed_byte_by_byte() -> None:
+def test_text_outside_the_hole_is_printed_byte_for_byte() -> None:
     source = "def f():\n\treturn <FILL>\n\x0c\n# 漢字📦\n"
     printed = lacuna("complete", "-", stdin=source.encode()).stdout.decode()
     before, after = source.split("<FILL>")
@@ -125,7 +125,7 @@ def test_a_model_folder(tmp_path: Path) -> None:
         (("lsp", "--log-level", "loud"), b"", "'log_level' is invalid"),
     ],
 )
-def test_bad_use_is_one_line_and_code_2(arguments: tuple[str, ...], stdin: bytes, message: str) -> None:
+def test_usage_errors_are_one_line_and_code_2(arguments: tuple[str, ...], stdin: bytes, message: str) -> None:
     assert message in refused(*arguments, stdin=stdin)
 
 
@@ -152,12 +152,12 @@ def test_fetch_without_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     assert "HF_HUB_OFFLINE is set" in refused("models", "fetch", "some/model")
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     said = refused("models", "fetch", "some/model", code=1)
     assert re.search(r"^lacuna: some/model could not be fetched: .*[^.]\. Check the network, ", said)
 
 
-def test_doctor_gives_a_verdict_on_everything_and_fails_when_something_is_bad(tmp_path: Path) -> None:
+def test_doctor_reports_every_check_and_fails_when_one_is_bad(tmp_path: Path) -> None:
     done = lacuna("doctor")
     text = done.stdout.decode()
     assert done.returncode == 0, text
@@ -177,7 +177,7 @@ def test_eval_prints_a_table_for_the_model_and_the_copier(tmp_path: Path) -> Non
     assert b"bits per byte" in done.stderr
 
 
-def test_eval_answers_in_several_processes(tmp_path: Path) -> None:
+def test_eval_runs_in_several_processes(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text("def add(a, b):\n    return a + b\n\n\n" * 30)
     one, two = (
         json.loads(lacuna("eval", "--files", str(tmp_path), "--per-file", "3", "--json", *more).stdout)
@@ -187,10 +187,10 @@ def test_eval_answers_in_several_processes(tmp_path: Path) -> None:
     rows = [[row["holes"] for row in judged["tables"]["bundled"]] for judged in (one, two)]
     assert rows[0] == rows[1]
     similar = [sum(row["similarity"]["mean"] for row in judged["tables"]["bundled"]) for judged in (one, two)]
-    assert similar[1] == pytest.approx(similar[0], abs=0.3)  # a few near ties may go another way
+    assert similar[1] == pytest.approx(similar[0], abs=0.3)  # a few near ties may be resolved differently
 
 
-def test_eval_names_a_model_that_is_not_there_before_any_is_judged(tmp_path: Path) -> None:
+def test_eval_names_a_missing_model_before_evaluating_any(tmp_path: Path) -> None:
     done = lacuna("eval", "--per-file", "1", "--also", str(tmp_path / "none"))
     assert (done.returncode, b"There is no folder" in done.stderr) == (1, True)
     assert b"holes in" not in done.stderr
@@ -239,7 +239,7 @@ def test_bench_answers_prints_a_table() -> None:
     }
 
 
-def test_bench_steadiness_watches_a_real_server() -> None:
+def test_bench_steadiness_measures_a_real_server() -> None:
     done = lacuna("bench", "steadiness", "--requests", "5", "--json")
     assert done.returncode == 0, done.stderr.decode()
     figures = json.loads(done.stdout)
@@ -247,7 +247,7 @@ def test_bench_steadiness_watches_a_real_server() -> None:
     assert figures["passes_after_cancel"] <= 1
 
 
-def test_a_benchmark_s_answers_are_run_only_when_told_to(tmp_path: Path) -> None:
+def test_a_benchmark_s_answers_are_run_only_on_request(tmp_path: Path) -> None:
     record = {
         "task_id": "test/0",
         "prompt": "def one():\n    return ",
@@ -269,7 +269,7 @@ def test_a_benchmark_s_answers_are_run_only_when_told_to(tmp_path: Path) -> None
     assert "cannot be read" in refused("eval", "--problems", str(tmp_path / "none.jsonl"))
 
 
-def test_bench_lsp_rides_out_a_storm() -> None:
+def test_bench_lsp_survives_a_stress_test() -> None:
     done = lacuna("bench", "lsp", "--seconds", "2", "--json")
     assert done.returncode == 0, done.stderr.decode()
     figures = json.loads(done.stdout)

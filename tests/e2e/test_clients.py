@@ -1,4 +1,4 @@
-"""The recorded capabilities of real editors: each gets several lines in the form that it inserts whole."""
+"""The recorded capabilities of real editors: each gets several lines in a form that it inserts completely."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def client(request: pytest.FixtureRequest, lsp_client: LanguageClient) -> 
 
     @lsp_client.feature(types.CLIENT_REGISTER_CAPABILITY)
     def registered(params: types.RegistrationParams) -> None:
-        """Every editor answers this one."""
+        """Every editor answers this request."""
 
     lsp_client.encoding = "utf-16"  # type: ignore[attr-defined]
     answer = await lsp_client.initialize_session(params)
@@ -46,7 +46,7 @@ async def client(request: pytest.FixtureRequest, lsp_client: LanguageClient) -> 
 
 
 async def typed(client: Any) -> types.Position:
-    """Opens a document and types a line, key by key; where the cursor stands then."""
+    """Opens a document and types a line, key by key; returns the position of the cursor."""
     client.text_document_did_open(types.DidOpenTextDocumentParams(types.TextDocumentItem(URI, "python", 0, BEFORE)))
     column = 0
     for version, key in enumerate(TYPED, 1):

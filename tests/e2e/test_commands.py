@@ -1,4 +1,4 @@
-"""Commands, notebooks and rules over raw frames, with an engine that follows a script."""
+"""Commands, notebooks and rules over raw frames, with a scripted engine."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def editor() -> Iterator[Editor]:
         yield found
 
 
-def test_the_status_tells_phase_model_and_mode(editor: Editor) -> None:
+def test_the_status_has_phase_model_and_mode(editor: Editor) -> None:
     assert editor.command("lacuna.status") == {
         "phase": "warm", "progress": 1.0, "message": "", "model": "fake", "mode": "automatic", "snoozed_s": 0.0,
         "out_of_step": [],
     }  # fmt: skip
 
 
-def test_the_status_is_told_to_clients_that_asked_for_it() -> None:
+def test_the_status_is_sent_to_clients_that_requested_it() -> None:
     with RawClient(program=scripted.__name__) as client:
         client.initialize(capabilities={"experimental": {"lacuna": {"status": True}}})
         client.notify("initialized", {})
@@ -82,18 +82,16 @@ def test_statistics_have_the_days_and_this_session_s_latency(tmp_path: Path, mon
         asked = time.perf_counter()
         editor.ask(URI, 0, 4)
         waited_ms = (time.perf_counter() - asked) * 1000
-        told = editor.command("lacuna.statistics")
-        assert told["kept"] is True
-        assert [day["shown"] for day in told["days"].values()] == [1]
-        assert told["latency"]["count"] == 1
-        assert 0 < told["latency"]["p50_ms"] <= waited_ms + 0.1  # rounded
+        statistics = editor.command("lacuna.statistics")
+        assert statistics["kept"] is True
+        assert [day["shown"] for day in statistics["days"].values()] == [1]
+        assert statistics["latency"]["count"] == 1
+        assert 0 < statistics["latency"]["p50_ms"] <= waited_ms + 0.1  # rounded
     with Editor(statistics=False) as editor:
         assert editor.command("lacuna.statistics")["kept"] is False
 
 
-def test_counts_that_cannot_be_understood_are_told_and_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_counts_are_reported_and_left_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "state/lacuna/statistics.json"
     file.parent.mkdir(parents=True)
     file.write_text('{"2026-01-02": {"shown": Infinity}}')
@@ -112,7 +110,7 @@ def test_counts_that_cannot_be_understood_are_told_and_left_alone(
     assert file.read_text() == '{"2026-01-02": {"shown": Infinity}}'
 
 
-def test_an_accepted_suggestion_is_counted_once_and_its_characters_as_they_come(
+def test_an_accepted_suggestion_is_counted_once_and_its_characters_incrementally(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -148,7 +146,7 @@ def test_an_accepted_suggestion_is_counted_once_and_its_characters_as_they_come(
         ("lacuna.nothing", ()),
     ],
 )
-def test_wrong_arguments_and_unknown_commands_are_refused(
+def test_wrong_arguments_and_unknown_commands_are_rejected(
     editor: Editor, name: str, arguments: tuple[object, ...]
 ) -> None:
     answer = editor.executed(name, *arguments)
@@ -169,7 +167,7 @@ def test_the_last_answer_is_explained(editor: Editor) -> None:
     assert (withheld["withheld"], withheld["reason"]) == ("inside-word", "The cursor is inside a word.")
 
 
-def test_snoozed_for_some_minutes_and_awake_again(editor: Editor) -> None:
+def test_suggestions_are_snoozed_for_some_minutes(editor: Editor) -> None:
     uri = "file:///project/snoozed.py"
     editor.open(uri, "x = \n")
     assert editor.command("lacuna.snooze", {"minutes": 5})["snoozed_s"] > 0
@@ -193,7 +191,7 @@ def test_a_restarted_engine_answers_again(editor: Editor) -> None:
     assert editor.command("lacuna.explain")["cached"] is False
 
 
-def test_another_model_is_taken_and_a_path_of_another_machine_is_not(editor: Editor) -> None:
+def test_another_model_is_accepted_but_not_a_path_on_another_machine(editor: Editor) -> None:
     assert editor.executed("lacuna.selectModel", {"model": "//host/share"})["error"]["code"] == INVALID_PARAMS
     editor.notify("workspace/didChangeConfiguration", {"settings": {"lacuna": {"mode": "manual"}}})
     assert editor.command("lacuna.selectModel", {"model": "other"})["mode"] == "manual"

@@ -1,4 +1,4 @@
-"""Several devices: processes of a CPU stand for GPUs. The engine's protocol is the same as with one."""
+"""Several devices: CPU processes simulate GPUs. The engine's protocol is the same as with one device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def options(folder: Path, **changed: Any) -> ModelOptions:
 
 
 class Watched:
-    """An engine in two parts, and what tests want to see of it."""
+    """An engine with two shards, instrumented for tests."""
 
     def __init__(self, folder: Path) -> None:
         self.models: list[LoadedModel] = []
@@ -43,14 +43,14 @@ class Watched:
         self.engine.watch(self._on_state)
 
     def wait_for(self, phase: Phase, times: int = 1) -> None:
-        """Until it has been in `phase` so often."""
+        """Waits until it has been in `phase` `times` times."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._phases.count(phase) >= times, PATIENCE_S), self._phases
 
-    def kill(self, part: int) -> None:
+    def kill(self, shard: int) -> None:
         workers = self.models[-1].workers
         assert workers is not None
-        pid = workers.pids[part]
+        pid = workers.pids[shard]
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
 
@@ -69,7 +69,7 @@ class Watched:
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Watched]:
+def engine_in_shards(tmp_path: Path) -> Iterator[Watched]:
     found = Watched(save_tiny_model(tmp_path))
     found.engine.start()
     found.wait_for(Phase.WARM)
@@ -77,63 +77,67 @@ def parts(tmp_path: Path) -> Iterator[Watched]:
     assert found.engine.close(10)
 
 
-def asked(tokens: int = 24, tell: Callable[[StreamEvent], None] | None = None) -> Request:
-    return Request(TEXT, "x.py", Stop(max_tokens=tokens), on_token=tell)
+def request(tokens: int = 24, on_token: Callable[[StreamEvent], None] | None = None) -> Request:
+    return Request(TEXT, "x.py", Stop(max_tokens=tokens), on_token=on_token)
 
 
-def test_two_parts_write_what_one_writes(parts: Watched, tmp_path: Path) -> None:
+def test_two_shards_write_the_same_as_one(engine_in_shards: Watched, tmp_path: Path) -> None:
     alone = ModelEngine(options(tmp_path, devices=()))
     try:
-        expected = alone.submit(asked()).result(PATIENCE_S)
+        expected = alone.submit(request()).result(PATIENCE_S)
     finally:
         alone.close()
-    found = parts.engine.submit(asked()).result(PATIENCE_S)
+    found = engine_in_shards.engine.submit(request()).result(PATIENCE_S)
     assert found.candidates[0].text == expected.candidates[0].text
     assert found.metrics.forward == "own, in 2 parts"
-    assert parts.engine.state.message.endswith("on cpu, cpu in float32")
+    assert engine_in_shards.engine.state.message.endswith("on cpu, cpu in float32")
 
 
-@pytest.mark.parametrize("part", [0, 1])
-def test_a_part_that_is_killed_while_it_writes_fails_the_request_and_is_loaded_again(parts: Watched, part: int) -> None:
-    before = parts.answer(asked())
-    with pytest.raises(EngineUnavailable, match=f"Worker {part + 1} of 2 ended by signal 9. The model is loaded again"):
-        parts.answer(asked(60, tell=lambda _: parts.kill(part)))
-    parts.wait_for(Phase.WARM, times=2)
-    assert parts.answer(asked()) == before
+@pytest.mark.parametrize("shard", [0, 1])
+def test_a_shard_killed_during_decoding_fails_the_request_and_is_reloaded(
+    engine_in_shards: Watched, shard: int
+) -> None:
+    before = engine_in_shards.answer(request())
+    with pytest.raises(
+        EngineUnavailable, match=f"Worker {shard + 1} of 2 ended by signal 9. The model is loaded again"
+    ):
+        engine_in_shards.answer(request(60, on_token=lambda _: engine_in_shards.kill(shard)))
+    engine_in_shards.wait_for(Phase.WARM, times=2)
+    assert engine_in_shards.answer(request()) == before
 
 
-def test_a_part_that_ended_while_nobody_asked_fails_one_request_only(parts: Watched) -> None:
-    before = parts.answer(asked())
-    parts.kill(1)
+def test_a_shard_that_ended_while_idle_fails_only_one_request(engine_in_shards: Watched) -> None:
+    before = engine_in_shards.answer(request())
+    engine_in_shards.kill(1)
     with pytest.raises(EngineUnavailable, match="loaded again"):
-        parts.answer(asked(30))
-    parts.wait_for(Phase.WARM, times=2)
-    assert parts.answer(asked()) == before
+        engine_in_shards.answer(request(30))
+    engine_in_shards.wait_for(Phase.WARM, times=2)
+    assert engine_in_shards.answer(request()) == before
 
 
-def test_an_engine_whose_parts_end_again_and_again_gives_up(parts: Watched) -> None:
+def test_an_engine_whose_shards_keep_ending_gives_up(engine_in_shards: Watched) -> None:
     for times in (2, 3):
-        parts.kill(0)
+        engine_in_shards.kill(0)
         with pytest.raises(EngineUnavailable, match="loaded again"):
-            parts.answer(asked(30))
-        parts.wait_for(Phase.WARM, times)
-    parts.kill(0)
+            engine_in_shards.answer(request(30))
+        engine_in_shards.wait_for(Phase.WARM, times)
+    engine_in_shards.kill(0)
     with pytest.raises(EngineUnavailable):
-        parts.answer(asked(30))
-    parts.wait_for(Phase.FAILED)
-    assert "3 times in a row" in parts.engine.state.message
+        engine_in_shards.answer(request(30))
+    engine_in_shards.wait_for(Phase.FAILED)
+    assert "3 times in a row" in engine_in_shards.engine.state.message
     with pytest.raises(EngineUnavailable, match="not loaded"):
-        parts.answer(asked())
+        engine_in_shards.answer(request())
 
 
-def test_a_cancel_stops_all_parts_between_two_tokens(parts: Watched) -> None:
+def test_a_cancel_stops_all_shards_between_two_tokens(engine_in_shards: Watched) -> None:
     cancel = CancelToken()
     with pytest.raises(RequestCancelled):
-        parts.answer(asked(100, tell=lambda _: cancel.cancel()), cancel)
-    assert parts.answer(asked())
+        engine_in_shards.answer(request(100, on_token=lambda _: cancel.cancel()), cancel)
+    assert engine_in_shards.answer(request())
 
 
-def test_what_cannot_be_spread_is_refused_with_a_way_out(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_sharded_is_rejected_with_a_remedy(tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path)
     for changed, message in (
         ({"devices": ("cpu",) * 3}, "cannot be run in 3 parts: 4 heads"),
@@ -150,29 +154,29 @@ def test_the_settings_name_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LACUNA_DEVICES", "0, 1")
     found = settings_module.load(spread="tensor").model_options()
     assert (found.devices, found.spread) == (("0", "1"), "tensor")
-    made = engines.make(settings_module.load())
-    assert isinstance(made, ReplicatedEngine)
-    made.close()
+    created = engines.make(settings_module.load())
+    assert isinstance(created, ReplicatedEngine)
+    created.close()
     with pytest.raises(BadRequest, match="named twice"):
         engines.make(settings_module.load(devices="1,1"))
     with pytest.raises(BadRequest, match="devices"):
         settings_module.load(devices="first,second")
 
 
-def test_documents_stay_with_the_replica_that_read_them() -> None:
-    made = [FakeEngine(), FakeEngine()]
-    engine = ReplicatedEngine(made)
+def test_documents_stay_with_the_replica_that_cached_them() -> None:
+    created = [FakeEngine(), FakeEngine()]
+    engine = ReplicatedEngine(created)
     engine.start()
     try:
-        places = {key: engine._route(Request(TEXT, document_id=key)) for key in "abcd"}
-        assert sorted(places.values()) == [0, 0, 1, 1]
-        assert {key: engine._route(Request(TEXT, document_id=key)) for key in "abcd"} == places
+        routes = {key: engine._route(Request(TEXT, document_id=key)) for key in "abcd"}
+        assert sorted(routes.values()) == [0, 0, 1, 1]
+        assert {key: engine._route(Request(TEXT, document_id=key)) for key in "abcd"} == routes
         assert engine.moved == 0
     finally:
         engine.close()
 
 
-def test_replicas_answer_like_one_and_a_failed_one_is_left(tmp_path: Path) -> None:
+def test_replicas_answer_like_one_engine_and_a_failed_one_is_skipped(tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path)
     good = ModelEngine(options(folder, devices=("cpu",), spread="replicas"))
     bad = ModelEngine(options(tmp_path / "missing", devices=("cpu",), spread="replicas"))

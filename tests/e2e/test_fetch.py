@@ -20,7 +20,7 @@ COMMIT = "0" * 39 + "1"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The four addresses of the hub that a download asks for; `files` are what the repository holds."""
+    """The four addresses of the hub that a download requests; `files` is the content of the repository."""
 
     files: dict[str, bytes] = {}  # noqa: RUF012
     asked: list[str] = []  # noqa: RUF012
@@ -100,7 +100,7 @@ def test_fetch_then_complete_without_asking_the_hub_again(hub: type[Hub]) -> Non
     assert hub.asked == []
 
 
-def test_a_model_that_the_hub_does_not_have(hub: type[Hub]) -> None:
+def test_a_model_missing_on_the_hub(hub: type[Hub]) -> None:
     done = lacuna("models", "fetch", "team/nothing")
     assert done.returncode == 1
     assert done.stderr.decode().startswith("lacuna: The hub has no model 'team/nothing'")

@@ -1,4 +1,4 @@
-"""Ctrl-C ends every command with exit code 130 and without a word, whatever the process is doing."""
+"""Ctrl-C ends every command with exit code 130 and without output, whatever the process is doing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RUN = "\nfrom lacuna_server.__main__ import main\nmain()\n"
 
 
 def interrupted(program: str, *arguments: str) -> tuple[int, bytes, bytes]:
-    """Exit code, stdout and stderr of the command line behind `program`, which presses Ctrl-C."""
+    """Exit code, stdout and stderr of the command line run after `program`, which presses Ctrl-C."""
     command = [sys.executable, "-c", program + RUN, *arguments]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     return done.returncode, done.stdout, done.stderr
@@ -52,7 +52,7 @@ def interrupted(program: str, *arguments: str) -> tuple[int, bytes, bytes]:
         ("torch.nn", ("precision",)),
     ],
 )
-def test_while_something_is_imported(module: str, command: tuple[str, ...]) -> None:
+def test_during_an_import(module: str, command: tuple[str, ...]) -> None:
     assert interrupted(PRESSED_WHILE_IMPORTING.format(module=module), *command) == (130, b"", b"")
 
 
@@ -64,7 +64,7 @@ def test_while_something_is_imported(module: str, command: tuple[str, ...]) -> N
         ("lacuna_inference.engine", "assemble", "load_model", ("eval", "--file-count", "1")),
     ],
 )
-def test_while_something_is_computed(module: str, owner: str, function: str, command: tuple[str, ...]) -> None:
+def test_during_a_computation(module: str, owner: str, function: str, command: tuple[str, ...]) -> None:
     program = PRESSED_WHILE_COMPUTING.format(module=module, owner=owner, function=function)
     code, _, said = interrupted(program, *command)
     assert (code, b"Traceback" in said, b"terminate" in said) == (130, False, False), said
@@ -74,7 +74,7 @@ def test_an_interrupt_that_a_library_swallows_is_not_lost() -> None:
     program = """
 import os, signal
 from lacuna_server import interrupts
-from lacuna_server.core import statistics
+from lacuna_server import statistics
 
 interrupts._GRACE_S = 0.01
 
@@ -89,7 +89,7 @@ statistics.read = read
     assert interrupted(program, "stats") == (130, b"", b"")
 
 
-def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
+def test_partially_written_files_are_removed(tmp_path: Path) -> None:
     program = """
 import os, signal
 from lacuna_server.bundle import create

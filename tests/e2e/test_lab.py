@@ -25,24 +25,25 @@ def test_a_config_alone_is_enough(tmp_path: Path) -> None:
     for name in (tmp_path, tmp_path / "config.json"):
         found = json.loads(run_lacuna("resources", str(name), "--gpu", "16GB", "--json").stdout)
         assert found[0]["sketch"]["parameters"] == 356_712_448
+        assert set(found[0]["sketch"]["heads"]) == {"queries", "keys", "size", "rotary"}
         assert any("card of 16GB: --dtype float16 fits" in line for line in found[0]["advice"])
 
 
-def test_several_models_stand_side_by_side() -> None:
+def test_several_models_are_shown_side_by_side() -> None:
     text = run_lacuna("resources", "CodeGen-350M", "InCoder-1B", "--context", "1024").stdout
     assert "| CodeGen-350M | float16 | 713.4 MB |" in text
     assert "| InCoder-1B | int8 |" in text
     assert "KV cache, 1024 tokens" in text
 
 
-def test_unknown_dtypes_and_cards_are_refused_before_anything_is_loaded() -> None:
+def test_unknown_dtypes_and_cards_are_rejected_before_anything_is_loaded() -> None:
     assert "no dtype called 'int3'" in run_lacuna("resources", "--measure", "--dtype", "int3", code=2).stderr
     assert "not a memory size" in run_lacuna("resources", "--gpu", "large", code=2).stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="--measure reads /proc")
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_the_estimate_is_what_is_measured(dtype: str) -> None:
+def test_the_estimate_matches_the_measurement(dtype: str) -> None:
     found = json.loads(run_lacuna("resources", "bundled", "--measure", "--dtype", dtype, "--json").stdout)[0]
     (measured,) = found["measured"]
     need = next(n for n in found["needs"] if (n["kind"], n["dtype"]) == ("cpu", dtype))
@@ -67,10 +68,10 @@ def test_a_study_of_precision_is_written_with_its_charts(tmp_path: Path) -> None
     (study,) = (tmp_path / "work").iterdir()
     assert (study / "reference-00000.npy").is_file()
     run_lacuna(*words, "--work", str(tmp_path / "work"))
-    assert not study.exists()  # without --keep nothing stays
+    assert not study.exists()  # without --keep nothing is kept
 
 
-def test_bad_questions_about_precision_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+def test_invalid_precision_options_are_rejected_before_anything_is_loaded(tmp_path: Path) -> None:
     assert "no dtype called 'fp8'" in run_lacuna("precision", "--test", "fp8", code=2).stderr
     assert "Nothing differs" in run_lacuna("precision", "--test", "fp32", code=2).stderr
     assert "one reference" in run_lacuna("precision", "--reference", "fp32,fp16", code=2).stderr

@@ -1,4 +1,4 @@
-"""The life cycle over raw frames: order of requests, malformed messages, ways to end."""
+"""The lifecycle over raw frames: order of requests, malformed messages, ways to exit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_exit_without_shutdown_is_1() -> None:
         assert client.exit_code() == 1
 
 
-def test_the_end_of_the_input_ends_the_server() -> None:
+def test_end_of_input_ends_the_server() -> None:
     with RawClient() as client:
         client.initialize()
         client.close_input()
@@ -60,7 +60,7 @@ def test_exit_is_quick_while_the_model_loads() -> None:
         assert time.monotonic() - started < 10  # the deadline is 2 s; the rest is for a busy machine
 
 
-def test_requests_before_initialize_and_after_shutdown_are_refused() -> None:
+def test_requests_before_initialize_and_after_shutdown_are_rejected() -> None:
     with RawClient() as client:
         assert code(client.call("textDocument/completion", AT)) == NOT_INITIALIZED
         assert code(client.call("shutdown")) == NOT_INITIALIZED
@@ -73,7 +73,7 @@ def test_requests_before_initialize_and_after_shutdown_are_refused() -> None:
         assert client.exit_code() == 0
 
 
-def test_malformed_messages_are_answered_and_the_server_lives_on() -> None:
+def test_malformed_messages_are_answered_and_the_server_keeps_running() -> None:
     with RawClient() as client:
         client.initialize()
         client.send(b"this is no JSON")
@@ -97,7 +97,7 @@ def test_malformed_messages_are_answered_and_the_server_lives_on() -> None:
         assert client.exit_code() == 0
 
 
-def test_completion_before_the_model_is_there_is_an_empty_incomplete_list() -> None:
+def test_completion_before_the_model_is_loaded_is_an_empty_incomplete_list() -> None:
     with RawClient() as client:
         client.initialize()
         client.notify("textDocument/didOpen", OPEN)
@@ -114,7 +114,7 @@ def test_nothing_heavy_is_imported_before_the_answer_to_initialize() -> None:
     assert imported.isdisjoint({"torch", "transformers", "numpy", "tokenizers", "huggingface_hub", "accelerate"})
 
 
-def test_one_client_over_tcp_and_a_second_is_turned_away() -> None:
+def test_one_client_is_served_over_tcp_and_a_second_is_rejected() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -136,7 +136,7 @@ def test_one_client_over_tcp_and_a_second_is_turned_away() -> None:
 
 
 def connected(port: int, server: RawClient) -> socket.socket:
-    """A connection to `server` as soon as it listens."""
+    """A connection to `server`, made as soon as it listens."""
     while server.process.poll() is None:
         try:
             client = socket.create_connection(("127.0.0.1", port), 60)
@@ -147,7 +147,7 @@ def connected(port: int, server: RawClient) -> socket.socket:
     raise AssertionError(server.stderr.decode())
 
 
-def test_user_code_is_not_logged_and_stdout_is_the_protocol_s() -> None:
+def test_user_code_is_not_logged_and_stdout_carries_only_the_protocol() -> None:
     with RawClient() as client:
         client.initialize()
         secret = {**OPEN, "textDocument": {**OPEN["textDocument"], "text": "password = 'hunter2'"}}
@@ -160,7 +160,7 @@ def test_user_code_is_not_logged_and_stdout_is_the_protocol_s() -> None:
         assert b"hunter2" not in client.stderr
 
 
-def test_a_wrong_setting_is_told_in_the_log() -> None:
+def test_an_invalid_setting_is_logged() -> None:
     with RawClient() as client:
         client.initialize(initializationOptions={"max_tokenz": 3})
         client.notify("initialized", {})
@@ -186,7 +186,7 @@ def test_a_model_that_does_not_load_is_shown_once_and_answers_stay_empty() -> No
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="watches a POSIX process")
-def test_the_server_ends_when_its_editor_is_gone() -> None:
+def test_the_server_exits_when_its_editor_is_gone() -> None:
     editor = subprocess.Popen(["sleep", "600"])
     with RawClient() as client:
         client.initialize(processId=editor.pid)
@@ -196,7 +196,7 @@ def test_the_server_ends_when_its_editor_is_gone() -> None:
 
 
 def test_a_bad_address_is_one_line() -> None:
-    for address, message in (("0.0.0.0:1", "not on loopback"), ("nowhere", "no address")):
+    for address, message in (("0.0.0.0:1", "not on loopback"), ("nowhere", "not an address")):
         with RawClient("--tcp", address, env={"PYTHONWARNINGS": "ignore"}) as client:
             assert client.exit_code() == 2
             assert message in client.stderr.decode()

@@ -132,7 +132,7 @@ async def test_completion_at_the_same_cursor(client: LanguageClient) -> None:
     close_document(client, URI)
 
 
-async def test_the_popup_s_edit_begins_at_the_word_also_when_it_is_wide(client: LanguageClient) -> None:
+async def test_the_popup_s_edit_begins_at_the_word_even_with_wide_characters(client: LanguageClient) -> None:
     open_document(client, OTHER, "größe = 1\n𠮷野 = größ\nreturn 𠮷")
     for line, column, start in ((1, 10, 6), (2, 9, 7)):
         params = types.CompletionParams(types.TextDocumentIdentifier(OTHER), types.Position(line, column))
@@ -144,7 +144,7 @@ async def test_the_popup_s_edit_begins_at_the_word_also_when_it_is_wide(client: 
     close_document(client, OTHER)
 
 
-async def test_invoked_may_bring_several_and_none_twice(client: LanguageClient) -> None:
+async def test_an_invoked_request_may_return_several_distinct_items(client: LanguageClient) -> None:
     open_document(client, URI, TEXT)
     items = await inline(client, inline_params(URI, 3, 8, types.InlineCompletionTriggerKind.Invoked))
     texts = [item.insert_text for item in items]
@@ -152,10 +152,10 @@ async def test_invoked_may_bring_several_and_none_twice(client: LanguageClient) 
     close_document(client, URI)
 
 
-async def test_a_cancelled_request_is_answered_so_and_the_next_one_works(client: LanguageClient) -> None:
+async def test_a_cancelled_request_is_answered_as_cancelled_and_the_next_one_works(client: LanguageClient) -> None:
     open_document(
         client, URI, TEXT + "".join(f"x{n} = Shape({n}, {n})\n" for n in range(60))
-    )  # not read yet: takes time
+    )  # not in the cache yet: takes time
     method, params = types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_params(URI, 3, 8)
     request = client.protocol.send_request_async(method, params, msg_id="to-be-cancelled")
     task = asyncio.ensure_future(request)
@@ -188,7 +188,7 @@ async def test_both_channels_at_once_do_not_replace_each_other(client: LanguageC
     close_document(client, URI)
 
 
-async def test_a_second_document_is_kept_apart(client: LanguageClient) -> None:
+async def test_a_second_document_is_kept_separate(client: LanguageClient) -> None:
     open_document(client, URI, TEXT)
     open_document(client, OTHER, "📦 = '漢字'\nvalue = \n")
     for uri, line, column in ((URI, 3, 8), (OTHER, 1, 8), (OTHER, 0, 2)):
@@ -200,11 +200,11 @@ async def test_a_second_document_is_kept_apart(client: LanguageClient) -> None:
     close_document(client, URI)
 
 
-async def test_no_message_was_forced_upon_the_user(client: LanguageClient) -> None:
+async def test_no_message_box_was_shown(client: LanguageClient) -> None:
     assert client.messages == []
 
 
-async def test_explain_tells_what_the_last_answer_cost(client: LanguageClient) -> None:
+async def test_explain_reports_the_cost_of_the_last_answer(client: LanguageClient) -> None:
     open_document(client, URI, TEXT)
     type_text(client, URI, 3, 8, "self.area =")
     await inline(client, inline_params(URI, 3, 19))

@@ -1,4 +1,4 @@
-"""Without a network: nothing opens a socket, and a bundle is installed where there is no interface at all."""
+"""Without a network: nothing opens a socket, and a bundle is installed on a machine without a network interface."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ main()
 
 
 def watched(*arguments: str, work: str = "") -> subprocess.CompletedProcess[str]:
-    """The command line in a process that tells of every socket."""
+    """The command line in a process that reports every socket."""
     program = [sys.executable, "-c", WATCHED.format(work=work), *arguments]
     return subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
 
@@ -41,13 +41,13 @@ def test_no_socket_is_opened_while_a_model_loads_and_completes(forward: str, mon
     assert "OPENED" not in done.stderr
 
 
-def test_the_watch_sees_a_socket() -> None:
+def test_the_watcher_detects_a_socket() -> None:
     done = watched("--version", work="import socket; socket.socket().bind(('127.0.0.1', 0))")
     assert "OPENED socket.bind" in done.stderr
 
 
 def without_network(*command: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
-    """In a network namespace that has no interface that is up, with an empty environment."""
+    """Runs in a network namespace without an active interface, with an empty environment."""
     clean = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
     program = ["unshare", "--net", *(["--map-root-user"] if os.geteuid() else []), "--", *map(str, command)]
     return subprocess.run(program, capture_output=True, text=True, timeout=900, check=False, env=clean, cwd=home)
@@ -69,14 +69,14 @@ def can_unshare() -> bool:
 @pytest.mark.skipif(not can_unshare(), reason="this machine gives no network namespace")
 @pytest.mark.timeout(1800)
 def test_from_a_bundle_to_a_completion_without_any_interface(tmp_path: Path) -> None:
-    """Makes a bundle with the network, then works where nothing can be reached."""
+    """Builds a bundle with the network, then works where nothing can be reached."""
     home, bundle = tmp_path / "home", tmp_path / "lacuna.tar"
     home.mkdir()
-    made = subprocess.run(
+    result = subprocess.run(
         [LACUNA, "bundle", "create", "-o", bundle], capture_output=True, text=True, timeout=900, check=False
     )
-    assert made.returncode == 0, made.stderr
-    assert "install.py" in made.stderr
+    assert result.returncode == 0, result.stderr
+    assert "install.py" in result.stderr
     assert without_network(sys.executable, "-c", "import socket; socket.create_connection(('1.1.1.1', 53), 2)", home=home).returncode  # fmt: skip  # noqa: E501
 
     subprocess.run(["tar", "xf", bundle], cwd=tmp_path, check=True)

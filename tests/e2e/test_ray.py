@@ -1,4 +1,4 @@
-"""`lacuna serve --ray` on a cluster of this machine: two nodes, one of which is killed while people type."""
+"""`lacuna serve --ray` on a cluster on this machine: two nodes, one of which is killed under load."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def cluster() -> Iterator[Cluster]:
     import ray
     from ray.cluster_utils import Cluster as RayCluster
 
-    made = RayCluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    found = Cluster(made, [made.add_node(num_cpus=2, resources={"model": 1}) for _ in range(2)])
+    created = RayCluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    found = Cluster(created, [created.add_node(num_cpus=2, resources={"model": 1}) for _ in range(2)])
     yield found
     from ray import serve
 
     serve.shutdown()
     ray.shutdown()
-    made.shutdown()
+    created.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +50,20 @@ def engine(cluster: Cluster) -> Iterator[Any]:
     from lacuna_server.scale.engine import RayEngine
     from lacuna_server.scale.replica import Scale
 
-    made = RayEngine(
+    created = RayEngine(
         OPTIONS, Scale(min_replicas=2, max_replicas=2, resources=(("model", 1.0),)), cluster.cluster.address
     )
     settled = threading.Event()
-    made.watch(lambda state: settled.set() if state.phase in (Phase.WARM, Phase.FAILED) else None)
-    made.start()
+    created.watch(lambda state: settled.set() if state.phase in (Phase.WARM, Phase.FAILED) else None)
+    created.start()
     assert settled.wait(PATIENCE_S)
-    assert made.state.phase is Phase.WARM, made.state.message
-    yield made
-    made.close()
+    assert created.state.phase is Phase.WARM, created.state.message
+    yield created
+    created.close()
 
 
-class Typist(threading.Thread):
-    """Types a text again and again, and asks after each key."""
+class SimulatedUser(threading.Thread):
+    """A simulated user: types a text repeatedly, and requests a completion after each key."""
 
     def __init__(self, engine: Any, name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -116,7 +116,7 @@ def p95(times: list[float]) -> float:
     return statistics.quantiles(times, n=20)[-1]
 
 
-def test_an_answer_is_the_one_of_an_engine_alone(engine: Any) -> None:
+def test_an_answer_equals_that_of_a_single_engine(engine: Any) -> None:
     from lacuna_inference.engine.engine import ModelEngine
 
     asked = Request((TEXT, "\n"), "x.py", Stop(max_tokens=12))
@@ -124,13 +124,13 @@ def test_an_answer_is_the_one_of_an_engine_alone(engine: Any) -> None:
     expected = alone.submit(asked).result(PATIENCE_S).candidates[0].text
     alone.close()
     assert engine.submit(asked).result(PATIENCE_S).candidates[0].text == expected
-    pieces: list[StreamEvent] = []
-    streamed = Request((TEXT, "\n"), "x.py", Stop(max_tokens=12), on_token=pieces.append)
+    events: list[StreamEvent] = []
+    streamed = Request((TEXT, "\n"), "x.py", Stop(max_tokens=12), on_token=events.append)
     assert engine.submit(streamed).result(PATIENCE_S).candidates[0].text == expected
-    assert "".join(piece.token.text for piece in pieces) == expected
+    assert "".join(event.token.text for event in events) == expected
 
 
-def test_a_replicas_own_errors_and_cancels_come_through(engine: Any) -> None:
+def test_errors_and_cancels_of_a_replica_are_passed_on(engine: Any) -> None:
     with pytest.raises(BadRequest):
         engine.submit(Request((TEXT,), ids=(10**9,))).result(PATIENCE_S)
     cancel = CancelToken()
@@ -139,23 +139,23 @@ def test_a_replicas_own_errors_and_cancels_come_through(engine: Any) -> None:
         engine.submit(Request((TEXT, "\n")), cancel).result(PATIENCE_S)
 
 
-def test_a_node_that_is_killed_under_load_loses_nothing(engine: Any, cluster: Cluster) -> None:
-    typists = [Typist(engine, name) for name in names_on_both(engine, 4)]
-    for typist in typists:
-        typist.start()
-    wait_until(lambda: all(len(typist.taken) >= 60 for typist in typists))
+def test_a_node_killed_under_load_loses_no_request(engine: Any, cluster: Cluster) -> None:
+    users = [SimulatedUser(engine, name) for name in names_on_both(engine, 4)]
+    for user in users:
+        user.start()
+    wait_until(lambda: all(len(user.taken) >= 60 for user in users))
     moved_while_both_lived = engine.moved
     killed = time.monotonic()
     cluster.cluster.remove_node(cluster.nodes.pop(), allow_graceful=False)
-    counts = [len(typist.taken) for typist in typists]
-    wait_until(lambda: all(len(t.taken) >= n + 60 for t, n in zip(typists, counts, strict=True)))
-    for typist in typists:
-        typist.stop()
-    before = [took for typist in typists for came, took in typist.taken if came < killed]
-    after = [took for typist in typists for came, took in typist.taken if came >= killed]
-    failures = [failure for typist in typists for failure in typist.failures]
+    counts = [len(user.taken) for user in users]
+    wait_until(lambda: all(len(t.taken) >= n + 60 for t, n in zip(users, counts, strict=True)))
+    for user in users:
+        user.stop()
+    before = [took for user in users for came, took in user.taken if came < killed]
+    after = [took for user in users for came, took in user.taken if came >= killed]
+    failures = [failure for user in users for failure in user.failures]
     moved = engine.moved - moved_while_both_lived
-    unanswered = sum(typist.unanswered for typist in typists)
+    unanswered = sum(user.unanswered for user in users)
     print(  # noqa: T201
         f"8 sessions on 2 nodes: {len(before)} answers before a node was killed, {len(after)} after; moved sessions"
         f" {moved} (before: {moved_while_both_lived}); failed with an error {len(failures)}, lost without one"
@@ -168,34 +168,34 @@ def test_a_node_that_is_killed_under_load_loses_nothing(engine: Any, cluster: Cl
     assert moved == 4
 
 
-def test_another_model_takes_over_while_requests_are_answered(engine: Any, cluster: Cluster) -> None:
+def test_the_model_is_replaced_while_requests_are_answered(engine: Any, cluster: Cluster) -> None:
     cluster.nodes.append(cluster.cluster.add_node(num_cpus=2, resources={"model": 1}))
-    typist = Typist(engine, "typist")
-    typist.start()
-    wait_until(lambda: len(typist.taken) >= 20)
+    user = SimulatedUser(engine, "typist")
+    user.start()
+    wait_until(lambda: len(user.taken) >= 20)
     engine.change(ModelOptions(device="cpu", context=128))
-    count = len(typist.taken)
-    wait_until(lambda: len(typist.taken) >= count + 20)
-    typist.stop()
-    assert not typist.failures
-    assert not typist.unanswered
+    count = len(user.taken)
+    wait_until(lambda: len(user.taken) >= count + 20)
+    user.stop()
+    assert not user.failures
+    assert not user.unanswered
 
 
-def test_a_model_that_is_not_there_changes_nothing(engine: Any) -> None:
-    typist = Typist(engine, "typist")
-    typist.start()
+def test_a_missing_model_changes_nothing(engine: Any) -> None:
+    user = SimulatedUser(engine, "typist")
+    user.start()
     with pytest.raises(EngineUnavailable, match="no-such-model"):
         engine.change(ModelOptions(model="/tmp/no-such-model", device="cpu"))
     assert engine.state.phase is Phase.WARM
     assert engine.state.model == "bundled"
-    count = len(typist.taken)
-    wait_until(lambda: len(typist.taken) >= count + 20)
-    typist.stop()
-    assert not typist.failures
-    assert not typist.unanswered
+    count = len(user.taken)
+    wait_until(lambda: len(user.taken) >= count + 20)
+    user.stop()
+    assert not user.failures
+    assert not user.unanswered
 
 
-def test_a_replica_is_added_for_those_who_have_to_wait(engine: Any, cluster: Cluster) -> None:
+def test_a_replica_is_added_when_requests_have_to_wait(engine: Any, cluster: Cluster) -> None:
     from ray import serve
 
     from lacuna_server.scale.engine import RayEngine
@@ -212,14 +212,14 @@ def test_a_replica_is_added_for_those_who_have_to_wait(engine: Any, cluster: Clu
     )
     grows.submit(Request((TEXT, "\n"), stop=Stop(max_tokens=1))).result(PATIENCE_S)
     assert running() == 1
-    typists = [Typist(grows, f"typist-{number}") for number in range(8)]
-    for typist in typists:
-        typist.start()
+    users = [SimulatedUser(grows, f"typist-{number}") for number in range(8)]
+    for user in users:
+        user.start()
     wait_until(lambda: running() == 2)
-    count = [len(typist.taken) for typist in typists]
-    wait_until(lambda: all(len(t.taken) >= n + 20 for t, n in zip(typists, count, strict=True)))
-    for typist in typists:
-        typist.stop()
-    assert not [failure for typist in typists for failure in typist.failures]
-    assert not [typist for typist in typists if typist.unanswered]
+    count = [len(user.taken) for user in users]
+    wait_until(lambda: all(len(t.taken) >= n + 20 for t, n in zip(users, count, strict=True)))
+    for user in users:
+        user.stop()
+    assert not [failure for user in users for failure in user.failures]
+    assert not [user for user in users if user.unanswered]
     assert len(set(grows._replicas.values())) == 2

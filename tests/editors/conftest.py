@@ -1,4 +1,4 @@
-"""A home for each editor, and a `lacuna` in it that follows a script."""
+"""A home for each editor, with a scripted `lacuna`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Playwright]:
-    """What drives browsers. One at a time, and closed before others want the thread's event loop."""
+    """Drives browsers. One at a time, and closed before others need the thread's event loop."""
     with pytest.importorskip("playwright.sync_api").sync_playwright() as found:
         yield found
 

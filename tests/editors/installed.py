@@ -36,7 +36,7 @@ def program(name: str) -> Path:
 
 
 def versions() -> str:
-    """The editors that are here, with their versions."""
+    """The installed editors with their versions."""
     found = [path for name in NAMES if (path := shutil.which(name, path=PATH))]
     shown = [_version(path) for path in found]
     if CODE.exists():
@@ -45,7 +45,7 @@ def versions() -> str:
 
 
 def set_up_kate(home: Path, programs: Path) -> None:
-    """Our set-up, its plugin switched on, and the answer to whether the server in `programs` may be started."""
+    """Lacuna's setup, its plugin enabled, and the answer to whether the server in `programs` may be started."""
     settings = home / ".config/kate/lspclient/settings.json"
     settings.parent.mkdir(parents=True)
     settings.write_bytes((DOCS / "kate-settings.json").read_bytes())
@@ -79,8 +79,8 @@ def scripted(home: Path) -> dict[str, str]:
 
 def _version(path: str) -> str:
     surroundings = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, env=surroundings)
-    return told.stdout.partition("\n")[0].strip()
+    result = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, env=surroundings)
+    return result.stdout.partition("\n")[0].strip()
 
 
 if __name__ == "__main__":

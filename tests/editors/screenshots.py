@@ -56,11 +56,11 @@ def photograph(home: str, name: str, command: Sequence[str], keys: Sequence[str]
     with Terminal([*command], environment) as terminal:
         terminal.until_shown("Weather")
         terminal.idle(12)  # the model loads
-        for piece in keys:
-            terminal.keys(piece)
+        for text in keys:
+            terminal.keys(text)
         terminal.idle(1)
-        for piece in asking:
-            terminal.keys(piece)
+        for text in asking:
+            terminal.keys(text)
         terminal.until_shown(SEEN)
         terminal.idle(1)
         draw(terminal).save(DOCS / f"{name}.png")
@@ -90,7 +90,7 @@ def photograph_code(home: Path) -> None:
         code.open(FILE)
         code.page.wait_for_timeout(12_000)  # the model loads
         code.type(TYPED)
-        code.until_ghost()
+        code.until_grey_text()
         code.page.screenshot(path=DOCS / "vscode.png", clip={"x": 0, "y": 0, "width": 1200, "height": 360})
 
 

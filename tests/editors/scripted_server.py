@@ -1,6 +1,6 @@
 """The language server, as `lacuna lsp`, with an engine that knows a few suggestions.
 
-It notes what the client can do, which files it opens, and where it asks."""
+It records the client's capabilities, the files it opens, and the positions of its requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUGGESTIONS = {
     "x📦漢字 = ": 'dict(\n    key="値",\n    emoji="🎉",\n)',
     "cafe\u0301 = ": "brew(\n    strong=True,\n)",
 }
-"""What is suggested behind a line that ends so; the client may have added a blank."""
+"""Suggestions by the end of the line before them; the client may have added a blank."""
 
 
 def suggestion(request: Request) -> str:

@@ -21,7 +21,7 @@ PATIENCE_S = 40.0
 
 
 class _Screen(pyte.Screen):
-    """Passes over the private variants of sequences that the library does not know; editors send them."""
+    """Ignores private variants of sequences that the library does not know; editors send them."""
 
 
 def _tolerant(name: str) -> Callable[..., Any]:
@@ -92,7 +92,7 @@ class Terminal:
         self.until(lambda: text in self.text, repr(text))
 
     def until_ended(self) -> None:
-        """Waits for the end of the editor."""
+        """Waits until the editor exits."""
         self.until(lambda: os.waitpid(self._pid, os.WNOHANG)[0] != 0, "the end")
 
     def _read(self, seconds: float) -> None:

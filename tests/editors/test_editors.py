@@ -1,4 +1,4 @@
-"""Real editors, each with the set-up that the docs give: a suggestion of several lines appears, is accepted, saved."""
+"""Real editors, each with its documented setup: a suggestion of several lines appears, is accepted, saved."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CASES = {
     "combining": ("cafe\u0301 = 1\n", "cafe\u0301 = ", "\n"),
     "crlf": ("s = '😀'\n", "def add(a, b):", "\r\n"),
 }
-"""What the file holds before, what is typed behind it, and the line ends."""
+"""The initial content of the file, the text typed after it, and the line ends."""
 BESIDE = "class Local:\n    isabsolute = True\n\n", "Local.isab", "isabsolute"
-"""What the file holds, what is typed behind it, and what pylsp alone makes of the last word; no other file is read."""
+"""The content of the file, the text typed after it, and pylsp's completion of the last word; no other file is read."""
 FUNCTION = "def add(a, b):"
 """What is typed below that, where Lacuna suggests."""
 AFTERWARDS = f"{BESIDE[0]}Local.{BESIDE[2]}\n{FUNCTION}{SUGGESTIONS[FUNCTION]}\n"
@@ -103,7 +103,7 @@ def test_neovim_s_menu(name: str, case: tuple[Path, str, str, bytes], surroundin
 
 
 PYLSP_IN_NEOVIM = "lua vim.lsp.config('pylsp', {cmd = {'pylsp'}, filetypes = {'python'}}) vim.lsp.enable('pylsp')"
-"""What somebody with pylsp has in their settings before ours come."""
+"""The settings of a pylsp user before Lacuna's are added."""
 
 
 @pytest.mark.parametrize("setup", ["neovim.lua", "neovim-menu.lua"])
@@ -118,7 +118,7 @@ def test_neovim_keeps_pylsp(name: str, setup: str, surroundings: dict[str, str],
         terminal.keys(typed)
         terminal.keys("\x18\x0f")
         terminal.until(lambda: terminal.text.count(whole) > 1, whole)
-        if f"Local.{whole}" not in terminal.text:  # by itself Neovim inserts the only candidate at once; ours lists it
+        if f"Local.{whole}" not in terminal.text:  # Neovim inserts a single candidate at once; the setup lists it
             terminal.keys("\x19")
         terminal.keys("\r")
         terminal.keys(FUNCTION)
@@ -139,7 +139,7 @@ EGLOT = {
     "28": ("emacs", []),
     "30": ("emacs30", []),
     "30-tree-sitter": (
-        "emacs30",  # no grammar is here: the mode warns, and goes on
+        "emacs30",  # no grammar is installed: the mode warns and continues
         ["--eval", "(setq warning-minimum-level :emergency major-mode-remap-alist '((python-mode . python-ts-mode)))"],
     ),
 }
@@ -169,7 +169,7 @@ def test_emacs_with_eglot_keeps_pylsp(kind: str, surroundings: dict[str, str], t
 
 
 def eglot(kind: str, file: Path, surroundings: dict[str, str]) -> Terminal:
-    """Emacs at the end of `file`, with both servers behind rass."""
+    """Emacs at the end of `file`, with both servers through rass."""
     program("pylsp")
     program("rass")
     name, options = EGLOT[kind]
@@ -198,13 +198,13 @@ def until_completed(terminal: Terminal, whole: str) -> None:
 
 
 def test_emacs_with_lsp_mode(case: tuple[Path, str, str, bytes], surroundings: dict[str, str]) -> None:
-    """Without pylsp, which lists every name behind a blank: Emacs shows them in the order of the alphabet."""
+    """Without pylsp, which lists every name after a blank: Emacs sorts them alphabetically."""
     file, typed, seen, wanted = case
     alone = ["--eval", "(setq lsp-disabled-clients '(pylsp))"]
     with lsp_mode(file, surroundings, connected, alone) as terminal:
         terminal.keys(typed)
         terminal.keys("\x1b\t")
-        terminal.until(lambda: any(sign in terminal.text for sign in ("possible completion", seen)), "an answer")
+        terminal.until(lambda: any(text in terminal.text for text in ("possible completion", seen)), "an answer")
         if seen not in terminal.text:  # the one candidate is listed where no common beginning can be inserted
             terminal.keys("\x1b[1;3B")
             terminal.keys("\x1b\r")
@@ -274,8 +274,8 @@ def test_helix_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None
     assert file.read_text() == AFTERWARDS
 
 
-def test_helix_shows_pylsp_s_menu_by_itself(surroundings: dict[str, str], tmp_path: Path) -> None:
-    """Where Lacuna has nothing, and has said so long before pylsp's first answer."""
+def test_helix_shows_pylsp_s_menu_automatically(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """Lacuna has no suggestion, and has answered long before pylsp's first answer."""
     before, _, whole = BESIDE
     (file := tmp_path / "work.py").write_text(before)
     with helix(file, surroundings) as terminal:

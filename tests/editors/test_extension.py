@@ -26,7 +26,7 @@ PYTHON = Path(__file__).with_name("python_extension")
 LOGGER = "import logging\n\n"
 ADD = "def add(a, b):"
 ENDED = ("The server stopped.", "Starting", "Stopped")
-"""What the status tells between two servers."""
+"""The status between two servers."""
 HOSTILE = "import pathlib\npathlib.Path({mark!r}).touch()\nraise SystemExit\n"
 NOTEBOOK = {
     "cells": [{"cell_type": "code", "metadata": {}, "source": [], "outputs": [], "execution_count": None}],
@@ -67,11 +67,11 @@ def test_the_bundled_model_completes(bundled: Workbench) -> None:
     bundled.open("a.py")
     bundled.until_status("Ready")
     bundled.type("logger = logging.")
-    ghost = bundled.until_ghost()
+    suggestion = bundled.until_grey_text()
     bundled.accept()
     bundled.save()
-    assert (bundled.folder / "a.py").read_text() == f"{LOGGER}logger = logging.{ghost}"
-    assert ghost.startswith("getLogger(__name__)")
+    assert (bundled.folder / "a.py").read_text() == f"{LOGGER}logger = logging.{suggestion}"
+    assert suggestion.startswith("getLogger(__name__)")
 
 
 def test_modules_of_the_folder_are_never_run(bundled: Workbench) -> None:
@@ -79,7 +79,7 @@ def test_modules_of_the_folder_are_never_run(bundled: Workbench) -> None:
     assert not (bundled.folder.parent / "mark").exists()
 
 
-def test_models_are_listed_with_size_and_whether_they_fit(bundled: Workbench) -> None:
+def test_models_are_listed_with_their_size_and_whether_they_fit(bundled: Workbench) -> None:
     bundled.run("Lacuna: Choose Model")
     row = bundled.page.locator('.quick-input-list .monaco-list-row:has-text("bundled")').first
     row.wait_for()
@@ -89,27 +89,27 @@ def test_models_are_listed_with_size_and_whether_they_fit(bundled: Workbench) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "parts"),
+    ("name", "key", "accepted"),
     [
         ("word", "Control+ArrowRight", ["\n    ", "total"]),
         ("line", "Control+Alt+ArrowRight", ["\n", "    total = a + b\n"]),
     ],
 )
-def test_parts_are_accepted_and_counted(name: str, key: str, parts: list[str], code: Workbench) -> None:
+def test_parts_are_accepted_and_counted(name: str, key: str, accepted: list[str], code: Workbench) -> None:
     begin(code, f"{name}.py")
     before = counted(code)
     code.focus()
     code.type(ADD)
-    code.until_ghost()
+    code.until_grey_text()
     file = code.folder / f"{name}.py"
-    for number in range(len(parts)):
-        text = ADD + "".join(parts[: number + 1])
+    for number in range(len(accepted)):
+        text = ADD + "".join(accepted[: number + 1])
         code.page.keyboard.press(key)
         code.until(lambda text=text: typed(code, file) == text, f"{text!r}")  # type: ignore[misc]
     code.page.keyboard.press("Escape")
     after = counted(code)
     assert after["accepted"] == before["accepted"] + 1
-    assert after["characters"] == before["characters"] + len("".join(parts))
+    assert after["characters"] == before["characters"] + len("".join(accepted))
 
 
 def test_a_cell_of_a_notebook(code: Workbench) -> None:
@@ -124,7 +124,7 @@ def test_a_cell_of_a_notebook(code: Workbench) -> None:
     code.until_status("Ready")
     page.click(".notebook-editor .cell .monaco-editor .view-lines")
     code.type(ADD)
-    code.until_ghost()
+    code.until_grey_text()
     code.accept()
     code.save()
     (cell,) = json.loads((code.folder / "cells.ipynb").read_text())["cells"]
@@ -141,7 +141,7 @@ def test_a_document_without_a_file(code: Workbench) -> None:
     code.until(lambda: "untitled:" in noted(code, "opened"), "the client")
     code.focus()
     code.type(ADD)
-    assert SUGGESTIONS[ADD].strip().split("\n")[0] in code.until_ghost()
+    assert SUGGESTIONS[ADD].strip().split("\n")[0] in code.until_grey_text()
     code.accept()
     code.until(lambda: code.page.locator('.view-line:has-text("return")').count() > 0, "the accepted text")
 
@@ -163,7 +163,7 @@ def test_snoozed_explained_and_awake_again(code: Workbench) -> None:
     code.focus()
     code.page.keyboard.press("Backspace")
     code.type(":")
-    code.until_ghost()
+    code.until_grey_text()
     code.page.keyboard.press("Escape")
 
 
@@ -175,13 +175,13 @@ def test_a_server_that_is_killed_starts_again(code: Workbench) -> None:
     until_another(code, lambda: code.run("Lacuna: Restart Server"))
     code.focus()
     code.type(ADD)
-    code.until_ghost()
+    code.until_grey_text()
     code.accept()
     code.save()
     assert (code.folder / "killed.py").read_text() == ADD + SUGGESTIONS[ADD]
 
 
-def test_another_interpreter_brings_another_server(driver: Playwright, tmp_path: Path) -> None:
+def test_another_interpreter_starts_another_server(driver: Playwright, tmp_path: Path) -> None:
     around = scripted(tmp_path)
     interpreters = [environment(tmp_path / name) for name in ("one", "two")]
     around["LACUNA_TEST_INTERPRETERS"] = os.pathsep.join(map(str, interpreters))
@@ -195,7 +195,7 @@ def test_another_interpreter_brings_another_server(driver: Playwright, tmp_path:
         assert environments(code) == ["two"]
         code.focus()
         code.type(ADD)
-        code.until_ghost()
+        code.until_grey_text()
 
 
 def test_a_server_that_is_missing_is_an_error_with_a_remedy(driver: Playwright, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_remote_engine_with_the_interface_in_chinese(driver: Playwright, tmp_p
             found.open("a.py")
             found.until_status("就绪")
             found.type("logger = logging.")
-            assert found.until_ghost().startswith("getLogger")
+            assert found.until_grey_text().startswith("getLogger")
             found.page.click('.statusbar-item[id*="lacuna"] a')
             found.page.wait_for_selector('.quick-input-list .monaco-list-row:has-text("暂停 5 分钟")')
         assert "POST /lacuna/answer 200" in remote.said
@@ -232,13 +232,13 @@ def begin(code: Workbench, name: str) -> None:
 
 
 def typed(code: Workbench, file: Path) -> str:
-    """What stands in the file now."""
+    """The current content of the file."""
     code.page.keyboard.press("Control+S")
     return file.read_text()
 
 
 def noted(code: Workbench, what: str) -> str:
-    """What the scripted server has noted."""
+    """What the scripted server has recorded."""
     file = code.folder.parent / what
     return file.read_text() if file.exists() else ""
 
@@ -265,7 +265,7 @@ def servers(code: Workbench) -> list[int]:
 
 
 def environment(folder: Path) -> Path:
-    """An environment with a server that can be told from others; its interpreter."""
+    """An environment with a distinguishable server; returns its interpreter."""
     (folder / "bin").mkdir(parents=True)
     server = folder / "bin/lacuna"
     server.write_text(f'#!/bin/sh\nLACUNA_TEST_ENVIRONMENT={folder.name} exec {folder.parent}/bin/lacuna "$@"\n')
@@ -274,20 +274,20 @@ def environment(folder: Path) -> Path:
 
 
 def environments(code: Workbench) -> list[str]:
-    """Of which environments the running servers are."""
+    """The environments of the running servers."""
     return [psutil.Process(server).environ().get("LACUNA_TEST_ENVIRONMENT", "") for server in servers(code)]
 
 
 def until_another(code: Workbench, end: Callable[[], None]) -> None:
     """Ends the server, and waits for another one that is ready.
 
-    The status comes behind what it tells of: until it has told of the end, "Ready" may be the former server's.
+    The status lags behind the server: until it has shown the end, "Ready" may be the former server's.
     """
     (former,) = servers(code)
-    told = code.watch_status()
+    statuses = code.watch_status()
     end()
     code.until(lambda: bool(servers(code)) and former not in servers(code), "a new server")
-    code.until(lambda: any(sign in text for text in told() for sign in ENDED), "a status that tells of the end")
+    code.until(lambda: any(status in text for text in statuses() for status in ENDED), "a status that tells of the end")
     code.until_status("Ready")
 
 

@@ -1,4 +1,4 @@
-"""VS Code with our extension: grey text of several lines appears, is accepted, saved."""
+"""VS Code with the extension: grey text of several lines appears, is accepted, saved."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def test_grey_text(case: str, code: Workbench, lasting_home: Path) -> None:
     code.open(file.name)
     code.until(lambda: opened(lasting_home, file.name), "the client")
     code.type(typed)
-    assert SUGGESTIONS[typed].strip().split("\n")[0] in code.until_ghost()
+    assert SUGGESTIONS[typed].strip().split("\n")[0] in code.until_grey_text()
     code.accept()
     code.save()
     assert file.read_bytes() == (before + typed + SUGGESTIONS[typed]).replace("\n", end).encode()
 
 
-def test_what_the_client_can(code: Workbench, lasting_home: Path) -> None:
-    told = json.loads((lasting_home / "client.json").read_text())
-    assert "inlineCompletion" in told["capabilities"]["textDocument"]
+def test_the_client_s_capabilities(code: Workbench, lasting_home: Path) -> None:
+    recorded = json.loads((lasting_home / "client.json").read_text())
+    assert "inlineCompletion" in recorded["capabilities"]["textDocument"]
 
 
 def opened(home: Path, name: str) -> bool:
-    """Whether the client has told the server of the file."""
-    told = home / "opened"
-    return told.exists() and any(uri.endswith(f"/{name}") for uri in told.read_text().split())
+    """Whether the client has opened the file on the server."""
+    recorded = home / "opened"
+    return recorded.exists() and any(uri.endswith(f"/{name}") for uri in recorded.read_text().split())

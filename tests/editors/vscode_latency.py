@@ -87,31 +87,31 @@ def measured(code: Workbench, texts: list[str]) -> Found:
 
 
 def type_line(code: Workbench, line: str, found: Found) -> None:
-    for sign in line:
-        shown = one_key(code, sign, FREE_MS)
+    for character in line:
+        shown = one_key(code, character, FREE_MS)
         found.latencies += [after for text, after in shown if text][:1]
         if shown and shown[-1][0]:
-            along(code, shown[-1][0], found)
+            type_along(code, shown[-1][0], found)
             return
 
 
-def along(code: Workbench, ghost: str, found: Found) -> None:
-    """Types along the first line of a suggestion, up to its last sign."""
-    for place, sign in enumerate(ghost.split("\n")[0][:-1]):
-        if not sign.isprintable() or sign in "()[]{}\"'":  # the editor adds their partners
+def type_along(code: Workbench, suggestion: str, found: Found) -> None:
+    """Types along the first line of a suggestion, up to its last character."""
+    for index, character in enumerate(suggestion.split("\n")[0][:-1]):
+        if not character.isprintable() or character in "()[]{}\"'":  # the editor adds their partners
             return
         if found.through >= THROUGH:
             return
-        left = ghost[place + 1 :].replace("\n", "")
-        shown = one_key(code, sign, ALONG_MS)
+        left = suggestion[index + 1 :].replace("\n", "")
+        shown = one_key(code, character, ALONG_MS)
         found.through += 1
         found.flickers += any(text.replace("\n", "") != left for text, _ in shown)  # long ones are wrapped
 
 
-def one_key(code: Workbench, sign: str, gap_ms: int) -> list[tuple[str, float]]:
+def one_key(code: Workbench, character: str, gap_ms: int) -> list[tuple[str, float]]:
     """Types a key and waits; what was shown until then, with the milliseconds since the key."""
     code.page.evaluate("() => { window.lacunaSeen.length = 0; }")
-    code.page.keyboard.type(sign)
+    code.page.keyboard.type(character)
     code.page.wait_for_timeout(gap_ms)
     seen: list[dict[str, Any]] = code.page.evaluate("() => window.lacunaSeen")
     return [(one["text"], one["after"]) for one in seen if "text" in one]

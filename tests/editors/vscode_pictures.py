@@ -19,7 +19,7 @@ BEFORE = '"""Weather stations and what they measure."""\n\nimport logging\n\n'
 TYPED = "logger = logging."
 WHOLE = {"x": 0, "y": 0, "width": 1200, "height": 460}
 SAMPLE = [(41, 12, 9), (63, 22, 19), (58, 17, 15), (12, 3, 3), (74, 31, 26), (69, 24, 20)]
-"""Counts for the picture of the statistics: shown, accepted, retained, of a week that nobody typed."""
+"""Counts for the picture of the statistics: shown, accepted, retained, of an invented week."""
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def photograph(driver: Playwright, home: Path, language: str, suffix: str) -> No
         code.open(FILE)
         code.until_status("Ready" if language == "en" else "就绪")
         code.type(TYPED)
-        code.until_ghost()
+        code.until_grey_text()
         save(code, f"ghost{suffix}")
         code.page.keyboard.press("Escape")
         code.page.click('.statusbar-item[id*="lacuna"] a')
@@ -60,7 +60,7 @@ def photograph(driver: Playwright, home: Path, language: str, suffix: str) -> No
 
 
 def save(code: Workbench, name: str) -> None:
-    code.page.wait_for_timeout(500)  # what moves has come to rest
+    code.page.wait_for_timeout(500)  # animations have ended
     code.page.screenshot(path=PICTURES / f"vscode-{name}.png", clip=WHOLE)  # type: ignore[arg-type]
 
 

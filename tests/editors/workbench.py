@@ -1,4 +1,4 @@
-"""VS Code itself: its server with our extension, and its workbench in a headless browser."""
+"""VS Code: its server with the extension, and its workbench in a headless browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EXTENSION = ROOT / "vscode-extension"
 PATIENCE_S = 30.0
-GHOST = ".ghost-text, .ghost-text-decoration"
+GREY_TEXT = ".ghost-text, .ghost-text-decoration"
 QUIET = {
     "telemetry.telemetryLevel": "off",
     "workbench.enableExperiments": False,
@@ -85,25 +85,25 @@ class Workbench:
         self.page.keyboard.press("Control+End")
 
     def type(self, text: str) -> None:
-        """Types as a person does; what no keyboard has comes as from an input method."""
+        """Types as a person does; characters that no keyboard has come as from an input method."""
         for key in text:
             if key.isascii():
                 self.page.keyboard.type(key, delay=20)
             else:
                 self.page.keyboard.insert_text(key)
 
-    def until_ghost(self) -> str:
+    def until_grey_text(self) -> str:
         """Waits for grey text; returns it."""
-        self.page.wait_for_selector(GHOST, timeout=PATIENCE_S * 1000)
-        return "".join(self.page.locator(GHOST).all_text_contents()).replace("\u00a0", " ")
+        self.page.wait_for_selector(GREY_TEXT, timeout=PATIENCE_S * 1000)
+        return "".join(self.page.locator(GREY_TEXT).all_text_contents()).replace("\u00a0", " ")
 
     def status(self) -> str:
-        """What our item in the status bar tells."""
+        """The text of the extension's item in the status bar."""
         item = self.page.locator('.statusbar-item[id*="lacuna"] a').first
         return item.get_attribute("aria-label") or ""
 
     def watch_status(self) -> Callable[[], list[str]]:
-        """From now on, all that the item in the status bar tells; what it has told so far."""
+        """Records the texts of the status bar item from now on; the result returns those so far."""
         self.page.evaluate(
             """(item) => {
                 const told = window.lacunaTold = [];
@@ -119,7 +119,7 @@ class Workbench:
         self.until(lambda: text in self.status(), f"the status {text!r}")
 
     def run(self, command: str) -> None:
-        """A command of the palette, by its title."""
+        """Runs a command of the palette by its title."""
         self.page.keyboard.press("F1")
         self.page.wait_for_selector(".quick-input-widget input", state="visible")
         self.page.keyboard.type(command)
@@ -127,7 +127,7 @@ class Workbench:
         self.page.keyboard.press("Enter")
 
     def pick(self, text: str) -> None:
-        """A row of the list that is open."""
+        """Picks a row of the open list."""
         self.page.locator(f'.quick-input-list .monaco-list-row:has-text("{text}")').first.click()
 
     def shown_in_webview(self, selector: str) -> None:
@@ -148,7 +148,7 @@ class Workbench:
 
     def accept(self) -> None:
         self.page.keyboard.press("Tab")
-        self.page.wait_for_selector(GHOST, state="detached")
+        self.page.wait_for_selector(GREY_TEXT, state="detached")
 
     def save(self) -> None:
         self.page.keyboard.press("Control+S")
@@ -173,7 +173,7 @@ def workbench(
     """Starts everything, with the folders `others` as further extensions; a picture of what was shown last stays as
     `home`/last.png.
 
-    The workbench itself has English texts only; its extensions are told `language`.
+    The workbench itself has English texts only; its extensions get `language`.
     """
     if not CODE.exists():
         pytest.skip("the server of VS Code is not installed: make editors")
@@ -184,9 +184,9 @@ def workbench(
         install(packaged(other, home), extensions, home)
     folder = home / "workspace"
     folder.mkdir(exist_ok=True)
-    for place in ("User", "Machine"):
-        (home / "data" / place).mkdir(parents=True, exist_ok=True)
-        (home / "data" / place / "settings.json").write_text(json.dumps({**QUIET, **settings}))
+    for scope in ("User", "Machine"):
+        (home / "data" / scope).mkdir(parents=True, exist_ok=True)
+        (home / "data" / scope / "settings.json").write_text(json.dumps({**QUIET, **settings}))
     environment = {**surroundings, "EXTENSIONS_GALLERY": '{"serviceUrl":"","itemUrl":""}'}
     with (home / "code.log").open("w+b") as log:
         server = subprocess.Popen(

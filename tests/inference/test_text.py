@@ -1,4 +1,4 @@
-"""Half a character in an open document: it is read as U+FFFD, and the request is answered like any other."""
+"""A lone surrogate in an open document is read as U+FFFD, and the request is answered like any other."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ ANY_TEXT = st.text(st.one_of(st.characters(), st.characters(categories=("Cs",)))
 
 
 @given(ANY_TEXT)
-def test_every_lone_half_becomes_one_replacement_character(text: str) -> None:
+def test_every_lone_surrogate_becomes_one_replacement_character(text: str) -> None:
     read = without_surrogates(text)
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     assert len(read) == len(joined)
     assert all(a == b or (b == "\ufffd" and "\ud800" <= a <= "\udfff") for a, b in zip(joined, read, strict=True))
 
 
-def test_two_halves_are_a_character() -> None:
+def test_a_surrogate_pair_is_a_character() -> None:
     assert without_surrogates(f"a{HIGH}{LOW}{LOW}") == "a\U0001f600\ufffd"
 
 
-def test_no_wire_is_given_half_a_character_to_stop_at() -> None:
+def test_no_server_is_sent_a_lone_surrogate_as_a_stop() -> None:
     assert Stop(strings=(HIGH,)).strings == ("\ufffd",)
 
 
@@ -42,6 +42,6 @@ def test_no_wire_is_given_half_a_character_to_stop_at() -> None:
         Request(("y = \n", "\n"), path=f"{HIGH}.py"),
     ],
 )
-def test_half_a_character_is_answered_like_any_other(family: str, request_: Request) -> None:
+def test_a_lone_surrogate_is_answered_like_any_other_character(family: str, request_: Request) -> None:
     decoder = scripted_decoder("x", family, max_draft_tokens=4)
     assert answer(decoder, "scripted", request_, CancelToken(), 0.0).candidates

@@ -1,4 +1,4 @@
-"""The documents are true where a machine can tell."""
+"""Checks of the documentation that can be automated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_generated_tables_are_up_to_date(table: str, folder: str) -> None:
     assert docs_tables.filled(page) == text, "run: make docs"
 
 
-def test_the_reference_of_the_command_line_is_up_to_date() -> None:
+def test_the_command_line_reference_is_up_to_date() -> None:
     page = reference.page()
     assert (ROOT / "docs/cli.md").read_text(encoding="utf-8") == page, "run: make docs"
     for words in ("lacuna complete", "lacuna models fetch", "lacuna bench typing", "lacuna bundle check"):
@@ -46,8 +46,8 @@ def test_the_reference_of_the_command_line_is_up_to_date() -> None:
 @pytest.mark.parametrize(
     "path", sorted([*ROOT.glob("[!C]*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda path: path.name
 )
-def test_commands_take_the_options_that_are_written_behind_them(path: Path) -> None:
-    """Options that stand alone are those of any command."""
+def test_documented_commands_accept_their_options(path: Path) -> None:
+    """Options without a command may belong to any command."""
     known = options()
     for code in re.findall(r"```\w*\n(.*?)```|(?<!`)`([^`]+)`(?!`)", path.read_text(encoding="utf-8"), re.DOTALL):
         for line in re.split(r"&&|[|;#]|\n\$", " ".join(code)):
@@ -57,7 +57,7 @@ def test_commands_take_the_options_that_are_written_behind_them(path: Path) -> N
                 assert set(re.findall(r"(?<!\S)--[a-z][\w-]*", line)) <= taken, line
 
 
-def test_messages_name_options_that_there_are() -> None:
+def test_messages_name_existing_options() -> None:
     others = {"--head", "--continuous-batching"}  # of Ray and of transformers
     known = set().union(others, {"--version"}, *options().values())
     for source in [*ROOT.glob("server/lacuna_server/**/*.py"), *ROOT.glob("inference/lacuna_inference/**/*.py")]:
@@ -91,7 +91,7 @@ def test_chinese_pages_use_the_same_words() -> None:
 
 
 @pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda path: path.name)
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_have_targets(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
 
@@ -106,7 +106,7 @@ def test_both_languages_have_the_same_commands(english: str, chinese: str) -> No
 
 
 @pytest.mark.parametrize(("english", "chinese"), IN_BOTH_LANGUAGES)
-def test_pages_in_both_languages_lead_to_each_other(english: str, chinese: str) -> None:
+def test_pages_in_both_languages_link_to_each_other(english: str, chinese: str) -> None:
     for here, there in ((ROOT / english, ROOT / chinese), (ROOT / chinese, ROOT / english)):
         targets = re.findall(r"^\[(?:English|简体中文)\]\((.+)\)$", here.read_text(encoding="utf-8"), re.MULTILINE)
         assert [(here.parent / target).resolve() for target in targets] == [there]
@@ -118,14 +118,14 @@ def test_the_readmes_are_short(name: str) -> None:
 
 
 @pytest.mark.parametrize("file", ["neovim.lua", "emacs-eglot.el", "helix-languages.toml", "kate-settings.json"])
-def test_the_set_ups_in_the_docs_are_those_that_the_editors_tests_load(file: str) -> None:
+def test_the_documented_setups_are_those_that_the_editor_tests_load(file: str) -> None:
     lines = (ROOT / "docs/editors" / file).read_text(encoding="utf-8").split("\n")[1:]
     assert "\n".join(lines).strip() in (ROOT / "docs/editors/README.md").read_text(encoding="utf-8")
 
 
 def test_the_playground_is_built_from_its_source() -> None:
-    """The page's frame is copied as it is; a script of another state would miss what it looks for."""
-    built, source = (ROOT / "server" / place for place in ("lacuna_server/http/static", "playground/src"))
+    """The page's HTML is copied unchanged; a script of another version would miss its elements."""
+    built, source = (ROOT / "server" / path for path in ("lacuna_server/http/static", "playground/src"))
     assert (built / "index.html").read_bytes() == (source / "index.html").read_bytes()
     page, script = ((built / name).read_text(encoding="utf-8") for name in ("index.html", "playground.js"))
     modules = "".join(module.read_text(encoding="utf-8") for module in source.glob("*.ts"))
@@ -139,7 +139,7 @@ def test_the_playground_is_built_from_its_source() -> None:
     [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/decisions/*.md"))],
     ids=lambda path: path.name,
 )
-def test_modules_that_documents_name_exist(path: Path) -> None:
+def test_modules_named_in_the_documentation_exist(path: Path) -> None:
     for name in re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", path.read_text(encoding="utf-8")):
         assert list(ROOT.glob(f"[!.]*/**/{name}")), name
 

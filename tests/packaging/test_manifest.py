@@ -1,4 +1,4 @@
-"""The VS Code extension says what the schema says, in both languages."""
+"""The VS Code extension matches the settings schema, in both languages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_its_settings_are_those_of_the_schema() -> None:
 
 
 def test_the_extension_knows_the_server_s_names_of_the_settings() -> None:
-    """As `serverName` in settings.ts goes back from a name."""
+    """As `serverName` in settings.ts maps a name back."""
     nested = {"engine.url": "engine", "engine.kind": "engine_kind", "engine.caFile": "engine_ca_file"}
     for name in manifest.Settings.model_fields:
         there = manifest.name_of(name)
@@ -49,7 +49,7 @@ def test_every_text_of_the_extension_and_every_reason_is_translated() -> None:
 
 
 @pytest.mark.parametrize("file", ["package.nls.zh-cn.json", "l10n/bundle.l10n.zh-cn.json"])
-def test_translations_keep_what_is_filled_in(file: str) -> None:
+def test_translations_keep_placeholders(file: str) -> None:
     texts = read(file)
     originals = read("package.nls.json") if "nls" in file else {text: text for text in texts}
     for key, text in texts.items():
@@ -57,7 +57,7 @@ def test_translations_keep_what_is_filled_in(file: str) -> None:
             assert mark in text, key
 
 
-def test_what_could_run_code_is_a_user_setting() -> None:
+def test_settings_that_could_run_code_are_user_settings() -> None:
     properties = read("package.json")["contributes"]["configuration"]["properties"]
     for name in ("trustRemoteCode", "logFile", "logLevel", "engine.url", "bundle"):
         assert properties[f"lacuna.{name}"]["scope"] == "machine"

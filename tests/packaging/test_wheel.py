@@ -1,4 +1,4 @@
-"""What is in the wheel and what is not."""
+"""What the wheel contains and what it does not."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def names(built: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> metadata.Distribution:
-    """What pip makes of it."""
-    place = tmp_path_factory.mktemp("installed")
+    """The wheel as installed by pip."""
+    prefix = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--ignore-installed"]
-    subprocess.run([*pip, "--prefix", str(place), str(built)], check=True, capture_output=True)
-    (information,) = place.rglob("*.dist-info")
+    subprocess.run([*pip, "--prefix", str(prefix), str(built)], check=True, capture_output=True)
+    (information,) = prefix.rglob("*.dist-info")
     return metadata.Distribution.at(information)
 
 
-def test_a_wheel_made_of_the_installed_files_is_the_one_that_was_installed(
+def test_a_wheel_rebuilt_from_the_installed_files_equals_the_installed_one(
     built: Path, installed: metadata.Distribution, tmp_path: Path
 ) -> None:
     again = wheel.of_installation(tmp_path, installed)
@@ -59,7 +59,7 @@ def test_a_wheel_made_of_the_installed_files_is_the_one_that_was_installed(
         assert sorted(one.read(record).splitlines()) == sorted(two.read(record).splitlines())
 
 
-def test_no_wheel_is_made_of_files_that_were_changed(installed: metadata.Distribution, tmp_path: Path) -> None:
+def test_no_wheel_is_rebuilt_from_changed_files(installed: metadata.Distribution, tmp_path: Path) -> None:
     changed = Path(str(installed.locate_file("lacuna_server/py.typed")))
     changed.write_text("changed")
     try:
@@ -70,7 +70,7 @@ def test_no_wheel_is_made_of_files_that_were_changed(installed: metadata.Distrib
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_editable_installation_is_no_wheel(tmp_path: Path) -> None:
+def test_no_wheel_is_rebuilt_from_an_editable_installation(tmp_path: Path) -> None:
     information = tmp_path / "lacuna_lsp-1.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: lacuna-lsp\nVersion: 1\n")

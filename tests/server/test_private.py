@@ -1,4 +1,4 @@
-"""What holds code, or says what somebody works on, is for its owner's eyes."""
+"""Files that hold code, or reveal what the user works on, are readable only by their owner."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
 
 
 @pytest.fixture(autouse=True)
-def _generous(tmp_path: Path) -> None:
-    """Even where the user lets others read by default, as most systems do."""
+def _readable_by_others(tmp_path: Path) -> None:
+    """Permissions that let others read, as most systems have by default."""
     tmp_path.chmod(0o755)
 
 
@@ -30,7 +30,7 @@ def rights(file: Path) -> int:
 
 
 @posix
-def test_only_the_owner_reads_the_statistics_also_of_an_older_version(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_statistics_even_of_an_older_version(tmp_path: Path) -> None:
     file = tmp_path / "state/lacuna/statistics.json"
     for _ in range(2):
         statistics = Statistics(file)
@@ -43,7 +43,7 @@ def test_only_the_owner_reads_the_statistics_also_of_an_older_version(tmp_path: 
 
 
 @posix
-def test_only_the_owner_reads_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_owner_can_read_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     file = tmp_path / "lacuna.log"
     file.touch(0o644)  # of an earlier version
@@ -52,7 +52,7 @@ def test_only_the_owner_reads_the_log(tmp_path: Path, monkeypatch: pytest.Monkey
     assert rights(file) == 0o600
 
 
-def test_a_log_takes_what_no_encoding_has(tmp_path: Path) -> None:
+def test_a_log_accepts_text_that_cannot_be_encoded(tmp_path: Path) -> None:
     handler = LogFile(tmp_path / "lacuna.log")
     handler.emit(logging.makeLogRecord({"msg": "half \ud83d"}))
     handler.close()

@@ -1,4 +1,4 @@
-"""Settings: one schema, several sources, and a sentence for everything that does not fit."""
+"""Settings: one schema, several sources, and a one-line error for every invalid value."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_later_sources_win(monkeypatch: pytest.MonkeyPatch) -> None:
         ("max_tokens = = 3", "lacuna.toml cannot be read"),
     ],
 )
-def test_a_wrong_file_is_one_sentence(file: str, message: str) -> None:
+def test_an_invalid_file_is_a_one_line_error(file: str, message: str) -> None:
     Path("lacuna.toml").write_text(file)
     with pytest.raises(BadRequest, match=message) as caught:
         settings.load()
     assert "\n" not in str(caught.value)
 
 
-def test_a_server_starts_with_a_wrong_file_and_tells() -> None:
+def test_a_server_starts_with_an_invalid_file_and_reports_it() -> None:
     Path("lacuna.toml").write_text("max_tokens = 5\ncolour = 1\n")
     loaded, warnings = settings.load_leniently()
     assert (loaded.max_tokens, warnings) == (5, ["There is no setting called 'colour'."])
@@ -53,7 +53,7 @@ def test_a_folder_s_file_cannot_make_code_run(monkeypatch: pytest.MonkeyPatch) -
     assert settings.load_leniently()[0].trust_remote_code
 
 
-def test_the_command_line_is_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("lacuna.toml").write_text("max_tokens = 5\ntop_p = 0.5\n")
     monkeypatch.setenv("LACUNA_CONTEXT", "300")
     loaded, _ = settings.load_leniently(max_tokens=7)
@@ -63,23 +63,23 @@ def test_the_command_line_is_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("model", ["./evil", "Salesforce/codegen2"])
-def test_who_trusts_a_model_s_code_gets_no_other_model_from_a_folder(model: str) -> None:
+def test_with_trusted_model_code_a_folder_cannot_change_the_model(model: str) -> None:
     trusting, _ = settings.load_leniently(trust_remote_code=True)
     assert trusting.changed({"model": model})[0].model == "bundled"
     assert Settings().changed({"model": model})[0].model == model
 
 
-def test_a_network_share_is_no_model_of_a_folder_s_settings() -> None:
+def test_a_folder_s_settings_cannot_name_a_network_share_as_model() -> None:
     assert Settings().changed({"model": "\\\\host\\share"})[0].model == "bundled"
 
 
-def test_a_mapping_that_is_no_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mapping_that_is_not_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LACUNA_MAX_MEMORY", "10GiB")
     with pytest.raises(BadRequest, match="written as JSON"):
         settings.load()
 
 
-def test_an_editor_s_values_are_taken_one_by_one() -> None:
+def test_an_editor_s_values_are_applied_one_by_one() -> None:
     changed, warnings = Settings().changed({"max_tokens": 5, "top_p": 7, "colour": "red", "context": None})
     assert (changed.max_tokens, changed.top_p, changed.context) == (5, 0.95, 2048)
     assert warnings == [
@@ -94,14 +94,14 @@ def test_an_editor_may_send_strings_and_numbers_as_json_has_them() -> None:
     assert (changed.temperature, changed.model_options().model, changed.max_memory) == (1, "/models/x", {"0": "10GiB"})
 
 
-def test_another_kind_of_server_takes_another_engine() -> None:
-    made = []
+def test_another_server_kind_creates_another_engine() -> None:
+    created = []
 
     def make(found: Settings) -> FakeEngine:
-        made.append(found.engine_kind)
+        created.append(found.engine_kind)
         return FakeEngine(lambda _: "")
 
     session = Session(settings.load(), make)
     assert session.configure({"engine_kind": "tgi"})
     assert not session.configure({"engine_kind": "tgi"})
-    assert made == ["lacuna", "tgi"]
+    assert created == ["lacuna", "tgi"]

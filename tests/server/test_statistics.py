@@ -1,4 +1,4 @@
-"""The file of counts: what Lacuna wrote is read, anything else is refused with a sentence and left as it is."""
+"""The statistics file: what Lacuna wrote is read; anything else is rejected with an error and left unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY = "2026-01-02"
 
 
 def counting(file: Path) -> None:
-    """One suggestion more."""
+    """Counts one suggestion."""
     statistics = Statistics(file)
     statistics.shown()
     statistics.save()
@@ -53,7 +53,7 @@ def counting(file: Path) -> None:
     ],
     ids=lambda content: repr(content)[:40],
 )
-def test_what_are_no_counts_is_named_and_left_as_it_is(tmp_path: Path, content: str | bytes) -> None:
+def test_a_file_without_counts_is_named_and_left_unchanged(tmp_path: Path, content: str | bytes) -> None:
     file = tmp_path / "statistics.json"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     before = file.read_bytes()
@@ -64,7 +64,7 @@ def test_what_are_no_counts_is_named_and_left_as_it_is(tmp_path: Path, content: 
 
 
 @pytest.mark.parametrize("make", [os.mkdir, pytest.param(getattr(os, "mkfifo", os.mkdir), id="mkfifo")])
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path, make: object) -> None:
+def test_a_path_that_is_not_a_file_does_not_block(tmp_path: Path, make: object) -> None:
     file = tmp_path / "statistics.json"
     make(file)  # type: ignore[operator]
     with pytest.raises(LacunaError, match="no plain file"):
@@ -74,7 +74,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, make: object) -> None
 
 
 @pytest.mark.parametrize("content", [None, "", "\n", "{}"])
-def test_where_nothing_was_counted_counting_begins(tmp_path: Path, content: str | None) -> None:
+def test_counting_starts_where_nothing_was_counted(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "state" / "statistics.json"
     if content is not None:
         file.parent.mkdir()
@@ -84,7 +84,7 @@ def test_where_nothing_was_counted_counting_begins(tmp_path: Path, content: str 
     assert [counts.shown for counts in read(file).values()] == [1]
 
 
-def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "statistics.json"
     file.write_bytes(b'\xef\xbb\xbf{"2026-01-03": {"shown": 2}, "2026-01-02": {}}')
     assert list(read(file).items()) == [("2026-01-02", Counts()), ("2026-01-03", Counts(shown=2))]
@@ -98,7 +98,7 @@ COUNTS = st.dictionaries(st.sampled_from(["shown", "accepted", "retained", "char
 
 
 @given(st.dictionaries(st.dates().map(str) | st.text(), COUNTS | WILD) | WILD)
-def test_a_table_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+def test_the_output_is_a_table_or_a_one_line_error(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
     file = tmp_path_factory.mktemp("wild") / "statistics.json"
     file.write_text(json.dumps(content))
     try:

@@ -1,4 +1,4 @@
-"""What the corpus takes: licences, packages that are held out, files that are kept away, and the log of the steps."""
+"""What the corpus accepts: licences, held-out packages, excluded files, and the log of the steps."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def installed(site: Path, name: str, files: dict[str, str], *stated: str) -> Dis
         ("Summary: says nothing", None),
     ],
 )
-def test_only_what_is_wholly_permissive_is_read(tmp_path: Path, stated: str, licence: str | None) -> None:
+def test_only_entirely_permissive_licences_are_accepted(tmp_path: Path, stated: str, licence: str | None) -> None:
     assert corpus.licence_of(installed(tmp_path, "some", {}, stated)) == licence
 
 
@@ -91,7 +91,7 @@ def test_packages_and_a_share_of_files_are_held_out_and_nothing_repeats_them(pac
     assert again == (packages.train_corpus.read_bytes(), packages.held_out_corpus.read_bytes())
 
 
-def test_a_step_that_fails_leaves_the_corpus_that_was_there(packages: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_step_leaves_the_existing_corpus(packages: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus.collect(packages)
     before = {file.name: file.read_bytes() for file in packages.root.iterdir()}
     monkeypatch.setattr(corpus, "_count", lambda *_: 1 / 0)
@@ -100,7 +100,7 @@ def test_a_step_that_fails_leaves_the_corpus_that_was_there(packages: Paths, mon
     assert before == {name: (packages.root / name).read_bytes() for name in before}
 
 
-def test_every_step_is_logged_and_a_mistake_is_one_line(packages: Paths, tmp_path: Path) -> None:
+def test_every_step_is_logged_and_an_error_is_one_line(packages: Paths, tmp_path: Path) -> None:
     def step(*arguments: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, [*arguments, "--root", str(packages.root)])
         return done.exit_code, done.output

@@ -1,4 +1,4 @@
-"""The precision study beside llama.cpp over the same weights: same distributions, same cost of half precision."""
+"""The precision study against llama.cpp with the same weights: same distributions, same cost of half precision."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def by_llama_cpp(file: Path, windows: Questions, size: int) -> list[Tensor]:
     forward = llama_cpp.LlamaForward(llama_cpp.load(file, 512))
     found = []
     for window in windows.windows:
-        slot = forward.new_kv_cache()
-        rows = torch.stack([forward.step([token], slot)[0].clone() for token in window.ids[:-1]])
+        kv_cache = forward.new_kv_cache()
+        rows = torch.stack([forward.step([token], kv_cache)[0].clone() for token in window.ids[:-1]])
         found.append(rows[window.first - 1 :, :size])
     return found
 
@@ -62,5 +62,5 @@ def test_llama_cpp_finds_the_same_cost(tmp_path: Path) -> None:
     cost = divergence(theirs["f32"], theirs["f16"], windows)
     assert 1e-8 < cost < 1e-5
     half = read(variants.loaded(OPTIONS, "float16").forward, windows, size)
-    # llama.cpp rounds what goes into a product; here all that stands between two products has half precision, too
+    # llama.cpp rounds the inputs of a product; here everything between two products is in half precision, too
     assert cost < divergence(ours, half, windows) < 10 * cost

@@ -93,7 +93,7 @@ def test_exported_weights_give_the_trained_logits(paths: Paths, tmp_path: Path) 
         assert (ours - library(ids).logits).abs().max() <= 1e-4
 
 
-def test_a_target_is_gone_on_with_only_by_the_call_that_began_it(paths: Paths) -> None:
+def test_a_target_is_resumed_only_by_the_call_that_started_it(paths: Paths) -> None:
     _trained(paths)
     target = paths.root / "branch.pt"
     step = PLAN.rows * PLAN.length
@@ -108,14 +108,14 @@ def test_a_target_is_gone_on_with_only_by_the_call_that_began_it(paths: Paths) -
         train(paths, replace(plan, length=5000), target)
 
 
-def test_training_gives_signals_and_threads_back(paths: Paths) -> None:
+def test_training_restores_signals_and_threads(paths: Paths) -> None:
     before = signal.getsignal(signal.SIGINT), threading.active_count()
     tokens = load(paths.checkpoint)[1].tokens if paths.checkpoint.exists() else 0
     train(paths, replace(PLAN, until=tokens + 1, decay=0), paths.root / "other.pt", SHAPE)
     assert (signal.getsignal(signal.SIGINT), threading.active_count()) == before
 
 
-def test_the_export_s_tokenizer_is_read_by_the_library(paths: Paths, tmp_path: Path) -> None:
+def test_the_exported_tokenizer_is_read_by_the_library(paths: Paths, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     _trained(paths)
@@ -173,7 +173,7 @@ def test_samples_are_encoded_as_the_prompts_are(paths: Paths, typed: str, healed
     assert set(weights[hole + 1 :]) == {HOLE_WEIGHT}
 
 
-def test_a_large_package_is_read_less_often_than_a_small_one_but_not_less() -> None:
+def test_a_large_package_is_visited_less_often_than_a_small_one_but_not_less_in_total() -> None:
     def visits(large: int, small: int) -> tuple[float, float]:
         file = {"text": "x" * 900}
         found = visits_of([{"package": "large", **file}] * large + [{"package": "small", **file}] * small, 300)
@@ -211,7 +211,7 @@ def test_a_packed_sample_sees_no_other(paths: Paths) -> None:
         assert (model(alone)[0] - model(packed)[0, 3:]).abs().max() <= 1e-4
 
 
-def test_a_fit_of_the_ranker_learns_which_are_right(
+def test_fitting_the_ranker_learns_which_candidates_are_right(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loss = fit(paths, 8, 60, tmp_path / "fitted")
@@ -257,7 +257,7 @@ def test_tokens_do_not_cross_line_ends_and_indentation_is_one(paths: Paths) -> N
         ("def name(value):\n    return compute(value)\n\n\n" * 10, None),
     ],
 )
-def test_what_is_fit_to_learn_from(text: str, reason: str | None) -> None:
+def test_which_files_are_suitable_for_training(text: str, reason: str | None) -> None:
     assert clean.fault(text) == reason
 
 
@@ -284,7 +284,7 @@ def test_secrets_and_addresses_are_masked(text: str, kept: str) -> None:
     assert clean.masked(text) == kept
 
 
-def test_near_duplicates_are_seen() -> None:
+def test_near_duplicates_are_detected() -> None:
     seen = clean.Seen()
     text = "".join(f"value_{n} = compute_{n}(argument)\n" for n in range(20))
     assert not seen.repeats(text)

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from lacuna_inference.api import CompletionResult, Request
 
@@ -41,9 +42,17 @@ def request_to_json(request: Request) -> dict[str, Any]:
     return {_REQUEST_NAMES.get(name, name): value for name, value in {**values, **nested}.items()}
 
 
+def name_on_wire(field: str) -> str:
+    """What a field of `Request` is called in JSON."""
+    return _REQUEST_NAMES.get(field, field)
+
+
 def request_from_json(body: Any) -> Request:
     """Raises pydantic's ValidationError for anything but a request."""
-    return _REQUEST.validate_python(_renamed(body, {old: new for new, old in _REQUEST_NAMES.items()}))
+    if isinstance(body, Mapping):  # the fields' present names mean nothing on the wire
+        body = {key: value for key, value in body.items() if key not in _REQUEST_NAMES}
+    renamed = _renamed(body, {old: new for new, old in _REQUEST_NAMES.items()})
+    return _REQUEST.validate_json(to_json(renamed, inf_nan_mode="constants"))
 
 
 def result_to_json(result: CompletionResult) -> dict[str, Any]:

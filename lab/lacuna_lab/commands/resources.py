@@ -122,9 +122,18 @@ def _plain(
         "random_weights": random_models.is_random(subject.config),
         "context": context,
         "longest_context": subject.context,
-        "sketch": asdict(estimate.sketch(subject, context)),
+        "sketch": _sketch(subject, context),
         "needs": [{**asdict(need), "total": need.total(context)} for need in needs],
         "verdicts": [asdict(one) for one in verdicts],
         "advice": verdict.advice(verdicts, published(subject)),
         "measured": [asdict(one) for one in measured],
     }
+
+
+def _sketch(subject: ModelSubject, context: int) -> dict[str, Any]:
+    """The sketch under the names of the first release, which scripts may read."""
+    found = asdict(estimate.sketch(subject, context))
+    return {**found, "heads": {_HEADS[name]: value for name, value in found["heads"].items()}}
+
+
+_HEADS = {"n_heads": "queries", "n_kv_heads": "keys", "head_dim": "size", "rotary_dim": "rotary"}

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from lacuna_inference.api import Request
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.remote.json_form import request_from_json, result_to_json
+from lacuna_inference.remote.json_form import name_on_wire, request_from_json, result_to_json
 from lacuna_inference.remote.server_kinds import LACUNA_PATH
 from lacuna_server.http.fields import Malformed
 from lacuna_server.http.gateway import Gateway
@@ -27,7 +27,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post(LACUNA_PATH, include_in_schema=False)
     async def answer(http: HttpRequest) -> Response:
-        """The endpoint for `lacuna_inference.remote`. Its format may change with any version of the package."""
+        """The endpoint for `lacuna_inference.remote`. Its format is that of `remote/json_form.py`."""
         request = await _request(http)
         return JSONResponse(result_to_json(await gateway.answer(request, http)))
 
@@ -39,7 +39,8 @@ async def _request(http: HttpRequest) -> Request:
         request = request_from_json(from_json(await http.body()))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise Malformed(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        where = [name_on_wire(str(part)) for part in first["loc"]]
+        raise Malformed(f"{'.'.join(where)}: {first['msg']}.") from None
     except ValueError as error:
         raise Malformed(f"The body is not JSON: {error}.") from None
     if (field := _out_of_bounds(request)) is not None:

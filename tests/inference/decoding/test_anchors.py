@@ -1,4 +1,4 @@
-"""Where a hole begins while somebody types."""
+"""Where a hole begins while the user types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_anchor_is_the_start_of_the_line() -> None:
     assert Anchors().of(None, "b", "c") == Anchor("", "c")
 
 
-def test_a_moved_anchor_holds_while_somebody_types_behind_it() -> None:
+def test_a_moved_anchor_holds_while_text_is_typed_after_it() -> None:
     anchors = Anchors()
     anchors.move(KEY, "a\nreturn", "c")
     assert anchors.of(KEY, "a\nreturn x", "c") == Anchor("a\nreturn", "c")
@@ -38,7 +38,7 @@ def test_anything_else_sets_a_new_anchor(prefix: str, suffix: str) -> None:
     assert anchors.of(KEY, prefix, suffix) == Anchor(prefix[: prefix.rfind("\n") + 1], suffix)
 
 
-def test_closing_brackets_that_the_editor_adds_stay_out_until_the_line_is_left() -> None:
+def test_closing_brackets_added_by_the_editor_are_excluded_until_the_line_is_left() -> None:
     anchors = Anchors()
     anchors.of(KEY, "a\nfoo", "\nb")
     for prefix, suffix in (

@@ -1,4 +1,4 @@
-"""Reuse, drafts, ghosts, reading ahead and cancels against the plain loop, over random typing: the same texts."""
+"""Prefix and suggestion reuse, drafts, prefetching and cancels over random typing: the texts of the plain loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEXT = st.text("ab(=\n ", max_size=12)
 
 @dataclass(frozen=True)
 class Step:
-    """Some signs are deleted before the cursor, `typed` is inserted, or the first `along` signs of the suggestion."""
+    """Deletes characters before the cursor, and inserts `typed` or the first `along` characters of the suggestion."""
 
     jump: int | None
     deleted: int
@@ -62,7 +62,7 @@ STEPS = st.lists(
 
 @dataclass
 class CancelsItself(CancelToken):
-    """Cancelled when it was looked at so many times."""
+    """Cancelled after a number of checks."""
 
     looks: int = 0
     _event: Any = field(default=None, init=False)
@@ -79,14 +79,14 @@ def forward(family: str, recorded: bool) -> tuple[Any, Forward]:
     model = tiny_model("llama", text.size, tie_word_embeddings=False)
     likely = [*text.ends, *text.encode("ab(=\n")]
     known = text.vocabulary.bytes_of
-    broken = [token for token, spelt in known.items() if not spelt.isascii()]  # nobody can type half a character
+    broken = [token for token, spelt in known.items() if not spelt.isascii()]  # half a character cannot be typed
     with torch.no_grad():
         model.lm_head.weight[broken] = 0
-        model.lm_head.weight[likely] *= 3  # answers that end, and that somebody may type
-    made = registry.build(
+        model.lm_head.weight[likely] *= 3  # answers that end, and that can be typed
+    network = registry.build(
         model.config.to_dict(), model.state_dict(), registry.ForwardSpec(torch.float32, torch.device("cpu"), CONTEXT)
     )
-    return text, StaticForward(made.network, 5, lambda run: run) if recorded else made
+    return text, StaticForward(network.network, 5, lambda run: run) if recorded else network
 
 
 def ask(decoder: Decoder, request: Request) -> str:
@@ -97,11 +97,11 @@ def ask(decoder: Decoder, request: Request) -> str:
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("family", ["lacuna", "starcoder", "codegen"])
 @given(text=TEXT, steps=STEPS, widest=st.integers(0, 6))
-def test_typing_gives_what_the_plain_loop_gives(
+def test_typing_gives_the_results_of_the_plain_loop(
     family: str, recorded: bool, text: str, steps: list[Step], widest: int
 ) -> None:
-    tokens, made = forward(family, recorded)
-    fast = Decoder(PrefixCachePool(made), tokens, CONTEXT, widest)
+    tokens, network = forward(family, recorded)
+    fast = Decoder(PrefixCachePool(network), tokens, CONTEXT, widest)
     cursor, suggested = len(text), ""
     for step in steps:
         cursor = cursor if step.jump is None else step.jump % (len(text) + 1)
@@ -120,7 +120,7 @@ def test_typing_gives_what_the_plain_loop_gives(
             with suppress(RequestCancelled):
                 answer(fast, "tiny", request, CancelsItself(step.looks_until_cancel), 0.0)
         suggested = ask(fast, request)
-        plain = replace(fast, caches=PrefixCachePool(made), max_draft_tokens=0, reuse=SuggestionReuse())
+        plain = replace(fast, caches=PrefixCachePool(network), max_draft_tokens=0, reuse=SuggestionReuse())
         assert suggested == ask(plain, replace(request, related_files=(), relayout_on_pause=False))
         if step.ahead:
             ask(fast, replace(request, parts=(before + suggested, after), is_prefetch=True, relayout_on_pause=False))

@@ -1,4 +1,4 @@
-"""The word under the cursor: left out of the prompt, spelt again, and never part of the answer."""
+"""The word at the cursor: left out of the prompt, spelled again, and never part of the answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINE = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\
 
 
 @given(st.lists(st.binary(min_size=1, max_size=4), unique=True, max_size=40), st.binary(min_size=1, max_size=5))
-def test_agreeing_tokens_are_those_that_one_text_can_begin_with(pieces: list[bytes], wanted: bytes) -> None:
+def test_agreeing_tokens_are_those_compatible_with_the_text(pieces: list[bytes], wanted: bytes) -> None:
     tokens = dict(enumerate(pieces))
     agreeing = {n for n, piece in tokens.items() if piece.startswith(wanted) or wanted.startswith(piece)}
     found = Vocabulary(tokens).agreeing(wanted).tolist()
@@ -39,7 +39,7 @@ def test_tokens_are_known_by_their_bytes(text: str) -> None:
     assert b"".join(BUNDLED.vocabulary.bytes_of[token] for token in ids) == text.encode()
 
 
-def test_a_sign_outside_the_byte_alphabet_is_itself() -> None:
+def test_a_character_outside_the_byte_alphabet_is_itself() -> None:
     assert bytes_of("Ġa漢") == " a漢".encode()
 
 
@@ -71,7 +71,7 @@ def test_a_healed_prompt_fits_and_loses_nothing_of_the_line(line: str, suffix: s
 
 
 @given(LINE, st.integers(0, 1000), st.integers(1, 12))
-def test_any_model_spells_what_was_begun_and_answers_only_what_follows(line: str, seed: int, most: int) -> None:
+def test_any_model_spells_the_healed_prefix_and_answers_only_what_follows(line: str, seed: int, most: int) -> None:
     rng = random.Random(seed)
     forward = ScriptedForward(BUNDLED.size, lambda _: rng.randrange(BUNDLED.size))
     decoder = Decoder(PrefixCachePool(forward), BUNDLED, 512)
@@ -83,13 +83,13 @@ def test_any_model_spells_what_was_begun_and_answers_only_what_follows(line: str
     assert fill.text.startswith(written[len(line) :])
 
 
-def test_the_answer_begins_behind_the_cursor() -> None:
+def test_the_answer_begins_after_the_cursor() -> None:
     decoder = scripted_decoder("foo(1)", "lacuna")
     completions = answer(decoder, "scripted", Request(("fo", "\n"), None, Stop(16)), CancelToken(), 0.0)
     assert completions.candidates[0].text == "o(1)"
 
 
-def test_spelling_again_costs_nothing_of_the_answer() -> None:
+def test_healing_takes_no_tokens_from_the_answer() -> None:
     decoder = scripted_decoder("foo", "lacuna")
     one = answer(decoder, "scripted", Request(("fo", "\n"), None, Stop(1)), CancelToken(), 0.0).candidates[0].fills[0]
     none = answer(decoder, "scripted", Request(("foo", "\n"), None, Stop(9)), CancelToken(), 0.0).candidates[0].fills[0]
@@ -97,7 +97,7 @@ def test_spelling_again_costs_nothing_of_the_answer() -> None:
     assert (none.text, none.tokens, none.mean_logprob) == ("", 0, 0.0)
 
 
-def test_a_long_word_is_not_spelt_again() -> None:
+def test_a_long_word_is_not_healed() -> None:
     assert plan(PromptSpec(("y = '" + "字" * 100, "\n"), None, 16), BUNDLED, 512).healed_prefix == ""
     assert plan(PromptSpec(("y = " + "x" * 1000, "\n"), None, 16), BUNDLED, 512).healed_prefix == ""
 
@@ -108,15 +108,15 @@ def test_lines_are_encoded_as_the_text_is() -> None:
     assert len(BUNDLED.encode_lines("x" * 100_000)) < 1001
 
 
-def test_where_pieces_are_whole_lines_the_last_word_is_healed() -> None:
-    text = family_text("incoder")  # bytes, and no pieces at all
+def test_where_pre_tokens_are_whole_lines_the_last_word_is_healed() -> None:
+    text = family_text("incoder")  # bytes, and no pre-tokens at all
     assert text.last_pre_token("import numpy as np") == " np"
-    assert text.last_pre_token("f(x") == "f(x"  # a piece of few tokens is healed whole
+    assert text.last_pre_token("f(x") == "f(x"  # a pre-token of few tokens is healed whole
     assert text.last_pre_token("return collections.") == "."
     assert text.last_pre_token("x = " + "y" * 20) == ""
 
 
-def test_a_sentencepiece_vocabulary_spells_too() -> None:
+def test_a_sentencepiece_vocabulary_is_healed_too() -> None:
     pieces = {"<unk>": 0, "▁": 1, "a": 2, "▁a": 3, "b": 4, "<0x0A>": 5, "ab": 6, "▁ab": 7}
     spelt = {token: sentencepiece_bytes_of(piece) for piece, token in pieces.items()}
     assert spelt == {0: b"<unk>", 1: b" ", 2: b"a", 3: b" a", 4: b"b", 5: b"\n", 6: b"ab", 7: b" ab"}

@@ -1,4 +1,4 @@
-"""Prefix reuse, choice of tokens, and the decode loop over a scripted model."""
+"""Prefix reuse, sampling, and the decode loop over a scripted model."""
 
 from __future__ import annotations
 
@@ -28,77 +28,77 @@ PROMPTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_siz
 
 
 @given(PROMPTS, st.lists(st.integers(0, 3), max_size=3), st.booleans())
-def test_the_store_answers_for_every_prompt_and_reads_nothing_twice(
+def test_the_cache_answers_for_every_prompt_and_evaluates_nothing_twice(
     prompts: list[list[int]], draft: list[int], rolls_back: bool
 ) -> None:
     forward = ScriptedForward(4, lambda tokens: tokens[-1], rolls_back=rolls_back)
-    store = PrefixCache(forward)
+    cache = PrefixCache(forward)
     for ids in prompts:
-        held, passes, evaluated = list(forward.tokens), store.counts.passes, store.counts.evaluated
-        logits = store.compute_logits_after(ids, CancelToken(), lambda: draft)
+        held, passes, evaluated = list(forward.tokens), cache.counts.passes, cache.counts.evaluated
+        logits = cache.compute_logits_after(ids, CancelToken(), lambda: draft)
         common = next((n for n, (a, b) in enumerate(zip(held, ids, strict=False)) if a != b), min(len(held), len(ids)))
         assert int(logits.argmax()) == ids[-1]
         assert forward.tokens[: len(ids)] == ids
-        assert list(store.tokens) == forward.tokens
-        if store.counts.passes == passes:
+        assert list(cache.tokens) == forward.tokens
+        if cache.counts.passes == passes:
             assert common == len(ids)
         elif rolls_back:
             drafted = len(forward.tokens) - len(ids)
-            assert store.counts.evaluated - evaluated - drafted == len(ids) - min(common, len(ids) - 1)
+            assert cache.counts.evaluated - evaluated - drafted == len(ids) - min(common, len(ids) - 1)
 
 
-def test_what_was_read_needs_no_second_pass_and_leaving_it_one() -> None:
+def test_cached_tokens_need_no_second_pass_and_diverging_needs_one() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1])
-    store = PrefixCache(forward)
+    cache = PrefixCache(forward)
     for length in (3, 4, 5, 6):
-        store.compute_logits_after([1, 2, 3, 4, 5, 6][:length], CancelToken())
+        cache.compute_logits_after([1, 2, 3, 4, 5, 6][:length], CancelToken())
     assert forward.steps == 4
     for length in (4, 3, 6, 5):
-        assert int(store.compute_logits_after([1, 2, 3, 4, 5, 6][:length], CancelToken()).argmax()) == length
+        assert int(cache.compute_logits_after([1, 2, 3, 4, 5, 6][:length], CancelToken()).argmax()) == length
     assert forward.steps == 4
-    store.compute_logits_after([1, 2, 3, 4, 8], CancelToken())
+    cache.compute_logits_after([1, 2, 3, 4, 8], CancelToken())
     assert forward.steps == 5
     assert forward.widths[-1] == 1
 
 
-def test_a_draft_that_comes_true_saves_passes_and_is_counted_once() -> None:
+def test_an_accepted_draft_saves_passes_and_is_counted_once() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1] + 1)
-    store = PrefixCache(forward)
-    store.compute_logits_after([1], CancelToken(), draft=lambda: [2, 3, 7])
+    cache = PrefixCache(forward)
+    cache.compute_logits_after([1], CancelToken(), draft=lambda: [2, 3, 7])
     for ids in ([1, 2], [1, 2, 3], [1, 2], [1, 2, 3], [1, 2, 3, 4]):
-        store.compute_logits_after(ids, CancelToken())
+        cache.compute_logits_after(ids, CancelToken())
     assert forward.steps == 2
-    assert (store.counts.drafted, store.counts.accepted, store.counts.evaluated) == (3, 2, 5)
+    assert (cache.counts.drafted, cache.counts.accepted, cache.counts.evaluated) == (3, 2, 5)
 
 
-def test_a_cache_that_cannot_go_back_gets_no_more_drafts() -> None:
+def test_a_cache_that_cannot_roll_back_gets_no_more_drafts() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1], rolls_back=False)
-    store = PrefixCache(forward)
-    store.compute_logits_after([1], CancelToken(), draft=lambda: [2])
-    store.compute_logits_after([1, 3], CancelToken(), draft=lambda: [2])
+    cache = PrefixCache(forward)
+    cache.compute_logits_after([1], CancelToken(), draft=lambda: [2])
+    cache.compute_logits_after([1, 3], CancelToken(), draft=lambda: [2])
     assert forward.tokens == [1, 3]
-    assert int(store.compute_logits_after([1, 3, 4], CancelToken(), draft=lambda: [2]).argmax()) == 4
-    assert store.counts.drafted == 1
+    assert int(cache.compute_logits_after([1, 3, 4], CancelToken(), draft=lambda: [2]).argmax()) == 4
+    assert cache.counts.drafted == 1
 
 
 def test_only_the_latest_logits_are_kept() -> None:
-    store = PrefixCache(ScriptedForward(4, lambda _: 0))
+    cache = PrefixCache(ScriptedForward(4, lambda _: 0))
     for length in range(1, 3 * MAX_CACHED_LOGITS):
-        store.compute_logits_after([1] * length, CancelToken())
-    assert store.nbytes == 1000 + MAX_CACHED_LOGITS * 4 * 4
-    before = store.counts.passes
-    store.compute_logits_after([1] * 10, CancelToken())
-    assert store.counts.passes == before + 1
+        cache.compute_logits_after([1] * length, CancelToken())
+    assert cache.nbytes == 1000 + MAX_CACHED_LOGITS * 4 * 4
+    before = cache.counts.passes
+    cache.compute_logits_after([1] * 10, CancelToken())
+    assert cache.counts.passes == before + 1
 
 
 def test_cancel_between_prefill_chunks_keeps_what_was_done() -> None:
     cancel = CancelToken()
     forward = ScriptedForward(4, lambda _: 0, on_step=lambda _: cancel.cancel())
-    store = PrefixCache(forward)
+    cache = PrefixCache(forward)
     with pytest.raises(RequestCancelled):
-        store.compute_logits_after([1] * 600, cancel)
+        cache.compute_logits_after([1] * 600, cancel)
     assert forward.steps == 1
-    assert len(store.tokens) == len(forward.tokens) == 256
+    assert len(cache.tokens) == len(forward.tokens) == 256
 
 
 def test_a_step_that_fails_half_way_is_cleared() -> None:
@@ -107,50 +107,50 @@ def test_a_step_that_fails_half_way_is_cleared() -> None:
             raise MemoryError
 
     forward = ScriptedForward(4, lambda tokens: tokens[-1], on_step=fail)
-    store = PrefixCache(forward)
-    store.compute_logits_after([1, 2], CancelToken())
+    cache = PrefixCache(forward)
+    cache.compute_logits_after([1, 2], CancelToken())
     with pytest.raises(MemoryError):
-        store.compute_logits_after([1, 2, 3], CancelToken())
-    store.clear()
-    assert int(store.compute_logits_after([1, 2, 3], CancelToken()).argmax()) == 3
+        cache.compute_logits_after([1, 2, 3], CancelToken())
+    cache.clear()
+    assert int(cache.compute_logits_after([1, 2, 3], CancelToken()).argmax()) == 3
     assert forward.tokens == [1, 2, 3]
 
 
-def test_documents_have_stores_of_their_own_within_a_budget() -> None:
+def test_documents_have_separate_caches_within_a_budget() -> None:
     forward = ScriptedForward(4, lambda tokens: tokens[-1])
-    stores = PrefixCachePool(forward, budget=2 * (1000 + MAX_CACHED_LOGITS * 16))
+    pool = PrefixCachePool(forward, budget=2 * (1000 + MAX_CACHED_LOGITS * 16))
 
     def ask(key: str) -> int:
-        """How many passes an answer for this document takes."""
-        before = stores.counts.passes
-        stores.cache_for(key, [1, 2]).compute_logits_after([1, 2], CancelToken())
-        return stores.counts.passes - before
+        """The number of forward passes of an answer for this document."""
+        before = pool.counts.passes
+        pool.cache_for(key, [1, 2]).compute_logits_after([1, 2], CancelToken())
+        return pool.counts.passes - before
 
     assert [ask(key) for key in "aba"] == [1, 1, 0]
-    assert ask("c") == 1  # takes the place of b
+    assert ask("c") == 1  # replaces b
     assert [ask(key) for key in "ab"] == [0, 1]
-    assert len(forward.slots) == 2
+    assert len(forward.kv_caches) == 2
 
 
-def test_there_is_one_store_whatever_the_budget() -> None:
-    stores = PrefixCachePool(ScriptedForward(4, lambda _: 0), budget=0)
-    store = stores.cache_for("a", [1])
-    assert stores.cache_for("b", [1]) is store
+def test_there_is_always_one_cache_whatever_the_budget() -> None:
+    pool = PrefixCachePool(ScriptedForward(4, lambda _: 0), budget=0)
+    cache = pool.cache_for("a", [1])
+    assert pool.cache_for("b", [1]) is cache
 
 
-def test_what_was_read_ahead_becomes_the_document_s_store_when_it_fits_better() -> None:
+def test_a_prefetched_cache_becomes_the_document_s_when_it_fits_better() -> None:
     forward = ScriptedForward(9, lambda tokens: tokens[-1])
-    stores = PrefixCachePool(forward)
-    stores.cache_for("a", [1, 2]).compute_logits_after([1, 2], CancelToken())
-    stores.cache_for("a", [1, 5, 6], is_prefetch=True).compute_logits_after([1, 5, 6], CancelToken())
+    pool = PrefixCachePool(forward)
+    pool.cache_for("a", [1, 2]).compute_logits_after([1, 2], CancelToken())
+    pool.cache_for("a", [1, 5, 6], is_prefetch=True).compute_logits_after([1, 5, 6], CancelToken())
     assert forward.steps == 2
-    stores.cache_for("a", [1, 2]).compute_logits_after([1, 2], CancelToken())  # typed away from what was read ahead
+    pool.cache_for("a", [1, 2]).compute_logits_after([1, 2], CancelToken())  # typed away from what was prefetched
     assert forward.steps == 2
-    stores.cache_for("a", [1, 5, 6]).compute_logits_after([1, 5, 6], CancelToken())  # accepted
+    pool.cache_for("a", [1, 5, 6]).compute_logits_after([1, 5, 6], CancelToken())  # accepted
     assert forward.steps == 2
-    stores.cache_for("a", [1, 2, 3], is_prefetch=True).compute_logits_after([1, 2, 3], CancelToken())
-    assert forward.widths[-1] == 1  # goes on from what the document's other store held
-    assert len(forward.slots) == 2
+    pool.cache_for("a", [1, 2, 3], is_prefetch=True).compute_logits_after([1, 2, 3], CancelToken())
+    assert forward.widths[-1] == 1  # continues from the document's other cache
+    assert len(forward.kv_caches) == 2
 
 
 def test_an_empty_candidate_comes_last() -> None:
@@ -161,12 +161,12 @@ def test_an_empty_candidate_comes_last() -> None:
     assert max((empty, full), key=rank) is full
 
 
-def test_greedy_takes_the_likeliest_that_is_allowed() -> None:
+def test_greedy_takes_the_likeliest_allowed_token() -> None:
     logits = torch.tensor([1.0, 5.0, 4.0, 9.0])
     assert Sampler(Sampling(), banned=[1], vocab_size=3).choose(logits)[0] == 2
 
 
-def test_among_the_allowed_it_does_not_matter_how_unlikely_all_of_them_are() -> None:
+def test_allowed_tokens_are_sampled_however_unlikely_they_are() -> None:
     logits, allowed = torch.tensor([500.0, 1.0, 2.0]), np.array([1, 2])
     token, logprob = Sampler(Sampling(), banned=[]).choose(logits, allowed)
     assert (token, logprob) == (2, pytest.approx(-math.log(1 + math.exp(-1)), abs=1e-5))
@@ -174,7 +174,7 @@ def test_among_the_allowed_it_does_not_matter_how_unlikely_all_of_them_are() -> 
     assert draws.count(2) / 300 == pytest.approx(1 / (1 + math.exp(-1)), abs=0.1)
 
 
-def test_top_k_and_min_p_leave_out_the_tail() -> None:
+def test_top_k_and_min_p_cut_the_tail() -> None:
     logits = torch.tensor([1.0, 3.0, 2.0, -4.0])
 
     def drawn(sampling: Sampling) -> set[int]:
@@ -186,7 +186,7 @@ def test_top_k_and_min_p_leave_out_the_tail() -> None:
     assert drawn(Sampling(5.0, top_p=0.0)) == {1}
 
 
-def test_what_the_caller_adds_and_what_was_written_counts() -> None:
+def test_biases_and_penalties_count() -> None:
     logits = torch.tensor([1.0, 2.0, 3.0])
     assert Sampler(Sampling(logit_bias=((0, 5.0),)), banned=[]).choose(logits)[0] == 0
     assert Sampler(Sampling(logit_bias=((2, -100.0),)), banned=[]).choose(logits)[0] == 1
@@ -202,7 +202,7 @@ def test_what_the_caller_adds_and_what_was_written_counts() -> None:
         Sampler(Sampling(logit_bias=((3, 1.0),)), banned=[], vocab_size=3)
 
 
-def test_top_p_leaves_out_the_tail_and_a_seed_repeats() -> None:
+def test_top_p_cuts_the_tail_and_a_seed_reproduces() -> None:
     logits = torch.tensor([3.0, 2.9, -9.0, -9.0])
     draws = [Sampler(Sampling(1.0, 0.9, seed), banned=[]).choose(logits)[0] for seed in range(40)]
     assert set(draws) == {0, 1}
@@ -283,43 +283,43 @@ def test_only_an_anchored_prompt_leaves_out_a_bracket_that_an_editor_put_there(l
     assert (")" in read) == (layout is Layout.CANONICAL)
 
 
-def drafted(before: str, after: str = "", written: str = "", widest: int = 8) -> str:
+def drafted(before: str, after: str = "", written: str = "", max_tokens: int = 8) -> str:
     text = family_text("starcoder")
-    drafts = PromptLookup(lambda: FileIndex((before, after), "", text), widest)
+    drafts = PromptLookup(lambda: FileIndex((before, after), "", text), max_tokens)
     return text.decode(drafts.draft(text.encode(written)))
 
 
-def test_drafts_go_on_where_the_text_stood_before_as_far_as_the_match_is_long() -> None:
+def test_drafts_continue_an_earlier_occurrence_for_the_length_of_the_match() -> None:
     assert drafted("abcdefgh\nxabc") == "def"
     assert drafted("abcdefgh\nx", written="abc") == "def"
     assert drafted("xab", "abcdefgh") == "cd"
-    assert drafted("abcdefghij\nabcde", widest=2) == "fg"
-    assert drafted("abcdefghij\nabcde", widest=0) == ""
+    assert drafted("abcdefghij\nabcde", max_tokens=2) == "fg"
+    assert drafted("abcdefghij\nabcde", max_tokens=0) == ""
     assert drafted("abc\nq") == ""
 
 
-def test_the_latest_place_is_taken_and_nothing_is_drafted_across_the_hole() -> None:
+def test_the_latest_match_is_used_and_no_draft_spans_the_hole() -> None:
     assert drafted("ab1 ab2 \n ab") == "2 \n"
     assert drafted("abc", "abc") == ""
     assert drafted("") == ""
 
 
-def test_the_cursor_s_line_is_not_its_own_example() -> None:
+def test_the_cursor_s_line_does_not_match_itself() -> None:
     assert drafted("a / len(a) / len(a)") == ""
 
 
-def test_an_answer_that_was_given_before_is_the_latest_place() -> None:
+def test_an_earlier_answer_is_the_latest_match() -> None:
     text = family_text("starcoder")
-    history = FileIndex(("ab1 \nab", ""), "", text)
-    longer = history.followed_by(text.encode("ab9"))
+    index = FileIndex(("ab1 \nab", ""), "", text)
+    longer = index.followed_by(text.encode("ab9"))
     assert text.decode(PromptLookup(lambda: longer, 8).draft([])) == "9"
-    assert text.decode(PromptLookup(lambda: history, 8).draft([])) == "1 "  # the file itself is what it was
+    assert text.decode(PromptLookup(lambda: index, 8).draft([])) == "1 "  # the file itself is what it was
 
 
-def test_other_files_say_how_it_goes_on_where_the_own_one_does_not() -> None:
+def test_related_files_are_matched_where_the_file_itself_has_no_match() -> None:
     text = family_text("starcoder")
-    history = FileIndex(("abX\nab", ""), "", text)
-    longer = history.preceded_by([text.encode_file("q = abc\n"), text.encode_file("ab1 zab2")])
+    index = FileIndex(("abX\nab", ""), "", text)
+    longer = index.preceded_by([text.encode_file("q = abc\n"), text.encode_file("ab1 zab2")])
     assert text.decode(PromptLookup(lambda: longer, 8).draft([])) == "X\n"
     assert text.decode(PromptLookup(lambda: longer, 8).draft(text.encode("1 z"))) == "ab2"
     assert (
@@ -331,7 +331,7 @@ TEXT = st.text("ab \n", max_size=40)
 
 
 @given(TEXT, TEXT, st.text("ab \n", min_size=1, max_size=30), st.integers(1, 8))
-def test_drafts_change_no_answer(before: str, after: str, fill: str, widest: int) -> None:
+def test_drafts_change_no_answer(before: str, after: str, fill: str, max_tokens: int) -> None:
     def answers(width: int) -> tuple[list[str], int]:
         decoder = scripted_decoder(fill, max_draft_tokens=width)
         texts = []
@@ -342,20 +342,20 @@ def test_drafts_change_no_answer(before: str, after: str, fill: str, widest: int
             passes += completions.metrics.forward_passes
         return texts, passes
 
-    plain, drafts = answers(0), answers(widest)
+    plain, drafts = answers(0), answers(max_tokens)
     assert plain[0] == drafts[0]
     assert drafts[1] <= plain[1]
 
 
 def timed(fill: str, deadline_s: float) -> tuple[str, StopReason]:
-    """The answer of a model that needs 10 ms a token."""
+    """The answer of a model that takes 10 ms a token."""
     decoder = scripted_decoder(fill, on_step=lambda _: time.sleep(0.01))
     request = Request(("a\n", "b"), stop=Stop(60), deadline_s=deadline_s)
     found = answer(decoder, "s", request, CancelToken(), 0.0).candidates[0].fills[0]
     return found.text, found.reason
 
 
-def test_when_time_is_up_the_text_ends_at_a_line_s_end() -> None:
+def test_at_the_deadline_the_text_ends_at_a_line_end() -> None:
     assert timed("one\ntwo three four five six", 0.1) == ("one", StopReason.DEADLINE)
     assert timed("one", 10) == ("one", StopReason.END_OF_HOLE)
     text, reason = timed("x" * 50, 0.05)

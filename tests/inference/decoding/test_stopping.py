@@ -23,9 +23,9 @@ from lacuna_inference.decoding.stopping import TextStop, text_stop, truncate_bef
     ],
 )
 def test_cut(text: str, stop: Stop, cut: str, reason: StopReason) -> None:
-    place = text_stop(text, stop)
-    assert place is not None
-    assert (text[: place[0]], place[1]) == (cut, reason)
+    end = text_stop(text, stop)
+    assert end is not None
+    assert (text[: end[0]], end[1]) == (cut, reason)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_go_on(text: str, stop: Stop) -> None:
         ("a\nb", ["^c"], "a\nb"),
     ],
 )
-def test_truncate_before_pattern_as_codegen_s_tokenizer_does(text: str, patterns: list[str], cut: str) -> None:
+def test_truncate_before_pattern_matches_codegen_s_tokenizer(text: str, patterns: list[str], cut: str) -> None:
     assert truncate_before(text, patterns) == cut
 
 
@@ -70,11 +70,11 @@ STOPS = st.builds(
 
 
 @given(st.lists(st.text("ab \t\n", max_size=6), max_size=12), STOPS)
-def test_a_text_that_comes_in_pieces_ends_where_the_whole_text_does(pieces: list[str], stop: Stop) -> None:
-    in_pieces, text = TextStop(stop), ""
-    for piece in pieces:
-        text += piece
-        found = in_pieces.find(text)
+def test_a_streamed_text_ends_where_the_whole_text_does(chunks: list[str], stop: Stop) -> None:
+    in_chunks, text = TextStop(stop), ""
+    for chunk in chunks:
+        text += chunk
+        found = in_chunks.find(text)
         assert found == text_stop(text, stop)
         if found is not None:
             return

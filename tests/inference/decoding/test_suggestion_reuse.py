@@ -1,4 +1,4 @@
-"""Typing along a suggestion."""
+"""Typing along a suggestion: the rest of it is the answer."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FILL = Fill("foo(1)", StopReason.END_OF_HOLE, 3, -0.1)
 
 
 def along(prefix: str, shown: Request = SHOWN, fill: Fill = FILL, **changed: object) -> str | None:
-    ghosts = SuggestionReuse()
-    ghosts.remember(shown, fill)
-    found = ghosts.rest_of(replace(shown, parts=(prefix, *shown.parts[1:]), **changed))  # type: ignore[arg-type]
+    reuse = SuggestionReuse()
+    reuse.remember(shown, fill)
+    found = reuse.rest_of(replace(shown, parts=(prefix, *shown.parts[1:]), **changed))  # type: ignore[arg-type]
     return found.text if found else None
 
 
@@ -33,7 +33,7 @@ def test_the_rest_of_the_suggestion_is_the_answer() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["a\nx = b", "a\nx =", "c\nx = f", "a\nx = foo(1)", "a\nx = foo(1)2"])
-def test_whoever_leaves_it_is_answered_anew(prefix: str) -> None:
+def test_leaving_the_suggestion_computes_a_new_answer(prefix: str) -> None:
     assert along(prefix) is None
 
 
@@ -49,14 +49,14 @@ def test_whoever_leaves_it_is_answered_anew(prefix: str) -> None:
         {"is_prefetch": True},
     ],
 )
-def test_another_question_is_answered_anew(changed: dict[str, object]) -> None:
+def test_a_different_request_computes_a_new_answer(changed: dict[str, object]) -> None:
     assert along("a\nx = f", **changed) is None
 
 
-def test_a_changed_suffix_is_answered_anew() -> None:
-    ghosts = SuggestionReuse()
-    ghosts.remember(SHOWN, FILL)
-    assert ghosts.rest_of(replace(SHOWN, parts=("a\nx = f", ")\nb"))) is None
+def test_a_changed_suffix_computes_a_new_answer() -> None:
+    reuse = SuggestionReuse()
+    reuse.remember(SHOWN, FILL)
+    assert reuse.rest_of(replace(SHOWN, parts=("a\nx = f", ")\nb"))) is None
 
 
 @pytest.mark.parametrize("reason", [StopReason.MAX_TOKENS, StopReason.DEADLINE, StopReason.MAX_LINES])
@@ -65,11 +65,11 @@ def test_a_text_that_was_cut_is_not_kept(reason: StopReason) -> None:
 
 
 def test_only_the_latest_documents_are_remembered() -> None:
-    ghosts = SuggestionReuse()
+    reuse = SuggestionReuse()
     for number in range(MAX_DOCUMENTS + 1):
-        ghosts.remember(replace(SHOWN, document_id=str(number)), FILL)
-    assert ghosts.rest_of(replace(SHOWN, document_id="0")) is None
-    assert ghosts.rest_of(replace(SHOWN, document_id="1")) is not None
+        reuse.remember(replace(SHOWN, document_id=str(number)), FILL)
+    assert reuse.rest_of(replace(SHOWN, document_id="0")) is None
+    assert reuse.rest_of(replace(SHOWN, document_id="1")) is not None
 
 
 @given(st.text("ab (", min_size=1, max_size=12), st.integers(0, 12))

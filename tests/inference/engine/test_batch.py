@@ -1,4 +1,4 @@
-"""Requests side by side: each gets the answer that it gets alone, whoever else comes, goes, or fails."""
+"""Concurrent requests: each gets the answer that it gets alone, whichever others arrive, leave, or fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lacuna_inference.errors import LacunaError, NotEnoughMemory, RequestCancell
 
 
 def finished(batch: Batch, jobs: list[RequestState]) -> dict[RequestState, CompletionResult | LacunaError]:
-    """Starts all jobs that fit, and runs until all are over."""
+    """Starts all jobs that fit, and runs until all are done."""
     waiting, over = list(jobs), {}
     while waiting or batch:
         while waiting and batch.has_room:
@@ -39,7 +39,7 @@ def passes(decoder: Decoder) -> list[int]:
     return decoder.caches.forward.passes  # type: ignore[attr-defined, no-any-return]
 
 
-def test_several_share_each_pass() -> None:
+def test_several_requests_share_each_forward_pass() -> None:
     decoder = scripted_decoder("abcde")
     over = finished(Batch(decoder, "m", 8), [job(f"{n}\n") for n in range(4)])
     assert texts(over) == ["abcde"] * 4
@@ -49,13 +49,13 @@ def test_several_share_each_pass() -> None:
     assert decoder.caches.counts.passes == steps
 
 
-def test_no_more_than_was_allowed_run_at_a_time() -> None:
+def test_no_more_than_the_limit_run_at_a_time() -> None:
     decoder = scripted_decoder("abcde")
     assert len(finished(Batch(decoder, "m", 2), [job(f"{n}\n") for n in range(5)])) == 5
     assert max(passes(decoder)) == 2
 
 
-def test_no_more_than_their_caches_fit_run_at_a_time() -> None:
+def test_no_more_than_fit_in_memory_run_at_a_time() -> None:
     decoder = scripted_decoder("abcde")
     one = 1000 + 128 * 4 * decoder.tokenizer.size
     decoder.caches._budget = 3 * one
@@ -64,7 +64,7 @@ def test_no_more_than_their_caches_fit_run_at_a_time() -> None:
     assert max(passes(decoder)) == 3
 
 
-def test_they_join_and_leave_between_passes() -> None:
+def test_requests_join_and_leave_between_forward_passes() -> None:
     decoder = scripted_decoder("x" * 30)
     batch = Batch(decoder, "m", 8)
     long, short = job("a\n"), job("b\n", stop=Stop(3))
@@ -79,7 +79,7 @@ def test_they_join_and_leave_between_passes() -> None:
     assert {1, 2} >= set(passes(decoder))
 
 
-def test_one_that_is_cancelled_leaves_before_the_next_pass() -> None:
+def test_a_cancelled_request_leaves_before_the_next_forward_pass() -> None:
     decoder = scripted_decoder("x" * 30)
     batch = Batch(decoder, "m", 8)
     left, stays = job("a\n"), job("b\n")
@@ -95,7 +95,7 @@ def test_one_that_is_cancelled_leaves_before_the_next_pass() -> None:
     assert decoder.caches.forward.steps == steps + 1  # type: ignore[attr-defined]
 
 
-def test_a_document_s_newer_request_gets_its_store_when_the_older_has_left() -> None:
+def test_a_newer_request_gets_the_prefix_cache_when_the_older_has_left() -> None:
     batch = Batch(scripted_decoder("x" * 30), "m", 8)
     older, newer = job("a\n", document_id="d"), job("a\nb\n", document_id="d")
     batch.start(older)
@@ -106,7 +106,7 @@ def test_a_document_s_newer_request_gets_its_store_when_the_older_has_left() -> 
     assert len(batch) == 1
 
 
-def test_memory_that_is_short_for_all_may_do_for_each() -> None:
+def test_memory_too_short_for_a_batch_may_suffice_for_each_request() -> None:
     decoder = scripted_decoder("abc")
     forward = decoder.caches.forward
 
@@ -117,16 +117,16 @@ def test_memory_that_is_short_for_all_may_do_for_each() -> None:
     assert texts(finished(Batch(decoder, "m", 8), [job("a\n"), job("b\n")])) == ["abc", "abc"]
 
 
-def test_a_failure_concerns_only_the_one_to_blame() -> None:
+def test_a_failure_affects_only_the_request_that_caused_it() -> None:
     decoder = scripted_decoder("abc")
     forward = decoder.caches.forward
     step = forward.step
     bad = decoder.tokenizer.encode("bad")
 
-    def failing(ids: list[int], slot: object, rows: int = 1) -> object:
+    def failing(ids: list[int], kv_cache: object, n_logits: int = 1) -> object:
         if any(list(ids[n : n + len(bad)]) == bad for n in range(len(ids))):
             raise MemoryError
-        return step(ids, slot, rows)
+        return step(ids, kv_cache, n_logits)
 
     forward.step = failing  # type: ignore[method-assign, assignment]
     over = finished(Batch(decoder, "m", 8), [job("a\n"), job("bad\n"), job("c\n")])
@@ -136,7 +136,7 @@ def test_a_failure_concerns_only_the_one_to_blame() -> None:
 
 
 def test_callers_take_turns() -> None:
-    """A caller who sends many at once does not keep another waiting behind them all."""
+    """A caller who sends many requests at once does not make another wait for all of them."""
     decoder = scripted_decoder("x" * 20)
     ended: list[str] = []
     engine = ModelEngine(ModelOptions("m", batch=2), lambda _: loaded(decoder))
@@ -155,12 +155,12 @@ def test_callers_take_turns() -> None:
     engine.close()
 
 
-def test_documents_take_turns_however_often_they_ask_again() -> None:
-    """Each typist's newest request has the turn of those that it replaced, until one is answered."""
+def test_documents_take_turns_however_often_they_repeat_requests() -> None:
+    """A user's newest request keeps the turn of those it replaced, until one is answered."""
     jobs = Scheduler()
     served = []
     for answered in (True, False, True):
-        for key in "abcd" * 2:  # two keys of each: the second replaces the first
+        for key in "abcd" * 2:  # two keys for each: the second replaces the first
             jobs.add(job("x", document_id=key, caller="host"))
         for _ in range(2):
             taken = jobs.take()
@@ -172,7 +172,7 @@ def test_documents_take_turns_however_often_they_ask_again() -> None:
     assert served == ["a", "b", "c", "d", "c", "d"]
 
 
-def test_one_that_was_cancelled_while_it_waited_costs_no_turn() -> None:
+def test_a_request_cancelled_in_the_queue_costs_no_turn() -> None:
     jobs = Scheduler()
     left, stayed = job("x", document_id="a"), job("y", document_id="b")
     jobs.add(left)
@@ -184,40 +184,40 @@ def test_one_that_was_cancelled_while_it_waited_costs_no_turn() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_ten_thousand_answers_and_none_is_mixed_up(seed: int) -> None:
-    """The scripted model repeats the prompt's letter, so that an answer of another's shows."""
+def test_ten_thousand_answers_are_not_mixed_up(seed: int) -> None:
+    """The scripted model repeats the prompt's letter, so an answer to another request is visible."""
     from helpers import echoing_decoder
 
     random.seed(seed)
     decoder = echoing_decoder()
     batch = Batch(decoder, "m", 8)
-    asked = {job(f"{chr(97 + n % 26)}\n", document_id=f"k{n % 40}", stop=Stop(1 + n % 7)): n for n in range(2000)}
-    waiting, over = list(asked), {}
+    numbers = {job(f"{chr(97 + n % 26)}\n", document_id=f"k{n % 40}", stop=Stop(1 + n % 7)): n for n in range(2000)}
+    waiting, over = list(numbers), {}
     while waiting or batch:
         while waiting and batch.has_room and random.random() < 0.7:
             over.update(batch.start(waiting.pop(0)))
         over.update(batch.advance())
     assert len(over) == 2000
     for one, found in over.items():
-        n = asked[one]
+        n = numbers[one]
         assert isinstance(found, CompletionResult)
         assert found.candidates[0].text == chr(97 + n % 26) * (1 + n % 7)
 
 
-def test_what_is_told_is_the_answer_and_never_taken_back() -> None:
-    told: list[StreamEvent] = []
+def test_streamed_tokens_are_the_answer_and_never_retracted() -> None:
+    events: list[StreamEvent] = []
     decoder = scripted_decoder("ab STOP cd")
-    request = Request(("a\n", "\n"), stop=Stop(strings=("STOP",)), on_token=told.append, top_logprobs=2)
+    request = Request(("a\n", "\n"), stop=Stop(strings=("STOP",)), on_token=events.append, top_logprobs=2)
     over = finished(Batch(decoder, "m", 8), [RequestState(request, CancelToken())])
     (completions,) = over.values()
     assert isinstance(completions, CompletionResult)
     fill = completions.candidates[0].fills[0]
-    assert fill.text == "ab " == "".join(piece.token.text for piece in told)
-    assert [piece.token for piece in told] == list(fill.token_logprobs)[: len(told)]
+    assert fill.text == "ab " == "".join(event.token.text for event in events)
+    assert [event.token for event in events] == list(fill.token_logprobs)[: len(events)]
     assert all(len(token.top_logprobs) == 2 for token in fill.token_logprobs)
 
 
-def test_candidates_that_need_not_differ_come_in_order() -> None:
+def test_candidates_that_may_be_equal_keep_their_order() -> None:
     request = Request(("a\n", "\n"), candidates=3, distinct=False, sampling=Sampling(0.5, seed=1))
     over = finished(Batch(scripted_decoder("abc"), "m", 8), [RequestState(request, CancelToken())])
     (completions,) = over.values()

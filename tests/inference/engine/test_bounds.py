@@ -1,4 +1,4 @@
-"""Requests at and beyond their limits, and failures that must stay with the request that they are of."""
+"""Requests at and beyond their limits, and failures that must affect only their own request."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ NAN, INFINITY = float("nan"), float("inf")
 
 
 class Narrow(ScriptedForward):
-    """Fails as a KV store does when more is written to it than it holds."""
+    """Fails as a KV cache does when more is written to it than it holds."""
 
-    def step(self, ids: list[int], slot: ScriptedCache, rows: int = 1) -> torch.Tensor:  # type: ignore[override]
-        if len(slot.tokens) + len(ids) > CONTEXT:
-            raise IndexError(f"place {len(slot.tokens) + len(ids)} of {CONTEXT}")
-        return super().step(ids, slot, rows)
+    def step(self, ids: list[int], kv_cache: ScriptedCache, n_logits: int = 1) -> torch.Tensor:  # type: ignore[override]
+        if len(kv_cache.tokens) + len(ids) > CONTEXT:
+            raise IndexError(f"place {len(kv_cache.tokens) + len(ids)} of {CONTEXT}")
+        return super().step(ids, kv_cache, n_logits)
 
 
 def narrow_decoder() -> Decoder:
@@ -41,7 +41,7 @@ def narrow_decoder() -> Decoder:
 
 
 def filled(holes: int, max_tokens: int) -> list[int]:
-    """How many tokens each of `holes` holes gets, in a text that fills the context."""
+    """The number of tokens for each of `holes` holes, in a text that fills the context."""
     parts = ("x = 1\n" * 60, *["\nq"] * (holes - 1), "\nz\n")
     request = Request(parts, stop=Stop(max_tokens))
     answered = answer(narrow_decoder(), "m", request, CancelToken(), 0.0)
@@ -54,7 +54,7 @@ def test_many_holes_with_short_fills_stay_inside_the_context(holes: int, max_tok
 
 
 @given(st.integers(1, 19), st.integers(0, 20))
-def test_any_number_of_holes_is_filled_or_refused(holes: int, max_tokens: int) -> None:
+def test_any_number_of_holes_is_filled_or_rejected(holes: int, max_tokens: int) -> None:
     try:
         tokens = filled(holes, max_tokens)
     except BadRequest:  # the fills and the text between the holes are too long
@@ -64,7 +64,7 @@ def test_any_number_of_holes_is_filled_or_refused(holes: int, max_tokens: int) -
         assert max(tokens) <= max_tokens
 
 
-def test_a_hole_that_those_before_it_left_no_room_for_stays_empty() -> None:
+def test_a_hole_without_room_left_stays_empty() -> None:
     """A fill that is cut inside a token may take more tokens than were written."""
     decoder, request = narrow_decoder(), Request(("x\n", "\nq", "\n"), stop=Stop(4))
     ids = tuple(TEXT.encode("x" * (CONTEXT + 1)))
@@ -93,14 +93,14 @@ def test_a_hole_that_those_before_it_left_no_room_for_stays_empty() -> None:
         (Request(("a\n", "\n"), sampling=Sampling(logit_bias=((1, INFINITY),))), "a bias must be a finite number"),
     ],
 )
-def test_limits_that_mean_nothing_are_refused(request_: Request, rule: str) -> None:
+def test_meaningless_limits_are_rejected(request_: Request, rule: str) -> None:
     decoder = scripted_decoder("x = 1\ny = 2")
     with pytest.raises(BadRequest, match=rule):
         answer(decoder, "m", request_, CancelToken(), 0.0)
     assert decoder.caches.counts.passes == 0
 
 
-def test_the_fewest_lines_and_tokens_are_one_and_none() -> None:
+def test_at_least_one_line_but_possibly_no_token_is_allowed() -> None:
     decoder = scripted_decoder("x = 1\ny = 2")
 
     def ask(stop: Stop) -> tuple[str, StopReason]:
@@ -132,7 +132,7 @@ def raises(_: StreamEvent) -> None:
         Request(("b\n", "\n"), document_id="b", ids=(10**9,)),
     ],
 )
-def test_a_request_that_fails_costs_no_other_document_its_cache(bad: Request) -> None:
+def test_a_failed_request_leaves_other_documents_caches(bad: Request) -> None:
     decoder = scripted_decoder("abc")
     batch, document = Batch(decoder, "m", 8), ("a\n" * 20, "\n")
     outcome(batch, Request(document, document_id="a"))
@@ -142,15 +142,15 @@ def test_a_request_that_fails_costs_no_other_document_its_cache(bad: Request) ->
     assert decoder.caches.cache_for("a", ()).tokens == held
 
 
-def test_a_pass_that_fails_costs_the_document_its_cache_that_it_was_for() -> None:
+def test_a_failed_forward_pass_drops_the_cache_of_its_document() -> None:
     decoder = scripted_decoder("abc")
     batch, forward = Batch(decoder, "m", 8), decoder.caches.forward
     for key in "ab":
         outcome(batch, Request((f"{key}\n", "\n"), document_id=key))
     step = forward.step
 
-    def half_done(ids: list[int], slot: ScriptedCache, rows: int = 1) -> torch.Tensor:
-        step(ids[:1], slot, rows)
+    def half_done(ids: list[int], kv_cache: ScriptedCache, n_logits: int = 1) -> torch.Tensor:
+        step(ids[:1], kv_cache, n_logits)
         raise ZeroDivisionError
 
     forward.step = half_done  # type: ignore[method-assign, assignment]

@@ -17,12 +17,12 @@ from lacuna_inference.errors import EngineUnavailable, ModelNotFound, NotEnoughM
 
 REQUEST = Request(("def f():\n", "\n"))
 OTHER = Request(("def g():\n", "\n"))
-"""What was asked before is answered without the model; this was not."""
+"""A request not sent before: a repeated one would be answered without the model."""
 Hook = Callable[[int], None]
 
 
 class Model:
-    """A scripted model whose loading and steps the test holds in its hand. The warm-up takes the first steps."""
+    """A scripted model whose loading and steps are controlled by the test. The warm-up takes the first steps."""
 
     def __init__(self, fill: str = "1") -> None:
         self.may_load = threading.Event()
@@ -78,7 +78,7 @@ def test_a_failed_load_says_what_to_do_and_fails_requests() -> None:
         result(engine)
 
 
-def test_an_unexpected_failure_of_loading_is_a_state_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_loading_failure_is_also_a_state(caplog: pytest.LogCaptureFixture) -> None:
     def load(_: Progress) -> LoadedModel:
         raise KeyError("surprise")
 
@@ -106,7 +106,7 @@ def test_out_of_memory_fails_that_request_only(error: BaseException) -> None:
     engine.close()
 
 
-def test_an_unexpected_error_is_logged_and_serving_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_is_logged_and_serving_continues(caplog: pytest.LogCaptureFixture) -> None:
     model = Model()
     engine = engine_with(model)
     result(engine)
@@ -125,11 +125,11 @@ def test_an_unexpected_error_is_logged_and_serving_goes_on(caplog: pytest.LogCap
 
 
 class Panic(BaseException):
-    """As a native library raises it: no Exception."""
+    """As raised by a native library: not an `Exception`."""
 
 
 @pytest.mark.parametrize("while_loading", [True, False])
-def test_a_panic_leaves_nobody_waiting(while_loading: bool) -> None:
+def test_a_panic_leaves_no_request_waiting(while_loading: bool) -> None:
     model = Model()
 
     def panic(_: int) -> None:
@@ -147,7 +147,7 @@ def test_a_panic_leaves_nobody_waiting(while_loading: bool) -> None:
 
 
 class Blocked:
-    """Holds the model in its next step until `release`."""
+    """Blocks the model in its next step until `release`."""
 
     def __init__(self, model: Model) -> None:
         self.entered, self._release = threading.Event(), threading.Event()
@@ -176,7 +176,7 @@ def test_cancel_ends_a_running_request_and_frees_the_engine() -> None:
     engine.close()
 
 
-def test_the_newest_request_of_a_key_replaces_older_ones() -> None:
+def test_the_newest_request_of_a_document_replaces_older_ones() -> None:
     model = Model("xy")
     engine = engine_with(model)
     result(engine)
@@ -211,7 +211,7 @@ def test_close_answers_everything_and_ends_the_thread() -> None:
             refused.result(1)
 
 
-def test_a_future_that_the_waiter_cancelled_is_passed_over() -> None:
+def test_a_future_cancelled_by_its_waiter_is_skipped() -> None:
     model = Model()
     model.may_load.clear()
     engine = engine_with(model)
@@ -223,14 +223,14 @@ def test_a_future_that_the_waiter_cancelled_is_passed_over() -> None:
 
 
 def follow(engine: ModelEngine, model: Model, request: Request) -> int:
-    """Answers `request` and waits until what it has the engine prefetch is done; passes of that work."""
+    """Answers `request` and waits until its prefetching is done; returns the forward passes of the prefetching."""
     result(engine, request)
     before = model.decoder.caches.counts.passes
     until(lambda: engine._scheduler.idle)
     return model.decoder.caches.counts.passes - before
 
 
-def test_while_nobody_asks_the_answer_after_accepting_is_computed() -> None:
+def test_while_idle_the_answer_after_accepting_is_prefetched() -> None:
     model = Model("x = 1\ny = 2")
     engine = engine_with(model)
     request = Request(("a\n", "\nb"), document_id="document", prefetch_next=True)
@@ -242,7 +242,7 @@ def test_while_nobody_asks_the_answer_after_accepting_is_computed() -> None:
     engine.close()
 
 
-def test_an_answer_that_ran_out_of_time_is_finished_while_nobody_asks() -> None:
+def test_an_answer_cut_by_the_deadline_is_finished_while_idle() -> None:
     model = Model("x" * 30)
     model.hook = lambda _: time.sleep(0.01)
     engine = engine_with(model)
@@ -253,7 +253,7 @@ def test_an_answer_that_ran_out_of_time_is_finished_while_nobody_asks() -> None:
     engine.close()
 
 
-def test_in_a_pause_the_prompt_is_laid_out_as_the_model_was_trained() -> None:
+def test_the_canonical_layout_is_restored_in_a_pause() -> None:
     model = Model("1")
     model.decoder = replace(model.decoder, relayout_on_pause=True)
     engine = engine_with(model)
@@ -264,7 +264,7 @@ def test_in_a_pause_the_prompt_is_laid_out_as_the_model_was_trained() -> None:
     engine.close()
 
 
-def test_a_request_stops_work_that_nobody_waits_for() -> None:
+def test_a_request_stops_prefetching() -> None:
     model = Model("xy")
     engine = engine_with(model)
     result(engine)
@@ -274,16 +274,16 @@ def test_a_request_stops_work_that_nobody_waits_for() -> None:
     with engine._scheduler._changed:
         engine._scheduler._changed.notify()
     assert blocked.entered.wait(10)
-    (spare,) = engine._scheduler._running
+    (prefetch,) = engine._scheduler._running
     waiting = engine.submit(OTHER)
     blocked.release()
     assert waiting.result(10).candidates[0].text == "xy"
     with pytest.raises(RequestCancelled):
-        spare.future.result(10)
+        prefetch.future.result(10)
     engine.close()
 
 
-def test_an_unused_model_is_unloaded_and_comes_back() -> None:
+def test_an_unused_model_is_unloaded_and_loaded_again() -> None:
     model = Model()
     engine = ModelEngine(ModelOptions("scripted", idle_unload_s=0.05), model.load)
     unloaded = threading.Event()

@@ -1,4 +1,4 @@
-"""What an engine does when something beside a request fails: the device, a library, or who listens to it."""
+"""What an engine does when something other than a request fails: the device, a library, or a listener."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DEVICE_ERROR = "CUDA error: device-side assert triggered\nCUDA kernel errors mig
 
 
 class Model:
-    """A scripted model, made anew by each load; the first `broken` of them fail after their warm-up."""
+    """A scripted model, created by each load; the first `broken` of them fail after their warm-up."""
 
     def __init__(self, fill: str = "1", broken: int = 0, error: BaseException | None = None) -> None:
         self.loads = 0
@@ -73,14 +73,14 @@ def ask(engine: ModelEngine, text: str = "a\n") -> CompletionResult:
 
 
 def phases(engine: ModelEngine) -> list[Phase]:
-    """The phases that `engine` is in from now on, as they come."""
+    """The phases of `engine` from now on; the list grows."""
     seen: list[Phase] = []
     engine.watch(lambda state: seen.append(state.phase))
     return seen
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, torch.AcceleratorError])
-def test_a_device_that_fails_has_its_model_loaded_again(engines: list[ModelEngine], kind: type[Exception]) -> None:
+def test_a_failed_device_reloads_the_model(engines: list[ModelEngine], kind: type[Exception]) -> None:
     error = kind.__new__(kind, DEVICE_ERROR)
     model = Model(broken=1, error=error)
     engine = start(engines, model.load)
@@ -94,7 +94,7 @@ def test_a_device_that_fails_has_its_model_loaded_again(engines: list[ModelEngin
     assert model.loads == 2
 
 
-def test_a_device_that_fails_again_and_again_is_a_failed_engine(engines: list[ModelEngine]) -> None:
+def test_repeated_device_failures_fail_the_engine(engines: list[ModelEngine]) -> None:
     model = Model(broken=9)
     engine = start(engines, model.load)
     engine.watch(lambda state: model.fails.set() if state.phase is Phase.WARM else model.fails.clear())
@@ -111,7 +111,7 @@ def test_a_device_that_fails_again_and_again_is_a_failed_engine(engines: list[Mo
         ask(engine)
 
 
-def test_a_device_that_is_gone_when_its_model_is_loaded_again_is_a_sentence(engines: list[ModelEngine]) -> None:
+def test_a_device_missing_at_reload_is_a_one_line_error(engines: list[ModelEngine]) -> None:
     model = Model(broken=9)
     engine = start(engines, model.load)
     ask(engine)
@@ -127,7 +127,7 @@ def test_a_device_that_is_gone_when_its_model_is_loaded_again_is_a_sentence(engi
     )
 
 
-def test_a_model_that_fails_every_request_is_loaded_again(engines: list[ModelEngine]) -> None:
+def test_a_model_that_fails_every_request_is_reloaded(engines: list[ModelEngine]) -> None:
     model = Model(broken=1, error=ZeroDivisionError("oops"))
     engine = start(engines, model.load)
     ask(engine)
@@ -139,22 +139,22 @@ def test_a_model_that_fails_every_request_is_loaded_again(engines: list[ModelEng
     assert model.loads == 2
 
 
-def test_requests_that_fail_by_their_own_fault_do_not_unload_the_model(engines: list[ModelEngine]) -> None:
+def test_requests_that_fail_through_their_own_fault_do_not_unload_the_model(engines: list[ModelEngine]) -> None:
     model = Model()
     engine = start(engines, model.load)
     ask(engine)
 
-    def tell(_: StreamEvent) -> None:
+    def on_token(_: StreamEvent) -> None:
         raise RuntimeError("CUDA error: says who?")
 
     for number in range(7):
         with pytest.raises(EngineUnavailable, match="unexpected"):
-            engine.submit(Request((f"{number}\n", "\n"), on_token=tell)).result(10)
+            engine.submit(Request((f"{number}\n", "\n"), on_token=on_token)).result(10)
     assert ask(engine, "b\n").candidates[0].text == "1"
     assert model.loads == 1
 
 
-def test_those_that_run_beside_the_one_that_met_it_hear_that_the_model_is_loaded_again(
+def test_concurrent_requests_fail_with_a_reload_message(
     engines: list[ModelEngine],
 ) -> None:
     model = Model("x" * 40, broken=1)
@@ -172,7 +172,7 @@ def test_those_that_run_beside_the_one_that_met_it_hear_that_the_model_is_loaded
 
 
 class Panic(BaseException):
-    """As a native library raises it: no Exception."""
+    """As raised by a native library: not an `Exception`."""
 
 
 def test_a_request_that_panics_before_its_first_step_is_answered(
@@ -192,7 +192,7 @@ def test_a_request_that_panics_before_its_first_step_is_answered(
 
 
 def ends_or_panics(*, panics: str) -> Callable[..., Iterator[Step]]:
-    """In place of `answer_steps`: each request takes one step; that of the path `panics` panics, the others end."""
+    """Replaces `answer_steps`: each request takes one step; the one with the path `panics` panics, the others end."""
 
     def steps(decoder: object, _: str, state: RequestState) -> Generator[Step, None, CompletionResult]:
         yield Step([1], decoder.caches.forward.new_kv_cache())  # type: ignore[attr-defined]
@@ -203,7 +203,7 @@ def ends_or_panics(*, panics: str) -> Callable[..., Iterator[Step]]:
     return steps
 
 
-def test_what_ended_beside_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_finished_before_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "answer_steps", ends_or_panics(panics="b"))
     batch = Batch(scripted_decoder("1"), "m", 8)
     jobs = {path: RequestState(Request(("x",), path=path), CancelToken()) for path in "abc"}
@@ -221,7 +221,7 @@ def test_what_ended_beside_a_panic_keeps_its_answer(monkeypatch: pytest.MonkeyPa
     assert not batch
 
 
-def test_a_panic_of_a_pass_leaves_the_answers_of_the_cancelled() -> None:
+def test_a_panic_in_a_forward_pass_keeps_the_answers_to_cancelled_requests() -> None:
     decoder = scripted_decoder("abc")
     batch = Batch(decoder, "m", 8)
     left, stays = (RequestState(Request((text, "\n")), CancelToken()) for text in ("a\n", "b\n"))
@@ -241,7 +241,7 @@ def test_a_panic_of_a_pass_leaves_the_answers_of_the_cancelled() -> None:
     assert outcomes[stays] is given_up
 
 
-def test_whatever_ends_the_thread_nobody_is_left_waiting(engines: list[ModelEngine]) -> None:
+def test_no_request_is_left_waiting_when_the_thread_ends(engines: list[ModelEngine]) -> None:
     class Unclosable(LoadedModel):
         def close(self) -> None:
             raise Panic
@@ -256,7 +256,7 @@ def test_whatever_ends_the_thread_nobody_is_left_waiting(engines: list[ModelEngi
 
 
 class Listener:
-    """Fails whenever it hears of `phase`."""
+    """Fails whenever it is notified of `phase`."""
 
     def __init__(self, phase: Phase) -> None:
         self._phase = phase
@@ -269,7 +269,7 @@ class Listener:
 
 
 @pytest.mark.parametrize("phase", [Phase.UNLOADED, Phase.LOADING, Phase.WARM, Phase.ASLEEP])
-def test_a_listener_that_raises_changes_nothing(
+def test_a_listener_that_raises_has_no_effect(
     engines: list[ModelEngine], phase: Phase, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = start(engines, Model().load, idle_unload_s=0.01)
@@ -284,7 +284,7 @@ def test_a_listener_that_raises_changes_nothing(
     assert "no window any more" in caplog.text
 
 
-def test_a_listener_that_raises_when_loading_fails_leaves_nobody_waiting(engines: list[ModelEngine]) -> None:
+def test_a_listener_that_raises_on_a_failed_load_leaves_no_request_waiting(engines: list[ModelEngine]) -> None:
     def load(_: Progress) -> LoadedModel:
         raise BadRequest("It is no model.")
 
@@ -296,7 +296,7 @@ def test_a_listener_that_raises_when_loading_fails_leaves_nobody_waiting(engines
 
 
 @pytest.mark.parametrize("replicated", [False, True])
-def test_the_other_engines_survive_their_listeners_too(replicated: bool) -> None:
+def test_other_engines_survive_failing_listeners(replicated: bool) -> None:
     fake = FakeEngine(phase=Phase.UNLOADED)
     engine = ReplicatedEngine([fake]) if replicated else fake
     heard: list[Phase] = []
@@ -307,7 +307,7 @@ def test_the_other_engines_survive_their_listeners_too(replicated: bool) -> None
     assert engine.state.phase is Phase.WARM
 
 
-def test_a_request_that_is_cancelled_while_it_waits_leaves_at_once() -> None:
+def test_a_request_cancelled_in_the_queue_is_removed_at_once() -> None:
     jobs, cancel = Scheduler(), CancelToken()
     stays, leaves = RequestState(Request(("a",)), CancelToken()), RequestState(Request(("b",)), cancel)
     jobs.add(stays)
@@ -319,17 +319,17 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_at_once() -> None:
         future.result(0)
     assert list(jobs._waiting) == [stays]
     gc.collect()
-    assert held() is None  # although its token and its future are still here
+    assert held() is None  # although its token and its future still exist
 
 
-def test_a_request_whose_future_is_cancelled_while_it_waits_leaves_at_once() -> None:
+def test_a_request_whose_future_is_cancelled_in_the_queue_is_removed_at_once() -> None:
     jobs, job = Scheduler(), RequestState(Request(("text",)), CancelToken())
     jobs.add(job)
     assert job.future.cancel()
     assert not jobs._waiting
 
 
-def test_a_request_that_was_cancelled_before_it_came_does_not_wait() -> None:
+def test_a_request_cancelled_before_submission_does_not_wait() -> None:
     jobs, job = Scheduler(), RequestState(Request(("text",)), CancelToken())
     job.cancel.cancel()
     jobs.add(job)
@@ -354,24 +354,24 @@ def test_a_cancel_while_the_model_loads_is_answered_at_once(engines: list[ModelE
     assert ask(engine).candidates[0].text == "1"
 
 
-def test_a_request_for_tokens_ends_no_engine(engines: list[ModelEngine]) -> None:
-    """It is answered without candidates, so nothing follows from it."""
+def test_a_tokenize_request_does_not_end_the_engine(engines: list[ModelEngine]) -> None:
+    """It is answered without candidates, so nothing is prefetched."""
     engine = start(engines, Model("x = 1").load)
-    asked = Request(("a",), document_id="document", prefetch_next=True, tokenize=TokenizeOptions())
-    assert engine.submit(asked).result(10).candidates == ()
+    request = Request(("a",), document_id="document", prefetch_next=True, tokenize=TokenizeOptions())
+    assert engine.submit(request).result(10).candidates == ()
     ask(engine)
     assert engine.state.phase is Phase.WARM
 
 
-def test_work_that_follows_an_answer_tells_nobody(engines: list[ModelEngine]) -> None:
+def test_prefetching_after_an_answer_streams_no_tokens(engines: list[ModelEngine]) -> None:
     model = Model("x = 1")
     engine = start(engines, model.load)
     ask(engine)
-    told: list[StreamEvent] = []
-    request = Request(("a\n", "\nb"), document_id="document", prefetch_next=True, on_token=told.append)
+    events: list[StreamEvent] = []
+    request = Request(("a\n", "\nb"), document_id="document", prefetch_next=True, on_token=events.append)
     queued: list[Request] = []
     engine._scheduler.enqueue_prefetch = queued.append  # type: ignore[method-assign]
     engine.submit(request).result(10)
-    ask(engine, "b\n")  # by now the work that follows was named
-    assert told
+    ask(engine, "b\n")  # by now the prefetch has been enqueued
+    assert events
     assert [(one.is_prefetch, one.on_token) for one in queued] == [(True, None)]

@@ -25,13 +25,13 @@ def likeliest(distribution: VocabRow) -> str:
 
 
 @given(st.text("ab\n", max_size=30), st.text("ab\n", max_size=30), st.text("ab\n", max_size=5))
-def test_the_mixture_is_a_distribution(before: str, after: str, written: str) -> None:
+def test_the_mixed_result_is_a_distribution(before: str, after: str, written: str) -> None:
     distribution = mixed(before, after, written)
     assert float(distribution.sum()) == pytest.approx(1, abs=1e-4)
     assert float(distribution.min()) >= 0
 
 
-def test_what_followed_before_or_behind_the_hole_is_likely() -> None:
+def test_continuations_before_and_after_the_hole_are_likely() -> None:
     assert likeliest(mixed("position = 1\nposit")) == "i"
     assert likeliest(mixed("x\nposit", "\nposition = 1\n")) == "i"
     assert likeliest(mixed("position = 1\n", written="posit")) == "i"
@@ -41,20 +41,20 @@ def test_the_longer_match_counts_more() -> None:
     assert likeliest(mixed("abcx cy cy\nabc")) == "x"
 
 
-def test_what_is_spelt_again_is_not_its_own_example() -> None:
+def test_healed_text_does_not_match_itself() -> None:
     z = TEXT.encode("z")[0]
     assert mixed("q\nzzz\nz")[z] > 0.1
     for healed_prefix in ("", "zzz"):
         assert mixed("q\nzzz", healed_prefix=healed_prefix)[z] < 0.1
 
 
-def test_nothing_is_matched_across_the_hole() -> None:
+def test_no_match_spans_the_hole() -> None:
     x = TEXT.encode("x")[0]
     across = mixed("abc", "x\nabc")
     assert float(across[x]) < 0.1
 
 
-def test_in_an_empty_file_only_the_end_is_likelier() -> None:
+def test_in_an_empty_file_only_the_end_becomes_likelier() -> None:
     distribution = mixed("")
     ends = list(TEXT.ends)
     assert distribution.argmax() in ends
@@ -62,7 +62,7 @@ def test_in_an_empty_file_only_the_end_is_likelier() -> None:
     assert len(np.unique(distribution[:256])) == 1
 
 
-def test_the_model_shares_line_ends_between_text_and_the_hole_s_end() -> None:
+def test_the_model_splits_line_ends_between_text_and_the_end_of_the_hole() -> None:
     end = min(TEXT.ends, key=lambda token: token)
     model = FLAT.copy()
     model[list(TEXT.ends)] = 0

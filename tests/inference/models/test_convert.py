@@ -1,4 +1,4 @@
-"""Converting pickled checkpoints: which files, all of them or none, and nothing replaced unasked."""
+"""Converting pickled checkpoints: which files, all or none of them, and nothing replaced without consent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def new_files(folder: Path, before: set[str]) -> set[str]:
     return {file.name for file in folder.iterdir()} - before
 
 
-def test_what_a_trainer_left_is_no_shard(tmp_path: Path) -> None:
+def test_a_trainer_s_files_are_not_shards(tmp_path: Path) -> None:
     checkpoint(tmp_path)
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "scaler.pt"):
         torch.save({"state": torch.zeros(3)}, tmp_path / name)
@@ -47,7 +47,7 @@ def test_what_a_trainer_left_is_no_shard(tmp_path: Path) -> None:
     assert list(load_file(file)) == ["a"]
 
 
-def test_the_index_says_which_shards_there_are(tmp_path: Path) -> None:
+def test_the_index_decides_which_shards_there_are(tmp_path: Path) -> None:
     shards(tmp_path)
     checkpoint(tmp_path, "pytorch_model-00003-of-00003.bin", stray=torch.zeros(2))
     names = {f"t{number}": f"pytorch_model-0000{number}-of-00002.bin" for number in (1, 2)}
@@ -59,7 +59,7 @@ def test_the_index_says_which_shards_there_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", ["model.safetensors", "model.safetensors.index.json"])
-def test_nothing_is_replaced_unasked(tmp_path: Path, before: str) -> None:
+def test_nothing_is_replaced_without_consent(tmp_path: Path, before: str) -> None:
     checkpoint(tmp_path)
     (tmp_path / before).write_text("{}")
     result = CliRunner().invoke(app, ["models", "convert", str(tmp_path)])
@@ -135,7 +135,7 @@ def test_an_interrupted_conversion_leaves_nothing_behind(tmp_path: Path) -> None
     assert not new_files(tmp_path, before)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -146,7 +146,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path, monkeypat
     assert not new_files(tmp_path, before)
 
 
-def test_several_checkpoints_are_not_taken_for_shards(tmp_path: Path) -> None:
+def test_several_checkpoints_are_not_mistaken_for_shards(tmp_path: Path) -> None:
     checkpoint(tmp_path, "first.pt")
     checkpoint(tmp_path, "second.pt")
     with pytest.raises(ModelUnusable, match=r"first.pt, second.pt"):

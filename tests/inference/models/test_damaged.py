@@ -1,4 +1,4 @@
-"""Models whose weights, or what they compute, are no numbers."""
+"""Models whose weights, or results, are not finite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def damage(folder: Path, name: str, number: float = torch.nan) -> None:
-    """Writes `number` into one place of the tensor called `name`."""
+    """Writes `number` into one element of the tensor called `name`."""
     file = folder / "model.safetensors"
     tensors = load_file(file)
     tensors[name] = tensors[name].clone()
@@ -59,7 +59,7 @@ def test_doctor_names_the_damaged_tensor(folder: Path, number: float) -> None:
     assert of_weights(folder).found.endswith(" and 1 more")
 
 
-def test_doctor_says_that_a_file_of_weights_is_cut_off(folder: Path) -> None:
+def test_doctor_reports_a_truncated_weight_file(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     (bad,) = (found for found in doctor._model(Settings(model=str(folder))) if found.verdict is Status.BAD)
@@ -68,34 +68,34 @@ def test_doctor_says_that_a_file_of_weights_is_cut_off(folder: Path) -> None:
 
 def logits(**changed: float) -> torch.Tensor:
     row = torch.arange(300, dtype=torch.float32)
-    for place, number in changed.items():
-        row[int(place.removeprefix("at_"))] = number
+    for index, number in changed.items():
+        row[int(index.removeprefix("at_"))] = number
     return row
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.8, 0.9, seed=1)])
 @pytest.mark.parametrize("row", [logits(at_7=torch.nan), logits(at_7=torch.inf), torch.full((300,), torch.nan)])
 @pytest.mark.parametrize("allowed", [None, np.array([1, 2])])
-def test_no_token_is_chosen_of_what_is_no_number(
+def test_no_token_is_sampled_from_logits_that_are_not_finite(
     sampling: Sampling, row: torch.Tensor, allowed: np.ndarray | None
 ) -> None:
     with pytest.raises(LacunaError, match="not finite"):
         Sampler(sampling, [0], 300).choose(row, allowed)
 
 
-def test_tokens_may_be_impossible_and_rows_of_padding_anything() -> None:
+def test_tokens_may_be_impossible_and_padding_rows_anything() -> None:
     row = logits(at_7=-torch.inf, at_299=torch.nan)
     assert Sampler(Sampling(), [], 299).choose(row)[0] == 298
 
 
-def test_what_was_computed_wrongly_is_not_used_again() -> None:
+def test_wrong_results_are_not_reused() -> None:
     decoder = scripted_decoder("abc")
     forward = decoder.caches.forward
     step, broken = forward.step, [False]
 
     def sometimes(*asked: object) -> torch.Tensor:
-        made: torch.Tensor = step(*asked)  # type: ignore[arg-type]
-        return made.fill_(torch.nan) if broken[0] else made
+        logits: torch.Tensor = step(*asked)  # type: ignore[arg-type]
+        return logits.fill_(torch.nan) if broken[0] else logits
 
     forward.step = sometimes  # type: ignore[method-assign]
 

@@ -41,9 +41,9 @@ def full_logits(model, ids: list[int]) -> torch.Tensor:  # type: ignore[no-untyp
 
 
 def test_greedy_tokens_equal_generate_with_reuse_and_rollback(model) -> None:  # type: ignore[no-untyped-def]
-    store = PrefixCache(TransformersForward(model))
+    cache = PrefixCache(TransformersForward(model))
     for prompt in (PROMPT, OTHER, PROMPT[:3], [*PROMPT, 17, 18]):
-        assert greedy(store, prompt, 16) == generated(model, prompt, 16)
+        assert greedy(cache, prompt, 16) == generated(model, prompt, 16)
 
 
 def test_logprobs_are_those_of_a_full_forward(model) -> None:  # type: ignore[no-untyped-def]
@@ -54,31 +54,31 @@ def test_logprobs_are_those_of_a_full_forward(model) -> None:  # type: ignore[no
 
 def test_a_full_sliding_window_is_recomputed_instead_of_cropped() -> None:
     model = tiny_model("starcoder2", sliding_window=8)
-    store = PrefixCache(TransformersForward(model))
+    cache = PrefixCache(TransformersForward(model))
     for prompt in (PROMPT, OTHER):
-        assert greedy(store, prompt, 8) == generated(model, prompt, 8)
+        assert greedy(cache, prompt, 8) == generated(model, prompt, 8)
 
 
 def test_logits_equal_a_full_forward_after_every_kind_of_step(model) -> None:  # type: ignore[no-untyped-def]
     forward = TransformersForward(model)
-    slot = forward.new_kv_cache()
+    kv_cache = forward.new_kv_cache()
     held: list[int] = []
 
-    def check(ids: list[int], rows: int = 1) -> None:
-        logits = forward.step(ids, slot, rows)
+    def check(ids: list[int], n_logits: int = 1) -> None:
+        logits = forward.step(ids, kv_cache, n_logits)
         held.extend(ids)
-        assert slot.length == len(held)
-        for row in range(rows):
-            expected = full_logits(model, held[: len(held) - rows + row + 1])
+        assert kv_cache.length == len(held)
+        for row in range(n_logits):
+            expected = full_logits(model, held[: len(held) - n_logits + row + 1])
             assert (logits[row] - expected).abs().max() <= 1e-5
 
     check(PROMPT)
     check([4])
-    check(OTHER, rows=4)
-    slot.rollback(9)
+    check(OTHER, n_logits=4)
+    kv_cache.rollback(9)
     del held[9:]
     check([77])
     check(OTHER)
-    slot.rollback(0)
+    kv_cache.rollback(0)
     held.clear()
     check(OTHER)

@@ -1,4 +1,4 @@
-"""How long an answer may be, and what of the text the model sees however long it may be."""
+"""How long an answer may be, and how much text the model sees whatever the answer's limit."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ LINES = "".join(f"line{n:03}\n" for n in range(200))
 STARCODER = family_text("starcoder")
 
 
-def asked(decoder: Decoder, request: Request) -> CompletionResult:
+def answered(decoder: Decoder, request: Request) -> CompletionResult:
     return answer(decoder, "scripted", request, CancelToken(), time.perf_counter())
 
 
 @given(st.integers(1, 4096), st.integers(0, 10_000), st.integers(1, 16))
 def test_prompt_and_answer_fit_together(context: int, wanted: int, holes: int) -> None:
     prompt = for_prompt(context, wanted, holes)
-    most = for_answer(context, prompt, wanted, holes)
+    limit = for_answer(context, prompt, wanted, holes)
     assert context // 2 <= prompt <= context
-    assert most == 0 or prompt + holes * (most + 2) - 1 <= context
-    assert most == wanted or most * holes >= context // 2 - 3 * holes
+    assert limit == 0 or prompt + holes * (limit + 2) - 1 <= context
+    assert limit == wanted or limit * holes >= context // 2 - 3 * holes
 
 
 @pytest.mark.parametrize("wanted", [100, 255, 256, 400, 511, 512, 5000])
-def test_the_model_sees_half_a_context_of_text_however_long_the_answer_may_be(wanted: int) -> None:
+def test_the_model_sees_half_a_context_of_text_whatever_the_answer_s_limit(wanted: int) -> None:
     assert 190 < len(plan(PromptSpec((LINES, LINES), None, wanted), STARCODER, 512).ids) <= max(256, 512 - wanted)
 
 
 @pytest.mark.parametrize("wanted", [495, 512, 2048])
-def test_an_answer_that_asks_for_more_than_there_is_room_for_is_limited(wanted: int) -> None:
-    short = asked(scripted_decoder("x = 1"), Request(("a\n", "\n"), stop=Stop(wanted)))
+def test_an_answer_that_exceeds_the_available_room_is_limited(wanted: int) -> None:
+    short = answered(scripted_decoder("x = 1"), Request(("a\n", "\n"), stop=Stop(wanted)))
     assert (short.candidates[0].text, short.candidates[0].fills[0].reason) == ("x = 1", StopReason.END_OF_HOLE)
-    long = asked(echoing_decoder(), Request((LINES, "\n"), stop=Stop(wanted)))
+    long = answered(echoing_decoder(), Request((LINES, "\n"), stop=Stop(wanted)))
     (fill,) = long.candidates[0].fills
     assert fill.reason is StopReason.MAX_TOKENS
     assert fill.tokens == long.metrics.limit
     assert 240 < fill.tokens < wanted
 
 
-def test_a_limit_is_told_only_where_there_is_one() -> None:
-    assert asked(scripted_decoder("x"), Request(("a\n", "\n"), stop=Stop(64))).metrics.limit is None
+def test_a_limit_is_reported_only_where_there_is_one() -> None:
+    assert answered(scripted_decoder("x"), Request(("a\n", "\n"), stop=Stop(64))).metrics.limit is None
 
 
-def test_the_holes_of_one_prompt_share_what_is_left() -> None:
-    completions = asked(echoing_decoder(), Request(("a\n", "\nb\n", "\n"), stop=Stop(2000)))
+def test_the_holes_of_one_prompt_share_the_remaining_room() -> None:
+    completions = answered(echoing_decoder(), Request(("a\n", "\nb\n", "\n"), stop=Stop(2000)))
     first, second = completions.candidates[0].fills
     assert first.tokens == second.tokens == completions.metrics.limit
     assert first.tokens + second.tokens > 450
 
 
 @pytest.mark.parametrize("kind", ["openai", "llama.cpp", "ollama", "tgi"])
-def test_other_servers_are_asked_for_no_more_than_fits(kind: str) -> None:
+def test_remote_servers_are_asked_for_no_more_than_fits(kind: str) -> None:
     request = Request((LINES * 10, "\n"), stop=Stop(5000))
     ask = SERVER_KINDS[kind].build
     assert ask is not None

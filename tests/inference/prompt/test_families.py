@@ -72,7 +72,7 @@ CANONICAL = {
 
 
 @pytest.mark.parametrize(("layout", "golden"), [(Layout.ANCHORED, ANCHORED), (Layout.CANONICAL, CANONICAL)])
-def test_the_line_stands_behind_the_anchor_or_in_the_prefix(layout: Layout, golden: dict[str, list[int]]) -> None:
+def test_the_line_follows_the_anchor_or_ends_the_prefix(layout: Layout, golden: dict[str, list[int]]) -> None:
     for name, expected in golden.items():
         prompt = plan(PromptSpec(("a\ncd e", "b"), None, 16, layout=layout), family_text(name, words=True), 128)
         assert (list(prompt.ids), prompt.healed_prefix) == (expected, " e"), name
@@ -87,7 +87,7 @@ def test_incoder_fills_two_holes_in_one_text() -> None:
     assert prompt.between == ((end, masks[1]),)
 
 
-def test_incoder_has_exactly_one_begin_of_text_also_with_a_header() -> None:
+def test_incoder_has_exactly_one_begin_of_text_even_with_a_header() -> None:
     text = family_text("incoder")
     ids = plan(PromptSpec(("a\n", "b"), "pkg/x.py", 16), text, 128).ids
     assert ids.count(text.sentinel("<|endoftext|>")) == 1
@@ -129,7 +129,7 @@ def test_family_is_recognized_from_tokens_and_config(family: str, model_type: st
     assert found.name == family
 
 
-# what stands in published vocabularies beside the sentinels that all models of a kind have
+# tokens in published vocabularies besides the sentinels that all models of a kind have
 QWEN = ["<|endoftext|>", "<|im_end|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"]
 QWEN += ["<|repo_name|>", "<|file_sep|>"]
 STARCODER = ["<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<reponame>"]
@@ -166,7 +166,7 @@ MISTRAL = ["<s>", "</s>", "[PREFIX]", "[MIDDLE]", "[SUFFIX]"]
         (STARCODER, "codegen", "a", "starcoder"),
     ],
 )
-def test_tokens_decide_and_the_type_where_they_are_shared(
+def test_tokens_decide_or_the_model_type_where_they_are_shared(
     vocabulary: list[str], model_type: str, name: str, family: str
 ) -> None:
     found = recognize(vocabulary, Traits(model_type, name))
@@ -183,7 +183,7 @@ def test_tokens_decide_and_the_type_where_they_are_shared(
         (MISTRAL, "mistral", "mamba-codestral-7b-v0.1"),
     ],
 )
-def test_models_that_were_not_trained_to_fill_holes_do_not(vocabulary: list[str], model_type: str, name: str) -> None:
+def test_models_not_trained_to_infill_are_left_to_right(vocabulary: list[str], model_type: str, name: str) -> None:
     traits = Traits(model_type, name)
     assert recognize(vocabulary, traits) is None
     assert doubt(None, vocabulary, traits) is None
@@ -203,14 +203,14 @@ def test_models_that_were_not_trained_to_fill_holes_do_not(vocabulary: list[str]
         (["<|endoftext|>", "<fim>", "prefix", "<code>", "(PRE)"], "gpt2", None),
     ],
 )
-def test_what_is_not_certain_is_said(vocabulary: list[str], model_type: str, said: str | None) -> None:
+def test_uncertain_recognition_is_reported(vocabulary: list[str], model_type: str, said: str | None) -> None:
     traits = Traits(model_type, "a")
     found = doubt(recognize(vocabulary, traits), vocabulary, traits)
     assert (found is None) == (said is None)
     assert said is None or re.search(said, found or "")
 
 
-def test_every_family_that_infills_has_tokens_that_look_so() -> None:
+def test_every_infilling_family_has_tokens_that_look_like_infilling() -> None:
     for family in FAMILIES:
         looking = infill_tokens([*family.sentinels, "<sep>", "<eom>"])
         assert bool(looking) == (family.infill is not None), family.name
@@ -222,11 +222,11 @@ def test_codegen_is_recognized_without_infill_tokens() -> None:
     assert (found.name, found.infill) == ("codegen", None)
 
 
-def test_unknown_tokens_are_no_family() -> None:
+def test_unknown_tokens_are_not_a_family() -> None:
     assert recognize({"<|endoftext|>"}, Traits("gpt2", "gpt2")) is None
 
 
-def test_a_split_sentinel_is_refused_with_a_clear_message() -> None:
+def test_a_split_sentinel_is_rejected_with_a_clear_message() -> None:
     with pytest.raises(ModelUnusable, match=r"'<fim_prefix>' as one token.*--family"):
         PromptTokenizer(byte_tokenizer(["<|endoftext|>"]), by_name("starcoder"))
 

@@ -1,4 +1,4 @@
-"""Tokenising what changed only: the ids are those of the whole text, and an edit costs little."""
+"""Tokenizing only what changed: the ids are those of the whole text, and an edit is cheap."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def with_pattern(pattern: str) -> Tokenizer:
 
 
 def qwen2_like() -> Tokenizer:
-    """Its pieces of blanks end at the last line end among them."""
+    """Its pre-tokens of blanks end at the last line end among them."""
     return with_pattern(CL100K.replace("{1,3}", ""))
 
 
@@ -78,7 +78,7 @@ def o200k_like() -> Tokenizer:
 
 
 def added_like() -> Tokenizer:
-    """With ordinary tokens that are found before the text is split, in the middle of what would be pieces."""
+    """With ordinary tokens that are found before the text is split, in the middle of what would be pre-tokens."""
     tokenizer = qwen2_like()
     tokenizer.add_tokens(["<tool_call>", "end of it", "\n\n##"])
     return tokenizer
@@ -127,9 +127,9 @@ def test_the_ids_are_those_of_the_whole_text_after_any_edits(kind: str, edits: l
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_a_key_costs_a_few_characters_and_the_same_text_nothing(kind: str) -> None:
+def test_a_key_costs_a_few_characters_and_an_unchanged_text_none(kind: str) -> None:
     encoder = encoder_of(kind)
-    text = CODE.encode("ascii", "ignore").decode()  # a normaliser could change other characters
+    text = CODE.encode("ascii", "ignore").decode()  # a normalizer could change other characters
     encoder.encode(text)
     before = encoder.encoded
     for key in "return x1 + 12":
@@ -150,20 +150,22 @@ def test_a_key_costs_a_few_characters_and_the_same_text_nothing(kind: str) -> No
         ("added_like", "y = end of", " x", " it"),
     ],
 )
-def test_a_piece_may_end_elsewhere_when_another_text_follows(kind: str, before: str, old: str, new: str) -> None:
+def test_a_pre_token_may_end_elsewhere_when_the_text_after_it_changes(
+    kind: str, before: str, old: str, new: str
+) -> None:
     encoder = encoder_of(kind)
     encoder.encode(CODE + before + old)
     assert encoder.encode(CODE + before + new) == KINDS[kind].encode(CODE + before + new, add_special_tokens=False).ids
 
 
 def characters(encoder: IncrementalEncoder, text: str) -> int:
-    """How many characters it takes to encode `text`."""
+    """The number of characters tokenized to encode `text`."""
     before = encoder.encoded
     encoder.encode(text)
     return encoder.encoded - before
 
 
-def test_typing_in_one_text_makes_no_other_one_forgotten() -> None:
+def test_typing_in_one_text_evicts_no_other() -> None:
     encoder = encoder_of("gpt2_like")
     other = CODE[5:]
     encoder.encode(other)
@@ -175,7 +177,7 @@ def test_typing_in_one_text_makes_no_other_one_forgotten() -> None:
     assert characters(encoder, other) == 0
 
 
-def test_only_some_texts_are_remembered() -> None:
+def test_only_the_latest_texts_are_remembered() -> None:
     encoder = encoder_of("gpt2_like")
     texts = [str(number) * SHORT for number in range(100, 100 + 2 * TEXTS_REMEMBERED)]
     for text in texts:
@@ -184,7 +186,7 @@ def test_only_some_texts_are_remembered() -> None:
     assert characters(encoder, texts[0]) > 0
 
 
-def test_long_texts_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_long_texts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incremental, "MAX_CACHE_BYTES", 3 * len(CODE.encode()))
     encoder = encoder_of("gpt2_like")
     texts = [str(number) + CODE for number in range(4)]

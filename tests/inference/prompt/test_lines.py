@@ -1,4 +1,4 @@
-"""Texts in lines: the ids are those of every line by itself, and only what is new is tokenised."""
+"""Line by line: the ids are those of every line alone, and only new lines are tokenized."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ FAMILIES = {name: family_text(name) for name in ("lacuna", "codestral")}
 
 
 def counted(family: str = "lacuna") -> tuple[CountingTokenizer, PromptTokenizer]:
-    """A text of `family`, and what counts the characters that it has tokenised."""
+    """A tokenizer of `family`, and the counter of the characters that it has tokenized."""
     sentinels = [*by_name(family).sentinels, *by_name(family).ends]
     counting = CountingTokenizer(byte_tokenizer(list(dict.fromkeys(sentinels))))
     return counting, PromptTokenizer(counting.as_tokenizer(), by_name(family))
 
 
 def read(index: FileIndex) -> None:
-    """Has both sides of the hole tokenised."""
+    """Tokenizes both sides of the hole."""
     assert len(index.before) + len(index.after) > 0
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 @given(TEXTS, TEXTS)
-def test_the_ids_are_those_of_every_line_by_itself(family: str, one: str, other: str) -> None:
+def test_the_ids_are_those_of_every_line_alone(family: str, one: str, other: str) -> None:
     text = FAMILIES[family]
     for edited in (one, other + one, one[3:]):
         lines_of_it = re.findall(r"[^\n]*\n+|[^\n]+", edited)
@@ -59,7 +59,7 @@ def test_a_key_in_a_file_of_many_lines_costs_no_more_than_its_line() -> None:
     assert counting.characters - before < 1000
 
 
-def test_a_window_that_moves_over_a_long_file_costs_its_edges() -> None:
+def test_moving_a_window_over_a_long_file_costs_only_its_edges() -> None:
     counting, text = counted()
     file = "".join(f"value_{n} = {n}\n" for n in range(20_000))
     assert len(file) > MAX_CODE_POINTS_BEFORE + 40_000
@@ -81,16 +81,16 @@ def test_the_first_key_in_a_large_file_is_one_call_and_forgets_no_prompt() -> No
     assert counting.calls - before == 1
 
 
-def test_a_file_is_not_tokenised_where_nothing_looks_at_it() -> None:
+def test_a_file_is_not_tokenized_unless_it_is_used() -> None:
     decoder = scripted_decoder("x", "starcoder")
     counting, text = counted("starcoder")
     object.__setattr__(decoder, "tokenizer", text)
     file = "".join(f"value_{n} = {n}\n" for n in range(5000))
     answer(decoder, "scripted", Request((file, "\n")), CancelToken(), 0.0)
-    assert counting.characters < 30_000  # what the prompt shows, looked for in steps
+    assert counting.characters < 30_000  # what the prompt shows, searched in steps
 
 
-def test_what_was_used_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_lines_are_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MAX_CACHE_BYTES", 30)
     seen: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Windows: what of a long text goes into the prompt."""
+"""Windows: how much of a long text goes into the prompt."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def windows(prefix: str, suffix: str, context: int = 200, max_tokens: int = 20) 
     )
 
 
-def test_short_texts_stand_whole() -> None:
+def test_short_texts_are_shown_whole() -> None:
     assert windows("a\nb", "c\n") == ("a\nb", "c\n")
 
 
@@ -39,16 +39,16 @@ def test_a_long_prefix_is_cut_at_a_line_start_and_leaves_a_quarter_for_the_suffi
     assert prefix.endswith("line099\nhere")
     assert suffix.endswith("\n")
     assert 24 <= len(suffix) <= 44
-    assert len(prefix) + len(suffix) > 176 - 16 - 16 - 8  # at most a step of the grid and a line are given away
+    assert len(prefix) + len(suffix) > 176 - 16 - 16 - 8  # at most a step of the grid and a line are lost
 
 
-def test_the_suffix_takes_what_a_short_prefix_leaves() -> None:
+def test_the_suffix_uses_the_room_that_a_short_prefix_leaves() -> None:
     prefix, suffix = windows("x = ", LINES)
     assert prefix == "x = "
     assert len(suffix) > 150
 
 
-def test_a_line_without_end_is_cut_anywhere() -> None:
+def test_an_endless_line_is_cut_anywhere() -> None:
     prefix, suffix = windows("x" * 1000, "y" * 1000)
     assert set(prefix) == {"x"}
     assert set(suffix) == {"y"}
@@ -65,7 +65,7 @@ def test_no_room_is_a_clear_error() -> None:
         plan(PromptSpec(("a", "b"), None, 60), STARCODER, 16)
 
 
-def test_windows_stay_where_they_are_while_the_user_types() -> None:
+def test_windows_do_not_move_while_the_user_types() -> None:
     starts, ends = set(), set()
     for typed in range(12):
         prefix, suffix = windows(LINES + "x" * typed, LINES)
@@ -75,7 +75,7 @@ def test_windows_stay_where_they_are_while_the_user_types() -> None:
     assert len(ends) <= 2
 
 
-def test_a_prompt_shows_what_the_last_one_showed_while_it_fits() -> None:
+def test_a_prompt_keeps_the_last_window_while_it_fits() -> None:
     first = plan(PromptSpec((LINES + "x", LINES), None, 20), STARCODER, 200)
     assert first.window is not None
     typed = LINES + "x = 1\ny = 2\n"
@@ -97,7 +97,7 @@ def test_a_prompt_shows_what_the_last_one_showed_while_it_fits() -> None:
         (LINES, LINES, Window(len(LINES) - 83, 700)),  # begins inside a line: something was edited above
     ],
 )
-def test_a_window_that_does_not_fit_any_more_is_not_kept(prefix: str, suffix: str, window: Window) -> None:
+def test_a_window_that_no_longer_fits_is_not_kept(prefix: str, suffix: str, window: Window) -> None:
     assert (
         plan(PromptSpec((prefix, suffix), None, 20, window=window), STARCODER, 200).ids
         == plan(PromptSpec((prefix, suffix), None, 20), STARCODER, 200).ids
@@ -113,18 +113,18 @@ def test_no_window_makes_a_prompt_too_long(prefix: str, suffix: str, window: Win
     assert len(made.ids) + 20 <= 100
 
 
-def test_a_header_that_would_take_the_last_room_is_left_out() -> None:
+def test_a_header_that_would_use_the_last_room_is_left_out() -> None:
     ids = plan(PromptSpec(("a\n", "b"), "x" * 60 + ".py" + "y" * 60, 64), INCODER, 128).ids
     assert len(ids) + 64 <= 128
     assert 64 in ids
 
 
-def test_nothing_before_the_cursor_is_a_prompt_too() -> None:
+def test_an_empty_prefix_is_also_a_prompt() -> None:
     codegen = family_text("codegen")
     assert plan(PromptSpec(("",), None, 16), codegen, 128).ids == (codegen.begin_of_nothing,)
 
 
-def test_a_long_line_is_not_tokenised_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_line_is_not_tokenized_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     longest = 0
 
     def encode(text: str) -> list[int]:
@@ -140,7 +140,7 @@ def test_a_long_line_is_not_tokenised_whole(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("family", [STARCODER, LACUNA])
 def test_in_a_long_line_most_keys_leave_the_prompt_as_it_is(family: PromptTokenizer) -> None:
-    """They only add to its end, where the line stands; or else the whole prompt is read again at every key."""
+    """They only append to its end, where the line is; otherwise every key would evaluate the whole prompt again."""
     line = "d = {" + ", ".join(f"'k{n}': {n}" for n in range(5000))
     made = [plan(PromptSpec((line + ", x" * keys, "\n"), None, 20), family, 300).ids for keys in range(20)]
     moved = [keys for keys in range(19) if made[keys + 1][: len(made[keys]) - 8] != made[keys][:-8]]
@@ -159,7 +159,7 @@ def test_holes_too_far_apart_are_a_clear_error() -> None:
 
 @settings(max_examples=60)
 @given(st.text(max_size=600), st.text(max_size=600), st.integers(64, 300), st.sampled_from([STARCODER, INCODER]))
-def test_the_prompt_always_fits_and_holds_ends_of_the_text(prefix: str, suffix: str, context: int, text) -> None:  # type: ignore[no-untyped-def]
+def test_the_prompt_always_fits_and_shows_ends_of_the_text(prefix: str, suffix: str, context: int, text) -> None:  # type: ignore[no-untyped-def]
     prompt = plan(PromptSpec((prefix, suffix), None, 16, layout=Layout.CANONICAL), text, context)
     ids = list(prompt.ids)
     assert len(ids) + 16 <= context
@@ -175,6 +175,6 @@ def test_the_prompt_always_fits_and_holds_ends_of_the_text(prefix: str, suffix: 
 
 @pytest.mark.parametrize("path", [None, "my file.py", "README"])
 @pytest.mark.parametrize("name", ["lacuna", "incoder"])
-def test_an_empty_text_without_a_name_has_a_header_all_the_same(name: str, path: str | None) -> None:
+def test_an_empty_text_without_a_name_still_has_a_header(name: str, path: str | None) -> None:
     text = family_text(name)
     assert text.decode(plan(PromptSpec(("",), path, 16), text, 128).ids).endswith(" |>\n")

@@ -24,13 +24,13 @@ WITH_SENTINELS = st.lists(st.one_of(ANY_TEXT, st.sampled_from(["<|endoftext|>", 
 
 
 @given(WITH_SENTINELS)
-def test_user_text_is_never_a_sentinel_and_survives(text: str) -> None:
+def test_user_text_is_never_a_sentinel_and_round_trips(text: str) -> None:
     ids = INCODER.encode(text)
     assert all(i < 256 for i in ids)
     assert INCODER.decode(ids) == text.rstrip("\ufffd")
 
 
-def test_an_unfinished_character_is_held_back() -> None:
+def test_an_incomplete_character_is_held_back() -> None:
     ids = INCODER.encode("x = '漢'")
     assert INCODER.decode(ids[: len("x = '") + 1]) == "x = '"
 
@@ -58,14 +58,14 @@ def test_sentencepiece_keeps_leading_blanks_and_adds_none_to_the_suffix() -> Non
     assert text.decode([3]) == "b"
 
 
-def test_a_sentinel_in_the_text_brings_no_blank_with_it() -> None:
+def test_a_sentinel_in_the_text_adds_no_blank() -> None:
     text = PromptTokenizer(_sentencepiece(["<s>", *by_name("codellama").sentinels[1:]]), by_name("codellama"))
     whole = text.decode(text.encode("a<s>b"))
     assert "▁" not in whole.strip()
     assert whole.count(" ") == 1
 
 
-def test_banned_are_all_special_tokens_but_the_ends() -> None:
+def test_all_special_tokens_but_the_end_tokens_are_banned() -> None:
     text = PromptTokenizer(
         byte_tokenizer(["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"]), by_name("starcoder")
     )
@@ -74,7 +74,7 @@ def test_banned_are_all_special_tokens_but_the_ends() -> None:
 
 
 def with_gap(tokenizer: Tokenizer, start: int, width: int) -> Tokenizer:
-    """The same tokenizer with `width` ids more from `start` on, which no token has."""
+    """The same tokenizer with `width` more ids from `start` on that have no token."""
     content = json.loads(tokenizer.to_str())
     content["model"]["vocab"] = {
         name: token + width * (token >= start) for name, token in tokenizer.get_vocab(with_added_tokens=True).items()

@@ -1,4 +1,4 @@
-"""Addresses of servers as users write them, certificates, and what is said of a connection that others can read."""
+"""Server addresses as users write them, certificates, and warnings about connections that others can read."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ CERTIFICATE = Path(__file__).parents[2] / "data/http/localhost.pem"
 
 
 def asked_at(url: str, kind: str) -> list[str]:
-    """The URLs that a server at `url` is asked for a request."""
+    """The URLs requested from a server at `url` for a completion."""
     urls: list[str] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
         urls.append(str(request.url))
-        told = {"data": [{"id": "m"}], "models": [{"name": "m"}], "choices": [], "response": "", "content": ""}
-        return httpx.Response(200, json=told)
+        answer = {"data": [{"id": "m"}], "models": [{"name": "m"}], "choices": [], "response": "", "content": ""}
+        return httpx.Response(200, json=answer)
 
     engine = RemoteEngine(RemoteOptions(url, kind, model="m"), httpx.MockTransport(handle))
     engine.submit(Request(("a", "b"))).result(10)
@@ -65,7 +65,7 @@ def asked_at(url: str, kind: str) -> list[str]:
         ("http://h/v1", "ollama", ["http://h/api/tags", "http://h/api/generate"]),
     ],
 )
-def test_addresses_that_are_copied_from_elsewhere(url: str, kind: str, asked: list[str]) -> None:
+def test_addresses_copied_from_elsewhere(url: str, kind: str, asked: list[str]) -> None:
     assert asked_at(url, kind) == asked
 
 
@@ -73,18 +73,18 @@ def test_addresses_that_are_copied_from_elsewhere(url: str, kind: str, asked: li
     "url",
     ["h:5000", "ftp://h", "http://", "http:///v1", "http://h:port", "http://h:99999", "http://h?x=1", "http://h/#x"],
 )
-def test_what_is_no_address_is_one_sentence(url: str) -> None:
+def test_an_invalid_address_is_a_one_line_error(url: str) -> None:
     with pytest.raises(BadRequest, match="address of a server"):
         RemoteEngine(RemoteOptions(url))
 
 
-def test_a_password_in_what_is_no_address_is_not_shown() -> None:
+def test_a_password_in_an_invalid_address_is_not_shown() -> None:
     with pytest.raises(BadRequest) as failed:
         RemoteEngine(RemoteOptions("http://user:secret@h:port"))
     assert "secret" not in str(failed.value)
 
 
-def test_a_password_in_an_address_is_sent_as_one() -> None:
+def test_a_password_in_an_address_is_sent_as_credentials() -> None:
     sent: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -120,7 +120,7 @@ def tls_server() -> Iterator[str]:
 
     class Server(HTTPServer):
         def handle_error(self, *_: Any) -> None:
-            """A client that does not trust us leaves."""
+            """A client that does not trust the certificate leaves."""
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_name("localhost-key.pem"))
@@ -136,14 +136,14 @@ def tls_server() -> Iterator[str]:
         server.server_close()
 
 
-def test_a_certificate_of_our_own_is_trusted_when_it_is_named() -> None:
+def test_a_self_signed_certificate_is_trusted_when_configured() -> None:
     with tls_server() as url:
         engine = engines.make(Settings(engine=url, engine_kind="openai", engine_ca_file=CERTIFICATE))
         assert engine.submit(Request(("a", "b"))).result(10).candidates[0].text == "1"
         engine.close()
 
 
-def test_a_certificate_that_is_not_trusted_is_told_and_nothing_is_sent() -> None:
+def test_an_untrusted_certificate_is_reported_and_nothing_is_sent() -> None:
     with tls_server() as url:
         engine = RemoteEngine(RemoteOptions(url, "openai"))
         with pytest.raises(EngineUnavailable, match=r"not trusted: self-signed certificate\. Check engine_ca_file"):
@@ -153,7 +153,7 @@ def test_a_certificate_that_is_not_trusted_is_told_and_nothing_is_sent() -> None
 
 
 @pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("no certificate", "holds no certificate")])
-def test_a_file_without_certificates_is_one_sentence(tmp_path: Path, content: str | None, why: str) -> None:
+def test_a_file_without_certificates_is_a_one_line_error(tmp_path: Path, content: str | None, why: str) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
@@ -161,7 +161,7 @@ def test_a_file_without_certificates_is_one_sentence(tmp_path: Path, content: st
         RemoteEngine(RemoteOptions("https://h", ca_file=file))
 
 
-def test_an_editor_cannot_choose_whom_to_trust() -> None:
+def test_an_editor_cannot_choose_trusted_certificates() -> None:
     assert "engine_ca_file" in PROTECTED
 
 
@@ -177,7 +177,7 @@ def test_an_editor_cannot_choose_whom_to_trust() -> None:
         ("http://[::1]:5000", False),
     ],
 )
-def test_code_and_token_in_plain_http_are_warned_of(
+def test_sending_code_and_token_over_plain_http_is_warned_about(
     url: str, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = tmp_path / "token"
@@ -188,14 +188,14 @@ def test_code_and_token_in_plain_http_are_warned_of(
 
 
 @pytest.mark.parametrize(("family", "warned"), [("auto", True), ("qwen2.5-coder", False)])
-def test_a_server_that_would_not_see_what_is_behind_the_cursor_is_warned_of(
+def test_a_server_that_would_not_see_the_suffix_is_warned_about(
     family: str, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     engines.make(Settings(engine="http://localhost", engine_kind="openai", family=family)).close()
     assert ("No prompt family is named" in caplog.text) is warned
 
 
-def test_a_server_that_drops_the_first_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dropped_first_connection_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "FIRST_RETRY_S", 0.01)
     dropped = iter([httpx.RemoteProtocolError("Server disconnected without sending a response.")])
 

@@ -1,4 +1,4 @@
-"""Engines over HTTP: what is sent to each kind of server, what its answers mean, and what happens when it is lost."""
+"""Engines over HTTP: what is sent to each kind of server, what its answers mean, and how a lost server is handled."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ import pytest
 
 from lacuna_inference.api import (
     CancelToken,
+    Candidate,
+    CompletionResult,
     EngineState,
+    Fill,
     Phase,
     Raw,
     Request,
+    RequestMetrics,
     Sampling,
     Stop,
     StopReason,
     TokenizeOptions,
+    TokenLogprob,
 )
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 from lacuna_inference.remote import engine as remote
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
-from lacuna_inference.remote.json_form import request_from_json, request_to_json
+from lacuna_inference.remote.json_form import request_from_json, request_to_json, result_to_json
 
 REQUEST_HERE = Request(
     ("import os\nx = os.", "\nprint(x)\n"), path="a.py", stop=Stop(max_tokens=9, single_line=True), sampling=Sampling()
@@ -74,16 +79,16 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 
 
 def engine_with(handler: Handler, kind: str = "openai", **options: Any) -> RemoteEngine:
-    made = RemoteOptions("http://server", kind, family="starcoder", **options)
-    return RemoteEngine(made, httpx.MockTransport(handler))
+    remote_options = RemoteOptions("http://server", kind, family="starcoder", **options)
+    return RemoteEngine(remote_options, httpx.MockTransport(handler))
 
 
 @pytest.mark.parametrize(
-    ("told", "languages"),
+    ("status", "languages"),
     [({"languages": ["python"]}, ("python",)), ({}, ()), ({"languages": None}, ()), ({"languages": "go"}, ())],
 )
-def test_the_languages_of_our_server_s_model_are_known(told: dict[str, Any], languages: tuple[str, ...]) -> None:
-    engine = engine_with(lambda _: httpx.Response(200, json={"model": "served", **told}), "lacuna")
+def test_the_languages_of_a_lacuna_server_s_model_are_known(status: dict[str, Any], languages: tuple[str, ...]) -> None:
+    engine = engine_with(lambda _: httpx.Response(200, json={"model": "served", **status}), "lacuna")
     warm = threading.Event()
     engine.watch(lambda state: warm.set() if state.phase is Phase.WARM else None)
     engine.start()
@@ -94,12 +99,12 @@ def test_the_languages_of_our_server_s_model_are_known(told: dict[str, Any], lan
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_server(kind: str) -> None:
-    told, answer, sent = KINDS[kind]
+    status, answer, sent = KINDS[kind]
     bodies: list[dict[str, Any]] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            return httpx.Response(200, json=told)
+            return httpx.Response(200, json=status)
         bodies.append(json.loads(request.content))
         return httpx.Response(200, json=answer)
 
@@ -111,7 +116,7 @@ def test_each_kind_of_server(kind: str) -> None:
     assert engine.close()
 
 
-def test_our_own_rules_end_what_a_server_writes_on() -> None:
+def test_stop_rules_cut_what_a_server_writes_beyond_them() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"data": [{"id": "m"}], "choices": [{"text": "1\n2"}, {"text": "1\n3"}]})
 
@@ -121,21 +126,33 @@ def test_our_own_rules_end_what_a_server_writes_on() -> None:
     engine.close()
 
 
-def test_a_request_travels_whole() -> None:
+def test_a_request_is_sent_with_all_its_fields() -> None:
     request = Request(
         ("a", "b"), stop=Stop(3, strings=("x",)), document_id="k", sampling=Sampling(0.5, seed=3), on_token=print
     )
     assert request_from_json(json.loads(json.dumps(request_to_json(request)))) == request
 
 
+def test_names_on_the_wire_are_those_of_the_first_release() -> None:
+    sent = request_to_json(Request(("a", "b"), document_id="k", related_files=("c",), is_prefetch=True))
+    assert (sent["key"], sent["nearby"], sent["ahead"]) == ("k", ("c",), True)
+    assert {"looks_ahead", "settles", "alternatives", "prompt_alternatives", "tokens"} <= set(sent)
+    assert request_from_json({"parts": ["a"], "document_id": "of a later release"}).document_id is None
+    tokens = (TokenLogprob("a", -1.0, (("b", -2.0),)),)
+    fill = Fill("a", StopReason.NEWLINE, 1, -1.0, tokens)
+    answered = result_to_json(CompletionResult((Candidate((fill,)),), RequestMetrics(), "m", tokens))
+    assert set(answered) == {"candidates", "counters", "model", "prompt"}
+    assert answered["candidates"][0]["fills"][0]["scored"][0]["alternatives"] == [["b", -2.0]]
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [(400, BadRequest), (409, RequestCancelled), (503, EngineUnavailable), (500, EngineUnavailable)],
 )
-def test_what_a_server_refuses(status: int, error: type[Exception]) -> None:
+def test_errors_of_a_server(status: int, error: type[Exception]) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
-        told = {"error": {"message": "so it is"}}
-        return httpx.Response(200 if request.method == "GET" else status, json=told)
+        content = {"error": {"message": "so it is"}}
+        return httpx.Response(200 if request.method == "GET" else status, json=content)
 
     engine = engine_with(handle)
     with pytest.raises(error, match="so it is"):
@@ -143,7 +160,7 @@ def test_what_a_server_refuses(status: int, error: type[Exception]) -> None:
     engine.close()
 
 
-def test_a_wrong_token_is_not_tried_again() -> None:
+def test_a_wrong_token_is_not_retried() -> None:
     engine = engine_with(lambda _: httpx.Response(401), token="wrong")
     states: list[EngineState] = []
     failed = threading.Event()
@@ -156,7 +173,7 @@ def test_a_wrong_token_is_not_tried_again() -> None:
     engine.close()
 
 
-def test_a_server_that_is_lost_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_server_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "FIRST_RETRY_S", 0.01)
     away = False
 
@@ -176,14 +193,14 @@ def test_a_server_that_is_lost_is_found_again(monkeypatch: pytest.MonkeyPatch) -
     engine.close()
 
 
-def test_an_answer_that_is_none_is_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_answer_is_a_one_line_error(caplog: pytest.LogCaptureFixture) -> None:
     engine = engine_with(lambda _: httpx.Response(200, json={"choices": 7}))
     with pytest.raises(EngineUnavailable, match="not understood"):
         engine.submit(REQUEST_HERE).result(10)
     engine.close()
 
 
-def test_cancel_and_newest_wins_need_no_answer_of_the_server() -> None:
+def test_cancel_and_newest_wins_do_not_wait_for_the_server() -> None:
     hold = threading.Event()
 
     async def handle(request: httpx.Request) -> httpx.Response:
@@ -208,13 +225,13 @@ def test_cancel_and_newest_wins_need_no_answer_of_the_server() -> None:
     engine.close()
 
 
-def test_no_torch_is_needed() -> None:
+def test_torch_is_not_needed() -> None:
     program = "import sys, lacuna_inference.remote.engine; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("ready", [httpx.Response(401), httpx.Response(404), httpx.Response(200, json={"data": ["m"]})])
-def test_requests_that_wait_are_answered_when_the_server_is_not_what_it_should_be(ready: httpx.Response) -> None:
+def test_waiting_requests_are_answered_when_the_server_is_unsuitable(ready: httpx.Response) -> None:
     engine = engine_with(lambda _: ready)
     with pytest.raises(EngineUnavailable):
         engine.submit(REQUEST_HERE).result(10)
@@ -229,12 +246,12 @@ def test_a_token_that_cannot_be_sent_is_not_shown(token: str) -> None:
     assert token[:4] not in str(failed.value)
 
 
-def test_an_address_that_is_none() -> None:
+def test_an_invalid_address() -> None:
     with pytest.raises(BadRequest, match="no address"):
         RemoteEngine(RemoteOptions("http://host:port"))
 
 
-def test_no_choice_is_an_empty_answer() -> None:
+def test_an_answer_without_choices_is_empty() -> None:
     engine = engine_with(lambda _: httpx.Response(200, json={"data": [{"id": "m"}], "choices": []}))
     assert engine.submit(REQUEST_HERE).result(10).candidates[0].text == ""
     engine.close()
@@ -265,7 +282,7 @@ def test_a_password_in_the_address_is_never_shown() -> None:
         Request(("x", ""), sampling=Sampling(frequency_penalty=1.0)),
     ],
 )
-def test_what_other_servers_cannot_do_is_refused(request_of_ours: Request) -> None:
+def test_requests_that_other_servers_cannot_answer_are_rejected(request_of_ours: Request) -> None:
     engine = engine_with(lambda _: httpx.Response(200, json={"data": [{"id": "m"}], "choices": [{"text": "x"}]}))
     with pytest.raises(BadRequest, match="do not support"):
         engine.submit(request_of_ours).result(20)

@@ -54,7 +54,7 @@ def test_each_is_also_measured_alone_and_left_out() -> None:
     assert len(setups(planned)) == len({step.setup for step in planned if step.setup})
 
 
-def test_what_does_not_apply_says_why_and_everything_goes_without_it() -> None:
+def test_an_inapplicable_step_says_why_and_is_left_out_everywhere() -> None:
     reasons: dict[Runner | Acceleration, str] = {
         Runner.OWN: "another architecture", Acceleration.PROMPT_LOOKUP: "too dear", **dict.fromkeys(INSTEAD, "no")
     }  # fmt: skip
@@ -66,7 +66,7 @@ def test_what_does_not_apply_says_why_and_everything_goes_without_it() -> None:
     assert not [step for step in planned if step.setup and step.setup.runner in (Runner.OWN, *INSTEAD)]
 
 
-def test_what_must_change_no_text() -> None:
+def test_which_steps_must_not_change_a_text() -> None:
     exact = {step.name for step in steps({}) if step.exact}
     assert exact == {*BASES, Runner.GRAPHS, Runner.COMPILED, Acceleration.PREFIX_CACHE, Acceleration.PROMPT_LOOKUP}
 
@@ -109,7 +109,7 @@ def test_a_text_that_must_not_change_and_did_is_shown() -> None:
     assert "(random weights)" in text
 
 
-def test_the_table_has_every_step_and_why_some_are_not_there() -> None:
+def test_the_table_has_every_step_and_why_some_are_missing() -> None:
     rows = [
         row(True, "x", "x", "x"),
         row(True, "x", "x", "x", group=Group.ALONE),
@@ -133,26 +133,26 @@ def test_the_chart_is_drawn(tmp_path: Path) -> None:
         accelerations_chart.draw(rows, ABOUT, tmp_path / "missing" / "chart.png")
 
 
-def test_what_is_typed_later_is_known_but_where_a_typo_stands_before_it() -> None:
+def test_later_typing_is_known_except_after_a_typo() -> None:
     source = SourceFile("group", "x.py", "".join(f"def f{n}(a):\n    return a + {n}\n\n" for n in range(20)))
     typed = typing_trace(source, 3, random.Random(0))
     found = accelerations.typing_load(typed, 1000, 16)
     assert len(found.requests) == len(found.typed) == len(typed.keys)
-    told = [(request, text) for request, text in zip(found.requests, found.typed, strict=True) if text is not None]
-    assert len(told) > len(typed.keys) // 2
-    for request, text in told:
+    known = [(request, text) for request, text in zip(found.requests, found.typed, strict=True) if text is not None]
+    assert len(known) > len(typed.keys) // 2
+    for request, text in known:
         line = request.parts[0].rsplit("\n", 1)[-1] + text
         assert line in source.text.split("\n")
 
 
-def test_how_near_the_choice_was() -> None:
+def test_the_margin_between_the_two_best_tokens() -> None:
     request = Request(("one\n", "\n"), "x.py", Stop(16, single_line=True))
     near = accelerations_gap.gap(scripted_decoder("two"), [request], "twelve")
     assert near == pytest.approx(10.0, abs=1e-3)  # the scripted model's logits are 10 and 0
     assert accelerations_gap.gap(scripted_decoder("two"), [request], "two") is None
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_measuring(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_rejected_before_measuring(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadRequest, match="cannot be created"):
         command._prepare(tmp_path / "file")

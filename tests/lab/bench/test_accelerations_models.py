@@ -1,4 +1,4 @@
-"""The acceleration study on a small model: what must change nothing changes nothing."""
+"""The acceleration study on a small model: exact accelerations change no text."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_no_exact_step_changes_a_text(kind: str, family: str, tmp_path: Path) ->
     assert kept.evaluated < own.evaluated == cached.evaluated
 
 
-def test_a_step_that_changes_texts_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The study would be worth nothing if it could not tell: the own forward is made to choose otherwise."""
+def test_a_step_that_changes_texts_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study must detect a difference: the own forward is made to choose other tokens."""
     models = Models(ModelOptions(str(save_tiny_model(tmp_path)), device="cpu", context=128), compiles=False)
     forward: Any = models._loaded[Runner.OWN].forward
     head = forward.network.head
@@ -66,7 +66,7 @@ def test_a_step_that_changes_texts_is_found_out(tmp_path: Path, monkeypatch: pyt
     assert broken.figures.gap > 1e-4
 
 
-def test_typists_side_by_side_get_what_they_get_alone(tmp_path: Path) -> None:
+def test_concurrent_users_get_the_same_answers_as_alone(tmp_path: Path) -> None:
     models = Models(ModelOptions(str(save_tiny_model(tmp_path)), device="cpu", context=128), compiles=False)
     _, everything = base_and_everything(models.why_not)
     apart, together = accelerations_crowd.rows(models, everything, works(3, 5))
@@ -77,14 +77,14 @@ def test_typists_side_by_side_get_what_they_get_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "family"), [("llama", "starcoder"), ("codegen", "codegen"), ("xglm", "incoder")])
-def test_weights_are_counted_once_and_all(kind: str, family: str, tmp_path: Path) -> None:
+def test_all_weights_are_counted_once(kind: str, family: str, tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path, kind, family)
     models = Models(ModelOptions(str(folder), device="cpu", context=128, family=family), compiles=False)
     library: Any = models._forward(Runner.LIBRARY)
     parameters = sum(parameter.nbytes for parameter in library.model.parameters())
     buffers = sum(buffer.nbytes for buffer in library.model.buffers())
     assert models.weight_bytes(Runner.LIBRARY) == parameters + buffers
-    assert parameters <= models.weight_bytes(Runner.OWN)  # products may be kept in two orders
+    assert parameters <= models.weight_bytes(Runner.OWN)  # weights may be kept in two layouts
     assert models.weight_bytes(Runner.INT8) < 0.6 * parameters
     shared = torch.ones(100)
     assert tensor_bytes([shared, {"view": shared[10:]}, (lambda: shared)]) == 400
@@ -97,7 +97,7 @@ def test_contestants_remember_nothing_of_another_session(tmp_path: Path) -> None
     first = contestant.ask(request)
     again = contestant.ask(request)
     contestant.begin()
-    anew = contestant.ask(request)
-    assert first == anew
+    again = contestant.ask(request)
+    assert first == again
     assert (again.text, again.evaluated < first.evaluated) == (first.text, True)
     assert isinstance(models.decoder(Setup(Runner.OWN)), Decoder)

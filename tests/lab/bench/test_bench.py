@@ -32,7 +32,7 @@ def subject(name: str, pause_s: float, random_weights: bool) -> DecodeSubject:
     return DecodeSubject(name, "own", "float32", forward, weight_bytes=1000, random_weights=random_weights)
 
 
-def test_a_row_tells_the_time_of_a_pass_and_the_share_of_the_bandwidth() -> None:
+def test_a_row_shows_the_time_of_a_pass_and_the_share_of_the_bandwidth() -> None:
     subjects = [subject("slow", 0.02, True), subject("fast", 0.001, False)]
     rows = measure(subjects, (1, 4), CPU, bandwidth=100_000, repeats=3)
     assert [(row.model, row.width) for row in rows] == [
@@ -45,7 +45,7 @@ def test_a_row_tells_the_time_of_a_pass_and_the_share_of_the_bandwidth() -> None
     assert len(list(table(rows, 1e9))) == 4 + 4
 
 
-def test_every_pass_begins_behind_the_same_tokens() -> None:
+def test_every_pass_starts_after_the_same_tokens() -> None:
     one = subject("x", 0, False)
     measure([one], (2,), CPU, 1.0, repeats=3)
     assert len(one.forward.tokens) == CACHED_TOKENS + 2  # type: ignore[attr-defined]
@@ -59,7 +59,7 @@ SOURCE = SourceFile("group", "x.py", "".join(f"def f{n}(a):\n    return a + {n}\
 
 
 @given(st.integers(0, 1000), st.integers(1, 4))
-def test_a_session_brings_the_file_back_key_by_key(seed: int, runs: int) -> None:
+def test_a_session_restores_the_file_key_by_key(seed: int, runs: int) -> None:
     typed = typing_trace(SOURCE, runs, random.Random(seed))
     text = typed.text
     assert len(text) < len(SOURCE.text)
@@ -70,7 +70,7 @@ def test_a_session_brings_the_file_back_key_by_key(seed: int, runs: int) -> None
     assert text == SOURCE.text
 
 
-def test_gaps_are_those_of_people() -> None:
+def test_gaps_between_keys_are_human() -> None:
     rng = random.Random(0)
     gaps = sorted(gap(rng) for _ in range(20_000))
     shares = [gaps[int(share * len(gaps))] for share in (0.1, 0.5, 0.9)]
@@ -127,7 +127,7 @@ def test_figures_of_a_server_are_shown_with_their_units() -> None:
         assert figure in shown
 
 
-def test_transformers_is_left_out_where_weights_have_few_bits(capsys: pytest.CaptureFixture[str]) -> None:
+def test_transformers_is_skipped_for_quantized_weights(capsys: pytest.CaptureFixture[str]) -> None:
     asked = bench_command._contestants(Settings(quantization="int8"), bench_command.Others())
     assert list(asked) == ["lacuna", *(f"lacuna, {name}" for name in WITHOUT if name != TRANSFORMERS)]
     assert "transformers is left out: it does not run int8 weights" in capsys.readouterr().err

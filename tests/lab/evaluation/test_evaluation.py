@@ -77,7 +77,7 @@ def test_scores() -> None:
         ("f(x)\ny", HoleAnswer("f(x)"), True, False),
     ],
 )
-def test_how_well_the_end_is_found(truth: str, answer: HoleAnswer, early: bool, late: bool) -> None:
+def test_early_and_late_ends_are_recognized(truth: str, answer: HoleAnswer, early: bool, late: bool) -> None:
     found = score(hole(truth, HoleKind.LINES), answer)
     assert (found.early, found.late) == (early, late)
     left_to_right = score(hole(truth, HoleKind.NEXT_LINE), answer)
@@ -91,7 +91,7 @@ def test_edit_similarity(a: str, b: str, similarity: float) -> None:
     assert edit_similarity(a, b) == edit_similarity(b, a) == similarity
 
 
-def test_the_bootstrap_resamples_files_not_places() -> None:
+def test_the_bootstrap_resamples_files_not_holes() -> None:
     one_file = bootstrap([("a", 1.0), ("a", 0.0)] * 50)
     assert (one_file.low, one_file.mean, one_file.high) == (0.5, 0.5, 0.5)
     many = bootstrap([(str(n), float(n % 2)) for n in range(100)])

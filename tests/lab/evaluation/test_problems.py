@@ -1,4 +1,4 @@
-"""HumanEval's files, pass@k, and the process in which answers are run."""
+"""HumanEval's files, pass@k, and the sandbox process for answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECORD = {
 needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="the limits cannot be set there")
 
 
-def test_infilling_and_left_to_right_files_are_read_packed_or_not(tmp_path: Path) -> None:
+def test_infilling_and_left_to_right_files_are_read_compressed_or_not(tmp_path: Path) -> None:
     left_to_right = {name: value for name, value in RECORD.items() if name != "suffix"}
     lines = json.dumps(RECORD) + "\n\n" + json.dumps(left_to_right) + "\n"
     (tmp_path / "a.jsonl").write_text(lines)

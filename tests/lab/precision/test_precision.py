@@ -1,4 +1,4 @@
-"""The figures of `lacuna precision`: against another way to compute them, and by hand."""
+"""The figures of `lacuna precision`: against an independent implementation, and by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 
 
 def by_numpy(reference: Array, test: Array, following: list[int]) -> dict[str, float]:
-    """The figures of one text, written out anew: probabilities instead of logarithms, one position at a time."""
+    """The figures of one text, computed independently: probabilities instead of logarithms, position by position."""
     kls, same, ratios, deltas = [], [], [], []
     for p_logits, q_logits, token in zip(reference, test, following, strict=True):
         p, q = (np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in (p_logits, q_logits))
@@ -82,7 +82,7 @@ def test_impossible_tokens_add_nothing_and_lost_ones_are_infinite() -> None:
     assert np.isnan(kl_statistics.compare(even, certain, token, 0).divergence[0])  # a logit that is not finite
 
 
-def test_positions_without_numbers_are_counted_apart() -> None:
+def test_positions_without_finite_numbers_are_counted_separately() -> None:
     reference = torch.zeros(3, 4)
     test = reference.clone()
     test[1, 2] = torch.nan
@@ -96,7 +96,7 @@ def test_positions_without_numbers_are_counted_apart() -> None:
     assert np.isnan(everywhere.divergence.mean)
 
 
-def test_errors_are_of_windows_because_their_positions_depend_on_each_other() -> None:
+def test_errors_are_computed_over_windows_because_their_positions_are_dependent() -> None:
     """Two windows of two equal values each: as good as two values, not four."""
     found = kl_statistics.measure([np.array([0.0, 0.0]), np.array([1.0, 1.0])])
     assert found.mean == 0.5
@@ -115,7 +115,7 @@ SOURCE = SourceFile("group", "x.py", "value = 1\n")
 HOLE = EvaluationHole(HoleKind.REST_OF_LINE, SOURCE, "value", "\n", " = 1")
 
 
-def test_suggestions_are_compared_with_each_other_and_with_the_file() -> None:
+def test_suggestions_are_compared_to_each_other_and_to_the_file() -> None:
     reference = [HoleAnswer(text) for text in (" = 1", " = 1", " = 2", " = 2")]
     test = [HoleAnswer(text) for text in (" = 1", " = 3", " = 1", " + 2")]
     found = answers.compare([HOLE] * 4, reference, test)
@@ -125,25 +125,25 @@ def test_suggestions_are_compared_with_each_other_and_with_the_file() -> None:
     assert (found.flips.to_wrong, found.flips.to_right, found.flips.p_value) == (1, 1, 1.0)
 
 
-def test_all_the_same_is_still_uncertain() -> None:
+def test_identical_suggestions_still_have_an_uncertainty() -> None:
     found = answers.compare([HOLE] * 10, [HoleAnswer("x")] * 10, [HoleAnswer("x")] * 10)
     assert found.identical.mean == 1
     assert 0.05 < found.identical.error < 0.15
     assert found.first_difference is None
 
 
-def test_answers_go_on_where_they_were_broken_off(tmp_path: Path) -> None:
+def test_answers_resume_where_they_were_interrupted(tmp_path: Path) -> None:
     hole = EvaluationHole(HoleKind.WHOLE_LINE, SOURCE, "value = 1\n", "\n", "other = 2")
     decoder, holes, kept = scripted_decoder("other = 2"), [hole] * 25, StudyDir("x", tmp_path)
     done: list[int] = []
 
-    def broken_off(number: int) -> None:
+    def interrupted(number: int) -> None:
         done.append(number)
         if number == 13:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        answers.ask(decoder, "float16", holes, 16, kept, broken_off)
+        answers.ask(decoder, "float16", holes, 16, kept, interrupted)
     done.clear()
     found = answers.ask(decoder, "float16", holes, 16, kept, done.append)
     assert [one.text for one in found] == ["other = 2"] * 25
@@ -182,12 +182,12 @@ def test_the_gates(dtype: str, kl: float, same_top: float, identical: float, p_v
     assert all(name in verdict.sentence for name in missed)
 
 
-def test_one_number_that_is_not_finite_is_one_too_many() -> None:
+def test_a_single_non_finite_number_fails_the_gate() -> None:
     assert not gates.judge("float16", summary(0, 1, not_finite=1), [], None).passed
     assert not gates.judge("float16", summary(0, 1), [LayerError(3, 0.1, 6e4, 0.9, 2)], None).passed
 
 
-def test_what_is_too_close_to_tell_is_called_so() -> None:
+def test_inconclusive_results_are_reported_as_such() -> None:
     verdict = gates.judge("float16", summary(9e-4, 0.999, error=1e-4), [], None)
     assert verdict.passed
     assert "Too close to the bar to be certain: mean KL divergence" in verdict.sentence
@@ -203,7 +203,7 @@ def test_dtypes_by_their_names() -> None:
     assert variants.options(ModelOptions(), "bfloat16").dtype == "bfloat16"
 
 
-def test_windows_hold_as_many_positions_as_were_asked_for() -> None:
+def test_windows_hold_the_requested_number_of_positions() -> None:
     asked = questions(ModelOptions(context=128), [], tokens=500, hole_count=7, seed=0)
     assert sum(window.positions for window in asked.windows) == 500
     assert all(1 <= window.first < len(window.ids) <= 128 for window in asked.windows)
@@ -227,7 +227,7 @@ def test_the_users_own_text_in_any_language(tmp_path: Path) -> None:
 WINDOWS = (TextWindow("a", tuple(range(2, 40)), 3), TextWindow("b", tuple(range(5, 20)), 1))
 
 
-def test_every_position_is_read_once_behind_what_stands_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_position_is_evaluated_once_after_its_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logits, "CHUNK", 8)
     for window in WINDOWS:
         forward = ScriptedForward(64, lambda tokens: tokens[-1] + 1)
@@ -236,7 +236,7 @@ def test_every_position_is_read_once_behind_what_stands_before_it(monkeypatch: p
         assert forward.tokens == list(window.ids[:-1])
 
 
-def test_reading_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+def test_reading_resumes_where_it_was_interrupted(tmp_path: Path) -> None:
     kept = StudyDir("x", tmp_path)
 
     def fails(step: int) -> None:
@@ -252,19 +252,19 @@ def test_reading_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     assert [kept.logits(number).shape for number in (0, 1)] == [(35, 60), (14, 60)]
     for _ in range(2):
         logits.compare(forward, "float16", WINDOWS, 60, kept, lambda _: None)
-    assert len(forward.slots) == 1 + 2  # the second time everything is there
+    assert len(forward.kv_caches) == 1 + 2  # the second comparison reads nothing
     found = kept.positions("float16", 0)
     assert found is not None
     assert found.divergence.tolist() == [0] * 35
     assert found.place.tolist() == list(range(3, 38))
 
 
-def test_a_disk_that_is_too_small_is_told_of_before_anything_is_read(tmp_path: Path) -> None:
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="--work"):
         StudyDir("x", tmp_path).require_free_space(10**18)
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadRequest, match="cannot be created"):
         StudyDir("x", tmp_path / "file")
@@ -280,7 +280,7 @@ def test_studies_of_different_things_have_different_names() -> None:
     assert study_dir.fingerprint({"a": 1, "b": 2}) == study_dir.fingerprint({"b": 2, "a": 1})
 
 
-def test_what_is_kept_comes_back(tmp_path: Path) -> None:
+def test_saved_results_are_restored(tmp_path: Path) -> None:
     kept = StudyDir("x", tmp_path)
     assert kept.arrays("layers") is kept.data("answers") is kept.positions("int8", 0) is None
     kept.save_arrays("layers", [np.full((2, 3), number, np.float32) for number in range(12)])

@@ -1,4 +1,4 @@
-"""`lacuna precision` on small models: what it finds is what there is."""
+"""`lacuna precision` on small models: it finds the differences that exist."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def planned(folder: Path, tmp_path: Path, *tests: str, reference: str = "float32
     return Study("tiny", asked_of, reference, tests, asked, 8, False, True)
 
 
-def conducted(plan: Study, place: Path) -> StudyResult:
-    return study.run(plan, StudyDir("study", place), lambda *_: None)
+def conducted(plan: Study, path: Path) -> StudyResult:
+    return study.run(plan, StudyDir("study", path), lambda *_: None)
 
 
 def test_every_dtype_is_measured_and_costs_what_it_should(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_every_dtype_is_measured_and_costs_what_it_should(tmp_path: Path) -> Non
     assert found["float16"].layers[0].error < found["bfloat16"].layers[0].error
 
 
-def test_nothing_differs_from_itself(tmp_path: Path) -> None:
+def test_a_dtype_does_not_differ_from_itself(tmp_path: Path) -> None:
     plan = planned(save_tiny_model(tmp_path / "model"), tmp_path, "float32")
     (one,) = conducted(plan, tmp_path).found
     assert one.summary is not None
@@ -67,36 +67,36 @@ def test_nothing_differs_from_itself(tmp_path: Path) -> None:
 def test_kept_logits_are_those_of_the_whole_text_at_once(tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path / "model")
     plan = planned(folder, tmp_path, "float16")
-    place = StudyDir("study", tmp_path)
-    study.run(plan, place, lambda *_: None)
+    study_dir = StudyDir("study", tmp_path)
+    study.run(plan, study_dir, lambda *_: None)
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     for number, window in enumerate(plan.questions.windows):
         with torch.inference_mode():
             logits = model(torch.tensor([window.ids])).logits[0, window.first - 1 : -1]
-        kept = place.logits(number)
-        assert kept.shape[1] < logits.shape[1]  # ids without a token are left out
+        kept = study_dir.logits(number)
+        assert kept.shape[1] < logits.shape[1]  # ids without a token are excluded
         assert np.abs(logits[:, : kept.shape[1]].numpy() - kept).max() < 1e-4
 
 
-def breaking_off_at(limit: int) -> study.OnProgress:
+def interrupting_at(limit: int) -> study.OnProgress:
     calls = itertools.count(1)
 
-    def tell(_doing: str, _share: float) -> None:
+    def on_progress(_doing: str, _share: float) -> None:
         if next(calls) == limit:
             raise KeyboardInterrupt
 
-    return tell
+    return on_progress
 
 
-def test_a_study_that_is_broken_off_ends_as_if_it_was_not(tmp_path: Path) -> None:
+def test_an_interrupted_study_ends_with_the_same_results(tmp_path: Path) -> None:
     plan = planned(save_tiny_model(tmp_path / "model"), tmp_path, "float16", "int8")
     whole = conducted(plan, tmp_path / "whole").found
-    place, found, broken = StudyDir("study", tmp_path / "broken"), None, 0
+    study_dir, found, broken = StudyDir("study", tmp_path / "broken"), None, 0
     while found is None:
         try:
-            found = study.run(plan, place, breaking_off_at(2 + 7 * broken)).found
+            found = study.run(plan, study_dir, interrupting_at(2 + 7 * broken)).found
         except KeyboardInterrupt:
             broken += 1
     assert broken > 2
@@ -123,7 +123,7 @@ def test_the_streams_are_those_of_transformers(kind: str, tmp_path: Path) -> Non
         assert one.stream.shape == (len(ids), 64)
         assert (one.stream - other.stream).abs().max() < 1e-4
         assert one.not_finite == other.not_finite == 0
-        assert one.largest >= other.largest - 1e-4  # the own forward also tells of what is added to the stream
+        assert one.largest >= other.largest - 1e-4  # the own forward also reports what is added to the stream
 
 
 def overflowing(folder: Path) -> Path:
@@ -138,7 +138,7 @@ def overflowing(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("forward", ["own", "transformers"])
-def test_an_overflow_is_found_in_its_layer(forward: str, tmp_path: Path) -> None:
+def test_an_overflow_is_located_in_its_layer(forward: str, tmp_path: Path) -> None:
     plan = planned(overflowing(tmp_path / "model"), tmp_path, "float16", "bfloat16", forward=forward)
     half, brain = conducted(plan, tmp_path).found
     assert half.verdict is not None
@@ -149,7 +149,7 @@ def test_an_overflow_is_found_in_its_layer(forward: str, tmp_path: Path) -> None
     assert brain.layers[1].largest > 65504
 
 
-def test_what_a_forward_cannot_do_is_said_and_the_rest_is_measured(tmp_path: Path) -> None:
+def test_unsupported_measurements_are_reported_and_the_rest_is_measured(tmp_path: Path) -> None:
     plan = planned(save_tiny_model(tmp_path / "model"), tmp_path, "int8", "bfloat16", forward="transformers")
     result = conducted(plan, tmp_path)
     refused, measured = result.found
@@ -177,7 +177,7 @@ def test_reports_and_charts_hold_everything(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_charts_of_nothing_are_drawn_all_the_same(tmp_path: Path) -> None:
+def test_empty_charts_are_still_drawn(tmp_path: Path) -> None:
     charts.draw("nothing", [DtypeResult("int8", "there is none")], tmp_path)
     assert all((tmp_path / name).is_file() for name in charts.FILES)
 

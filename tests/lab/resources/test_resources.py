@@ -1,4 +1,4 @@
-"""What a model needs, and whether it fits: numbers against those that were worked out by hand or published."""
+"""What a model needs, and whether it fits: numbers against calculated or published ones."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_published_shapes_have_their_parameters_and_cache(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["facebook/incoder-6B", "InCoder-6B", "incoder-6b", "Salesforce/codegen-2B-mono", "codegen-2B-multi"]
 )
-def test_the_hubs_names_mean_the_shapes(name: str) -> None:
+def test_hub_names_map_to_shapes(name: str) -> None:
     assert estimate.find(name).name in ("InCoder-6B", "CodeGen-2B")
 
 
-def test_int8_keeps_the_rest_as_it_is() -> None:
+def test_int8_leaves_the_other_tensors_unchanged() -> None:
     found = estimate.sketch(estimate.find("CodeGen-350M"), 2048)
     embedding_and_more = found.parameters - found.multiplied
     assert found.weight_bytes("int8") == found.multiplied + 2 * found.outputs + 4 * embedding_and_more
@@ -56,7 +56,7 @@ def test_sizes_of_cards(text: str, count: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GB", "0GB", "-1GB", "16 apples", "1e3GB", "16GB16"])
-def test_sizes_that_are_none(text: str) -> None:
+def test_invalid_sizes(text: str) -> None:
     with pytest.raises(BadRequest, match="is not a memory size"):
         verdict.size(text)
 
@@ -100,7 +100,7 @@ def test_advice(free: float, kind: str, said: str) -> None:
     "content",
     ["", "[]", "{", '{"model_type": "llama"}', '{"model_type": "codegen", "n_embd": "x", "rotary_dim": 8}', "{}"],
 )
-def test_configs_that_describe_nothing(content: str, tmp_path: Path) -> None:
+def test_configs_without_a_model(content: str, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(content)
     with pytest.raises(ModelUnusable):
@@ -128,12 +128,12 @@ def test_architectures_of_the_library_are_counted_by_it(tmp_path: Path) -> None:
     assert {need.dtype for need in estimate.needs(subject, 2048)} == {"float32", "float16", "bfloat16"}
 
 
-def test_what_is_no_model() -> None:
+def test_an_invalid_model() -> None:
     with pytest.raises(LacunaError):
         estimate.find("no/such-model")
 
 
-def test_the_measured_stands_beside_the_estimate() -> None:
+def test_the_measurement_is_shown_next_to_the_estimate() -> None:
     subject = estimate.find("InCoder-1B")
     need = next(n for n in estimate.needs(subject, 2048) if (n.kind, n.dtype) == ("cuda", "float16"))
     measured = MemoryMeasurement(

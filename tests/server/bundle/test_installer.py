@@ -1,4 +1,4 @@
-"""Bundles that must not be installed, and what is left when one could not be."""
+"""Bundles that must not be installed, and what is left after a failed installation."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from lacuna_server.bundle.installer import MANIFEST, TOP, BundleError
 SILENT: Callable[[str], None] = lambda _: None  # noqa: E731
 
 
-def folder_of(place: Path, **changed: Any) -> Path:
-    """An unpacked bundle with two small files, no packages and whatever its manifest is to say."""
-    folder = place / TOP
+def folder_of(directory: Path, **changed: Any) -> Path:
+    """An unpacked bundle with two small files, no packages, and `changed` values in its manifest."""
+    folder = directory / TOP
     for name, content in (("wheels/lacuna_lsp-9-py3-none-any.whl", b"wheel"), ("models/m/config.json", b"{}")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -46,7 +46,7 @@ def folder_of(place: Path, **changed: Any) -> Path:
 
 
 def elsewhere(path: Path) -> None:
-    """Moves what is at `path` out of the bundle, and leaves a link to it."""
+    """Moves `path` out of the bundle, and leaves a link to it."""
     target = path.parents[len(path.parts) - path.parts.index(TOP) - 1] / "elsewhere"
     path.rename(target)
     path.symlink_to(target)
@@ -59,7 +59,7 @@ def tar_of(folder: Path) -> Path:
     return target
 
 
-def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
+def test_a_complete_bundle_is_accepted(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     assert installer.checked(folder)["lacuna"] == "9"
     with installer.opened(tar_of(folder)) as unpacked:
@@ -85,9 +85,7 @@ def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
         (lambda f: os.mkfifo(f / "pipe"), "contains pipe, which is not a regular file or folder"),
     ],
 )
-def test_a_file_that_is_not_what_it_was_stops_everything(
-    tmp_path: Path, spoil: Callable[[Path], Any], message: str
-) -> None:
+def test_a_changed_file_stops_the_installation(tmp_path: Path, spoil: Callable[[Path], Any], message: str) -> None:
     folder = folder_of(tmp_path)
     spoil(folder)
     with pytest.raises(BundleError, match=message):
@@ -117,7 +115,7 @@ def test_a_file_that_is_not_what_it_was_stops_everything(
         ({"files": {"x": {"bytes": "1", "sha256": ""}}}, "an invalid 'files'"),
     ],
 )
-def test_a_bundle_for_something_else_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+def test_an_incompatible_bundle_is_rejected(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(BundleError, match=message):
         installer.install(folder_of(tmp_path, **changed), tmp_path / "into", SILENT)
     assert not (tmp_path / "into").exists()
@@ -130,18 +128,18 @@ def test_another_machines_bundle_can_be_checked_here(tmp_path: Path) -> None:
 
 @settings(max_examples=30)
 @given(st.floats(0, 0.99))
-def test_a_bundle_that_is_cut_off_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
-    place = tmp_path_factory.mktemp("cut")
-    whole = tar_of(folder_of(place))
+def test_a_bundle_truncated_anywhere_is_rejected(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
+    directory = tmp_path_factory.mktemp("cut")
+    whole = tar_of(folder_of(directory))
     content = whole.read_bytes().rstrip(b"\0")
     whole.write_bytes(content[: int(share * len(content))])
     with pytest.raises(BundleError, match=r"damaged or incomplete|lacks|not a bundle|has changed"):
-        installer.install(whole, place / "into", SILENT)
-    assert not (place / "into").exists()
-    assert sorted(file.name for file in place.iterdir()) == ["bundle.tar", TOP]  # nothing unpacked is left
+        installer.install(whole, directory / "into", SILENT)
+    assert not (directory / "into").exists()
+    assert sorted(file.name for file in directory.iterdir()) == ["bundle.tar", TOP]  # no unpacked files are left
 
 
-def test_no_bundle_at_all(tmp_path: Path) -> None:
+def test_a_path_without_a_bundle(tmp_path: Path) -> None:
     (tmp_path / "text.tar").write_text("hello\n" * 1000)
     for path, message in ((tmp_path / "missing.tar", "no bundle"), (tmp_path / "text.tar", "damaged")):
         with pytest.raises(BundleError, match=message):
@@ -149,7 +147,7 @@ def test_no_bundle_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../outside", "/absolute", "other/file", f"{TOP}/../../outside"])
-def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_archive_that_would_write_elsewhere_is_rejected(tmp_path: Path, name: str) -> None:
     with tarfile.open(tmp_path / "bundle.tar", "w:") as archive:
         member = tarfile.TarInfo(name)
         member.size = 1
@@ -158,7 +156,7 @@ def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path: Path, name: 
         installer.install(tmp_path / "bundle.tar", tmp_path / "into", SILENT)
 
 
-def test_links_are_refused(tmp_path: Path) -> None:
+def test_links_are_rejected(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "bundle.tar", "w:") as archive:
         member = tarfile.TarInfo(f"{TOP}/link")
         member.type, member.linkname = tarfile.SYMTYPE, "/etc"
@@ -167,8 +165,8 @@ def test_links_are_refused(tmp_path: Path) -> None:
         installer.install(tmp_path / "bundle.tar", tmp_path / "into", SILENT)
 
 
-def test_an_installation_that_fails_leaves_the_older_one_as_it_was(tmp_path: Path) -> None:
-    """The wheel is none: pip fails, after the virtual environment was made."""
+def test_a_failed_installation_leaves_the_older_one_unchanged(tmp_path: Path) -> None:
+    """The wheel is invalid: pip fails after the virtual environment was created."""
     into = tmp_path / "into"
     (into / "bin").mkdir(parents=True)
     (into / "versions" / "8-old").mkdir(parents=True)
@@ -179,7 +177,7 @@ def test_an_installation_that_fails_leaves_the_older_one_as_it_was(tmp_path: Pat
     assert [file.name for file in (into / "versions").iterdir()] == ["8-old"]
 
 
-def test_the_launcher_leads_to_the_new_version_at_once(tmp_path: Path) -> None:
+def test_the_launcher_starts_the_new_version_at_once(tmp_path: Path) -> None:
     manifest = installer.checked(folder_of(tmp_path))
     program = tmp_path / "$place `x`" / "venv" / "bin" / "lacuna"
     program.parent.mkdir(parents=True)
@@ -190,7 +188,7 @@ def test_the_launcher_leads_to_the_new_version_at_once(tmp_path: Path) -> None:
     assert said == f"{tmp_path}/$place `x`/models/m doctor\n"
 
 
-def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
+def test_invalid_options_create_nothing(tmp_path: Path) -> None:
     good = BundleContents(tmp_path / "lacuna.tar", installer.here(), installer.python_here())
     for wanted, message in (
         (BundleContents(tmp_path / "lacuna.tar", "plan9-mips", "3.11"), "no platform called plan9-mips"),
@@ -214,7 +212,7 @@ def test_nothing_is_made_of_wrong_wishes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pip_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_pip_leaves_nothing(tmp_path: Path) -> None:
     wheel = tmp_path / "lacuna_lsp-9-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("lacuna_lsp-9.dist-info/METADATA", "Metadata-Version: 2.4\nName: lacuna-lsp\nVersion: 9\n")
@@ -226,7 +224,7 @@ def test_pip_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["lacuna_lsp-9-py3-none-any.whl"]
 
 
-def test_wheels_of_another_machine_are_asked_for_by_its_tags(tmp_path: Path) -> None:
+def test_wheels_for_another_machine_are_requested_by_its_tags(tmp_path: Path) -> None:
     target = create._target(BundleContents(tmp_path / "x", "linux-arm64", "3.12"))
     assert "manylinux2014_aarch64" in target
     assert target[target.index("--python-version") + 1] == "3.12"
@@ -244,7 +242,7 @@ WILD = st.recursive(
 
 @settings(max_examples=60)
 @given(WILD)
-def test_no_manifest_is_more_than_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+def test_any_invalid_manifest_is_a_one_line_error(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
     folder = tmp_path_factory.mktemp("wild")
     for manifest in (
         content,
@@ -259,6 +257,6 @@ def test_no_manifest_is_more_than_a_sentence(tmp_path_factory: pytest.TempPathFa
     ("model", "name"),
     [("team/tiny", "tiny"), ("tiny", "tiny"), ("./a b", "a-b"), ("./x$(y)", "x--y-"), ("./.m", "model")],
 )
-def test_a_model_s_name_in_a_bundle_is_a_plain_one(tmp_path: Path, model: str, name: str) -> None:
+def test_a_model_s_name_in_a_bundle_is_a_plain_file_name(tmp_path: Path, model: str, name: str) -> None:
     path = tmp_path / "snapshots" / "0" if model == "team/tiny" else tmp_path / model
     assert create._name_of(model, path) == name

@@ -47,7 +47,7 @@ def test_inserted_line_ends_are_those_of_the_file(text: str, line_end: str) -> N
 
 
 @given(LINES)
-def test_every_position_of_every_line_can_be_named(lines: list[tuple[str, str]]) -> None:
+def test_every_position_of_every_line_is_accepted(lines: list[tuple[str, str]]) -> None:
     text = "".join(part for line in lines for part in line)
     number = column = 1
     for offset, character in enumerate(text):
@@ -60,20 +60,20 @@ def test_every_position_of_every_line_can_be_named(lines: list[tuple[str, str]])
 
 
 @pytest.mark.parametrize("at", ["²:1", "1:²", "٣:1", "1", "", "1:1:1", "-1:1", "0:1", "1:0", " 1:1", "9" * 5000 + ":1"])
-def test_what_is_no_position_is_refused(at: str) -> None:
+def test_an_invalid_position_is_rejected(at: str) -> None:
     with pytest.raises(BadRequest):
         source.offset_at("text", at)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_a_name_that_is_not_utf_8_can_stand_in_a_prompt(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf_8_can_be_part_of_a_prompt(tmp_path: Path) -> None:
     name = os.fsdecode(bytes(tmp_path) + b"/a\xff.py")
     Path(name).write_text(HOLE)
     taken = source.read(name)
     assert taken.path == f"{tmp_path}/a\ufffd.py" == taken.snapshot.uri_path
 
 
-def test_a_byte_order_mark_is_no_column(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_a_column(tmp_path: Path) -> None:
     file = tmp_path / "marked.py"
     file.write_bytes(BOM + b"x = \r\n")
     taken = source.read(str(file), "1:5")
@@ -84,6 +84,6 @@ def test_a_byte_order_mark_is_no_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.py", ".", "a\0b", "x" * 5000])
-def test_what_cannot_be_read_is_a_sentence(name: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_a_one_line_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="cannot be read"):
         source.read(str(tmp_path / name), "1:1")

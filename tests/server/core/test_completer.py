@@ -1,4 +1,4 @@
-"""Rules, cache, pace and completer: what is decided before and beside the model."""
+"""Rules, cache, pace and completer: what is decided without the model."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ HARMLESS = (
         (None, False),
     ],
 )
-def test_secrets_are_never_read(path: str | None, secret: bool) -> None:
+def test_secret_files_are_never_read(path: str | None, secret: bool) -> None:
     found = refusal(at_cursor("x = |", path), Rules(), invoked=True)
     assert found is (Withheld.SECRET if secret else None)
     assert may_be_read(path or "", Rules()) is not secret
@@ -90,7 +90,7 @@ def test_secrets_are_never_read(path: str | None, secret: bool) -> None:
         ("vendor/", "/a/vendor/b/c.py", True),
     ],
 )
-def test_patterns_of_names(pattern: str, path: str, fits: bool) -> None:
+def test_file_name_patterns(pattern: str, path: str, fits: bool) -> None:
     assert may_be_read(path, Rules(exclude=(pattern,))) is not fits
 
 
@@ -107,7 +107,7 @@ def test_patterns_of_names(pattern: str, path: str, fits: bool) -> None:
         ("|", None),
     ],
 )
-def test_comments_and_strings_on_wish(marked: str, reason: Withheld | None) -> None:
+def test_comments_and_strings_can_be_excluded(marked: str, reason: Withheld | None) -> None:
     rules = Rules(in_comments=False, in_strings=False)
     assert refusal(at_cursor(marked), rules, invoked=False) is reason
     assert refusal(at_cursor(marked), rules, invoked=True) is None
@@ -121,7 +121,7 @@ def left(cache: AnswerCache, snapshot: Snapshot) -> tuple[str, ...] | None:
 
 
 @given(st.text("ab\n", max_size=6), st.text("ab\n", min_size=1, max_size=6), st.text("ab\n", max_size=3), st.data())
-def test_the_cache_finds_what_is_left_and_nothing_else(before: str, text: str, after: str, data: st.DataObject) -> None:
+def test_the_cache_finds_exactly_the_rest_of_an_answer(before: str, text: str, after: str, data: st.DataObject) -> None:
     cache = AnswerCache()
     cache.put(Snapshot(before + after, len(before)), Suggestions((text,)))
     typed = data.draw(st.text("ab\n", max_size=6))
@@ -132,13 +132,13 @@ def test_the_cache_finds_what_is_left_and_nothing_else(before: str, text: str, a
     assert left(cache, replace(now, document_id="another document")) is None
 
 
-def test_the_cache_goes_on_behind_a_crlf() -> None:
+def test_the_cache_continues_after_a_crlf() -> None:
     cache = AnswerCache()
     cache.put(Snapshot("a", 1), Suggestions(("\nb",)))
     assert left(cache, Snapshot("a\r\n", 3)) == ("b",)
 
 
-def test_the_cache_is_small_and_keeps_what_is_of_use() -> None:
+def test_the_cache_is_small_and_keeps_useful_answers() -> None:
     cache = AnswerCache(2)
     for text in "abc":
         cache.put(Snapshot(text, 1), Suggestions(("x",)))
@@ -147,7 +147,7 @@ def test_the_cache_is_small_and_keeps_what_is_of_use() -> None:
     assert left(cache, Snapshot("c", 1)) == ("x",)
 
 
-def test_no_suggestion_is_an_answer_for_this_place_only_and_keeps_its_reason() -> None:
+def test_an_empty_answer_is_cached_for_its_position_only_with_its_reason() -> None:
     cache = AnswerCache()
     cache.put(at_cursor("x|"), Suggestions(withheld=Withheld.REPEATS))
     found = cache.find(at_cursor("x|"))
@@ -169,7 +169,7 @@ def test_only_a_request_for_unread_text_waits() -> None:
     assert pace.delay(at_cursor("a\ny|\nc\n")) == 0
 
 
-def test_a_fast_typist_waits_less() -> None:
+def test_fast_typing_shortens_the_wait() -> None:
     pace = Pace()
     for number in range(40):
         pace.on_key(0.02 * number)
@@ -178,7 +178,7 @@ def test_a_fast_typist_waits_less() -> None:
 
 
 async def both(completer: Completer, first: Snapshot, second: Snapshot) -> tuple[Suggestions, Suggestions]:
-    """The answers to two requests of which the second comes while the first is computed."""
+    """The answers to two requests of which the second arrives while the first is computed."""
     one = asyncio.ensure_future(completer.complete(first, Rules(), Policy()))
     await asyncio.sleep(0)
     two = asyncio.ensure_future(completer.complete(second, Rules(), Policy()))
@@ -186,7 +186,7 @@ async def both(completer: Completer, first: Snapshot, second: Snapshot) -> tuple
     return await one, await two
 
 
-def test_equal_requests_are_computed_once() -> None:
+def test_identical_requests_are_computed_once() -> None:
     async def scenario() -> FakeEngine:
         engine = FakeEngine("1", held=True)
         asking = asyncio.ensure_future(both(Completer(engine), at_cursor("x = |"), at_cursor("x = |")))
@@ -202,7 +202,7 @@ def test_equal_requests_are_computed_once() -> None:
     assert len(asyncio.run(scenario()).requests) == 1
 
 
-def test_a_request_lives_as_long_as_somebody_waits() -> None:
+def test_a_request_lives_while_any_caller_waits() -> None:
     async def scenario() -> None:
         engine = FakeEngine("1", held=True)
         completer = Completer(engine)
@@ -239,7 +239,7 @@ def test_a_request_that_repeats_a_cancelled_one_is_answered() -> None:
     assert (answer.texts, answer.cached) == (("1",), False)
 
 
-def test_typing_along_asks_nobody_and_asking_by_hand_always_does() -> None:
+def test_typing_along_never_asks_the_engine_but_manual_invocation_always_does() -> None:
     async def scenario() -> list[Suggestions]:
         completer = Completer(engine)
         marked = [("x = |", False), ("x = ab|", False), ("x = abz|", False), ("x = |", True)]
@@ -252,7 +252,7 @@ def test_typing_along_asks_nobody_and_asking_by_hand_always_does() -> None:
     assert len(engine.requests) == 3
 
 
-def test_what_is_withheld_for_a_moment_is_asked_again() -> None:
+def test_temporarily_withheld_suggestions_are_requested_again() -> None:
     async def scenario() -> list[Suggestions]:
         engine = FakeEngine("1", phase=Phase.LOADING)
         completer = Completer(engine)
@@ -265,7 +265,7 @@ def test_what_is_withheld_for_a_moment_is_asked_again() -> None:
     assert late.texts == ("1",)
 
 
-def test_an_answer_that_the_deadline_cut_is_asked_for_again() -> None:
+def test_an_answer_cut_by_the_deadline_is_requested_again() -> None:
     async def scenario() -> FakeEngine:
         engine = FakeEngine("1", reason=StopReason.DEADLINE)
         completer = Completer(engine)
@@ -276,7 +276,7 @@ def test_an_answer_that_the_deadline_cut_is_asked_for_again() -> None:
     assert len(asyncio.run(scenario()).requests) == 2
 
 
-def test_a_request_that_was_put_off_gives_way_to_a_newer_one() -> None:
+def test_a_delayed_request_yields_to_a_newer_one() -> None:
     async def scenario() -> tuple[Suggestions, Suggestions]:
         completer = Completer(engine)
         await completer.complete(at_cursor("a\n|\nb\n"), Rules(), Policy())
@@ -289,7 +289,7 @@ def test_a_request_that_was_put_off_gives_way_to_a_newer_one() -> None:
     assert [request.parts[0] for request in engine.requests] == ["a\n", "zz"]
 
 
-def test_an_answer_says_why_it_ends_and_how_sure_it_is() -> None:
+def test_an_answer_reports_its_stop_reason_and_confidence() -> None:
     answer = asyncio.run(Completer(FakeEngine("a, b")).complete(at_cursor("f(|)"), Rules(), Policy()))
     assert answer.stop is StopReason.END_OF_HOLE
     assert answer.confidence == pytest.approx(0.905, abs=0.001)

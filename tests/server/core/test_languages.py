@@ -24,7 +24,7 @@ PYTHON = ("python",)
 
 
 @pytest.mark.parametrize(
-    ("language", "place", "found"),
+    ("language", "path", "found"),
     [
         ("python", "/a/b.py", True),
         ("python", "/a/notebook.ipynb", True),
@@ -34,7 +34,7 @@ PYTHON = ("python",)
         ("plaintext", "/a/b.py", True),
         ("", "/a/b.pyi", True),
         ("", "notebook.ipynb", True),
-        ("", "", True),  # nothing says what it is
+        ("", "", True),  # nothing indicates its language
         ("go", "/a/b.go", False),
         ("markdown", "/a/README.md", False),
         ("css", "/a/b.css", False),
@@ -46,9 +46,9 @@ PYTHON = ("python",)
         ("", "a\0b\ud800.go", False),
     ],
 )
-def test_what_is_python(language: str, place: str, found: bool) -> None:
-    assert is_among(PYTHON, language, place) is found
-    assert is_among((), language, place)
+def test_which_documents_are_python(language: str, path: str, found: bool) -> None:
+    assert is_among(PYTHON, language, path) is found
+    assert is_among((), language, path)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_file_s_name_is_enough_for_the_setting() -> None:
     assert language_refusal("", "a.go", Rules(languages={"go": False})) is Withheld.LANGUAGE
 
 
-def test_the_bundled_model_tells_what_it_completes() -> None:
+def test_the_bundled_model_states_its_languages() -> None:
     assert sources.find(BUNDLED).languages == PYTHON
     assert describe.describe(ModelOptions()).languages == PYTHON
 
@@ -98,7 +98,7 @@ def test_a_config_that_names_no_languages_limits_nothing(named: object) -> None:
     assert sources.ModelFolder("m", folder.path, {sources.LANGUAGES: named}).languages == ()
 
 
-def test_an_engine_tells_what_its_model_completes() -> None:
+def test_an_engine_reports_its_model_s_languages() -> None:
     model = replace(loaded(scripted_decoder("abc")), facts=ModelFacts("scripted", languages=PYTHON))
     engine = ModelEngine(ModelOptions("scripted"), lambda _: model)
     warm: asyncio.Queue[EngineState] = asyncio.Queue()
@@ -117,13 +117,13 @@ def test_an_engine_tells_what_its_model_completes() -> None:
         engine.close()
 
 
-def test_an_editor_is_told_why_there_is_nothing_in_go() -> None:
+def test_an_editor_gets_the_reason_for_no_suggestions_in_go() -> None:
     engine = FakeEngine("abc")
     engine.enter(EngineState(Phase.WARM, facts=ModelFacts("scripted", languages=PYTHON)))
     session = Session(Settings(), lambda _: engine)
 
-    def withheld(language: str, place: str) -> Withheld | None:
-        snapshot = Snapshot("x = ", 4, language=language, uri_path=place)
+    def withheld(language: str, path: str) -> Withheld | None:
+        snapshot = Snapshot("x = ", 4, language=language, uri_path=path)
         return asyncio.run(session.complete(snapshot, invoked=True)).withheld
 
     assert withheld("go", "/a/b.go") is Withheld.MODEL_LANGUAGE

@@ -1,4 +1,4 @@
-"""Where an answer meets the rest of its line: no bracket and no quote stands there twice."""
+"""Where an answer meets the rest of its line: no bracket or quote is duplicated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from lacuna_server.core.trimming import trim
         ("f(|)", 'r")", b)', 'r")", b'),
     ],
 )
-def test_what_is_kept_before_closing_signs(marked: str, answer: str, shown: str) -> None:
+def test_what_is_kept_before_closing_brackets_and_quotes(marked: str, answer: str, shown: str) -> None:
     assert trim(answer, at_cursor(marked)) == shown
 
 
@@ -66,12 +66,12 @@ def test_other_languages_have_other_strings(language: str, marked: str, answer: 
         ("[\n|\n]\n", "]", Withheld.REPEATS),
     ],
 )
-def test_short_lines_below_do_not_stand_there_twice(marked: str, answer: str, shown: str | Withheld) -> None:
+def test_short_lines_below_are_not_repeated(marked: str, answer: str, shown: str | Withheld) -> None:
     assert trim(answer, at_cursor(marked)) == shown
 
 
 @pytest.mark.parametrize("before", ["f(", "x = '" + "a" * 150 + "' + g(", "(" * 1900, "'" * 1900, "x" * 20_000 + "("])
-def test_no_more_is_lexed_than_an_editor_can_wait_for(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_amount_of_lexed_text_is_limited(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
     lexed = []
     kinds = lexing._kinds
     monkeypatch.setattr(lexing, "_kinds", lambda lexer, text: lexed.append(len(text)) or kinds(lexer, text))  # type: ignore[func-returns-value]
@@ -79,7 +79,7 @@ def test_no_more_is_lexed_than_an_editor_can_wait_for(before: str, monkeypatch: 
     assert sum(lexed) < 25_000
 
 
-def test_lexers_that_leave_characters_out_do_no_harm() -> None:
+def test_lexers_that_drop_characters_do_no_harm() -> None:
     for _, names, _, _ in get_all_lexers():
         text = "> main = print ()\n>>> x = f([\n"
         trim('a)]"', Snapshot(text + "y = g(')", len(text) + 7, None, language=names[0] if names else ""))
@@ -93,15 +93,15 @@ def test_plain_text_stays_plain_however_many_files_are_open() -> None:
     assert not lexing.Surroundings(replace(at_cursor("a (|)"), language="", uri_path="a.txt")).is_known
 
 
-@pytest.mark.parametrize(("language", "most"), [("python", 1500), ("cpp", 800)])
-def test_lines_of_real_code_come_out_as_they_were_written(language: str, most: int) -> None:
-    tried, wrong = sweep(language, most, a_file=20)
-    assert (wrong, tried >= most) == ([], True)
+@pytest.mark.parametrize(("language", "count"), [("python", 1500), ("cpp", 800)])
+def test_lines_of_real_code_come_out_as_they_were_written(language: str, count: int) -> None:
+    tried, wrong = sweep(language, count, a_file=20)
+    assert (wrong, tried >= count) == ([], True)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("language", "most"), [("python", 44_000), ("cpp", 20_000)])
-def test_lines_of_much_real_code_come_out_as_they_were_written(language: str, most: int) -> None:
-    tried, wrong = sweep(language, most, a_file=120, seed=1)
-    assert (wrong, tried >= most) == ([], True)
+@pytest.mark.parametrize(("language", "count"), [("python", 44_000), ("cpp", 20_000)])
+def test_lines_of_much_real_code_come_out_as_they_were_written(language: str, count: int) -> None:
+    tried, wrong = sweep(language, count, a_file=120, seed=1)
+    assert (wrong, tried >= count) == ([], True)

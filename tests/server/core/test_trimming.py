@@ -1,4 +1,4 @@
-"""Trigger, trimming and service: from a cursor to what is shown, without protocol and without model."""
+"""Trigger, trimming and service: from a cursor to what is shown, without a protocol or a model."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_trim(marked: str, answer: str, shown: str | Withheld) -> None:
         ("a = b = c = d", "a = b = c = d"),
     ],
 )
-def test_a_model_that_lost_its_way_is_followed_for_one_round(text: str, shown: str | Withheld) -> None:
+def test_a_repeating_answer_is_shown_for_one_round(text: str, shown: str | Withheld) -> None:
     assert once(text) == shown
 
 
@@ -99,7 +99,7 @@ def ask(engine: FakeEngine, marked: str = "x = |", invoked: bool = False) -> Sug
     return asyncio.run(complete(engine, at_cursor(marked), Policy(), invoked))
 
 
-def test_an_automatic_request_is_greedy_and_single() -> None:
+def test_an_automatic_request_is_greedy_with_one_candidate() -> None:
     engine = FakeEngine("1")
     assert ask(engine).texts == ("1",)
     (request,) = engine.requests
@@ -107,7 +107,7 @@ def test_an_automatic_request_is_greedy_and_single() -> None:
     assert (request.parts, request.path, request.document_id) == (("x = ", ""), "test.py", "test")
 
 
-def test_only_an_answer_that_did_not_end_is_followed_for_one_round() -> None:
+def test_only_an_unfinished_answer_is_shown_for_one_round() -> None:
     rounds = "a" + ", a" * 20
     assert ask(FakeEngine(rounds)).texts == (rounds,)
     for reason in (StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CONTEXT_FULL, StopReason.DEADLINE):
@@ -141,7 +141,7 @@ def test_an_engine_that_is_not_ready_is_not_asked(phase: Phase, reason: Withheld
     assert engine.requests == []
 
 
-def test_an_engine_that_is_asleep_is_asked_and_wakes() -> None:
+def test_an_unloaded_engine_is_asked_and_wakes() -> None:
     async def scenario() -> FakeEngine:
         engine = FakeEngine(phase=Phase.ASLEEP)
         task = asyncio.create_task(complete(engine, at_cursor("x = |"), Policy()))

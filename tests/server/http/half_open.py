@@ -1,4 +1,4 @@
-"""Callers who open connections and never finish a request, as many at a time as they are told to."""
+"""Callers who open a given number of connections and never finish a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BEGUN = (b"", b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n", b"POST / HTTP
 
 
 class HalfOpen:
-    """Holds `count` half-open connections to a port of this machine; what the server closes is opened again."""
+    """Holds `count` half-open connections to a port of this machine; closed ones are reopened."""
 
     def __init__(self, port: int, count: int, begun: Sequence[bytes] = BEGUN, most_a_second: int = 200) -> None:
         self._port, self._begun, self._most_a_second = port, begun, most_a_second
@@ -29,7 +29,7 @@ class HalfOpen:
         self._selector.close()
 
     def hold(self, seconds: float) -> None:
-        """Goes on for `seconds`."""
+        """Runs for `seconds`."""
         until, may_open = time.monotonic() + seconds, int(self._most_a_second * seconds)
         while (left := until - time.monotonic()) > 0:
             for key, _ in self._selector.select(left)[:may_open]:

@@ -1,4 +1,4 @@
-"""A server over a scripted model in this process, and `lacuna serve` as a process of its own."""
+"""A server with a scripted model in this process, and `lacuna serve` as a separate process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def server(
 def listener(
     fill: str = "abc", on_step: Callable[[int], None] = lambda _: None, decoder: Decoder | None = None, **settings: Any
 ) -> Iterator[listening.HttpServer]:
-    """That server itself."""
+    """The server itself."""
     model = decoder or scripted_decoder(fill, on_step=on_step)
     batch, languages = settings.pop("batch", 8), settings.pop("languages", ())
     connections = {name: settings.pop(name) for name in ("timeouts", "max_connections", "secure") if name in settings}
@@ -74,7 +74,7 @@ class Process:
     """`lacuna serve` with `arguments` on a free port."""
 
     def __init__(self, log: Path, *arguments: str, files: int | None = None) -> None:
-        """`files`: how many it may have open."""
+        """`files`: the limit of open files."""
         self.log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
@@ -101,7 +101,7 @@ class Process:
         return self.log.read_text()
 
     def resident_mib(self) -> float:
-        """What the process holds in memory."""
+        """The process's resident memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+)", status)
         assert found

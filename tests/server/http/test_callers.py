@@ -1,4 +1,4 @@
-"""Many callers: queue, sessions, tokens, those who leave, and what happens when memory is short."""
+"""Many callers: queue, sessions, tokens, disconnects, and lack of memory."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_no_answer_is_lost_or_mixed_up() -> None:
         assert all(callers.map(ask, range(ANSWERS)))
 
 
-def test_more_than_may_wait_are_told_to_come_again() -> None:
+def test_callers_beyond_the_queue_limit_are_asked_to_retry() -> None:
     held = Held()
     with (
         server("x" * 20, on_step=held, limits=GatewayLimits(waiting=2)) as client,
@@ -93,7 +93,7 @@ def test_a_session_s_key_costs_one_token() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_caller_who_leaves_frees_the_slot_within_a_step(stream: bool) -> None:
+def test_a_caller_who_disconnects_frees_the_engine_within_a_step(stream: bool) -> None:
     steps = []
     held = Held()
 
@@ -109,7 +109,7 @@ def test_a_caller_who_leaves_frees_the_slot_within_a_step(stream: bool) -> None:
             body = b'{"data": "b\\n", "suffix": "\\n", "stream": %s}' % (b"true" if stream else b"false")
             caller.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             assert held.entered.wait(20)
-        if stream:  # nothing can be written to nobody before there is something to write
+        if stream:  # a disconnect is only noticed when something is written
             held.release()
         until(lambda: "lacuna_requests_inside 0.0" in client.get("/metrics").text)
         before = len(steps)
@@ -118,7 +118,7 @@ def test_a_caller_who_leaves_frees_the_slot_within_a_step(stream: bool) -> None:
         assert len(steps) - before <= 63 if not stream else len(steps) < 130
 
 
-def test_a_caller_of_a_stream_who_leaves_before_it_begins_is_noticed() -> None:
+def test_a_caller_who_disconnects_before_the_stream_begins_is_noticed() -> None:
     held = Held()
     with server("x" * 20, on_step=held) as client:
         held.armed = True
@@ -128,20 +128,20 @@ def test_a_caller_of_a_stream_who_leaves_before_it_begins_is_noticed() -> None:
             body = b'{"data": "c\\n", "suffix": "\\n", "stream": true}'
             caller.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             assert held.entered.wait(20)
-        until(lambda: "lacuna_requests_inside 0.0" in client.get("/metrics").text)  # the model still stands
+        until(lambda: "lacuna_requests_inside 0.0" in client.get("/metrics").text)  # the model is still blocked
         held.release()
 
 
-def test_what_was_streamed_is_not_taken_back_at_the_deadline() -> None:
+def test_streamed_text_is_not_retracted_at_the_deadline() -> None:
     slow = threading.Event()
     decoder = scripted_decoder("ab\ncd" * 20, on_step=lambda _: slow.wait(0.02))
     with server(decoder=decoder, limits=GatewayLimits(timeout_s=0.2)) as client:
-        *pieces, end = map(json.loads, sent_events(client.post("/", json={**BODY, "stream": True})))
+        *events, end = map(json.loads, sent_events(client.post("/", json={**BODY, "stream": True})))
         assert end["finish_reason"] == "deadline"
-        assert "".join(piece["text"] for piece in pieces) == end["completion"]
+        assert "".join(event["text"] for event in events) == end["completion"]
 
 
-def test_a_user_without_a_file_keeps_no_session() -> None:
+def test_a_user_field_without_a_file_creates_no_session() -> None:
     held = Held()
     with server("x" * 20, on_step=held) as client, ThreadPoolExecutor(2) as callers:
         held.armed = True
@@ -152,7 +152,7 @@ def test_a_user_without_a_file_keeps_no_session() -> None:
         assert [one.result().status_code for one in both] == [200, 200]
 
 
-def test_a_page_of_somebody_else_is_refused() -> None:
+def test_a_foreign_origin_is_rejected() -> None:
     with server() as client:
         assert client.post("/", json=BODY, headers={"Origin": "https://a.example"}).status_code == 403
         assert client.post("/", json=BODY, headers={"Host": "a.example"}).status_code == 403
@@ -160,7 +160,7 @@ def test_a_page_of_somebody_else_is_refused() -> None:
         assert client.post("/", json=BODY, headers={"Origin": own}).status_code == 200
 
 
-def test_a_request_that_takes_too_long_ends_where_it_is() -> None:
+def test_a_request_that_takes_too_long_ends_with_the_text_so_far() -> None:
     slow = threading.Event()
     with server("x" * 60, on_step=lambda _: slow.wait(0.02), limits=GatewayLimits(timeout_s=0.3)) as client:
         answer = client.post("/", json=BODY).json()
@@ -168,7 +168,7 @@ def test_a_request_that_takes_too_long_ends_where_it_is() -> None:
         assert 0 < len(answer["completion"]) < 60
 
 
-def test_memory_that_runs_out_is_an_answer_and_comes_back() -> None:
+def test_running_out_of_memory_is_an_error_response_and_recovers() -> None:
     broken = False
 
     def on_step(_: int) -> None:
@@ -188,7 +188,7 @@ def test_memory_that_runs_out_is_an_answer_and_comes_back() -> None:
         assert client.post("/", json=BODY).json()["completion"] == "abc"
 
 
-def test_without_the_token_nothing_is_done() -> None:
+def test_without_the_token_every_request_is_rejected() -> None:
     with server(token="secret-token-of-ours") as client:
         for path in ("/", "/v1/completions", "/infill", "/api/generate"):
             assert client.post(path, json=BODY).status_code == 401
@@ -197,7 +197,7 @@ def test_without_the_token_nothing_is_done() -> None:
         assert client.post("/", json=BODY, headers={"Authorization": "Bearer secret-token-of-ours"}).status_code == 200
 
 
-def test_pages_of_others_may_not_ask_unless_they_are_listed() -> None:
+def test_foreign_origins_are_rejected_unless_listed() -> None:
     asking = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     with server() as client:
         assert "access-control-allow-origin" not in client.options("/", headers=asking).headers

@@ -1,4 +1,4 @@
-"""Callers who hold connections: those that never finish a request, send rubbish, or do not read their answer."""
+"""Callers who hold connections: they never finish a request, send garbage, or do not read the answer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOST_LOG_BYTES = 100_000
 
 @pytest.fixture
 def many_files() -> None:
-    """Lets this process hold the connections."""
+    """Raises this process's limit of open files for the connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2 * HALF_OPEN:
         pytest.skip("this process may not open so many files")
@@ -45,14 +45,14 @@ def many_files() -> None:
 
 
 @pytest.mark.timeout(120 + 2 * HALF_OPEN_S)
-def test_half_open_connections_keep_nobody_out_and_fill_no_log(many_files: None, tmp_path: Path) -> None:
+def test_half_open_connections_block_no_caller_and_do_not_flood_the_log(many_files: None, tmp_path: Path) -> None:
     with Process(tmp_path / "log", files=FILES) as served:
         until(lambda: httpx.get(f"{served.url}/health/ready").status_code == 200)
         said, port, took = len(served.said), int(served.url.rpartition(":")[2]), []
         with HalfOpen(port, HALF_OPEN) as callers:
             end = time.monotonic() + HALF_OPEN_S
             while time.monotonic() < end:
-                took.append(seconds_until_told_that_it_lives(port))
+                took.append(seconds_until_healthy(port))
                 callers.hold(ASKED_EVERY_S)
         grown = len(served.said) - said
     logger.info("%d asked, at most %.3f s; %d opened; log %d bytes", len(took), max(took), callers.opened, grown)
@@ -60,8 +60,8 @@ def test_half_open_connections_keep_nobody_out_and_fill_no_log(many_files: None,
     assert grown < MOST_LOG_BYTES
 
 
-def seconds_until_told_that_it_lives(port: int) -> float:
-    """Over a connection of its own. Raises TimeoutError after a second."""
+def seconds_until_healthy(port: int) -> float:
+    """Over a separate connection. Raises TimeoutError after a second."""
     began = time.monotonic()
     connection = HTTPConnection("127.0.0.1", port, timeout=1)
     connection.request("GET", "/health/live")
@@ -88,7 +88,7 @@ def caller(running: HttpServer) -> Iterator[socket.socket]:
 
 
 def rest(opened: socket.socket) -> bytes:
-    """What comes until the server closes the connection."""
+    """The bytes received until the server closes the connection."""
     received = bytearray()
     try:
         while data := opened.recv(2**16):
@@ -99,7 +99,7 @@ def rest(opened: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("begun", "answered"),
+    ("sent", "answered"),
     [
         (b"", b""),
         (b"GET", b"HTTP/1.1 408 "),
@@ -109,16 +109,16 @@ def rest(opened: socket.socket) -> bytes:
         (POST + b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n", b"HTTP/1.1 401 "),
     ],
 )
-def test_what_never_becomes_a_request_is_ended(begun: bytes, answered: bytes, hurried: HttpServer) -> None:
+def test_a_connection_that_never_sends_a_request_is_closed(sent: bytes, answered: bytes, hurried: HttpServer) -> None:
     with caller(hurried) as opened:
-        opened.sendall(begun)
+        opened.sendall(sent)
         received = rest(opened)
     assert received[: len(answered)] == answered
     assert bool(received) == bool(answered)
 
 
 @pytest.mark.parametrize("first", [b"", LIVE])
-def test_a_byte_now_and_then_gains_no_time(first: bytes, hurried: HttpServer) -> None:
+def test_slow_bytes_do_not_extend_the_timeout(first: bytes, hurried: HttpServer) -> None:
     with caller(hurried) as opened:
         opened.sendall(first + b"GET / HTTP/1.1\r\nX: ")
         opened.settimeout(0.02)
@@ -131,7 +131,7 @@ def test_a_byte_now_and_then_gains_no_time(first: bytes, hurried: HttpServer) ->
     assert b"HTTP/1.1 408 " in received
 
 
-def test_a_connection_may_be_used_again_but_not_kept_idle(hurried: HttpServer) -> None:
+def test_a_connection_may_be_reused_but_not_kept_idle(hurried: HttpServer) -> None:
     with caller(hurried) as opened:
         opened.sendall(LIVE + LIVE)
         received = rest(opened)
@@ -150,7 +150,7 @@ def test_a_connection_may_be_used_again_but_not_kept_idle(hurried: HttpServer) -
         (POST + b"Transfer-Encoding: chunked\r\n\r\nno length\r\n", 400),
     ],
 )
-def test_what_is_no_request_gets_a_status(
+def test_a_malformed_request_gets_a_status(
     sent: bytes, status: int, hurried: HttpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caller(hurried) as opened:
@@ -161,17 +161,15 @@ def test_what_is_no_request_gets_a_status(
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", LIVE, POST + b"Transfer-Encoding: chunked\r\n\r\n"]))
-def test_whatever_is_sent_the_connection_ends_and_the_server_lives(
-    hurried: HttpServer, sent: bytes, first: bytes
-) -> None:
+def test_any_bytes_end_the_connection_but_not_the_server(hurried: HttpServer, sent: bytes, first: bytes) -> None:
     with caller(hurried) as opened, suppress(OSError):
         opened.sendall(first + sent)
         opened.shutdown(socket.SHUT_WR)
         rest(opened)
-    assert seconds_until_told_that_it_lives(port_of(hurried)) < PATIENCE_S
+    assert seconds_until_healthy(port_of(hurried)) < PATIENCE_S
 
 
-def test_rubbish_behind_a_request_that_is_answered_is_no_traceback(
+def test_garbage_after_an_answered_request_causes_no_traceback(
     hurried: HttpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caller(hurried) as opened:
@@ -182,7 +180,7 @@ def test_rubbish_behind_a_request_that_is_answered_is_no_traceback(
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-def test_an_answer_that_nobody_reads_is_given_up() -> None:
+def test_an_answer_that_is_not_read_is_abandoned() -> None:
     body = b'{"data": "%s", "suffix": "\\n"}' % (b"x" * 3_900_000)
     timeouts = Timeouts(request_s=10 * PATIENCE_S, idle_s=10 * PATIENCE_S, stalled_s=0.2)
     with listener(timeouts=timeouts) as running, socket.socket() as opened:
@@ -204,20 +202,20 @@ def test_an_answer_that_is_read_slowly_arrives() -> None:
     assert len(received) > len(body)
 
 
-def test_when_too_many_are_open_the_one_that_waited_longest_goes() -> None:
+def test_when_too_many_are_open_the_longest_idle_one_is_closed() -> None:
     with listener(max_connections=3) as running, caller(running) as first, caller(running) as second:
         until(lambda: len(running.pool) == 2)
         with caller(running) as third:
             until(lambda: len(running.pool) == 3)
             first.sendall(LIVE)
             assert first.recv(2**16).startswith(b"HTTP/1.1 200 ")
-            assert seconds_until_told_that_it_lives(port_of(running)) < PATIENCE_S
+            assert seconds_until_healthy(port_of(running)) < PATIENCE_S
             assert rest(second) == b""
             third.sendall(LIVE)
             assert third.recv(2**16).startswith(b"HTTP/1.1 200 ")
 
 
-def test_who_is_being_answered_is_not_dropped() -> None:
+def test_a_connection_being_answered_is_not_dropped() -> None:
     armed, entered, may = threading.Event(), threading.Event(), threading.Event()
 
     def on_step(_: int) -> None:
@@ -240,14 +238,14 @@ def test_who_is_being_answered_is_not_dropped() -> None:
             assert b'"completion":"abc"' in rest(asking)
 
 
-def test_who_comes_while_the_server_stops_is_turned_away() -> None:
+def test_new_connections_are_rejected_during_shutdown() -> None:
     with listener(timeouts=Timeouts(request_s=10 * PATIENCE_S)) as running:
         running.pool.closed = True
         with caller(running) as opened:
             assert rest(opened) == b""
 
 
-def test_descriptors_that_run_out_are_freed(caplog: pytest.LogCaptureFixture) -> None:
+def test_connections_are_closed_when_descriptors_run_out(caplog: pytest.LogCaptureFixture) -> None:
     pool, loop = Pool(100), asyncio.new_event_loop()
     held = [Held() for _ in range(10)]
     for one in held:
@@ -273,7 +271,7 @@ class Held:
 @given(
     st.integers(1, 5), st.lists(st.tuples(st.sampled_from(["mark_waiting", "mark_busy", "remove"]), st.integers(0, 9)))
 )
-def test_a_pool_never_holds_too_many_that_wait(most: int, steps: list[tuple[str, int]]) -> None:
+def test_a_pool_never_holds_too_many_idle_connections(most: int, steps: list[tuple[str, int]]) -> None:
     pool, held = Pool(most), [Held() for _ in range(10)]
     busy: set[int] = set()
     for step, number in steps:
@@ -293,7 +291,7 @@ def secure() -> Iterator[HttpServer]:
         yield running
 
 
-def test_tls_is_spoken(secure: HttpServer) -> None:
+def test_tls_works(secure: HttpServer) -> None:
     trusted = ssl.create_default_context(cafile=TLS / "certificate.pem")
     answer = httpx.post(
         f"https://localhost:{port_of(secure)}", json={"data": "a\n", "suffix": "\n"}, verify=trusted, timeout=PATIENCE_S
@@ -301,21 +299,19 @@ def test_tls_is_spoken(secure: HttpServer) -> None:
     assert answer.json()["completion"] == "abc"
 
 
-@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n\r\n"])
-def test_a_handshake_that_never_ends_is_ended(
-    begun: bytes, secure: HttpServer, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n\r\n"])
+def test_an_unfinished_handshake_is_closed(sent: bytes, secure: HttpServer, caplog: pytest.LogCaptureFixture) -> None:
     with caller(secure) as opened:
-        opened.sendall(begun)
+        opened.sendall(sent)
         rest(opened)
     until(lambda: not secure.pool)
     assert [record for record in caplog.records if record.exc_info] == []
 
 
 def test_handshakes_count_as_connections() -> None:
-    made = context(TLS / "certificate.pem", TLS / "key.pem")
+    tls = context(TLS / "certificate.pem", TLS / "key.pem")
     with (
-        listener(secure=made, max_connections=2) as running,
+        listener(secure=tls, max_connections=2) as running,
         caller(running) as first,
         caller(running),
         caller(running),
@@ -324,7 +320,7 @@ def test_handshakes_count_as_connections() -> None:
         assert len(running.pool) == 2
 
 
-def test_who_is_silent_after_the_handshake_is_ended(secure: HttpServer) -> None:
+def test_a_connection_silent_after_the_handshake_is_closed(secure: HttpServer) -> None:
     trusting = ssl.create_default_context(cafile=TLS / "certificate.pem")
     with caller(secure) as opened, trusting.wrap_socket(opened, server_hostname="localhost") as wrapped:
         assert rest(wrapped) == b""

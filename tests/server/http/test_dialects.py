@@ -1,4 +1,4 @@
-"""What each dialect takes and says, over a scripted model."""
+"""What each dialect accepts and answers, with a scripted model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def post(client: httpx.Client, path: str, **body: Any) -> Any:
     return response.json()
 
 
-def test_the_first_callers_get_what_they_got() -> None:
+def test_the_original_interface_still_works() -> None:
     with server("pass", decoder=None) as client:
         answer = post(client, "/", data=CODE, suffix="\n")
         assert (answer["completion"], answer["text"]) == ("pass", CODE + "pass\n")
@@ -71,12 +71,12 @@ def test_a_catastrophic_pattern_does_not_hang_the_server(long: httpx.Client) -> 
     assert post(long, "/", data=CODE, suffix="\n", stop="\n")["completion"] == "x = 1"
 
 
-def test_pieces_come_with_their_probabilities(client: httpx.Client) -> None:
+def test_streamed_tokens_have_probabilities(client: httpx.Client) -> None:
     response = client.post("/", json={"data": CODE, "suffix": "\n", "stream": True, "alternatives": 3})
-    *pieces, end = map(json.loads, sent_events(response))
-    assert "".join(piece["text"] for piece in pieces) == "return 1" == end["completion"]
+    *events, end = map(json.loads, sent_events(response))
+    assert "".join(event["text"] for event in events) == "return 1" == end["completion"]
     assert end["done"]
-    assert all(len(piece["alternatives"]) == 3 and 0 <= piece["probability"] <= 1 for piece in pieces)
+    assert all(len(event["alternatives"]) == 3 and 0 <= event["probability"] <= 1 for event in events)
 
 
 def test_openai_s_completions(client: httpx.Client) -> None:
@@ -91,7 +91,7 @@ def test_openai_s_completions(client: httpx.Client) -> None:
     assert (cut["choices"][0]["text"], cut["choices"][0]["finish_reason"]) == (CODE + "ret", "length")
 
 
-def test_openai_s_stream_says_the_same(client: httpx.Client) -> None:
+def test_openai_s_stream_equals_its_answer(client: httpx.Client) -> None:
     body = {"prompt": CODE, "suffix": "\n", "stream": True, "stream_options": {"include_usage": True}, "echo": True}
     *chunks, done = sent_events(client.post("/v1/completions", json=body))
     found = [json.loads(chunk) for chunk in chunks]
@@ -101,7 +101,7 @@ def test_openai_s_stream_says_the_same(client: httpx.Client) -> None:
     assert found[-1]["usage"]["completion_tokens"] == 8
 
 
-def test_token_ids_are_the_prompt_as_they_are(client: httpx.Client) -> None:
+def test_token_ids_are_used_as_the_prompt_unchanged(client: httpx.Client) -> None:
     answer = post(client, "/v1/completions", prompt=[5, 6, 7], max_tokens=2)
     assert answer["usage"]["prompt_tokens"] == 3
     assert client.post("/v1/completions", json={"prompt": [5], "suffix": "x"}).status_code == 400
@@ -109,26 +109,26 @@ def test_token_ids_are_the_prompt_as_they_are(client: httpx.Client) -> None:
     assert (unknown.status_code, "token id" in unknown.text) == (400, True)
 
 
-def test_the_offsets_of_a_stream_go_on(client: httpx.Client) -> None:
+def test_offsets_continue_through_a_stream(client: httpx.Client) -> None:
     body = {"prompt": CODE, "suffix": "\n", "stream": True, "logprobs": 1}
     *chunks, _ = sent_events(client.post("/v1/completions", json=body))
     found = [json.loads(chunk)["choices"][0]["logprobs"] for chunk in chunks]
     assert [one["text_offset"] for one in found if one] == [[n] for n in range(8)]
 
 
-def test_null_is_not_given(client: httpx.Client) -> None:
+def test_null_means_not_given(client: httpx.Client) -> None:
     body = {"input_prefix": "a\n", "input_suffix": "\n", "stream": None, "n_predict": None, "temperature": None}
     assert post(client, "/infill", **body)["content"] == "return 1"
     asked = {"prompt": CODE, "suffix": "\n", "stream": False, "options": {"temperature": None}}
     assert post(client, "/api/generate", **asked)["response"] == "return 1"
 
 
-def test_a_form_s_fields_may_come_several_times(long: httpx.Client) -> None:
+def test_form_fields_may_be_repeated(long: httpx.Client) -> None:
     form = {"data": CODE, "suffix": "\n", "stop": ["y", "z"], "truncate_before_pattern": ["^#"]}
     assert long.put("/", data=form).json() == CODE + "x = 1\n\n"
 
 
-def test_an_engine_s_request_out_of_bounds(client: httpx.Client) -> None:
+def test_a_request_outside_the_engine_s_limits(client: httpx.Client) -> None:
     sound = {"parts": ["a\n", "\n"]}
     assert client.post("/lacuna/answer", json=sound).status_code == 200
     stops = ({"stop": {"max_tokens": -9}}, {"stop": {"max_lines": 0}})
@@ -156,7 +156,7 @@ def test_ollama_s_generate(client: httpx.Client) -> None:
     assert post(client, "/api/generate", **body, stream=False)["response"] == "return 1"
 
 
-def test_what_is_served(client: httpx.Client) -> None:
+def test_served_models_are_listed(client: httpx.Client) -> None:
     assert client.get("/v1/models").json()["data"][0]["id"] == "scripted"
     assert client.get("/v1/models/other").json()["error"]["type"] == "invalid_request_error"
     assert client.get("/api/tags").json()["models"][0]["name"] == "scripted"
@@ -197,7 +197,7 @@ def test_the_metrics_count(client: httpx.Client) -> None:
         ("/metrics", b"", 405),
     ],
 )
-def test_rubbish_gets_a_status_and_a_sentence(path: str, body: bytes, status: int, client: httpx.Client) -> None:
+def test_garbage_gets_a_status_and_a_message(path: str, body: bytes, status: int, client: httpx.Client) -> None:
     response = client.post(path, content=body, headers={"content-type": "application/json"})
     error = response.json()["error"]
     assert response.status_code == status
@@ -209,7 +209,7 @@ def test_empty_text_is_text(client: httpx.Client) -> None:
     assert post(client, "/", data="", suffix="")["completion"] == "return 1"
 
 
-def test_a_text_longer_than_the_context_says_so(client: httpx.Client) -> None:
+def test_a_text_longer_than_the_context_is_reported(client: httpx.Client) -> None:
     answer = post(client, "/", data="x = 1\n" * 5000, suffix="\n", max_tokens=8)
     assert (answer["completion"], answer["truncated"]) == ("return 1", True)
     assert "longer than the model's context" in answer["note"]
@@ -222,7 +222,7 @@ def test_a_body_that_is_too_large(client: httpx.Client) -> None:
     assert "bytes" in response.json()["error"]
 
 
-def test_the_languages_of_a_model_bind_our_own_dialect_only() -> None:
+def test_a_model_s_languages_limit_only_the_native_dialect() -> None:
     body = {"data": "func main() {\n", "suffix": "\n"}
     with server("return 1", languages=("python",)) as client:
         assert client.get("/health/ready").json()["languages"] == ["python"]
@@ -238,7 +238,7 @@ def test_the_languages_of_a_model_bind_our_own_dialect_only() -> None:
 
 
 @pytest.mark.parametrize("wanted", [495, 512, 1024, 100_000])
-def test_more_tokens_than_there_is_room_for_are_limited(wanted: int, client: httpx.Client) -> None:
+def test_max_tokens_beyond_the_room_is_limited(wanted: int, client: httpx.Client) -> None:
     answer = post(client, "/", data=CODE, suffix="\n", max_tokens=wanted)
     assert answer["completion"] == "return 1"
     assert "fewer than requested" in answer.get("note", "") or wanted < 500
@@ -249,7 +249,7 @@ def test_more_tokens_than_there_is_room_for_are_limited(wanted: int, client: htt
     assert post(client, "/api/generate", **body)["response"] == "return 1"
 
 
-def test_an_answer_without_an_end_is_cut_by_the_context_and_says_so() -> None:
+def test_an_endless_answer_is_cut_by_the_context_and_reports_it() -> None:
     with server(decoder=echoing_decoder()) as client:
         answer = post(client, "/v1/completions", prompt="a\n", suffix="\n", max_tokens=4000)
         assert answer["choices"][0]["finish_reason"] == "length"
@@ -272,10 +272,10 @@ def test_a_text_with_crlf_gets_an_answer_with_crlf(long: httpx.Client) -> None:
     assert post(long, "/api/generate", **asked)["response"] == written
 
 
-def test_a_stream_for_a_text_with_crlf_says_the_same(long: httpx.Client) -> None:
+def test_a_stream_for_a_text_with_crlf_has_crlf(long: httpx.Client) -> None:
     events = sent_events(long.post("/", json={"data": WINDOWS, "suffix": "\r\n", "stream": True}))
-    *pieces, end = map(json.loads, events)
-    assert "".join(piece["text"] for piece in pieces) == end["completion"] == "x = 1\r\ny = 2\r\n# STOP\r\nz = 3"
+    *events, end = map(json.loads, events)
+    assert "".join(event["text"] for event in events) == end["completion"] == "x = 1\r\ny = 2\r\n# STOP\r\nz = 3"
 
 
 def test_a_stop_of_a_text_with_crlf_is_found(long: httpx.Client) -> None:

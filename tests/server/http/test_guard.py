@@ -1,4 +1,4 @@
-"""What passes before an endpoint is asked: names, origins, tokens, callers who leave, and what browsers are told."""
+"""What is checked before an endpoint: hosts, origins, tokens, disconnects, and headers for browsers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def client() -> Iterator[httpx.Client]:
     ["localhost", "LOCALHOST", "localhost.", "Localhost.:5000", "127.0.0.2", "127.1.2.3:80", "[::1]:5000",
      "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]"],
 )  # fmt: skip
-def test_names_of_this_machine(host: str, client: httpx.Client) -> None:
+def test_host_names_of_this_machine(host: str, client: httpx.Client) -> None:
     assert client.get("/health/live", headers={"Host": host}).status_code == 200
 
 
@@ -47,7 +47,7 @@ def test_names_of_this_machine(host: str, client: httpx.Client) -> None:
     ["a.example", "localhost.a.example", "127.0.0.1.a.example", "128.0.0.1", "192.168.0.1:5000", "[::2]", "[fe80::1]",
      "localhost..", "0x7f.1", "localhost:x"],
 )  # fmt: skip
-def test_names_that_may_be_somebody_else_s(host: str, client: httpx.Client) -> None:
+def test_foreign_host_names(host: str, client: httpx.Client) -> None:
     refused = client.get("/health/live", headers={"Host": host})
     assert refused.status_code == 403
     assert "This server does not answer to the name" in refused.json()["error"]
@@ -67,7 +67,7 @@ def test_names_that_may_be_somebody_else_s(host: str, client: httpx.Client) -> N
         (" http://[::1]:3000 ", "http://[::1]:3000"),
     ],
 )
-def test_what_a_preflight_allows_is_answered(listed: str, asking: str) -> None:
+def test_requests_allowed_by_a_preflight_are_answered(listed: str, asking: str) -> None:
     with server(origins=[listed]) as client:
         headers = {"Origin": asking, "Access-Control-Request-Method": "POST"}
         allowed = client.options("/v1/completions", headers=headers)
@@ -77,7 +77,7 @@ def test_what_a_preflight_allows_is_answered(listed: str, asking: str) -> None:
         assert answer.headers["access-control-allow-origin"] in ("*", asking)
 
 
-def test_other_pages_are_refused_beside_those_that_are_listed() -> None:
+def test_origins_that_are_not_listed_are_rejected() -> None:
     with server(origins=[PAGE]) as client:
         for asking in (
             "http://localhost:3001",
@@ -89,7 +89,7 @@ def test_other_pages_are_refused_beside_those_that_are_listed() -> None:
             assert client.post("/", json=BODY, headers={"Origin": asking}).status_code == 403
 
 
-def test_its_own_page_may_ask_by_every_name(client: httpx.Client) -> None:
+def test_the_server_s_own_page_is_allowed_under_every_name(client: httpx.Client) -> None:
     for name in ("localhost:5000", "LOCALHOST:5000", "127.0.0.2", "localhost.:5000"):
         headers = {"Host": name, "Origin": f"http://{name.lower()}"}
         assert client.post("/", json=BODY, headers=headers).status_code == 200
@@ -100,13 +100,13 @@ def test_its_own_page_may_ask_by_every_name(client: httpx.Client) -> None:
     ["", "localhost:3000", "a.example", "https://", "https://a.example/path", "https://a.example?x", "https://u@a.example",
      "https://*.a.example", "http://a.example:x", "http://a.example:70000", "http://[::1", "http:// :", "http://a b"],
 )  # fmt: skip
-def test_what_is_no_origin_is_a_sentence(text: str) -> None:
+def test_an_invalid_origin_is_a_one_line_error(text: str) -> None:
     with pytest.raises(BadRequest, match="is not the origin of a web page"):
         origins.parse(text)
 
 
 @given(st.text(st.sampled_from("aA.:/*[]@-1270e ?#%ü\x00"), max_size=30))
-def test_an_origin_is_parsed_once_and_for_all_or_refused(text: str) -> None:
+def test_a_parsed_origin_is_stable_or_rejected(text: str) -> None:
     for origin in (text, f"http://{text}"):
         assert origins.is_own(origin, text) in (True, False)
         assert origins.is_loopback(text) in (True, False)
@@ -119,7 +119,7 @@ def test_an_origin_is_parsed_once_and_for_all_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("given", [f"bearer {TOKEN}", f"BEARER {TOKEN}", f"Bearer   {TOKEN}"])
-def test_the_case_of_the_scheme_does_not_count(given: str) -> None:
+def test_the_case_of_the_scheme_is_ignored(given: str) -> None:
     with server(token=TOKEN) as client:
         assert client.get("/metrics", headers={"Authorization": given}).status_code == 200
         for wrong in (f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN.upper()}", f"Bearer{TOKEN}", "Bearer", ""):
@@ -147,7 +147,7 @@ def test_a_body_may_begin_with_a_byte_order_mark(kind: str, content: bytes, clie
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/completions", "/infill", "/api/generate", LACUNA_PATH])
-def test_who_leaves_while_a_body_is_sent_is_counted_as_gone(
+def test_a_disconnect_during_the_body_is_counted(
     path: str, client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = client.base_url.port
@@ -166,7 +166,7 @@ def test_who_leaves_while_a_body_is_sent_is_counted_as_gone(
 
 
 @pytest.mark.parametrize("imported", [{}, {"cuda": ModuleType("cuda")}])
-def test_the_metrics_are_told_while_torch_is_imported(
+def test_metrics_are_served_while_torch_is_imported(
     imported: dict[str, ModuleType], client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = ModuleType("torch")
@@ -177,7 +177,7 @@ def test_the_metrics_are_told_while_torch_is_imported(
     assert "lacuna_gpu_memory_bytes 0.0" in answer.text
 
 
-def test_a_browser_lets_the_page_do_only_what_it_needs(client: httpx.Client) -> None:
+def test_the_page_s_policy_allows_only_what_it_needs(client: httpx.Client) -> None:
     served = client.get("/", headers={"Accept": "text/html"})
     for answer in (served, client.get("/static/playground.js"), client.get("/static/playground.css")):
         assert answer.status_code == 200
@@ -190,21 +190,21 @@ def test_a_browser_lets_the_page_do_only_what_it_needs(client: httpx.Client) -> 
         assert client.get(path).headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_page_keeps_to_its_policy() -> None:
-    """Scripts and styles come from files: what the policy forbids, the page does not have."""
+def test_the_page_complies_with_its_policy() -> None:
+    """Scripts and styles come from files: the page has nothing that the policy forbids."""
     html = (page.STATIC / "index.html").read_text()
     assert re.findall(r"<script(?![^>]* src=\"/static/)", html) == []
     assert re.findall(r"\son\w+=|javascript:|<style|<iframe|<base", html) == []
     assert re.findall(r"\beval\(|\bnew Function\(|\bimportScripts\(", (page.STATIC / "playground.js").read_text()) == []
 
 
-def test_a_probe_may_ask_for_the_head_of_the_page(client: httpx.Client) -> None:
+def test_a_probe_may_send_head_for_the_page(client: httpx.Client) -> None:
     answer = client.head("/")
     assert (answer.status_code, answer.content) == (200, b"")
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 1000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
-def test_a_body_that_never_ends_is_given_up(
+def test_an_endless_body_is_abandoned(
     length: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(guard, "SLOW_S", 0.2)

@@ -45,11 +45,11 @@ def test_the_model_sees_lf_and_an_answer_has_crlf(before: str, written: str) -> 
         (("a\n", "\r\n\r\n"), True),
     ],
 )
-def test_most_lines_decide(parts: tuple[str, ...], crlf: bool) -> None:
+def test_the_majority_of_lines_decides(parts: tuple[str, ...], crlf: bool) -> None:
     assert line_ends.uses_crlf(Request(parts)) is crlf
 
 
-def test_a_built_prompt_and_the_stops_of_a_text_with_lf_stay() -> None:
+def test_a_raw_prompt_and_the_stops_of_a_text_with_lf_are_unchanged() -> None:
     built = Request(("a\r\n",), raw=Raw.YES, stop=Stop(strings=("\r\n",)))
     assert line_ends.with_lf(built) == built
     assert not line_ends.uses_crlf(built)

@@ -1,4 +1,4 @@
-"""A real server of llama-cpp-python behind the `Engine` protocol, where it is installed."""
+"""A real llama-cpp-python server through the `Engine` protocol, where it is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lacuna_lab.bench.servers import free_port, llama_cpp, running
 ROOT = Path(__file__).parents[3]
 
 
-def test_its_completions_with_our_prompt(tmp_path: Path) -> None:
+def test_completions_of_llama_cpp_with_lacuna_s_prompt(tmp_path: Path) -> None:
     pytest.importorskip("llama_cpp.server.app", reason="pip install 'llama-cpp-python[server]'")
     file, port = tmp_path / "lacuna.gguf", free_port()
     subprocess.run(

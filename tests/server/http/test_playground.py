@@ -18,7 +18,7 @@ TWO_HOLES = "def f():\n<infill>\n\n\ndef g():\n<infill>\n"
 
 
 class Brake:
-    """Slows the model's steps down while it is on."""
+    """Slows down the model's steps while it is on."""
 
     def __init__(self) -> None:
         self.on = False
@@ -52,7 +52,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page; no request may go anywhere else, no script may fail, and the policy may forbid nothing that it does."""
+    """The page; no request may go anywhere else, no script may fail, and the page must comply with its policy."""
     wrong: list[str] = []
     opened = browser.new_page(viewport={"width": 1100, "height": 760})
     opened.on("pageerror", lambda error: wrong.append(str(error)))
@@ -79,14 +79,14 @@ def until_text(page: Page, wanted: str) -> None:
     page.wait_for_function("wanted => window.lacuna.text() === wanted", arg=wanted)
 
 
-def test_extend_goes_on_at_the_end(browser: Browser) -> None:
+def test_extend_continues_at_the_end(browser: Browser) -> None:
     with server(decoder=echoing_decoder()) as client:
         page = browser.new_page()
         page.goto(str(client.base_url))
         page.wait_for_selector(".cm-content")
         set_text(page, "e\n")
         page.click("#extend")
-        until_text(page, "e\n" + "<" * 48)  # the header of the file's name begins so
+        until_text(page, "e\n" + "<" * 48)  # the file name's header begins like this
         page.wait_for_selector("#counters >> text=/token/i")
         page.close()
 
@@ -107,7 +107,7 @@ def test_the_alternatives_of_a_token(page: Page) -> None:
     page.wait_for_selector(".cm-tooltip >> text=/%/")
 
 
-def test_stop_keeps_what_has_come(page: Page) -> None:
+def test_stop_keeps_the_text_so_far(page: Page) -> None:
     set_text(page, "def stopped():\n<infill>\n")
     BRAKE.on = True
     try:
@@ -129,7 +129,7 @@ def test_an_error_is_shown(page: Page) -> None:
     page.unroute("**/")
 
 
-def test_a_link_brings_the_text_back(page: Page, address: str) -> None:
+def test_a_link_restores_the_text(page: Page, address: str) -> None:
     set_text(page, "# 😀 家族\nx = <infill>\n")
     page.click("#share")
     page.wait_for_function("location.hash.length > 10")
@@ -140,7 +140,7 @@ def test_a_link_brings_the_text_back(page: Page, address: str) -> None:
     page.goto(f"{address}/#rubbish")
 
 
-def test_a_token_is_asked_for(browser: Browser) -> None:
+def test_a_token_is_prompted_for(browser: Browser) -> None:
     with server("abc", token="a-token-of-twenty-signs") as client:
         page = browser.new_page()
         page.goto(str(client.base_url))

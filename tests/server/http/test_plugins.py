@@ -1,4 +1,4 @@
-"""Requests as editors' plugins send them, over a model of the family that each is set up for, and official clients.
+"""Requests as editor plugins send them, to a model of the family each is set up for, and official clients.
 
 What a plugin sends is taken from its source, which each file in `tests/data/http` names.
 """
@@ -26,7 +26,7 @@ FILL = "return total / len(values)"
 
 
 def said(path: str, response: httpx.Response) -> str:
-    """The text of an answer in the words of the endpoint, streamed or not."""
+    """The text of an answer in the endpoint's format, streamed or not."""
     assert response.status_code == 200, response.text
     kind = response.headers["content-type"]
     if "event-stream" in kind:
@@ -35,20 +35,20 @@ def said(path: str, response: httpx.Response) -> str:
         found = [json.loads(line) for line in response.text.splitlines()]
     else:
         found = [response.json()]
-    return "".join(_text(path, piece) for piece in found)
+    return "".join(_text(path, event) for event in found)
 
 
-def _text(path: str, piece: dict[str, Any]) -> str:
+def _text(path: str, event: dict[str, Any]) -> str:
     if path == "/v1/completions":
-        return str(piece["choices"][0]["text"])
-    return str(piece["response"] if path == "/api/generate" else piece["content"])
+        return str(event["choices"][0]["text"])
+    return str(event["response"] if path == "/api/generate" else event["content"])
 
 
 @pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.stem)
 def test_a_plugin_s_request_is_infilled(file: Path) -> None:
     recorded = json.loads(file.read_text())
     body, text = recorded["body"], recorded["body"]["prompt"]
-    line = text[text.rfind("\n") + 1 :] if {"suffix", "input_suffix"} & set(body) else ""  # it is written again
+    line = text[text.rfind("\n") + 1 :] if {"suffix", "input_suffix"} & set(body) else ""  # it is generated again
     with server(decoder=scripted_decoder(line + FILL, recorded["family"])) as client:
         response = client.post(recorded["path"], json=body)
         expected = "" if body.get("n_predict") == 0 else FILL
@@ -73,7 +73,7 @@ def test_ollama_s_client(served: httpx.Client) -> None:
     answer = client.generate("anything", "def f():\n", suffix="\n")
     assert (answer.response, answer.done_reason, answer.model) == ("return 1", "stop", "anything")
     streamed = client.generate("anything", "def f():\n", suffix="\n", stream=True)
-    assert "".join(piece.response for piece in streamed) == "return 1"
+    assert "".join(event.response for event in streamed) == "return 1"
     with pytest.raises(ollama.ResponseError, match="no suffix"):
         client.generate("anything", "x", suffix="y", raw=True)
 

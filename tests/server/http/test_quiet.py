@@ -1,4 +1,4 @@
-"""What is said again and again is said once in a while."""
+"""Repeated log messages are rate-limited."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def log(clock: list[float], caplog: pytest.LogCaptureFixture) -> logging.Logger:
-    made = logging.Logger("sparing")
-    made.addHandler(caplog.handler)
-    made.addFilter(quiet.RateLimit(60))
-    return made
+    logger = logging.Logger("sparing")
+    logger.addHandler(caplog.handler)
+    logger.addFilter(quiet.RateLimit(60))
+    return logger
 
 
-def test_a_message_comes_once_a_minute_with_the_number_of_those_between(
+def test_a_message_is_logged_once_a_minute_with_the_number_of_dropped_ones(
     log: logging.Logger, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     for second in range(0, 150, 10):
@@ -37,7 +37,7 @@ def test_a_message_comes_once_a_minute_with_the_number_of_those_between(
     ]
 
 
-def test_what_differs_in_its_first_line_or_its_cause_is_told(
+def test_messages_that_differ_in_first_line_or_cause_are_logged(
     log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     for line in ("accept failed\nfd=1", "accept failed\nfd=2", "another"):
@@ -52,7 +52,7 @@ def test_what_differs_in_its_first_line_or_its_cause_is_told(
     ]  # fmt: skip
 
 
-def test_kinds_without_end_take_no_memory_without_end(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+def test_unlimited_kinds_of_messages_take_limited_memory(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     (rate_limit,) = log.filters
     assert isinstance(rate_limit, quiet.RateLimit)
     for number in range(1000):

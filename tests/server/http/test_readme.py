@@ -1,4 +1,4 @@
-"""The requests that the documents show are answered by the bundled model as they say."""
+"""The requests in the documentation get the documented answers from the bundled model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/http.md"])
-def test_requests_that_are_shown(bundled: httpx.Client, name: str) -> None:
+def test_documented_requests(bundled: httpx.Client, name: str) -> None:
     found = SHOWN.findall((ROOT / name).read_text(encoding="utf-8"))
     assert found
     for command, said in found:

@@ -1,4 +1,4 @@
-"""A language server that asks `lacuna serve`: the same answers, no torch, cancels that arrive, a server that goes."""
+"""A language server that uses `lacuna serve`: same answers, no torch, cancels that arrive, a server that stops."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_remote_engine_gives_the_answers_of_a_local_one(served: Process) -> No
     remote.close()
 
 
-def test_a_cancel_goes_through(served: Process) -> None:
+def test_a_cancel_reaches_the_server(served: Process) -> None:
     remote = RemoteEngine(RemoteOptions(served.url, token=TOKEN))
     cancel = CancelToken()
     endless = Request(("# this function prints hello world",), stop=Stop(400), candidates=16, distinct=False)
@@ -63,7 +63,7 @@ def test_a_cancel_goes_through(served: Process) -> None:
 
 
 @pytest.mark.face
-def test_a_language_server_needs_no_model_of_its_own(served: Process, tmp_path: Path) -> None:
+def test_a_language_server_needs_no_local_model(served: Process, tmp_path: Path) -> None:
     token = served.log.parent / "token"
     arguments = ("--engine", served.url, "--engine-token-file", str(token))
     without_torch = {"LACUNA_STATISTICS": "false", "PYTHONPATH": str(forbid_torch(tmp_path))}
@@ -78,7 +78,7 @@ def test_a_language_server_needs_no_model_of_its_own(served: Process, tmp_path: 
         assert item["insertText"] == "getLogger(__name__)"
 
 
-def test_a_server_that_goes_is_told_and_found_again(tmp_path: Path) -> None:
+def test_a_lost_server_is_reported_and_found_again(tmp_path: Path) -> None:
     with Process(tmp_path / "log") as first:
         port = first.url.rpartition(":")[2]
         with RawClient("--engine", first.url, env={"LACUNA_STATISTICS": "false"}) as client:

@@ -1,4 +1,4 @@
-"""`lacuna serve` with the bundled model: as its callers call it, and as its operators end it."""
+"""`lacuna serve` with the bundled model: calls of its clients, and how operators stop it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 @pytest.mark.face
-def test_the_calls_of_curl_as_they_are_written(served: Process) -> None:
+def test_the_documented_curl_calls(served: Process) -> None:
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("there is no curl")
@@ -98,18 +98,18 @@ def test_the_log_has_no_code(served: Process) -> None:
 
 
 def test_every_described_request_is_answered_as_described(served: Process, tmp_path: Path) -> None:
-    """Wild requests made from the interface's own description: no 5xx, nothing that is not described."""
+    """Random requests generated from the OpenAPI description: no 5xx, and only described answers."""
     checks = "not_a_server_error,response_schema_conformance,status_code_conformance,content_type_conformance"
-    told = subprocess.run(
+    result = subprocess.run(
         [Path(sys.executable).parent / "schemathesis", "run", f"{served.url}/openapi.json", "--checks", checks,
          "--max-examples", "20", "--seed", "1", "--request-timeout", "60",
          "--phases", "fuzzing", "--exclude-path", "/metrics"],
         capture_output=True, text=True, cwd=tmp_path, timeout=170, check=False,
     )  # fmt: skip
-    assert told.returncode == 0, told.stdout[-6000:]
+    assert result.returncode == 0, result.stdout[-6000:]
 
 
-def test_told_to_stop_it_finishes_what_it_has(tmp_path: Path) -> None:
+def test_on_a_stop_signal_it_finishes_running_requests(tmp_path: Path) -> None:
     with Process(tmp_path / "log") as process, ThreadPoolExecutor(8) as callers:
         until(lambda: httpx.get(f"{process.url}/health/ready").status_code == 200)
         bodies = [{"data": f"def f{n}(x):\n    return ", "max_tokens": 300, "temperature": 3} for n in range(8)]
@@ -138,7 +138,7 @@ for _ in range(3):
 """
 
 
-def test_callers_who_are_killed_leave_nothing_behind(served: Process) -> None:
+def test_killed_callers_leave_nothing_behind(served: Process) -> None:
     def kill_some() -> None:
         callers = subprocess.Popen([sys.executable, "-c", KILLED, served.url], stderr=subprocess.DEVNULL)
         until(lambda: "lacuna_requests_inside 3.0" in httpx.get(f"{served.url}/metrics").text)
@@ -174,28 +174,30 @@ def test_callers_who_are_killed_leave_nothing_behind(served: Process) -> None:
         (("--model", "nowhere"), "There is no folder nowhere. Name a model folder"),
     ],
 )
-def test_what_cannot_be_served_is_a_sentence(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    told = subprocess.run(
+def test_an_impossible_configuration_is_a_one_line_error(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    result = subprocess.run(
         [sys.executable, "-m", "lacuna_server", "serve", "--port", "0", *arguments],
         capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
     )  # fmt: skip
-    assert told.returncode in (1, 2)
-    assert message in " ".join(told.stderr.split())
-    assert "Traceback" not in told.stderr
+    assert result.returncode in (1, 2)
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
 
 
-def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_one_line_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        told = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "lacuna_server", "serve", "--port", port],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-    assert told.returncode == 1
-    assert f"Cannot listen on 127.0.0.1:{port}" in told.stderr
+    assert result.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in result.stderr
 
 
-def test_a_token_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None:
+def test_a_world_readable_token_is_warned_about(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("a-token-of-twenty-signs\n")
     file.chmod(0o644)
@@ -207,7 +209,7 @@ def test_a_token_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_a_token_that_travels_unencrypted_is_warned_of(secure: bool, tmp_path: Path) -> None:
+def test_sending_a_token_unencrypted_is_warned_about(secure: bool, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_bytes(codecs.BOM_UTF8 + b"a-token-of-twenty-signs\r\n")
     file.chmod(0o600)
@@ -219,7 +221,7 @@ def test_a_token_that_travels_unencrypted_is_warned_of(secure: bool, tmp_path: P
         assert httpx.get(f"{url}/metrics", headers=sent, verify=False).status_code == 200
 
 
-def test_code_that_travels_unencrypted_is_warned_of_without_a_token_too(tmp_path: Path) -> None:
+def test_sending_code_unencrypted_is_warned_about_even_without_a_token(tmp_path: Path) -> None:
     with Process(tmp_path / "log", "--host", "0.0.0.0", "--no-auth") as process:
         assert "The code travels unencrypted" in process.said
 

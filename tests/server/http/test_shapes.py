@@ -1,4 +1,4 @@
-"""Answers in the shapes of the servers whose interfaces we have, and what each dialect does with a prompt."""
+"""Answers in the shapes of the servers whose interfaces are implemented, and how each dialect treats a prompt."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def refused(client: httpx.Client, path: str, **body: Any) -> str:
     return str(response.json()["error"]["message"])
 
 
-def assert_shaped(ours: Any, theirs: Any, place: str = "") -> None:
-    """Everything that `theirs` has is there, in the same type."""
+def assert_shaped(ours: Any, theirs: Any, path: str = "") -> None:
+    """Asserts that `ours` has everything that `theirs` has, with the same types."""
     if isinstance(theirs, dict):
         for name, value in theirs.items():
-            assert name in ours, f"{place}/{name}"
-            assert_shaped(ours[name], value, f"{place}/{name}")
+            assert name in ours, f"{path}/{name}"
+            assert_shaped(ours[name], value, f"{path}/{name}")
     elif isinstance(theirs, list) and theirs:
-        assert ours, place
-        assert_shaped(ours[0], theirs[0], place)
+        assert ours, path
+        assert_shaped(ours[0], theirs[0], path)
     else:
         number = isinstance(theirs, (int, float)) and not isinstance(theirs, bool)
-        assert isinstance(ours, (int, float) if number else type(theirs)), place
+        assert isinstance(ours, (int, float) if number else type(theirs)), path
 
 
 @pytest.mark.parametrize("path", ["/props", "/slots", "/v1/models"])
-def test_what_llama_cpp_s_server_tells_of_itself(path: str, client: httpx.Client) -> None:
+def test_llama_cpp_s_server_information(path: str, client: httpx.Client) -> None:
     assert_shaped(client.get(path).json(), LLAMA_SERVER[f"GET {path}"])
     assert client.get("/props").json()["default_generation_settings"]["n_ctx"] == 512
 
@@ -67,19 +67,19 @@ def test_llama_cpp_s_tokens(client: httpx.Client) -> None:
     assert_shaped(found, LLAMA_SERVER["POST /tokenize"])
     assert len(found["tokens"]) == 6
     assert len(post(client, "/tokenize", content=BUILT, parse_special=False)["tokens"]) == len(BUILT)
-    pieces = post(client, "/tokenize", content="aé", with_pieces=True)
-    assert_shaped(pieces, LLAMA_SERVER["POST /tokenize with_pieces"])
-    assert "".join(token["piece"] for token in pieces["tokens"]) == "aé"
+    tokenized = post(client, "/tokenize", content="aé", with_pieces=True)
+    assert_shaped(tokenized, LLAMA_SERVER["POST /tokenize with_pieces"])
+    assert "".join(token["piece"] for token in tokenized["tokens"]) == "aé"
     assert post(client, "/detokenize", tokens=found["tokens"]) == {"content": BUILT}
     assert post(client, "/tokenize") == {"tokens": []}
     assert post(client, "/detokenize") == {"content": ""}
     assert "does not know" in refused(client, "/detokenize", tokens=[10**6])
 
 
-def test_the_beginning_of_a_text_is_a_token_when_it_is_asked_for(endless: httpx.Client) -> None:
-    bare, begun = (post(endless, "/tokenize", content="a", add_special=add)["tokens"] for add in (False, True))
-    assert begun[1:] == bare
-    assert post(endless, "/tokenize", content="<|endoftext|>a", add_special=True)["tokens"] == begun
+def test_the_begin_of_text_token_is_added_on_request(endless: httpx.Client) -> None:
+    bare, with_begin = (post(endless, "/tokenize", content="a", add_special=add)["tokens"] for add in (False, True))
+    assert with_begin[1:] == bare
+    assert post(endless, "/tokenize", content="<|endoftext|>a", add_special=True)["tokens"] == with_begin
 
 
 @pytest.mark.parametrize("path", ["/completion", "/completions"])
@@ -90,8 +90,8 @@ def test_llama_cpp_s_completion(path: str, client: httpx.Client) -> None:
     assert answer["tokens_evaluated"] == 6
     cut = post(client, path, prompt=BUILT, n_predict=2, response_fields=["content", "generation_settings/n_predict"])
     assert cut == {"content": "x ", "generation_settings/n_predict": 2}
-    *pieces, end = map(json.loads, sent_events(client.post(path, json={"prompt": BUILT, "stream": True})))
-    assert "".join(piece["content"] for piece in pieces) == "x = 1"
+    *events, end = map(json.loads, sent_events(client.post(path, json={"prompt": BUILT, "stream": True})))
+    assert "".join(event["content"] for event in events) == "x = 1"
     assert end["stop"]
     several = post(client, path, prompt=[BUILT, BUILT], max_tokens=1)
     assert [(one["index"], one["content"]) for one in several] == [(0, "x"), (1, "x")]
@@ -106,17 +106,17 @@ def test_llama_cpp_s_completion(path: str, client: httpx.Client) -> None:
 LENIENT = {"t_max_predict_ms": -1, "temperature": -1, "top_p": 0, "top_k": -1, "seed": 2**32 - 1, "stop": " ="}
 
 
-def test_llama_cpp_s_words_for_nothing_are_taken(client: httpx.Client) -> None:
+def test_llama_cpp_s_default_values_are_accepted(client: httpx.Client) -> None:
     assert post(client, "/infill", input_prefix="a\n", input_suffix="\n", **LENIENT)["content"] == "x"
     assert post(client, "/completion", prompt=BUILT, **LENIENT)["content"] == "x"
 
 
-def test_an_error_of_llama_cpp_s(client: httpx.Client) -> None:
+def test_an_error_in_llama_cpp_s_format(client: httpx.Client) -> None:
     error = client.post("/completion", json={"n_predict": 2}).json()
     assert_shaped(error, LLAMA_SERVER["error"])
 
 
-def test_who_says_that_a_prompt_is_one(client: httpx.Client) -> None:
+def test_which_requests_mark_a_prompt_as_raw(client: httpx.Client) -> None:
     def read(path: str, **body: Any) -> int:
         answer = post(client, path, **body)
         found = answer.get("usage", answer)
@@ -134,13 +134,13 @@ def test_who_says_that_a_prompt_is_one(client: httpx.Client) -> None:
     assert read("/", data=BUILT, suffix="\n") > as_text
 
 
-def test_a_built_prompt_keeps_its_line_ends(client: httpx.Client) -> None:
+def test_a_raw_prompt_keeps_its_line_ends(client: httpx.Client) -> None:
     built = BUILT.replace("\n", "\r\n")
     assert post(client, "/completion", prompt=built)["tokens_evaluated"] == 8
     assert post(client, "/api/generate", prompt=built, raw=True, stream=False)["prompt_eval_count"] == 8
 
 
-def test_a_prompt_that_is_too_long_is_a_sentence(client: httpx.Client) -> None:
+def test_a_prompt_that_is_too_long_is_an_error_message(client: httpx.Client) -> None:
     long = BUILT.replace("a", "a" * 600)
     assert "605 tokens, and the model's context 512" in refused(client, "/completion", prompt=long)
     assert "605 tokens" in refused(client, "/v1/completions", prompt=long)
@@ -159,7 +159,7 @@ def test_openai_s_prompts_of_all_kinds(client: httpx.Client) -> None:
     assert both["usage"]["completion_tokens"] == 8
 
 
-def test_several_prompts_of_a_session_do_not_take_each_other_s_place(client: httpx.Client) -> None:
+def test_several_prompts_of_a_session_do_not_replace_each_other(client: httpx.Client) -> None:
     choices = post(client, "/v1/completions", prompt=[BUILT] * 8, session="s")["choices"]
     assert [choice["text"] for choice in choices] == ["x = 1"] * 8
 
@@ -170,7 +170,7 @@ def test_more_prompts_than_may_wait_take_turns() -> None:
         assert [choice["text"] for choice in choices] == ["x = 1"] * 6
 
 
-def test_one_prompt_that_cannot_be_is_told_for_all(client: httpx.Client) -> None:
+def test_one_invalid_prompt_fails_the_whole_request(client: httpx.Client) -> None:
     assert "605 tokens" in refused(client, "/v1/completions", prompt=[BUILT, BUILT.replace("a", "a" * 600), BUILT])
     until(lambda: client.get("/slots").json()[0]["is_processing"] is False)
 
@@ -203,15 +203,15 @@ def test_openai_s_biases_and_penalties(endless: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("more", [{"prompt": ["a", "b"]}, {"echo": True, "logprobs": 1}, {"prompt": [5], "echo": True}])
-def test_what_is_not_streamed_is_said(more: dict[str, Any], client: httpx.Client) -> None:
+def test_options_that_cannot_be_streamed_are_reported(more: dict[str, Any], client: httpx.Client) -> None:
     assert "not streamed" in refused(client, "/v1/completions", **{"prompt": "a", "stream": True, **more})
 
 
-def test_echo_with_logprobs_of_a_filled_text_is_refused_with_a_sentence(client: httpx.Client) -> None:
+def test_echo_with_logprobs_of_an_infilled_text_is_rejected_with_a_message(client: httpx.Client) -> None:
     assert "suffix" in refused(client, "/v1/completions", prompt="a", suffix="b", echo=True, logprobs=1)
 
 
-def test_echo_with_logprobs_goes_on_with_the_answer(client: httpx.Client) -> None:
+def test_echo_with_logprobs_continues_with_the_answer(client: httpx.Client) -> None:
     (choice,) = post(client, "/v1/completions", prompt=BUILT, echo=True, logprobs=1)["choices"]
     logprobs = choice["logprobs"]
     assert choice["text"] == BUILT + "x = 1" == "".join(logprobs["tokens"])
@@ -220,12 +220,12 @@ def test_echo_with_logprobs_goes_on_with_the_answer(client: httpx.Client) -> Non
     assert logprobs["text_offset"][-1] == len(choice["text"]) - 1
 
 
-def test_any_name_of_a_model_is_taken_and_the_true_one_told(client: httpx.Client) -> None:
+def test_any_model_name_is_accepted_and_the_real_one_returned(client: httpx.Client) -> None:
     assert post(client, "/v1/completions", model="PLACEHOLDER", prompt=BUILT)["model"] == "scripted"
     assert client.get("/v1/models/other").status_code == 404
 
 
-def test_what_ollama_tells(client: httpx.Client) -> None:
+def test_ollama_s_information_endpoints(client: httpx.Client) -> None:
     (model,) = client.get("/api/tags").json()["models"]
     assert model["details"] == {
         "parent_model": "",
@@ -244,12 +244,12 @@ def test_what_ollama_tells(client: httpx.Client) -> None:
     assert client.get("/api/version").json()["version"]
 
 
-def test_an_image_is_refused_with_a_sentence(client: httpx.Client) -> None:
+def test_an_image_is_rejected_with_a_message(client: httpx.Client) -> None:
     response = client.post("/api/generate", json={"prompt": "a", "images": ["aGk="]})
     assert (response.status_code, "images" in response.json()["error"]) == (400, True)
 
 
-def test_an_alias_is_what_callers_know_the_model_by() -> None:
+def test_callers_see_the_model_s_alias() -> None:
     with server("x", alias="coder") as client:
         assert client.get("/v1/models").json()["data"][0]["id"] == "coder"
         assert client.get("/v1/models/coder").status_code == 200

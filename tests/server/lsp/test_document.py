@@ -12,7 +12,7 @@ from lacuna_server.lsp.documents import Documents
 
 NOTEBOOK = "file:///book.ipynb"
 LANGUAGES = st.sampled_from(["python", "markdown"])
-PLACES = st.integers(0, 80)
+OFFSETS = st.integers(0, 80)
 
 
 class Editor(RuleBasedStateMachine):
@@ -31,7 +31,7 @@ class Editor(RuleBasedStateMachine):
         self.server.open(self._new(f"file:///{self.number}.py", text, language))
 
     @precondition(lambda self: self.texts)
-    @rule(data=st.data(), edits=st.lists(st.tuples(PLACES, st.integers(0, 12), WILD), min_size=1, max_size=3))
+    @rule(data=st.data(), edits=st.lists(st.tuples(OFFSETS, st.integers(0, 12), WILD), min_size=1, max_size=3))
     def edit(self, data: st.DataObject, edits: list[tuple[int, int, str]]) -> None:
         uri = data.draw(st.sampled_from(sorted(self.texts)))
         changes = self._changes(uri, edits)
@@ -68,7 +68,7 @@ class Editor(RuleBasedStateMachine):
         self.server.open_notebook(types.DidOpenNotebookDocumentParams(notebook, items))
 
     @precondition(lambda self: self.cells is not None)
-    @rule(start=PLACES, count=st.integers(0, 2), cells=st.lists(st.tuples(WILD, LANGUAGES), max_size=2))
+    @rule(start=OFFSETS, count=st.integers(0, 2), cells=st.lists(st.tuples(WILD, LANGUAGES), max_size=2))
     def replace_cells(self, start: int, count: int, cells: list[tuple[str, str]]) -> None:
         assert self.cells is not None
         start = min(start, len(self.cells))
@@ -79,9 +79,9 @@ class Editor(RuleBasedStateMachine):
             del self.texts[uri]
 
     @precondition(lambda self: self.cells)
-    @rule(start=PLACES, to=PLACES)
+    @rule(start=OFFSETS, to=OFFSETS)
     def move_a_cell(self, start: int, to: int) -> None:
-        """As VS Code does: one change takes the cell out, another puts it in; its text stays open."""
+        """As VS Code does: one change removes the cell, another inserts it; its text stays open."""
         assert self.cells is not None
         start %= len(self.cells)
         moved = self.cells[start]
@@ -98,7 +98,7 @@ class Editor(RuleBasedStateMachine):
         self.cells = None
 
     @rule(text=WILD)
-    def touch_what_is_not_open(self, text: str) -> None:
+    def touch_documents_that_are_not_open(self, text: str) -> None:
         whole = types.TextDocumentContentChangeWholeDocument(text)
         assert not self.server.edit("file:///nowhere.py", [whole])
 
@@ -110,11 +110,11 @@ class Editor(RuleBasedStateMachine):
             assert document.text == text
 
     @precondition(lambda self: self.texts)
-    @rule(data=st.data(), place=PLACES)
-    def ask(self, data: st.DataObject, place: int) -> None:
+    @rule(data=st.data(), position=OFFSETS)
+    def ask(self, data: st.DataObject, position: int) -> None:
         uri = data.draw(st.sampled_from(sorted(self.texts)))
         text = self.texts[uri]
-        offset = min(place, len(text))
+        offset = min(position, len(text))
         if splits_line_end(text, offset):
             return
         snapshot = self.server.snapshot(uri, position_of(text, offset, self.server.encoding))
@@ -131,16 +131,16 @@ class Editor(RuleBasedStateMachine):
     def _around(self, uri: str) -> tuple[list[str], list[str]]:
         if self.cells is None or uri not in self.cells:
             return [], []
-        place = self.cells.index(uri)
+        position = self.cells.index(uri)
         alike = [(n, c) for n, c in enumerate(self.cells) if self.languages[c] == self.languages[uri]]
-        return [self.texts[c] for n, c in alike if n < place], [self.texts[c] for n, c in alike if n > place]
+        return [self.texts[c] for n, c in alike if n < position], [self.texts[c] for n, c in alike if n > position]
 
     def _changes(self, uri: str, edits: list[tuple[int, int, str]]) -> list[types.TextDocumentContentChangeEvent]:
-        """The edits in the protocol's terms, each of the text that the one before it left."""
+        """The edits in the protocol's terms, each relative to the text that the previous one left."""
         changes: list[types.TextDocumentContentChangeEvent] = []
-        for place, length, inserted in edits:
+        for position, length, inserted in edits:
             text = self.texts[uri]
-            start, end = min(place, len(text)), min(place + length, len(text))
+            start, end = min(position, len(text)), min(position + length, len(text))
             if splits_line_end(text, start) or splits_line_end(text, end):
                 continue
             span = (position_of(text, offset, self.server.encoding) for offset in (start, end))

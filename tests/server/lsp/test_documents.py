@@ -35,7 +35,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def position_of(text: str, offset: int, encoding: types.PositionEncodingKind) -> types.Position:
-    """Reference: the position of an offset that does not stand between CR and LF."""
+    """Reference: the position of an offset that is not between CR and LF."""
     passed = 0
     for number, line in enumerate(lines_of(text)):
         if offset < passed + len(line) or number == len(lines_of(text)) - 1:
@@ -59,8 +59,8 @@ def test_random_edits_never_diverge(
         end = min(start + length, len(text))
         if splits_line_end(text, start) or splits_line_end(text, end):
             continue
-        place = types.Range(position_of(text, start, encoding), position_of(text, end, encoding))
-        change = types.TextDocumentContentChangePartial(place, inserted)
+        edited = types.Range(position_of(text, start, encoding), position_of(text, end, encoding))
+        change = types.TextDocumentContentChangePartial(edited, inserted)
         assert documents.edit("file:///x.py", [change], version)
         text = text[:start] + inserted + text[end:]
         document = documents.get("file:///x.py")
@@ -91,7 +91,7 @@ def test_offset_and_position_are_inverse(text: str, offset: int, encoding: types
         ("a📦b", 0, 3, 2),
     ],
 )
-def test_places_outside_the_text_are_moved_to_its_edge(text: str, line: int, column: int, offset: int) -> None:
+def test_positions_outside_the_text_are_moved_to_its_edge(text: str, line: int, column: int, offset: int) -> None:
     assert Document("x", text).offset_at(types.Position(line, column), UTF16) == offset
 
 
@@ -118,14 +118,14 @@ _LINES = st.text(st.sampled_from("a\r\n"), max_size=12)
 
 
 @given(_LINES, st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), _LINES), min_size=1, max_size=6))
-def test_lines_are_known_after_edits_between_line_ends(text: str, edits: list[tuple[int, int, str]]) -> None:
+def test_lines_are_correct_after_edits_between_line_ends(text: str, edits: list[tuple[int, int, str]]) -> None:
     document = Document("a", text)
     for one, other, new in edits:
         start, end = sorted((min(one, len(document.text)), min(other, len(document.text))))
         if any(document.text[at - 1 : at + 1] == "\r\n" for at in (start, end)):
-            continue  # no position points there
-        places = [document.position_at(at, types.PositionEncodingKind.Utf16) for at in (start, end)]
-        change = types.TextDocumentContentChangePartial(types.Range(*places), new)
+            continue  # no position exists there
+        ends = [document.position_at(at, types.PositionEncodingKind.Utf16) for at in (start, end)]
+        change = types.TextDocumentContentChangePartial(types.Range(*ends), new)
         document = document.apply(change, 1, types.PositionEncodingKind.Utf16)
         assert document.line_starts == Document("a", document.text).line_starts
 
@@ -151,7 +151,7 @@ def test_a_document_is_named_by_its_language(path: str | None, language: str | N
     assert path_for(path, language) == name
 
 
-def test_a_snapshot_shows_other_documents_of_its_language_the_last_edited_last() -> None:
+def test_a_snapshot_lists_documents_of_its_language_with_the_last_edited_last() -> None:
     documents = Documents()
     for name, language in (("a", "python"), ("b", "python"), ("c", "toml"), ("d", "python")):
         documents.open(types.TextDocumentItem(f"file:///{name}", language, 0, name))
@@ -166,7 +166,7 @@ LONG = "é = 1; " * 43_000
 
 
 def quickest(run: Callable[[], object]) -> float:
-    """Seconds of the quickest of a few runs: what else the machine does only adds."""
+    """Seconds of the fastest of a few runs: other load on the machine can only slow a run down."""
     taken = []
     for _ in range(5):
         started = time.perf_counter()
@@ -177,17 +177,17 @@ def quickest(run: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("line", [LONG, LONG.replace(" ", ""), "é" * len(LONG), "📦" + LONG])
-def test_a_key_in_a_very_long_line_costs_less_than_to_look_at_each_character_a_few_times(
+def test_a_key_in_a_very_long_line_costs_less_than_a_few_scans_of_it(
     line: str, encoding: types.PositionEncodingKind
 ) -> None:
     documents = Documents(encoding)
     documents.open(types.TextDocumentItem("file:///x.py", "python", 1, line + "\nx = 1\n"))
-    place = Document("x", line).position_at(299_000, encoding)
+    position = Document("x", line).position_at(299_000, encoding)
 
     def key() -> None:
-        change = types.TextDocumentContentChangePartial(types.Range(place, place), "é")
+        change = types.TextDocumentContentChangePartial(types.Range(position, position), "é")
         documents.edit("file:///x.py", [change])
-        snapshot = documents.snapshot("file:///x.py", place)
+        snapshot = documents.snapshot("file:///x.py", position)
         assert snapshot is not None
         word_before(snapshot)
 
@@ -195,7 +195,7 @@ def test_a_key_in_a_very_long_line_costs_less_than_to_look_at_each_character_a_f
 
 
 @given(WILD, st.integers(0, 60), st.sampled_from(ENCODINGS))
-def test_columns_are_converted_as_one_character_after_the_other_would_be(
+def test_columns_are_converted_as_character_by_character(
     line: str, units: int, encoding: types.PositionEncodingKind
 ) -> None:
     passed = number = 0

@@ -1,4 +1,4 @@
-"""What a client hears of an engine that fails, and of one that ends after it was warm."""
+"""What a client is notified of when an engine fails, or ends after it was warm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAILED = EngineState(Phase.FAILED, message="It is broken.")
 
 
 class Heard:
-    """A server whose engines are fakes, with what its client was shown."""
+    """A server with fake engines, and the messages shown to its client."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.engines: list[FakeEngine] = []
@@ -41,12 +41,12 @@ class Heard:
 
 
 async def turns() -> None:
-    """Gives everything that is ready the time to happen."""
+    """Lets the event loop run everything that is ready."""
     for _ in range(100):
         await asyncio.sleep(0)
 
 
-def test_an_engine_that_ends_is_replaced_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_ends_is_restarted_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         heard = Heard(monkeypatch)
         loading.start(heard.server)
@@ -66,7 +66,7 @@ def test_an_engine_that_ends_is_replaced_a_few_times(monkeypatch: pytest.MonkeyP
     asyncio.run(scenario())
 
 
-def test_an_engine_that_does_not_load_is_told_once_and_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_does_not_load_is_reported_once_and_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         heard = Heard(monkeypatch)
         engine = heard.engines[0]
@@ -80,7 +80,7 @@ def test_an_engine_that_does_not_load_is_told_once_and_not_replaced(monkeypatch:
     asyncio.run(scenario())
 
 
-def test_the_kind_of_message_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_type_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         heard = Heard(monkeypatch)
         kinds: list[types.MessageType] = []
@@ -94,7 +94,7 @@ def test_the_kind_of_message_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(scenario())
 
 
-def test_an_engine_whose_place_is_taken_while_it_loads_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_replaced_while_it_loads_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         heard = Heard(monkeypatch)
         monkeypatch.setattr(heard.engines[0], "start", lambda: None)

@@ -1,4 +1,4 @@
-"""Messages at the border of the protocol: headers, errors, capabilities that nobody here knows."""
+"""Messages at the edge of the protocol: headers, errors, unknown capabilities."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_a_header_is_read_in_any_spelling(header: bytes) -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_body_longer_than_any_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_oversized_body_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
     connection = Connection(FakeEngine())
     stream = io.BytesIO(b"Content-Length: 99999999999\r\n\r\n{}")
     await asyncio.wait_for(transport._serve_stream(connection.server, stream), 10)
@@ -74,7 +74,7 @@ async def test_an_error_without_a_known_id_has_a_null_id(body: bytes, code: int)
     [("lacuna.accept", [{"id": 7}]), ("lacuna.snooze", [{"minutes": "five"}]), ("lacuna.none", []), (None, []),
      ("lacuna.status", 7)],
 )  # fmt: skip
-async def test_wrong_arguments_are_an_error_and_no_traceback(
+async def test_wrong_arguments_are_an_error_without_a_traceback(
     name: str | None, arguments: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger("pygls").setLevel(logging.CRITICAL)  # as in `lacuna lsp`
@@ -110,7 +110,7 @@ async def test_an_unknown_trigger_is_an_automatic_request(context: Any, asked: b
     assert "result" in await connection.call("textDocument/inlineCompletion", params)
 
 
-async def test_what_does_not_fit_a_request_is_named() -> None:
+async def test_invalid_fields_of_a_request_are_named() -> None:
     connection = Connection(FakeEngine())
     params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": "one"}}
     error = (await connection.call("textDocument/inlineCompletion", params))["error"]
@@ -149,7 +149,7 @@ def initialized(**params: Any) -> dict[str, Any]:
     return answer
 
 
-async def test_capabilities_that_nobody_here_knows_are_ignored() -> None:
+async def test_unknown_capabilities_are_ignored() -> None:
     provided = initialized(capabilities=STRANGE, trace="loud", clientInfo={"name": 7})["result"]["capabilities"]
     assert provided["positionEncoding"] == "utf-8"
     assert "inlineCompletionProvider" in provided
@@ -158,7 +158,7 @@ async def test_capabilities_that_nobody_here_knows_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("left_out", [{"capabilities": None}, {"processId": 7.0}, {"rootUri": "http://[x"}])
-async def test_what_is_missing_in_initialize_is_not_missed(left_out: dict[str, Any]) -> None:
+async def test_fields_may_be_missing_in_initialize(left_out: dict[str, Any]) -> None:
     assert "result" in initialized(**left_out, initializationOptions=[7])
 
 
@@ -172,7 +172,7 @@ async def test_what_is_missing_in_initialize_is_not_missed(left_out: dict[str, A
         ({"capabilities": {"general": {"positionEncodings": "utf-8"}}}, "positionEncodings"),
     ],
 )
-async def test_what_is_wrong_in_initialize_is_named(params: dict[str, Any], named: str) -> None:
+async def test_invalid_fields_of_initialize_are_named(params: dict[str, Any], named: str) -> None:
     error = initialized(**params)["error"]
     assert error["code"] == INVALID_PARAMS
     assert named in error["message"]

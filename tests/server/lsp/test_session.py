@@ -1,4 +1,4 @@
-"""Settings of a session: from which folder they come, and that none of them ends an engine that works."""
+"""Settings of a session: which folder they come from, and that none of them ends a working engine."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ IMPOSSIBLE: list[dict[str, Any]] = [
 
 
 def session_of(examine: Any = lambda _: None) -> Session:
-    """A session whose engine runs; others are made as the settings say."""
-    session = Session(Settings(statistics=False), made, (), examine)
+    """A session with a running engine; others are created from the settings."""
+    session = Session(Settings(statistics=False), fake_engine, (), examine)
     session.supervisor.announced = session.engine
     return session
 
 
-def made(settings: Settings) -> FakeEngine:
+def fake_engine(settings: Settings) -> FakeEngine:
     engines.make(settings)
     return FakeEngine()
 
 
 @pytest.mark.parametrize("values", IMPOSSIBLE)
-def test_what_cannot_be_carried_out_leaves_the_engine_and_the_settings_alone(values: dict[str, Any]) -> None:
+def test_impossible_settings_leave_the_engine_and_the_settings_unchanged(values: dict[str, Any]) -> None:
     session = session_of()
     before, engine = session.settings.model_dump(), session.engine
     assert not asyncio.run(session.reconfigure({**values, "max_lines": 3}))
@@ -69,7 +69,7 @@ def test_what_cannot_be_carried_out_leaves_the_engine_and_the_settings_alone(val
 
 
 @pytest.mark.parametrize("values", [v for v in IMPOSSIBLE if v != {"idle_unload_s": 1e300}])
-def test_a_command_line_or_a_file_that_cannot_be_carried_out_is_one_sentence(values: dict[str, Any]) -> None:
+def test_an_impossible_command_line_or_file_is_a_one_line_error(values: dict[str, Any]) -> None:
     with pytest.raises(BadRequest) as caught:
         settings_module.load(**values)
     assert "\n" not in str(caught.value)
@@ -86,7 +86,7 @@ def toml(value: object) -> str:
     return f'"{value}"'
 
 
-def test_an_engine_that_cannot_be_made_does_not_take_the_place_of_one_that_runs() -> None:
+def test_an_engine_that_cannot_be_created_does_not_replace_a_running_one() -> None:
     def make(settings: Settings) -> FakeEngine:
         if settings.engine_kind != "lacuna":
             raise BadRequest("No.", "Try another.")
@@ -99,7 +99,7 @@ def test_an_engine_that_cannot_be_made_does_not_take_the_place_of_one_that_runs(
     assert (session.settings.engine_kind, session.settings.max_lines) == ("lacuna", 3)
 
 
-def test_a_model_that_would_not_load_does_not_take_the_place_of_one_that_runs() -> None:
+def test_a_model_that_would_not_load_does_not_replace_a_running_one() -> None:
     session = session_of(engines.examine)
     engine = session.engine
     assert not asyncio.run(session.reconfigure({"model": "./nowhere", "max_lines": 3}))
@@ -113,7 +113,7 @@ def test_a_model_that_would_not_load_does_not_take_the_place_of_one_that_runs() 
         engines.examine(Settings(device="cuda:99"))
 
 
-def test_a_model_that_loads_takes_its_place() -> None:
+def test_a_model_that_loads_replaces_the_running_one() -> None:
     session = session_of(lambda _: None)
     engine = session.engine
     assert asyncio.run(session.reconfigure({"context": 256}))
@@ -121,7 +121,7 @@ def test_a_model_that_loads_takes_its_place() -> None:
     assert session.supervisor.retired == [engine]
 
 
-async def test_the_user_is_told_that_the_model_stays_as_it_was() -> None:
+async def test_the_user_is_notified_that_the_model_is_unchanged() -> None:
     connection = Connection(FakeEngine())
     session = connection.server.session
     session.supervisor.announced, session.supervisor.validate = session.engine, engines.examine
@@ -145,7 +145,7 @@ def workspace(*uris: str, **capabilities: Any) -> Connection:
     return Connection(FakeEngine("x = 1"), params={"rootUri": None, "workspaceFolders": folders}, **capabilities)
 
 
-async def test_the_workspace_s_file_counts_and_not_the_one_of_the_process_s_folder(tmp_path: Path) -> None:
+async def test_the_workspace_s_file_counts_and_not_that_of_the_working_directory(tmp_path: Path) -> None:
     Path("lacuna.toml").write_text("max_lines = 3\nmax_lintes = 1\n")
     uri = folder_with(tmp_path / "a b", "\ufeffmax_tokens = 8\n")
     for params in ({"rootUri": uri}, {"rootPath": str(tmp_path / "a b")}, {"workspaceFolders": [{"uri": uri}]}):
@@ -155,14 +155,14 @@ async def test_the_workspace_s_file_counts_and_not_the_one_of_the_process_s_fold
     assert (session.settings.max_lines, len(session.warnings)) == (3, 1)
 
 
-async def test_what_is_wrong_in_the_file_is_told_where_the_server_was_started_in_the_folder() -> None:
+async def test_errors_in_the_file_are_reported_when_the_server_starts_in_the_folder() -> None:
     uri = folder_with(Path.cwd(), "max_lintes = 1\n")
     session = Connection(FakeEngine(), params={"rootUri": uri}).server.session
     (warning,) = session.warnings
     assert "max_lintes" in warning
 
 
-async def test_each_folder_has_its_own_file_for_its_documents(tmp_path: Path) -> None:
+async def test_each_folder_has_a_separate_file_for_its_documents(tmp_path: Path) -> None:
     first = folder_with(tmp_path / "a", 'exclude = ["*_pb2.py"]\n')
     second = folder_with(tmp_path / "a/b", 'mode = "off"\nmodel = "./evil"\n')
     connection = workspace(first, second)
@@ -183,7 +183,7 @@ async def test_each_folder_has_its_own_file_for_its_documents(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("method", ["workspace/didChangeWatchedFiles", "textDocument/didSave"])
-async def test_a_file_is_read_again_when_it_was_written(tmp_path: Path, method: str) -> None:
+async def test_a_changed_file_is_read_again(tmp_path: Path, method: str) -> None:
     uri = folder_with(tmp_path, "max_lines = 3\n")
     connection = workspace(uri)
     session = connection.server.session
@@ -196,7 +196,7 @@ async def test_a_file_is_read_again_when_it_was_written(tmp_path: Path, method: 
             await asyncio.sleep(0)
 
 
-async def test_no_file_is_read_from_folders_that_the_user_does_not_trust(tmp_path: Path) -> None:
+async def test_no_file_is_read_from_untrusted_folders(tmp_path: Path) -> None:
     uri = folder_with(tmp_path / "a", "max_lines = 3\n")
     connection = workspace(uri, experimental={"lacuna": {"trustsFolders": False}})
     assert connection.server.session.settings.max_lines == 12
@@ -208,7 +208,7 @@ async def test_no_file_is_read_from_folders_that_the_user_does_not_trust(tmp_pat
     assert connection.server.session.settings.max_lines == 12
 
 
-async def test_a_client_that_can_is_asked_to_watch_the_file() -> None:
+async def test_a_capable_client_is_asked_to_watch_the_file() -> None:
     connection = Connection(FakeEngine(), workspace={"didChangeWatchedFiles": {"dynamicRegistration": True}})
     connection.notify("initialized", {})
     while not (asked := [m for m in connection.sent if m.get("method") == "client/registerCapability"]):
@@ -231,7 +231,7 @@ SHARES = [
 
 
 @pytest.mark.parametrize("path", SHARES)
-def test_a_network_share_is_no_model_of_a_folder_s_settings_however_it_is_written(path: str) -> None:
+def test_a_folder_s_settings_cannot_name_a_network_share_in_any_spelling(path: str) -> None:
     assert is_on_a_share(path)
     changed, (warning,) = Settings().changed({"model": path})
     assert changed.model == "bundled"
@@ -244,14 +244,14 @@ def test_no_settings_are_read_from_a_network_share(uri: str) -> None:
 
 
 @given(st.one_of(st.text(), st.builds("{}:{}//{}{}".format, *[st.text("[]:/\\%@?#é\ud800\n.a", max_size=6)] * 4)))
-def test_every_string_is_a_uri(uri: str) -> None:
+def test_any_string_is_accepted_as_a_uri(uri: str) -> None:
     assert isinstance(uri_path(uri), str)
     assert file_name(uri) is None or file_name(uri)
     assert parts(uri).scheme == parts(uri).scheme.lower()
     local_path(uri)
 
 
-async def test_a_document_with_any_uri_silences_no_other() -> None:
+async def test_a_document_with_an_odd_uri_silences_no_other() -> None:
     connection = Connection(FakeEngine("x = 1"))
     for uri in ("scratch://[Scratch]/b.py", "http://[::1", "//[", "", ":", "file://[x]/a.py", "\ud800://x"):
         for name in (uri, "file:///w/a.py"):

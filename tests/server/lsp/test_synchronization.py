@@ -1,4 +1,4 @@
-"""No suggestion from an old text, whatever an editor sends: mutated messages against a plain model of an editor."""
+"""No suggestion from a stale text, whatever an editor sends: mutated messages against a plain model of an editor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CODECS = {"utf-16": ("utf-16-le", 2), "utf-8": ("utf-8", 1), "utf-32": ("utf-32-
 
 
 class Units:
-    """A text as a list of the units in which an encoding counts; what makes no text again is None."""
+    """A text as a list of the units in which an encoding counts; units that do not form a text give None."""
 
     def __init__(self, encoding: str) -> None:
         self.codec, self.width = CODECS[encoding]
@@ -43,7 +43,7 @@ class Units:
             return None
 
     def offset(self, units: list[bytes], line: int, character: int) -> int:
-        """By the protocol: a column behind the line's end is its end, a line behind the last one the text's end."""
+        """By the protocol: a column after the line's end is its end, a line after the last one the text's end."""
         cr, lf = self.of("\r")[0], self.of("\n")[0]
         start = 0
         for _ in range(line):
@@ -60,7 +60,7 @@ def joined(text: str) -> str:
 
 
 class Editor:
-    """What an editor's texts are after messages, as far as they say it; None where they do not."""
+    """An editor's texts after messages; None where the messages do not determine it."""
 
     def __init__(self, encoding: str) -> None:
         self.texts: dict[str, str | None] = {}
@@ -88,14 +88,14 @@ class Editor:
         if change.get("range") is None:
             return joined(change["text"])
         try:
-            places = [(change["range"][end]["line"], change["range"][end]["character"]) for end in ("start", "end")]
+            positions = [(change["range"][end]["line"], change["range"][end]["character"]) for end in ("start", "end")]
         except (KeyError, TypeError, IndexError):
             return None
-        if text is None or not all(whole(n) for place in places for n in place) or places[1] < places[0]:
+        if text is None or not all(whole(n) for position in positions for n in position) or positions[1] < positions[0]:
             return None
         units = self.units.of(text)
-        most = len(units) + 1
-        start, end = (self.units.offset(units, min(int(l), most), min(int(c), most)) for l, c in places)  # noqa: E741
+        limit = len(units) + 1
+        start, end = (self.units.offset(units, min(int(l), limit), min(int(c), limit)) for l, c in positions)  # noqa: E741
         if self.units.text(units[:start]) is None or self.units.text(units[end:]) is None:
             return None
         return self.units.text(units[:start] + self.units.of(change["text"]) + units[end:])
@@ -105,8 +105,8 @@ def whole(number: Any) -> bool:
     return (type(number) is int and number >= 0) or (type(number) is float and number >= 0 and number.is_integer())
 
 
-def some_text(rng: random.Random, most: int = 12) -> str:
-    return "".join(rng.choice(LETTERS) for _ in range(rng.randint(0, most)))
+def some_text(rng: random.Random, limit: int = 12) -> str:
+    return "".join(rng.choice(LETTERS) for _ in range(rng.randint(0, limit)))
 
 
 def some_change(rng: random.Random) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def some_message(rng: random.Random, version: int) -> tuple[str, dict[str, Any]]
     return "textDocument/didChange", {"textDocument": {"uri": uri, "version": version}, "contentChanges": changes}
 
 
-async def test_mutated_edits_are_followed_or_the_document_is_out_of_step() -> None:
+async def test_mutated_edits_are_applied_or_the_document_is_out_of_sync() -> None:
     asked: list[str] = []
     for number, encoding in enumerate(ENCODINGS):
         connection = Connection(FakeEngine(lambda request: seen(request, asked)), encoding)
@@ -154,8 +154,8 @@ async def followed(connection: Connection, editor: Editor, rng: random.Random, m
                 assert (document.text if document.in_sync else None) == text, (method, params)
                 lost += text is None
         if version % 10 == 0:
-            await never_from_an_old_text(connection, editor, rng.choice(URIS), asked)
-    assert 0.1 * messages < lost < 1.5 * messages  # of three documents in each round: both sides of the rule were tried
+            await never_from_a_stale_text(connection, editor, rng.choice(URIS), asked)
+    assert 0.1 * messages < lost < 1.5 * messages  # of three documents in each round: both cases were tried
 
 
 def save_what_was_lost(connection: Connection, editor: Editor, rng: random.Random) -> None:
@@ -166,7 +166,7 @@ def save_what_was_lost(connection: Connection, editor: Editor, rng: random.Rando
             editor.texts[uri] = joined(whole_text)
 
 
-async def never_from_an_old_text(connection: Connection, editor: Editor, uri: str, asked: list[str]) -> None:
+async def never_from_a_stale_text(connection: Connection, editor: Editor, uri: str, asked: list[str]) -> None:
     asked.clear()
     shown = await connection.ask(uri)
     text = editor.texts.get(uri)
@@ -213,7 +213,7 @@ GOOD = "def add(a, b):\n    return "
         ({"version": 2, "more": 1}, {"range": span(0, 0, 1, 0), "text": GOOD, "more": []}),
     ],
 )
-async def test_what_is_clear_is_done(identifier: dict[str, Any], change: dict[str, Any]) -> None:
+async def test_unambiguous_edits_are_applied(identifier: dict[str, Any], change: dict[str, Any]) -> None:
     connection = Connection(FakeEngine("a + b"))
     opened(connection, "zzz = 1")
     document = {"uri": URIS[0], **identifier}
@@ -238,7 +238,7 @@ UNCLEAR: list[Any] = [
 
 
 @pytest.mark.parametrize("unclear", UNCLEAR)
-async def test_what_is_not_clear_silences_the_document_until_its_whole_text_comes(unclear: Any) -> None:
+async def test_an_ambiguous_edit_silences_the_document_until_its_whole_text_arrives(unclear: Any) -> None:
     connection = Connection(FakeEngine("a + b"), experimental={"lacuna": {"status": True}})
     good = {"range": span(0, 0, 0, 0), "text": "y"}
     for heal in (saved, replaced, opened):
@@ -247,8 +247,8 @@ async def test_what_is_not_clear_silences_the_document_until_its_whole_text_come
         for changes in ([good, unclear, good], [good]):
             document = {"uri": URIS[0], "version": 2}
             connection.notify("textDocument/didChange", {"textDocument": document, "contentChanges": changes})
-        (told,) = connection.logged()
-        assert "a.py" in told
+        (message,) = connection.logged()
+        assert "a.py" in message
         assert connection.sent[-1]["params"]["out_of_step"] == [URIS[0]]
         assert await connection.ask(URIS[0]) == []
         assert await connection.reason() == "out-of-step"
@@ -262,7 +262,7 @@ def saved(connection: Connection, text: str) -> None:
 
 
 def replaced(connection: Connection, text: str) -> None:
-    changes = [{"range": span(0, 0, 0, -1), "text": ""}, {"text": text}]  # whatever came before it
+    changes = [{"range": span(0, 0, 0, -1), "text": ""}, {"text": text}]  # whatever preceded it
     document = {"uri": URIS[0], "version": 3}
     connection.notify("textDocument/didChange", {"textDocument": document, "contentChanges": changes})
 
@@ -271,7 +271,7 @@ def replaced(connection: Connection, text: str) -> None:
     "item",
     [{"languageId": "left out"}, {"languageId": None}, {"version": "left out"}, {"version": "x"}, {"version": 2**40}],
 )
-async def test_a_document_is_opened_with_what_is_there(item: dict[str, Any]) -> None:
+async def test_a_document_is_opened_with_the_given_fields(item: dict[str, Any]) -> None:
     connection = Connection(FakeEngine("a + b"))
     opened(connection, GOOD, **item)
     document = connection.server.session.documents.get(URIS[0])
@@ -279,14 +279,14 @@ async def test_a_document_is_opened_with_what_is_there(item: dict[str, Any]) -> 
     assert (document.text, document.language) == (GOOD, "python")
 
 
-async def test_a_document_without_a_text_is_opened_out_of_step() -> None:
+async def test_a_document_without_a_text_is_opened_out_of_sync() -> None:
     connection = Connection(FakeEngine("a + b"))
     opened(connection, "left out")
     assert await connection.ask(URIS[0]) == []
     assert await connection.reason() == "out-of-step"
 
 
-async def test_a_change_of_nobody_knows_what_silences_all_documents() -> None:
+async def test_a_change_to_an_unknown_document_silences_all_documents() -> None:
     connection = Connection(FakeEngine("a + b"))
     for uri in URIS:
         opened(connection, GOOD, uri)
@@ -296,7 +296,7 @@ async def test_a_change_of_nobody_knows_what_silences_all_documents() -> None:
 
 
 @pytest.mark.parametrize(("broken", "left"), [("zz\xff", [None, GOOD]), ('"', [None, None])])
-async def test_an_edit_that_is_no_json_is_not_lost_in_silence(broken: str, left: list[str | None]) -> None:
+async def test_an_edit_that_is_not_json_is_not_lost_silently(broken: str, left: list[str | None]) -> None:
     connection = Connection(FakeEngine("a + b"))
     for uri in URIS[:2]:
         opened(connection, GOOD, uri)
@@ -306,7 +306,7 @@ async def test_an_edit_that_is_no_json_is_not_lost_in_silence(broken: str, left:
     assert [text_of(connection, uri) for uri in URIS[:2]] == left
 
 
-async def test_other_documents_and_cells_do_not_see_an_old_text() -> None:
+async def test_other_documents_and_cells_do_not_see_a_stale_text() -> None:
     asked: list[Request] = []
     connection = Connection(FakeEngine(lambda request: asked.append(request) or "x = 1"))  # type: ignore[func-returns-value]
     opened(connection, "old = 1\n", URIS[1])
@@ -341,7 +341,7 @@ def open_book(connection: Connection, *texts: str) -> None:
         7,
     ],
 )
-async def test_a_notebook_that_lost_its_order_is_silent_until_it_is_opened_again(change: Any) -> None:
+async def test_a_notebook_out_of_sync_is_silent_until_it_is_reopened(change: Any) -> None:
     connection = Connection(FakeEngine("a + b"))
     open_book(connection, "x = 1\n", GOOD)
     assert await connection.ask("cell:1")
@@ -355,7 +355,7 @@ async def test_a_notebook_that_lost_its_order_is_silent_until_it_is_opened_again
     assert connection.server.session.documents.get("cell:1") is None
 
 
-async def test_two_halves_of_a_character_that_come_one_after_the_other_are_joined() -> None:
+async def test_surrogate_halves_inserted_one_after_the_other_are_joined() -> None:
     connection = Connection(FakeEngine("a + b"))
     opened(connection, "x = ''\n")
     for character, half in ((5, "\ud83d"), (6, "\ude00")):
@@ -369,7 +369,7 @@ async def test_two_halves_of_a_character_that_come_one_after_the_other_are_joine
     assert text_of(connection) == "x = '😀'\n"
 
 
-async def test_a_column_inside_a_character_that_cannot_be_parted_is_not_clear() -> None:
+async def test_a_column_inside_an_indivisible_character_is_ambiguous() -> None:
     connection = Connection(FakeEngine("a + b"), "utf-8")
     opened(connection, "é = 1\n")
     change = {"range": span(0, 1, 0, 2), "text": ""}
@@ -377,7 +377,7 @@ async def test_a_column_inside_a_character_that_cannot_be_parted_is_not_clear() 
     assert text_of(connection) is None
 
 
-async def test_the_server_says_that_it_wants_saved_texts() -> None:
+async def test_the_server_requests_saved_texts() -> None:
     connection = Connection(FakeEngine("a + b"))
     (answer,) = (message for message in connection.sent if message.get("id") == 0)
     assert answer["result"]["capabilities"]["textDocumentSync"]["save"] == {"includeText": True}

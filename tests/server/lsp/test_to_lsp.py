@@ -1,4 +1,4 @@
-"""Items for each kind of client."""
+"""Completion items for each kind of client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_inline_items_have_an_empty_range_at_the_cursor() -> None:
     assert [(item.insert_text, item.range) for item in items] == [(t, types.Range(position, position)) for t in "ab"]
 
 
-def test_a_selected_row_must_be_the_beginning() -> None:
+def test_a_selected_row_must_be_the_beginning_of_the_suggestion() -> None:
     selected = types.SelectedCompletionInfo(
         range=types.Range(types.Position(0, 2), types.Position(0, 4)), text="append"
     )
@@ -56,13 +56,13 @@ def test_lists_are_incomplete() -> None:
     assert to_lsp.popup_items(Suggestions(), [], at_cursor("|"), AT, Client()).is_incomplete
 
 
-def test_helix_waits_for_other_servers_behind_an_empty_list_only_when_it_is_complete() -> None:
+def test_helix_waits_for_other_servers_after_an_empty_list_only_when_it_is_complete() -> None:
     helix = Client(name="helix")
     assert not to_lsp.popup_items(Suggestions(), [], at_cursor("|"), AT, helix).is_incomplete
     assert to_lsp.popup_items(Suggestions(("x",), model="fake"), ["7"], at_cursor("|"), AT, helix).is_incomplete
 
 
-def test_the_whole_text_is_in_the_documentation_also_with_backticks() -> None:
+def test_the_whole_text_is_in_the_documentation_even_with_backticks() -> None:
     assert popup("|", "x = 1\ny").documentation == "x = 1\ny"
     item = popup("|", "x = '```'\ny", Client(markdown=True))
     assert isinstance(item.documentation, types.MarkupContent)
@@ -89,7 +89,7 @@ def test_a_blank_after_a_word_stays_in_label_and_filter() -> None:
     assert (item.label, item.filter_text, edit(item).new_text) == ("if x > 0:", "if x > 0:", "if x > 0:")
 
 
-def test_one_line_is_a_snippet_too_where_plain_text_is_cut_at_a_blank() -> None:
+def test_one_line_is_also_a_snippet_where_plain_text_is_cut_at_a_blank() -> None:
     assert edit(popup("x = |", "{a} b", Client(snippets=True))).new_text == "{a\\} b"
 
 

@@ -1,4 +1,4 @@
-"""What comes over stdin when it is no message, or ends inside one."""
+"""Input on stdin that is not a message, or ends inside one."""
 
 from __future__ import annotations
 

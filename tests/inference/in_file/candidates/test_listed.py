@@ -1,4 +1,4 @@
-"""Listed fill candidates: the rest of other lines that begin like the hole's line."""
+"""Listed fill candidates: the rest of other lines that begin like the line of the hole."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ FILE = "def one(self):\n    self.begin()\n    return self\n\ndef two(self):\n   
 LINES = st.lists(st.sampled_from(["a", "  a b", "  ", "", "\ta", "  a (漢"]), max_size=8).map("\n".join)
 
 
-def found(marked: str) -> list[FillCandidate]:
-    """The candidates of the hole at the mark |."""
+def candidates_of(marked: str) -> list[FillCandidate]:
+    """The candidates for the hole at the mark |."""
     before, after = marked.split("|")
     return listed(before, after)
 
 
 def texts(marked: str) -> list[str]:
-    return [candidate.text for candidate in found(marked)]
+    return [candidate.text for candidate in candidates_of(marked)]
 
 
-def test_lines_of_the_same_column_may_stand_here() -> None:
+def test_lines_with_the_same_indentation_are_candidates() -> None:
     assert set(texts(FILE + "def three(self):\n    |\n")) == {"self.begin()", "return self", "return None"}
     assert set(texts("def zero(self):\n    |\n\n" + FILE)) == {"self.begin()", "return self", "return None"}
     assert set(texts(FILE + "|\n")) == {"def one(self):", "def two(self):"}
 
 
-def test_what_is_typed_of_the_line_begins_them() -> None:
+def test_candidates_begin_with_the_typed_part_of_the_line() -> None:
     assert set(texts(FILE + "def three(self):\n    return |\n")) == {"self", "None"}
     assert set(texts(FILE + "def three(self):\n    ret|")) == {"urn self", "urn None"}
     assert texts(FILE + "def three(self):\n    raise |\n") == []
 
 
-def test_the_hole_has_to_end_with_its_line() -> None:
+def test_the_hole_must_end_with_its_line() -> None:
     assert texts(FILE + "def three(self):\n    return |)\n") == []
     assert set(texts(FILE + "def three(self):\n    return |  \n")) == {"self", "None"}
 
 
-def test_what_agrees_around_the_line_is_counted_but_not_the_line_itself() -> None:
-    (candidate,) = found("a = 1\nb = 2\nc = 3\nx = 0\na = 1\nb |\nc = 3\n")
+def test_matching_lines_around_are_counted_but_not_the_line_itself() -> None:
+    (candidate,) = candidates_of("a = 1\nb = 2\nc = 3\nx = 0\na = 1\nb |\nc = 3\n")
     assert candidate.text == "= 2"
     assert candidate.before == len("\na = 1\n") - 1
     assert candidate.after == len("\nc = 3\n")
@@ -48,12 +48,12 @@ def test_what_agrees_around_the_line_is_counted_but_not_the_line_itself() -> Non
     assert candidate.away == len("= 2\nc = 3\nx = 0\na = 1\n")
 
 
-def test_the_line_that_agrees_further_comes_first() -> None:
+def test_the_line_with_the_longest_match_comes_first() -> None:
     assert texts("if x:\n    go()\nif y:\n    stop()\nif x:\n    |\nif y:\n")[0] == "go()"
 
 
 @given(LINES, LINES)
-def test_any_text_is_read(before: str, after: str) -> None:
+def test_any_text_is_accepted(before: str, after: str) -> None:
     line = before[before.rfind("\n") + 1 :]
     for candidate in listed(before, after):
         assert candidate.text.strip()

@@ -1,4 +1,4 @@
-"""Copies that agree with both sides of a hole: which are found, and how they are weighed."""
+"""Copies whose surroundings match both sides of a hole: which are found, and how they are weighted."""
 
 from __future__ import annotations
 
@@ -36,10 +36,12 @@ def likeliest(distribution: VocabRow) -> str:
     return "END" if token == END else TEXT.decode([token])
 
 
-def written(texts: list[tuple[str, float]], healed_prefix: str = "", other: VocabRow = FLAT, most: int = 50) -> str:
-    """What is written when the likeliest token is taken each time."""
+def written(
+    texts: list[tuple[str, float]], healed_prefix: str = "", other: VocabRow = FLAT, max_tokens: int = 50
+) -> str:
+    """The text of greedy decoding."""
     mixer, tokens = CandidateMixer(texts, healed_prefix, TEXT), list[int]()
-    while len(tokens) < most:
+    while len(tokens) < max_tokens:
         rest = healed_prefix.encode()[len(TEXT.decode(tokens).encode()) :]
         allowed = TEXT.vocabulary.agreeing(rest) if rest else None
         token = int(mixer.mix(other, tokens, allowed).argmax())
@@ -49,34 +51,34 @@ def written(texts: list[tuple[str, float]], healed_prefix: str = "", other: Voca
     return TEXT.decode(tokens)
 
 
-def test_what_stands_between_such_sides_is_found_before_and_behind_the_hole() -> None:
+def test_text_between_matching_sides_is_found_before_and_after_the_hole() -> None:
     assert texts(CODE + "def area(wi", "ght):\n")[0] == "dth, hei"
     assert texts("def area(wi", "ght):\n" + CODE)[0] == "dth, hei"
 
 
-def test_a_candidate_may_have_several_lines_or_no_text() -> None:
+def test_a_candidate_may_have_several_lines_or_be_empty() -> None:
     steps = "    begin()\n    turn(it)\n    wait(now)\n    end[0]\n"
     assert texts(steps + "    begin()\n", "    end[0]\n")[0] == "    turn(it)\n    wait(now)\n"
     assert texts(CODE + "def area(width, ", "height):\n")[0] == ""
 
 
-def test_the_hole_itself_is_no_candidate() -> None:
+def test_the_hole_itself_is_not_a_candidate() -> None:
     assert texts("def area(width, ", "height):\n    return") == []
     assert texts("def area(width, height)", ":\n") == []
     assert texts("", "def area") == []
 
 
-def test_nothing_is_found_across_the_hole() -> None:
+def test_no_candidate_spans_the_hole() -> None:
     assert texts("xy one xy", "zw two zw") == []
 
 
-def test_the_candidate_that_agrees_further_is_likelier() -> None:
+def test_a_candidate_with_a_longer_match_is_likelier() -> None:
     found = dict(rank_candidates("total = first + last\nother = first * last\ntotal = first", "last\n"))
     assert found[" + "] > found[" * "]
 
 
-def test_where_the_model_is_no_help_an_unlikely_candidate_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a line's start and inside a line, but not from inside a line to its end; nor does an empty one."""
+def test_an_unlikely_candidate_counts_more_where_the_model_is_weak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a line's start and inside a line, but not from inside a line to its end. An empty candidate never does."""
     above = "one = f(1)\ntwo = f(2)\nthree = f(3)\n"
     holes = {
         (above + "two", "(2)\nthree", " = f"): True,
@@ -92,7 +94,7 @@ def test_where_the_model_is_no_help_an_unlikely_candidate_counts_more(monkeypatc
         assert (weight > chance) == more
 
 
-def test_features_have_a_name_for_each_column_and_the_weights_know_them() -> None:
+def test_every_feature_column_has_a_name_that_the_weights_know() -> None:
     before, after = CODE + "def area(wi", "ght):\n"
     rows = ranker.features(ranker.find_candidates(before, after), before, after)
     assert rows.shape[1] == len(ranker.FEATURE_NAMES) == len(set(ranker.FEATURE_NAMES))
@@ -106,7 +108,7 @@ def test_features_have_a_name_for_each_column_and_the_weights_know_them() -> Non
     ("names", "named"),
     [(("log_same",), "copied.is_kind"), (ranker.FEATURE_NAMES[::-1], "their order"), (None, "log_same")],
 )
-def test_weights_for_other_features_are_refused(names: tuple[str, ...] | None, named: str, tmp_path: Path) -> None:
+def test_weights_for_other_features_are_rejected(names: tuple[str, ...] | None, named: str, tmp_path: Path) -> None:
     metadata = None if names is None else {"features": json.dumps(names)}
     save_file({"line.bias": np.zeros(1, np.float32)}, tmp_path / "other.safetensors", metadata)
     with pytest.raises(ModelUnusable, match=r"other\.safetensors was fitted to other features") as raised:
@@ -116,7 +118,7 @@ def test_weights_for_other_features_are_refused(names: tuple[str, ...] | None, n
 
 @given(SIGNS, SIGNS, SIGNS)
 @example("ab", "", "ab" * 3000)
-def test_copies_stand_in_the_file_and_chances_leave_some(before: str, after: str, more: str) -> None:
+def test_copies_occur_in_the_file_and_probabilities_sum_to_less_than_one(before: str, after: str, more: str) -> None:
     before += more
     found = rank_candidates(before, after)
     assert len(found) <= ranker.MAX_CANDIDATES
@@ -126,21 +128,21 @@ def test_copies_stand_in_the_file_and_chances_leave_some(before: str, after: str
     assert all(candidate.text in before or candidate.text in after for candidate in copied(before, after))
 
 
-def test_a_likely_candidate_is_written_to_its_end() -> None:
+def test_a_likely_candidate_is_completed() -> None:
     assert written([("dth, hei", 0.5)]) == "dth, hei"
     assert written([("", 0.5)]) == ""
 
 
-def test_the_word_under_the_cursor_is_no_evidence() -> None:
-    """It has to be spelt again, by whoever writes: a flat model would find that most unlikely."""
+def test_the_word_at_the_cursor_is_not_evidence() -> None:
+    """Any model has to spell it again, and a flat model would find that very unlikely."""
     unlikely = FLAT.copy()
     unlikely[TEXT.encode("!")[0]] = 3
     unlikely /= unlikely.sum()
-    assert written([("th", 0.3)], healed_prefix="wid", other=unlikely, most=6).startswith("wid!")
+    assert written([("th", 0.3)], healed_prefix="wid", other=unlikely, max_tokens=6).startswith("wid!")
     assert written([("th", 0.6)], healed_prefix="wid", other=unlikely) == "width"
 
 
-def test_every_token_is_evidence() -> None:
+def test_every_token_updates_the_probabilities() -> None:
     """After a letter that the model did not expect, the candidate that has it is all but certain."""
     mixer = CandidateMixer([("ab", 0.01)], "", TEXT)
     a, b = TEXT.encode("ab")
@@ -149,8 +151,8 @@ def test_every_token_is_evidence() -> None:
     assert mixer.mix(FLAT, [a])[b] == pytest.approx(sure + (1 - sure) / TEXT.size, rel=1e-5)
 
 
-def test_where_texts_part_the_models_word_counts_between_them() -> None:
-    a, b = (TEXT.encode(sign)[0] for sign in "ab")
+def test_where_candidates_diverge_the_model_weights_them() -> None:
+    a, b = (TEXT.encode(character)[0] for character in "ab")
     prefers_b = FLAT.copy()
     prefers_b[b] *= 4
     prefers_b /= prefers_b.sum()
@@ -160,13 +162,13 @@ def test_where_texts_part_the_models_word_counts_between_them() -> None:
     assert of_a + of_b == pytest.approx(0.4, rel=1e-3)
 
 
-def test_a_text_that_stands_in_more_places_is_likelier() -> None:
+def test_a_text_that_occurs_more_often_is_likelier() -> None:
     once = dict(rank_candidates("if a:\n    go()\nif b:\n    stop()\nif c:\n    ", "\nelse:\n"))
     twice = dict(rank_candidates("if a:\n    go()\nif b:\n    stop()\nif d:\n    stop()\nif c:\n    ", "\nelse:\n"))
     assert twice["stop()"] / twice["go()"] > once["stop()"] / once["go()"]
 
 
-def test_a_text_that_went_on_otherwise_is_out() -> None:
+def test_a_candidate_that_no_longer_matches_is_dropped() -> None:
     mixer = CandidateMixer([("ab", 0.5)], "", TEXT)
     mixer.mix(FLAT, [])
     c = TEXT.encode("c")
@@ -175,7 +177,7 @@ def test_a_text_that_went_on_otherwise_is_out() -> None:
 
 @given(st.lists(st.tuples(st.text("ab\n", max_size=4), st.floats(0, 0.2)), max_size=4), st.text("ab\n", max_size=5))
 @example([("a", 0.0), ("b", 0.0)], "a")
-def test_it_is_a_distribution(found: list[tuple[str, float]], text: str) -> None:
+def test_the_result_is_a_distribution(found: list[tuple[str, float]], text: str) -> None:
     mixer, tokens = CandidateMixer(found, "", TEXT), TEXT.encode(text)
     for length in range(len(tokens) + 1):
         mixed = mixer.mix(FLAT, tokens[:length])
@@ -183,7 +185,7 @@ def test_it_is_a_distribution(found: list[tuple[str, float]], text: str) -> None
         assert float(mixed.min()) >= 0
 
 
-def test_where_only_some_tokens_are_allowed_it_is_one_among_these() -> None:
+def test_with_allowed_tokens_the_result_is_a_distribution_over_them() -> None:
     mixer = CandidateMixer([("th", 0.25)], "wid", TEXT)
     allowed = TEXT.vocabulary.agreeing(b"wid")
     mixed = mixer.mix(FLAT, [], allowed)
@@ -191,7 +193,7 @@ def test_where_only_some_tokens_are_allowed_it_is_one_among_these() -> None:
     assert float(np.delete(mixed, allowed).max()) == 0
 
 
-def test_they_are_nothing_to_a_model_that_finds_all_of_it_impossible() -> None:
+def test_candidates_are_ignored_when_the_model_finds_them_impossible() -> None:
     never = np.zeros_like(FLAT)
     never[TEXT.encode("x")] = 1
     a, b = TEXT.encode("ab")
@@ -204,8 +206,8 @@ def test_they_are_nothing_to_a_model_that_finds_all_of_it_impossible() -> None:
     np.testing.assert_array_equal(lost.mix(never, [b]), never)
 
 
-@pytest.mark.parametrize("sign", ["=", "()", "a = b\n"])
-def test_a_text_that_repeats_itself_costs_no_more_than_the_nearest_places(sign: str) -> None:
+@pytest.mark.parametrize("text", ["=", "()", "a = b\n"])
+def test_in_repetitive_text_only_the_nearest_matches_are_checked(text: str) -> None:
     calls = 0
 
     def count(frame: object, event: str, function: object) -> None:
@@ -214,7 +216,7 @@ def test_a_text_that_repeats_itself_costs_no_more_than_the_nearest_places(sign: 
 
     sys.setprofile(count)
     try:
-        found = list(copied(sign * (200_000 // len(sign)), sign * (50_000 // len(sign))))
+        found = list(copied(text * (200_000 // len(text)), text * (50_000 // len(text))))
     finally:
         sys.setprofile(None)
     assert found

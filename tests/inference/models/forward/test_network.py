@@ -1,4 +1,4 @@
-"""The own forward against transformers', on random weights of every architecture that it runs."""
+"""The own forward against that of transformers, on random weights of every architecture that it runs."""
 
 from __future__ import annotations
 
@@ -60,27 +60,27 @@ def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
 
 
 def check_every_kind_of_step(model: Any, forward: OwnForward | StaticForward) -> None:
-    slot: Any = forward.new_kv_cache()
+    kv_cache: Any = forward.new_kv_cache()
     held: list[int] = []
 
     def check(ids: list[int], rows: int = 1) -> None:
-        logits = forward.step(ids, slot, rows)
+        logits = forward.step(ids, kv_cache, rows)
         held.extend(ids)
-        assert slot.length == len(held)
+        assert kv_cache.length == len(held)
         assert (logits - full_logits(model, held)[-rows:]).abs().max() <= 1e-5
 
     check(IDS)
     check([4])
     check([4, 5])
     check(IDS[:9], rows=9)
-    slot.rollback(11)
+    kv_cache.rollback(11)
     del held[11:]
     check([77])
     check(IDS, rows=3)
     check(IDS)
     check(IDS[: CONTEXT - len(held) - 1])
-    check([1])  # the last position that there is
-    slot.rollback(0)
+    check([1])  # the last position of the context
+    kv_cache.rollback(0)
     held.clear()
     check(IDS[::-1], rows=20)
 
@@ -91,7 +91,9 @@ def test_logits_equal_transformers_after_every_kind_of_step(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", list(VARIANTS))
-def test_one_token_in_place_gives_the_same_logits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_place_single_token_steps_give_the_same_logits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
     model, forward = same(name, tmp_path)
     plain_llama = VARIANTS[name][0] in ("llama", "mistral") and name != "llama with biases"
@@ -102,37 +104,37 @@ def test_one_token_in_place_gives_the_same_logits(name: str, tmp_path: Path, mon
 @pytest.mark.parametrize("name", list(VARIANTS))
 @pytest.mark.parametrize("max_draft_tokens", [0, 3])
 def test_steps_of_fixed_shapes_give_the_same_logits(name: str, max_draft_tokens: int, tmp_path: Path) -> None:
-    """Eagerly, as no CUDA graph can be recorded here: the same step, run instead of replayed."""
+    """Run eagerly, as no CUDA graph can be recorded here: the same step, run instead of replayed."""
     model, forward = same(name, tmp_path)
     check_every_kind_of_step(model, StaticForward(forward.network, max_draft_tokens, lambda run: run))
 
 
-def test_recorded_steps_serve_several_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_steps_serve_several_kv_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static, "MIN_KEY_LENGTH", 16)
     model, plain = same("llama", tmp_path)
     forward = StaticForward(plain.network, 3, lambda run: run)
     texts = {forward.new_kv_cache(): IDS[:5], forward.new_kv_cache(): IDS[5:], forward.new_kv_cache(): IDS[::-1]}
-    for slot, ids in texts.items():
-        forward.step(ids, slot)
+    for kv_cache, ids in texts.items():
+        forward.step(ids, kv_cache)
     for _ in range(2):
-        for slot, ids in texts.items():
-            logits = forward.step([9, 8], slot, 2)
+        for kv_cache, ids in texts.items():
+            logits = forward.step([9, 8], kv_cache, 2)
             assert (logits - full_logits(model, [*ids, 9, 8])[-2:]).abs().max() <= 1e-5
-            assert slot.rollback(len(ids)) == len(ids)
+            assert kv_cache.rollback(len(ids)) == len(ids)
 
 
 def test_a_compiled_step_gives_the_same_logits(tmp_path: Path) -> None:
-    """Traced as torch.compile traces it; what its compiler makes of it is not looked at here."""
+    """Traced as torch.compile traces it; the output of its compiler is not tested here."""
     model, forward = same("llama", tmp_path)
 
     def traced(run: static.Run) -> static.Run:
-        made: static.Run = torch.compile(run, backend="eager", dynamic=False, fullgraph=True)
-        return made
+        compiled: static.Run = torch.compile(run, backend="eager", dynamic=False, fullgraph=True)
+        return compiled
 
     check_every_kind_of_step(model, StaticForward(forward.network, 0, traced))
 
 
-def test_what_cannot_be_recorded_is_logged_and_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_step_that_cannot_be_recorded_is_logged_and_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, forward = same("llama", tmp_path)
     assert registry.accelerate(forward, "auto") == (forward, "own")
     assert registry.accelerate(forward, "none") == (forward, "own")
@@ -142,7 +144,7 @@ def test_what_cannot_be_recorded_is_logged_and_runs(tmp_path: Path, caplog: pyte
         assert "unrecorded" in caplog.text
 
 
-def test_logits_that_were_given_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_returned_logits_are_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
     _, forward = same("llama", tmp_path)
     one, other = forward.new_kv_cache(), forward.new_kv_cache()
@@ -156,20 +158,20 @@ def test_logits_that_were_given_stay_as_they_are(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("name", list(VARIANTS))
 @pytest.mark.parametrize("way", [linear.plain, linear.columns, linear.packed])
-def test_every_way_to_write_a_product_gives_the_same_logits(
+def test_every_kernel_gives_the_same_logits(
     name: str, way: linear.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way is linear.packed and not linear.can_pack(torch.float32):
         pytest.skip("this build of torch has no oneDNN")
     monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(way, way, 0))
     model, forward = same(name, tmp_path)
-    slot = forward.new_kv_cache()
+    kv_cache = forward.new_kv_cache()
     for ids in (IDS[:7], IDS[7:8], IDS[8:11], IDS[11:13]):
-        logits = forward.step(ids, slot)
+        logits = forward.step(ids, kv_cache)
     assert (logits[0] - full_logits(model, IDS[:13])[-1]).abs().max() <= 1e-5
 
 
-def test_a_large_model_keeps_its_weights_in_one_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_model_keeps_its_weights_in_one_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "MAX_TWO_LAYOUTS_BYTES", 0)
     layers = [linear.Linear(torch.eye(8)), linear.Linear(torch.eye(8))]
     tuning = linear.tune(layers)
@@ -179,7 +181,7 @@ def test_a_large_model_keeps_its_weights_in_one_order(tmp_path: Path, monkeypatc
     assert torch.equal(layers[0](torch.ones(1, 8)), torch.ones(1, 8))
 
 
-def test_without_packing_there_is_still_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_packing_there_is_still_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "can_pack", lambda _: False)
     layer = linear.Linear(torch.eye(8), torch.ones(8))
     assert linear.tune([layer]).decode_kernel is not linear.packed
@@ -193,7 +195,7 @@ def test_logprobs_are_those_of_a_full_forward(tmp_path: Path) -> None:
     assert (logprobs(forward, IDS) - expected).abs().max() <= 1e-5
 
 
-def test_slots_are_apart(tmp_path: Path) -> None:
+def test_kv_caches_are_independent(tmp_path: Path) -> None:
     model, forward = same("qwen2", tmp_path)
     one, two = forward.new_kv_cache(), forward.new_kv_cache()
     forward.step(IDS[:5], one)
@@ -211,16 +213,16 @@ def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
     assert (logits.float() - expected).abs().max() < 0.05 * expected.abs().max()
 
 
-@pytest.mark.parametrize(("kind", "most", "same_top"), [("int8", 5e-3, 0.95), ("int4", 0.2, 0.75)])
-def test_few_bits_stay_near_and_say_so(kind: str, most: float, same_top: float) -> None:
-    exact, quantised = (
+@pytest.mark.parametrize(("kind", "max_divergence", "same_top"), [("int8", 5e-3, 0.95), ("int4", 0.2, 0.75)])
+def test_quantized_weights_stay_near_and_report_their_dtype(kind: str, max_divergence: float, same_top: float) -> None:
+    exact, quantized = (
         assemble.load_model(ModelOptions(device="cpu", quantization=one), lambda *_: None) for one in ("none", kind)
     )
-    assert (exact.dtype, quantised.dtype) == ("float32", kind)
+    assert (exact.dtype, quantized.dtype) == ("float32", kind)
     ids = exact.decoder.tokenizer.encode(Path(loader.__file__).read_text())[:500]
-    logits = [m.forward.step(ids, m.forward.new_kv_cache(), 400).float().log_softmax(-1) for m in (exact, quantised)]  # type: ignore[union-attr]
+    logits = [m.forward.step(ids, m.forward.new_kv_cache(), 400).float().log_softmax(-1) for m in (exact, quantized)]  # type: ignore[union-attr]
     divergence = (logits[0].exp() * (logits[0] - logits[1])).sum(-1)
-    assert 0 < divergence.mean() < most
+    assert 0 < divergence.mean() < max_divergence
     assert (logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean() > same_top
 
 
@@ -242,7 +244,7 @@ def test_four_bits_are_the_nearest_of_sixteen_values_in_each_group(shape: tuple[
 @pytest.mark.parametrize("shape", [(32, 64), (50, 96), (7, 40), (8, 1), (3, 100)])
 @pytest.mark.parametrize("rows", [1, 3, 70])
 def test_eight_bits_are_the_nearest_of_255_values_in_each_row(shape: tuple[int, int], rows: int) -> None:
-    """Whatever the length of a row is: nothing behind its end may be read."""
+    """For any row length: nothing after its end may be read."""
     weight, bias, x = torch.randn(shape), torch.randn(shape[0]), torch.randn(rows, shape[1]).bfloat16().float()
     scales = weight.abs().amax(1, keepdim=True) / 127
     expected = F.linear(x, (weight / scales).round() * scales, bias)
@@ -251,12 +253,12 @@ def test_eight_bits_are_the_nearest_of_255_values_in_each_row(shape: tuple[int, 
     assert (found - expected).abs().max() <= 0.02 * expected.abs().max()  # scales and sums are in bfloat16
 
 
-def test_rows_that_are_no_whole_number_of_groups_get_eight_bits() -> None:
+def test_rows_that_do_not_divide_into_groups_get_eight_bits() -> None:
     weight, x = torch.randn(8, 40), torch.randn(3, 40)
     assert torch.equal(linear.int4(weight, None)(x), linear.int8(weight, None)(x))
 
 
-def test_int8_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
+def test_int8_is_rejected_where_it_is_impossible(tmp_path: Path) -> None:
     save_tiny_model(tmp_path, "gpt_bigcode")
     with pytest.raises(BadRequest, match="its architecture is gpt_bigcode"):
         assemble.load_model(ModelOptions(str(tmp_path), device="cpu", quantization="int8"), lambda *_: None)
@@ -276,7 +278,7 @@ def test_int8_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
         ("llama", {"mlp_bias": True}, "biases of the feed-forward"),
     ],
 )
-def test_what_the_own_forward_does_not_do_is_left_to_transformers(
+def test_unsupported_models_are_left_to_transformers(
     kind: str, changed: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     tiny_model(kind, **changed).save_pretrained(tmp_path)
@@ -289,7 +291,7 @@ def test_what_the_own_forward_does_not_do_is_left_to_transformers(
         loader.choose_forward(folder, ModelOptions(str(tmp_path), forward="own"), CONTEXT)
 
 
-def test_a_model_that_is_spread_over_devices_is_left_to_transformers(tmp_path: Path) -> None:
+def test_a_model_spread_over_devices_is_left_to_transformers(tmp_path: Path) -> None:
     folder = sources.find(str(save_tiny_model(tmp_path)))
     assert loader.choose_forward(folder, ModelOptions(device_map="auto"), CONTEXT)[0] == "transformers"
     assert loader.choose_forward(folder, ModelOptions(), CONTEXT) == ("own", "")
@@ -306,13 +308,13 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
         registry.read(sources.find(str(tmp_path)), registry.ForwardSpec(torch.float32, torch.device("cpu"), CONTEXT))
 
 
-def test_kept_weights_need_no_files(tmp_path: Path) -> None:
+def test_loaded_weights_need_no_files(tmp_path: Path) -> None:
     save_tiny_model(tmp_path)
     folder, cpu, kept = sources.find(str(tmp_path)), torch.device("cpu"), {}
     before = registry.read(folder, registry.ForwardSpec(torch.float32, cpu, CONTEXT), kept=kept)
     (tmp_path / "model.safetensors").unlink()
     after = registry.read(folder, registry.ForwardSpec(torch.float32, cpu, CONTEXT), kept=kept)
-    # Each load measures anew how its products are written, so the last bit may differ.
+    # Each load measures its kernels again, so the last bit may differ.
     assert torch.allclose(logprobs(before, [1, 2, 3]), logprobs(after, [1, 2, 3]), rtol=0, atol=1e-5)
 
 
@@ -328,9 +330,9 @@ def test_the_bundled_model_is_the_same_on_both() -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_steps_of_several_in_one_pass_are_those_of_each_alone(name: str, tmp_path: Path) -> None:
+def test_batched_steps_equal_separate_steps(name: str, tmp_path: Path) -> None:
     model, forward = same(name, tmp_path)
-    slots = [forward.new_kv_cache() for _ in range(3)]
+    kv_caches = [forward.new_kv_cache() for _ in range(3)]
     held: list[list[int]] = [[], [], []]
     for lengths in ((5, 1, 3), (1, 1, 1), (2, 4, 1)):
         asked = []
@@ -338,13 +340,13 @@ def test_steps_of_several_in_one_pass_are_those_of_each_alone(name: str, tmp_pat
             start = len(held[number])
             ids = IDS[number + start : number + start + length]
             held[number] += ids
-            asked.append(Step(ids, slots[number], min(2, length)))
+            asked.append(Step(ids, kv_caches[number], min(2, length)))
         for ids, step, logits in zip(held, asked, forward.step_batch(asked), strict=True):
             torch.testing.assert_close(logits, full_logits(model, ids)[-step.n_logits :], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_shapes_are_known_without_a_file(name: str) -> None:
+def test_shapes_are_known_without_weight_files(name: str) -> None:
     kind, changed = VARIANTS[name]
     model = tiny_model(kind, **changed)
     assert registry.tensors(model.config.to_dict()) == {n: tuple(p.shape) for n, p in model.named_parameters()}

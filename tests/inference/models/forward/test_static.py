@@ -1,4 +1,4 @@
-"""Recorded steps: that they are recorded where the model is, compute what they must, and keep documents apart."""
+"""Recorded steps: they are recorded on the model's device, compute correctly, and keep documents apart."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def forward() -> OwnForward:
 
 
 def empty(run: Run) -> Run:
-    """What torch makes of a graph that is captured on another device's stream: it runs once, and replays nothing."""
+    """Like a graph that torch captured on another device's stream: it runs once, and replays nothing."""
     run()
     return lambda: None
 
 
 def baked(run: Run) -> Run:
-    """A recording that goes on computing what it was recorded with."""
+    """A recording that keeps computing with its recorded inputs."""
     step: Any = run.__self__  # type: ignore[attr-defined]
     run()
     logits = step.logits.clone()
@@ -44,7 +44,7 @@ def baked(run: Run) -> Run:
 
 
 @pytest.mark.parametrize("capture", [empty, baked])
-def test_a_step_that_was_recorded_wrongly_is_refused(forward: OwnForward, capture: static.Capture) -> None:
+def test_a_wrongly_recorded_step_is_rejected(forward: OwnForward, capture: static.Capture) -> None:
     with pytest.raises(RuntimeError, match="does not compute what it computes unrecorded"):
         StaticForward(forward.network, 3, capture)
 
@@ -71,33 +71,35 @@ def test_a_recorded_step_may_differ_by_the_order_of_its_sums(forward: OwnForward
 
 
 @pytest.mark.parametrize("max_draft_tokens", [0, 3])
-def test_numbers_that_are_none_stay_with_their_document(forward: OwnForward, max_draft_tokens: int) -> None:
+def test_non_finite_numbers_stay_with_their_document(forward: OwnForward, max_draft_tokens: int) -> None:
     plain, recorded = forward, StaticForward(forward.network, max_draft_tokens, lambda run: run)
     broken = recorded.new_kv_cache()
     recorded.step(IDS * 3, broken)
     recorded._stage.keys_values[:, :, : 3 * len(IDS)] = torch.nan
-    for _ in range(2):  # once with the broken document on stage, once with it put aside
-        slots: Any = plain.new_kv_cache(), recorded.new_kv_cache()
+    for _ in range(2):  # once with the broken document active, once with it set aside
+        kv_caches: Any = plain.new_kv_cache(), recorded.new_kv_cache()
         for ids in (IDS, [7], [8], IDS[:2], [9]):
-            expected, found = (one.step(ids, slot) for one, slot in zip((plain, recorded), slots, strict=True))
+            expected, found = (
+                one.step(ids, kv_cache) for one, kv_cache in zip((plain, recorded), kv_caches, strict=True)
+            )
             assert (expected - found).abs().max() <= 1e-5
         assert recorded.step([7], broken).isnan().all()
 
 
-def test_numbers_that_are_none_leave_with_the_tokens_that_are_taken_back(forward: OwnForward) -> None:
-    """A draft that overflows and is not what comes next must not spoil what does."""
+def test_non_finite_numbers_are_rolled_back_with_their_tokens(forward: OwnForward) -> None:
+    """A rejected draft that overflows must not affect the tokens that follow."""
     recorded = StaticForward(forward.network, 3, lambda run: run)
-    slot: Any = recorded.new_kv_cache()
-    recorded.step(IDS, slot)
-    expected = recorded.step([7], slot)
-    recorded.step([1, 2, 3, 4], slot)
+    kv_cache: Any = recorded.new_kv_cache()
+    recorded.step(IDS, kv_cache)
+    expected = recorded.step([7], kv_cache)
+    recorded.step([1, 2, 3, 4], kv_cache)
     recorded._stage.keys_values[:, :, len(IDS) + 1 : len(IDS) + 5] = torch.nan
-    slot.rollback(len(IDS))
-    assert (recorded.step([7], slot) - expected).abs().max() <= 1e-5
+    kv_cache.rollback(len(IDS))
+    assert (recorded.step([7], kv_cache) - expected).abs().max() <= 1e-5
 
 
 class FakeCuda:
-    """Stands in for torch.cuda: notes what is asked of it, and for which device."""
+    """Replaces torch.cuda: records what is called, and for which device."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -144,14 +146,14 @@ class FakeCuda:
 def test_a_graph_is_recorded_on_the_device_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda, runs = FakeCuda(monkeypatch), list[int]()
     static.cuda_graph(lambda: runs.append(1), DEVICE)
-    places = [place for what, place in cuda.calls if what != "mode"]
+    devices = [device for what, device in cuda.calls if what != "mode"]
     assert {"device", "Stream", "current_stream", "on", "graph"} <= {what for what, _ in cuda.calls}
-    assert set(places) == {DEVICE}
+    assert set(devices) == {DEVICE}
     assert ("mode", "thread_local") in cuda.calls
-    assert len(runs) == 3  # twice for what the libraries prepare, once recorded
+    assert len(runs) == 3  # twice for the libraries' preparations, once recorded
 
 
-def test_the_model_s_device_reaches_the_recording(forward: OwnForward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_s_device_is_used_for_the_recording(forward: OwnForward, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[torch.device] = []
 
     def cuda_graph(run: Run, device: torch.device) -> Run:
@@ -169,17 +171,17 @@ def test_the_model_s_device_reaches_the_recording(forward: OwnForward, monkeypat
 
 
 def test_one_graph_is_recorded_at_a_time_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda, begun, go_on = FakeCuda(monkeypatch), threading.Semaphore(0), threading.Event()
+    cuda, started, go_on = FakeCuda(monkeypatch), threading.Semaphore(0), threading.Event()
 
     def run() -> None:
-        begun.release()
+        started.release()
         go_on.wait(10)
 
     threads = [threading.Thread(target=static.cuda_graph, args=(run, torch.device(f"cuda:{n}"))) for n in range(2)]
     for thread in threads:
         thread.start()
-    assert begun.acquire(timeout=10)
-    assert not begun.acquire(timeout=0.05)  # the other waits
+    assert started.acquire(timeout=10)
+    assert not started.acquire(timeout=0.05)  # the other waits
     go_on.set()
     for thread in threads:
         thread.join(10)

@@ -1,4 +1,4 @@
-"""Which files of a folder are a model's weights, and what is said of those that cannot be read."""
+"""Which files of a folder are a model's weights, and what is reported of those that cannot be read."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 
 
 def sharded(folder: Path, indexed: bool = True) -> list[str]:
-    """Puts the weights into two files; their names."""
+    """Splits the weights into two files; returns their names."""
     state = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
-    weight_map = {tensor: names[place % 2] for place, tensor in enumerate(sorted(state))}
+    weight_map = {tensor: names[position % 2] for position, tensor in enumerate(sorted(state))}
     for name in names:
         save_file({tensor: state[tensor] for tensor, at in weight_map.items() if at == name}, folder / name)
     if indexed:
@@ -60,12 +60,12 @@ def names_of(folder: Path) -> list[str]:
 def scores(folder: Path, forward: str = "own") -> torch.Tensor:
     options, cpu = ModelOptions(str(folder), device="cpu"), torch.device("cpu")
     found = loader.find(options)
-    made: Forward = (
+    loaded: Forward = (
         registry.read(found, registry.ForwardSpec(torch.float32, cpu, 64, tuned=False))
         if forward == "own"
         else transformers_forward.read(found, torch.float32, cpu, options)
     )
-    return logprobs(made, list(range(5, 25)))
+    return logprobs(loaded, list(range(5, 25)))
 
 
 def refusal(folder: Path) -> str:
@@ -76,7 +76,7 @@ def refusal(folder: Path) -> str:
 
 
 def stray(folder: Path, name: str) -> None:
-    """A file with a tensor of the model's, of zeros."""
+    """A file with one of the model's tensors, all zeros."""
     save_file({"model.norm.weight": torch.zeros(64)}, folder / name)
 
 
@@ -98,7 +98,7 @@ def test_the_index_decides_over_a_single_file(folder: Path, tiny: Path, forward:
     assert (scores(folder, forward) - scores(tiny)).abs().max() <= 1e-5
 
 
-def test_room_is_asked_for_the_same_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_check_counts_the_same_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "consolidated.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     asked: list[int] = []
     monkeypatch.setattr(registry, "_require_room", lambda count, *_: asked.append(count))
@@ -115,14 +115,14 @@ def test_a_complete_set_of_numbered_files_needs_no_index(folder: Path, tiny: Pat
 
 
 @pytest.mark.parametrize("forward", ["own", "transformers"])
-def test_the_only_file_may_be_called_anything(folder: Path, tiny: Path, forward: str) -> None:
+def test_a_single_file_may_have_any_name(folder: Path, tiny: Path, forward: str) -> None:
     (folder / "model.safetensors").rename(folder / "weights.safetensors")
     stray(folder, "adapter_model.safetensors")
     assert names_of(folder) == ["weights.safetensors"]
     assert (scores(folder, forward) - scores(tiny)).abs().max() <= 1e-5
 
 
-def test_an_incomplete_set_names_what_is_missing(folder: Path) -> None:
+def test_an_incomplete_set_names_the_missing_files(folder: Path) -> None:
     _, second = sharded(folder, indexed=False)
     (folder / second).unlink()
     assert f"lacks 1 of 2 weight files ({second})" in refusal(folder)
@@ -136,7 +136,7 @@ def test_an_incomplete_set_names_what_is_missing(folder: Path) -> None:
         ["model-00001-of-00001.safetensors", "consolidated.safetensors"],
     ],
 )
-def test_files_that_could_all_be_meant_are_refused(folder: Path, names: list[str]) -> None:
+def test_ambiguous_files_are_rejected(folder: Path, names: list[str]) -> None:
     (folder / "model.safetensors").unlink()
     for name in names:
         stray(folder, name)
@@ -168,7 +168,9 @@ def test_a_wrong_index_is_named(folder: Path, index: str, said: str) -> None:
     [(POINTER, "is a Git LFS pointer"), (b"", "is empty"), (b"\x08\0\0\0\0\0\0\0{}", "is cut off or damaged")],
 )
 @pytest.mark.parametrize("shards", [1, 2])
-def test_a_weight_file_that_is_not_whole_is_named_by_all(folder: Path, content: bytes, said: str, shards: int) -> None:
+def test_a_truncated_weight_file_is_named_by_every_forward(
+    folder: Path, content: bytes, said: str, shards: int
+) -> None:
     name = sharded(folder)[1] if shards > 1 else "model.safetensors"
     (folder / name).write_bytes(content)
     message = refusal(folder)
@@ -179,7 +181,7 @@ def test_a_weight_file_that_is_not_whole_is_named_by_all(folder: Path, content: 
     assert (found.verdict, f"{found.found} {found.remedy}") == (doctor.Status.BAD, message)
 
 
-def test_a_cut_file_is_found_before_its_tensors_are_read(folder: Path) -> None:
+def test_a_truncated_file_is_found_before_its_tensors_are_read(folder: Path) -> None:
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[:-1])
     assert "model.safetensors is cut off or damaged" in refusal(folder)
@@ -187,7 +189,7 @@ def test_a_cut_file_is_found_before_its_tensors_are_read(folder: Path) -> None:
 
 @pytest.mark.parametrize("forward", ["own", "transformers"])
 @pytest.mark.parametrize("name", ["lm_head.weight", "model.layers.1.mlp.up_proj.weight"])
-def test_no_forward_makes_up_a_tensor_that_is_missing(folder: Path, name: str, forward: str) -> None:
+def test_no_forward_makes_up_a_missing_tensor(folder: Path, name: str, forward: str) -> None:
     tensors = load_file(folder / "model.safetensors")
     del tensors[name]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -195,7 +197,7 @@ def test_no_forward_makes_up_a_tensor_that_is_missing(folder: Path, name: str, f
         scores(folder, forward)
 
 
-def test_an_adapter_is_no_model(tmp_path: Path) -> None:
+def test_an_adapter_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     assert "holds an adapter, not a model" in refusal(tmp_path)
 
@@ -207,21 +209,21 @@ def test_json_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) ->
 
 
 @pytest.mark.parametrize("forward", ["own", "transformers"])
-def test_a_model_whose_files_begin_with_a_mark_is_loaded(folder: Path, tiny: Path, forward: str) -> None:
+def test_a_model_whose_files_begin_with_a_byte_order_mark_is_loaded(folder: Path, tiny: Path, forward: str) -> None:
     for name in ("config.json", "tokenizer.json"):
         (folder / name).write_text((folder / name).read_text(), encoding="utf-8-sig")
     assert (scores(folder, forward) - scores(tiny)).abs().max() <= 1e-5
     assert describe(ModelOptions(str(folder), device="cpu")).family == "starcoder"
 
 
-def test_files_with_a_mark_that_only_transformers_reads_are_named(folder: Path) -> None:
+def test_files_with_a_byte_order_mark_that_only_transformers_reads_are_named(folder: Path) -> None:
     (folder / "generation_config.json").write_text("{}", encoding="utf-8-sig")
     (folder / "config.json").write_text((folder / "config.json").read_text(), encoding="utf-8-sig")
     with pytest.raises(ModelUnusable, match=r"config.json, generation_config.json in .* begin with a byte order mark"):
         scores(folder, "transformers")
 
 
-def test_an_index_with_a_mark_is_read_here_and_named_where_transformers_reads_it(folder: Path, tiny: Path) -> None:
+def test_an_index_with_a_byte_order_mark_is_read_or_named_for_transformers(folder: Path, tiny: Path) -> None:
     sharded(folder)
     (folder / INDEX).write_text((folder / INDEX).read_text(), encoding="utf-8-sig")
     assert (scores(folder) - scores(tiny)).abs().max() <= 1e-5
@@ -229,7 +231,7 @@ def test_an_index_with_a_mark_is_read_here_and_named_where_transformers_reads_it
         scores(folder, "transformers")
 
 
-def test_what_a_trainer_leaves_is_no_part_of_a_checkpoint(tmp_path: Path) -> None:
+def test_a_trainer_s_files_are_not_part_of_a_checkpoint(tmp_path: Path) -> None:
     left = ["optimizer.pt", "scheduler.pt", "rng_state.pth", "rng_state_0.pth", "training_args.bin", "scaler.pt"]
     for name in [*left, "model.pt"]:
         (tmp_path / name).touch()

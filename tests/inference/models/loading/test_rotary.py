@@ -1,4 +1,4 @@
-"""Rotary positions as configs describe them: the logits are transformers', or a sentence names the key."""
+"""Rotary positions as configs describe them: the logits are those of transformers, or an error names the key."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def configured(tiny: Path, to: Path, said: Said) -> ModelOptions:
-    """The tiny model with a config that says this of its positions, and nothing else."""
+    """The tiny model with a config that describes its positions only by `said`."""
     for file in tiny.iterdir():
         (to / file.name).write_bytes(file.read_bytes())
     config = json.loads((to / "config.json").read_text())
@@ -114,9 +114,7 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said
         ),
     ],
 )
-def test_what_cannot_be_run_as_it_was_meant_names_the_key(
-    llama: Path, tmp_path: Path, said: Said, message: str
-) -> None:
+def test_a_config_that_cannot_be_honoured_names_the_key(llama: Path, tmp_path: Path, said: Said, message: str) -> None:
     options = configured(llama, tmp_path, said)
     with pytest.raises(ModelUnusable) as caught:
         assemble.load_model(options, lambda *_: None)
@@ -149,9 +147,7 @@ def broken(**said: Any) -> Callable[[Said], Said]:
         (broken(model_type="lama"), "cannot be loaded"),
     ],
 )
-def test_sizes_that_make_no_sense_are_named(
-    llama: Path, tmp_path: Path, edit: Callable[[Said], Said], message: str
-) -> None:
+def test_invalid_sizes_are_named(llama: Path, tmp_path: Path, edit: Callable[[Said], Said], message: str) -> None:
     options = configured(llama, tmp_path, {})
     file = tmp_path / "config.json"
     file.write_text(json.dumps(edit(json.loads(file.read_text()))))
@@ -161,7 +157,7 @@ def test_sizes_that_make_no_sense_are_named(
     assert "\n" not in str(caught.value)
 
 
-def test_layers_that_the_config_leaves_out_are_told(
+def test_layers_missing_from_the_config_are_reported(
     llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = loader.find(

@@ -1,4 +1,4 @@
-"""Finding a model: what is missing is named, and what to do is said."""
+"""Finding a model: errors name what is missing and what to do."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_a_complete_folder_loads_and_is_described(tiny: Path) -> None:
     assert description.architecture == "GPTBigCodeForCausalLM"
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model(tmp_path: Path) -> None:
     assert "no config.json" in refusal(tmp_path)
 
 
-def test_a_file_is_no_model(tmp_path: Path) -> None:
+def test_a_file_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "is a file" in refusal(tmp_path / "file", ModelNotFound)
 
@@ -65,7 +65,7 @@ def test_a_hub_id_without_network_names_the_command() -> None:
     assert "Run: lacuna models fetch some/model" in refusal("some/model", ModelNotFound)
 
 
-def test_a_config_that_is_no_json(tmp_path: Path) -> None:
+def test_a_config_that_is_not_json(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{not json")
     assert "cannot be read" in refusal(tmp_path)
 
@@ -105,7 +105,7 @@ def test_a_broken_tokenizer(tiny: Path, tmp_path: Path) -> None:
     assert "tokenizer.json cannot be read" in refusal(tmp_path)
 
 
-def test_code_that_the_model_brings_is_not_run_unasked(tiny: Path, tmp_path: Path) -> None:
+def test_a_model_s_own_code_is_not_run_without_consent(tiny: Path, tmp_path: Path) -> None:
     copy(tiny, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}}
@@ -114,7 +114,7 @@ def test_code_that_the_model_brings_is_not_run_unasked(tiny: Path, tmp_path: Pat
     assert "--trust-remote-code" in refusal(tmp_path)
 
 
-def test_no_memory_is_told_before_anything_is_read(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_memory_is_reported_before_anything_is_read(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda _: 1000)
     message = refusal(tiny, NotEnoughMemory)
     assert "needs about" in message
@@ -122,7 +122,7 @@ def test_no_memory_is_told_before_anything_is_read(tiny: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "quantum", "mps"])
-def test_a_device_that_is_not_there(device: str) -> None:
+def test_a_missing_device(device: str) -> None:
     with pytest.raises(BadRequest, match=device):
         loader.choose_device(device)
 
@@ -148,7 +148,7 @@ def pickled(tiny: Path, to: Path, shards: int = 1) -> tuple[Path, dict[str, torc
 
 
 @pytest.mark.parametrize("shards", [1, 2])
-def test_pickled_weights_are_refused_and_converted(tiny: Path, tmp_path: Path, shards: int) -> None:
+def test_pickled_weights_are_rejected_and_converted(tiny: Path, tmp_path: Path, shards: int) -> None:
     folder, state = pickled(tiny, tmp_path, shards)
     assert f"lacuna models convert {folder}" in refusal(folder)
     written = convert.convert(folder)
@@ -158,7 +158,7 @@ def test_pickled_weights_are_refused_and_converted(tiny: Path, tmp_path: Path, s
     assert assemble.load_model(ModelOptions(str(folder), device="cpu"), lambda *_: None).decoder.context == 128
 
 
-def test_converting_can_change_the_dtype(tiny: Path, tmp_path: Path) -> None:
+def test_conversion_can_change_the_dtype(tiny: Path, tmp_path: Path) -> None:
     folder, _ = pickled(tiny, tmp_path)
     (file,) = convert.convert(folder, torch.float16)
     assert {tensor.dtype for tensor in load_file(file).values()} == {torch.float16}
@@ -169,7 +169,7 @@ class Evil:
         return (Path("ran").touch, ())
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(tiny: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_that_would_run_code_is_rejected(tiny: Path, tmp_path: Path) -> None:
     copy(tiny, tmp_path, "model.safetensors")
     torch.save({"weights": Evil()}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelUnusable, match="plain tensors"):

@@ -28,10 +28,10 @@ SENTINELS = list(dict.fromkeys(by_name("starcoder").sentinels))
 ROWS = 256 + len(SENTINELS)
 
 
-def folder_with(place: Path, tokenizer: Tokenizer, rows: int = ROWS, **changed: Any) -> Path:
-    tiny_model("llama", rows, **changed).save_pretrained(place)
-    tokenizer.save(str(place / "tokenizer.json"))
-    return place
+def folder_with(folder: Path, tokenizer: Tokenizer, rows: int = ROWS, **changed: Any) -> Path:
+    tiny_model("llama", rows, **changed).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
 
 
 def load(folder: Path, **chosen: Any) -> LoadedModel:
@@ -39,7 +39,7 @@ def load(folder: Path, **chosen: Any) -> LoadedModel:
 
 
 def written(loaded: LoadedModel, request: Request) -> str:
-    """What is written, by the model and by everybody who may have a say."""
+    """The text of the answer, by the model and everything that mixes into it."""
     found = answer(loaded.decoder, loaded.name, request, CancelToken(), time.perf_counter())
     return found.candidates[0].fills[0].text
 
@@ -54,7 +54,7 @@ def plain(tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize("add", [special, plain])
 @pytest.mark.parametrize("forward", ["own", "transformers"])
-def test_a_token_behind_the_last_row_is_text(tmp_path: Path, add: Callable[[Tokenizer], None], forward: str) -> None:
+def test_a_token_after_the_last_row_is_text(tmp_path: Path, add: Callable[[Tokenizer], None], forward: str) -> None:
     tokenizer = byte_tokenizer(SENTINELS)
     add(tokenizer)
     loaded = load(folder_with(tmp_path, tokenizer), forward=forward)
@@ -69,14 +69,14 @@ def test_a_token_behind_the_last_row_is_text(tmp_path: Path, add: Callable[[Toke
             written(loaded, Request(("",), ids=(5, wrong), stop=Stop(max_tokens=5)))
 
 
-def test_sentinels_without_rows_are_no_sentinels(tmp_path: Path) -> None:
+def test_sentinels_without_rows_are_not_sentinels(tmp_path: Path) -> None:
     loaded = load(folder_with(tmp_path, byte_tokenizer(SENTINELS), rows=257))
     assert loaded.family.name == "plain"
     assert len(loaded.decoder.tokenizer.encode("<fim_prefix>")) > 1
     assert isinstance(written(loaded, Request(("<fim_prefix>x = ",), stop=Stop(max_tokens=3))), str)
 
 
-def test_ends_without_rows_are_none(tmp_path: Path) -> None:
+def test_end_tokens_without_rows_are_dropped(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, byte_tokenizer(), eos_token_id=[5, 999_999])
     assert load(folder).decoder.tokenizer.ends == {5}
 
@@ -85,11 +85,11 @@ def test_ends_without_rows_are_none(tmp_path: Path) -> None:
     ("said", "found"),
     [(None, []), (2, [2]), ([2, 0], [2, 0]), (300, []), ("2", []), ([True, None, -1, 7], [7]), ({}, [])],
 )
-def test_ends_are_what_the_config_says_as_far_as_it_makes_sense(said: Any, found: list[int]) -> None:
+def test_end_tokens_are_the_valid_ones_of_the_config(said: Any, found: list[int]) -> None:
     assert config.end_ids({"eos_token_id": said, "vocab_size": 300}) == found
 
 
-def test_ids_that_no_token_has_are_never_chosen(tmp_path: Path) -> None:
+def test_ids_without_a_token_are_never_sampled(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, byte_tokenizer(SENTINELS), rows=300)
     content = json.loads((folder / "tokenizer.json").read_text())
     for token in content["added_tokens"]:
@@ -106,14 +106,14 @@ def test_ids_that_no_token_has_are_never_chosen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("banned", [[], [3], [3, 7], [3, 8, 100], [8], range(100)])
-def test_what_is_banned_may_lie_behind_the_rows(banned: list[int]) -> None:
+def test_banned_ids_may_lie_after_the_rows(banned: list[int]) -> None:
     chooser = Sampler(Sampling(), banned, 50)
     chosen, _ = chooser.choose(torch.arange(8.0))
     assert chosen == max(set(range(8)) - set(banned), default=0)
     assert np.isneginf(chooser._scores[[i for i in banned if i < 8]]).all()
 
 
-def test_a_tokenizer_is_shortened_with_all_that_leads_to_the_lost_tokens() -> None:
+def test_a_tokenizer_is_shortened_with_the_merges_of_the_lost_tokens() -> None:
     whole = byte_tokenizer(["<a>"], merges=["a b", "ab c"])
     whole.add_special_tokens(["<b>"])
     whole.post_processor = processors.TemplateProcessing("<b> $A", None, [("<b>", whole.token_to_id("<b>"))])

@@ -1,4 +1,4 @@
-"""A model in parts, in several processes, against the same model in one."""
+"""A model sharded over several processes against the same model in one."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 
 KINDS = ("llama", "mistral", "qwen2", "starcoder2", "xglm", "codegen")
 
 
-def folder_of(kind: str, place: Path) -> sources.ModelFolder:
-    tiny_model(kind).save_pretrained(place)
-    (place / "tokenizer.json").write_text("{}")
-    return sources.find(str(place))
+def folder_of(kind: str, folder: Path) -> sources.ModelFolder:
+    tiny_model(kind).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    return sources.find(str(folder))
 
 
-def plan(folder: sources.ModelFolder, ways: int, quantization: str = "none") -> WorkerPlan:
-    return WorkerPlan(folder, torch.float32, ("cpu",) * ways, CONTEXT, quantization, "")
+def plan(folder: sources.ModelFolder, world_size: int, quantization: str = "none") -> WorkerPlan:
+    return WorkerPlan(folder, torch.float32, ("cpu",) * world_size, CONTEXT, quantization, "")
 
 
 @pytest.fixture
@@ -52,21 +52,23 @@ def whole(folder: sources.ModelFolder) -> registry.OwnForward:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_part_has_its_share_of_every_weight(kind: str, tmp_path: Path) -> None:
-    ways = 2
+def test_each_shard_has_its_share_of_every_weight(kind: str, tmp_path: Path) -> None:
+    world_size = 2
     folder = folder_of(kind, tmp_path)
-    assert registry.why_not_sharded(folder.config, ways) is None
-    parting = registry._sharding_plan(folder.config, ways)
-    assert isinstance(parting, ShardingPlan)
+    assert registry.why_not_sharded(folder.config, world_size) is None
+    sharding_plan = registry._sharding_plan(folder.config, world_size)
+    assert isinstance(sharding_plan, ShardingPlan)
     architecture = registry._architecture(folder.config)
     assert architecture is not None
     with ExitStack() as stack:
         files = TensorFiles(folder.weight_files, stack)
-        held = [ShardedTensors(files, parting, Shard(rank, ways)) for rank in range(ways)]
+        held = [ShardedTensors(files, sharding_plan, Shard(rank, world_size)) for rank in range(world_size)]
         shared = sum(files[n].numel() for n in files if held[0][n].shape == files[n].shape)
         parts = sum(sum(one[n].numel() for n in files if one[n].shape != files[n].shape) for one in held)
         assert shared + parts == files.parameters()
-        network = architecture.build(parting.config, Weights(held[0], torch.float32, torch.device("cpu")), CONTEXT)
+        network = architecture.build(
+            sharding_plan.config, Weights(held[0], torch.float32, torch.device("cpu")), CONTEXT
+        )
     sums: list[torch.Tensor] = []
     registry.OwnForward(with_all_reduce(network, sums.append)).step(IDS, registry.OwnForward(network).new_kv_cache())
     assert len(sums) == 2 * len(network.blocks)
@@ -78,28 +80,30 @@ def test_logits_of_two_processes_are_those_of_one(kind: str, tmp_path: Path, sta
     one = whole(folder)
     started.append(workers.start(plan(folder, 2), lambda *_: None))
     two = ParallelForward(started[0])
-    slots: list[Any] = [one.new_kv_cache(), two.new_kv_cache()]
+    kv_caches: list[Any] = [one.new_kv_cache(), two.new_kv_cache()]
 
-    def check(ids: list[int], rows: int = 1) -> None:
-        expected, found = (forward.step(ids, slot, rows) for forward, slot in zip((one, two), slots, strict=True))
-        assert slots[0].length == slots[1].length
+    def check(ids: list[int], n_logits: int = 1) -> None:
+        expected, found = (
+            forward.step(ids, kv_cache, n_logits) for forward, kv_cache in zip((one, two), kv_caches, strict=True)
+        )
+        assert kv_caches[0].length == kv_caches[1].length
         assert (expected - found).abs().max() <= 1e-5
 
     check(IDS)
     check([4])
-    check(IDS[:9], rows=9)
-    assert slots[0].rollback(11) == slots[1].rollback(11) == 11
+    check(IDS[:9], n_logits=9)
+    assert kv_caches[0].rollback(11) == kv_caches[1].rollback(11) == 11
     check([77])
-    check(IDS[:5], rows=3)
+    check(IDS[:5], n_logits=3)
     other = [one.new_kv_cache(), two.new_kv_cache()]
-    asked = [[Step(IDS[:7], mine, 2), Step([5], theirs)] for mine, theirs in zip(other, slots, strict=True)]
+    asked = [[Step(IDS[:7], mine, 2), Step([5], theirs)] for mine, theirs in zip(other, kv_caches, strict=True)]
     for expected, found in zip(one.step_batch(asked[0]), two.step_batch(asked[1]), strict=True):
         assert (expected - found).abs().max() <= 1e-5
-    slots[:] = other
+    kv_caches[:] = other
     check([1, 2, 3])
 
 
-def test_four_processes_and_weights_of_eight_bits(tmp_path: Path, started: list[Workers]) -> None:
+def test_four_processes_and_eight_bit_weights(tmp_path: Path, started: list[Workers]) -> None:
     folder = folder_of("codegen", tmp_path)
     started.append(workers.start(plan(folder, 4), lambda *_: None))
     one, four = whole(folder), ParallelForward(started[0])
@@ -110,7 +114,7 @@ def test_four_processes_and_weights_of_eight_bits(tmp_path: Path, started: list[
     assert (one.step(IDS, one.new_kv_cache()) - eight.step(IDS, eight.new_kv_cache())).abs().max() <= 0.5
 
 
-def test_what_cannot_be_parted_says_why(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_sharded_says_why(tmp_path: Path) -> None:
     config = folder_of("llama", tmp_path / "llama").config
     assert (
         registry.why_not_sharded(config, 3)
@@ -121,26 +125,26 @@ def test_what_cannot_be_parted_says_why(tmp_path: Path) -> None:
     assert registry.why_not_sharded({**codegen, "n_head": 8}, 8) == "4 qkv groups cannot be split into 8 shards"
 
 
-def test_slots_that_nobody_has_any_more_are_given_back(tmp_path: Path, started: list[Workers]) -> None:
+def test_unused_kv_caches_are_freed(tmp_path: Path, started: list[Workers]) -> None:
     started.append(workers.start(plan(folder_of("llama", tmp_path), 2), lambda *_: None))
     forward = ParallelForward(started[0])
     for _ in range(3):
         forward.step(IDS, forward.new_kv_cache())
-    assert len(forward._freed) == 1  # the others' numbers were sent with the steps that followed
+    assert len(forward._freed) == 1  # the numbers of the others were sent with later steps
 
 
 def test_a_killed_worker_is_named_and_all_end(tmp_path: Path, started: list[Workers]) -> None:
     started.append(workers.start(plan(folder_of("llama", tmp_path), 2), lambda *_: None))
     forward = ParallelForward(started[0])
-    slot = forward.new_kv_cache()
-    forward.step(IDS, slot)
+    kv_cache = forward.new_kv_cache()
+    forward.step(IDS, kv_cache)
     pids = [pid for pid in started[0].pids if pid]
     os.kill(pids[1], signal.SIGKILL)
     with pytest.raises(EngineUnavailable, match=r"Worker 2 of 2 ended by signal 9\. The model is loaded again"):
-        forward.step([1], slot)
+        forward.step([1], kv_cache)
     assert started[0].failure == "Worker 2 of 2 ended by signal 9."
     with pytest.raises(EngineUnavailable, match="signal 9"):
-        forward.step([1], slot)
+        forward.step([1], kv_cache)
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -153,7 +157,7 @@ def test_a_worker_that_cannot_load_says_why(tmp_path: Path) -> None:
         workers.start(plan(broken, 2), lambda *_: None)
 
 
-def test_leaving_while_workers_load_ends_them(tmp_path: Path) -> None:
+def test_leaving_while_workers_load_terminates_them(tmp_path: Path) -> None:
     def leaves(_share: float, _message: str) -> None:
         raise EngineUnavailable("The engine was closed.")
 
