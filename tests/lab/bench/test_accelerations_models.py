@@ -95,9 +95,9 @@ def test_contestants_remember_nothing_of_another_session(tmp_path: Path) -> None
     contestant = models.contestant(Setup(Runner.OWN, frozenset({Acceleration.PREFIX_CACHE})))
     request = works(1, 1)[0].requests[0]
     first = contestant.ask(request)
-    again = contestant.ask(request)
+    repeated = contestant.ask(request)
     contestant.begin()
     again = contestant.ask(request)
     assert first == again
-    assert (again.text, again.evaluated < first.evaluated) == (first.text, True)
+    assert (repeated.text, repeated.evaluated < first.evaluated) == (first.text, True)
     assert isinstance(models.decoder(Setup(Runner.OWN)), Decoder)
