@@ -26,9 +26,9 @@ from lacuna_inference.api import (
     Stop,
 )
 from lacuna_inference.decoding.request import RequestState
-from lacuna_inference.engine.listeners import Listener, Listeners
 from lacuna_inference.engine.prefetch import prefetch_requests
 from lacuna_inference.engine.scheduler import Scheduler, resolve
+from lacuna_inference.engine.threaded import ThreadedEngine
 from lacuna_inference.errors import EngineUnavailable, LacunaError, device_failed, first_line
 
 if TYPE_CHECKING:
@@ -54,31 +54,17 @@ Load = Callable[[Progress], "LoadedModel"]
 _WARM_UP = Request(("def add(a, b):\n    return ", "\n"), path="warm_up.py", stop=Stop(max_tokens=4))
 
 
-class ModelEngine:
+class ModelEngine(ThreadedEngine):
     """The `Engine` that runs a model in this process. See `api.Engine` for the contract."""
 
     def __init__(self, options: ModelOptions, load: Load | None = None) -> None:
+        super().__init__(EngineState(Phase.UNLOADED, model=options.model), "lacuna-engine")
         self._name = options.model
         self._idle_unload_s = options.idle_unload_s
         self._max_batch = max(1, options.batch)
         self._load = load or _loader(options)
-        self._state = EngineState(Phase.UNLOADED, model=options.model)
-        self._listeners = Listeners()
         self._scheduler = Scheduler()
-        self._closed = False
         self._failed_at: list[float] = []
-        self._changed = threading.RLock()
-        self._thread = threading.Thread(target=self._run, name="lacuna-engine", daemon=True)
-
-    @property
-    def state(self) -> EngineState:
-        return self._state
-
-    def start(self) -> None:
-        with self._changed:
-            if self._thread.ident is None and not self._closed:
-                self._enter(EngineState(Phase.LOADING, model=self._name))
-                self._thread.start()
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         state = RequestState(request, cancel or CancelToken())
@@ -89,10 +75,6 @@ class ModelEngine:
             self._scheduler.add(state)
         self.start()
         return state.future
-
-    def watch(self, listener: Listener) -> None:
-        with self._changed:
-            self._listeners.add(listener, self._state)
 
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
@@ -110,7 +92,7 @@ class ModelEngine:
         return None
 
     def _run(self) -> None:
-        """The thread's main function. Whatever ends it, every request gets an outcome."""
+        """Whatever ends the thread, every request gets an outcome."""
         try:
             _lower_priority()
             self._load_and_serve()
@@ -132,7 +114,7 @@ class ModelEngine:
             if not failure:
                 self._enter(EngineState(Phase.ASLEEP, message="The model was not used for a while.", model=self._name))
                 self._scheduler.wait()
-                self._enter(EngineState(Phase.LOADING, model=self._name))
+                self._enter_loading()
 
     def _loaded(self) -> LoadedModel | None:
         try:
@@ -210,6 +192,9 @@ class ModelEngine:
                 self._enter(EngineState(Phase.FAILED, message=message, model=self._name))
             finally:
                 self._scheduler.fail_all(EngineUnavailable(f"The model is not loaded: {message}"))
+
+    def _enter_loading(self) -> None:
+        self._enter(EngineState(Phase.LOADING, model=self._name))
 
     def _enter(self, state: EngineState) -> None:
         with self._changed:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import uuid
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -18,8 +17,8 @@ import httpx
 
 from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelFacts, Phase, Request
 from lacuna_inference.decoding.request import RequestState
-from lacuna_inference.engine.listeners import Listener, Listeners
 from lacuna_inference.engine.scheduler import resolve
+from lacuna_inference.engine.threaded import ThreadedEngine
 from lacuna_inference.errors import BadRequest, EngineUnavailable, LacunaError, RequestCancelled
 from lacuna_inference.prompt.families import by_name
 from lacuna_inference.remote import address, answers, exchange
@@ -51,7 +50,7 @@ class RemoteOptions:
     """Certificates (PEM) to trust instead of the usual authorities."""
 
 
-class RemoteEngine:
+class RemoteEngine(ThreadedEngine):
     """The `Engine` that forwards to a server. See `api.Engine` for the contract of its methods."""
 
     def __init__(self, options: RemoteOptions, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -66,28 +65,14 @@ class RemoteEngine:
         family = None if options.family is None else by_name(options.family)
         self._setting = Setting(options.model, family, options.context)
         self._facts = ModelFacts()
-        self._listeners = Listeners()
-        self._changed = threading.RLock()
         self._jobs: list[RequestState] = []
-        self._closed = False
         self._caller = uuid.uuid4().hex
         server = address.parsed(options.url, (self._kind.ready, *self._kind.endpoints))
         self._http = _client(options, server, transport)
         self._url = str(server.url).rstrip("/")
         """The URL for messages, without a password."""
         self._loop = asyncio.new_event_loop()
-        self._state = EngineState(Phase.UNLOADED, model=options.model or self._url)
-        self._thread = threading.Thread(target=self._run, name="lacuna-remote", daemon=True)
-
-    @property
-    def state(self) -> EngineState:
-        return self._state
-
-    def start(self) -> None:
-        with self._changed:
-            if self._thread.ident is None and not self._closed:
-                self._enter(Phase.LOADING, "connecting")
-                self._thread.start()
+        super().__init__(EngineState(Phase.UNLOADED, model=options.model or self._url), "lacuna-remote")
 
     def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
         job = RequestState(request, cancel or CancelToken())
@@ -106,10 +91,6 @@ class RemoteEngine:
             self.start()
             self._loop.call_soon_threadsafe(self._begin, job)
         return job.future
-
-    def watch(self, listener: Listener) -> None:
-        with self._changed:
-            self._listeners.add(listener, self._state)
 
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
@@ -218,6 +199,9 @@ class RemoteEngine:
         if self._connecting.done():
             self._enter(Phase.UNREACHABLE, f"{self._url} does not answer ({_reason(error)}); retrying")
             self._connecting = self._loop.create_task(self._connect())
+
+    def _enter_loading(self) -> None:
+        self._enter(Phase.LOADING, "connecting")
 
     def _enter(self, phase: Phase, message: str) -> None:
         with self._changed:
