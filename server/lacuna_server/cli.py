@@ -160,16 +160,15 @@ def serve(
     given: Annotated[
         dict[str, Any],
         Given("model", "family", "revision", "device", "dtype", "device_map", "devices", "spread", "context", "batch",
-              "trust_remote_code"),
+              "trust_remote_code", "log_level"),
     ],
-    log_level: Annotated[Level | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> int:  # fmt: skip
     """Serve a model over HTTP: JSON, OpenAI's completions, llama.cpp's infill, Ollama's generate, a playground."""
     go_offline()
     from lacuna_server.commands import serve as serve_command
     from lacuna_server.http.gateway import GatewayLimits
 
-    settings = settings_module.load(**given, log_level=log_level)
+    settings = settings_module.load(**given)
     _start_logging(settings.log_level, settings.log_file)
     address = serve_command.ListenAddress(
         listen.host, listen.port, listen.token_file, listen.no_auth, tuple(listen.cors or ()),

@@ -123,6 +123,7 @@ def test_a_model_folder(tmp_path: Path) -> None:
         (("eval", "--problems", "nowhere.jsonl.gz", "--execute"), b"", "nowhere.jsonl.gz cannot be read: No such file"),
         (("explode",), b"", "No such command 'explode'"),
         (("lsp", "--log-level", "loud"), b"", "'log_level' is invalid"),
+        (("serve", "--log-level", "loud"), b"", "'log_level' is invalid"),
     ],
 )
 def test_usage_errors_are_one_line_and_code_2(arguments: tuple[str, ...], stdin: bytes, message: str) -> None:
