@@ -54,6 +54,7 @@ async def handle(http: HttpRequest, error: Exception) -> JSONResponse:
 
 
 def _native(message: str, _: int) -> dict[str, Any]:
+    """The native form, and Ollama's (https://docs.ollama.com/api/errors)."""
     return {"error": message}
 
 
@@ -70,4 +71,4 @@ def _llama_cpp(message: str, status: int) -> dict[str, Any]:
 def _dialect(path: str) -> Callable[[str, int], dict[str, Any]]:
     if path.startswith("/v1/"):
         return _openai
-    return _llama_cpp if path in _LLAMA_CPP else _native
+    return _llama_cpp if path in _LLAMA_CPP else _native  # of /api/, too: Ollama's errors have the native form
