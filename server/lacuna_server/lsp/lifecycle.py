@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -28,7 +29,7 @@ class Lifecycle:
         self.code = code
         if not self._ending:
             self._ending = True
-            _daemon(self._leave_after_deadline)
+            _start_daemon("lacuna-exit", self._leave_after_deadline)
 
     def leave(self) -> NoReturn:
         """Ends the process now. A regular interpreter exit would wait seconds for the model's libraries."""
@@ -39,7 +40,7 @@ class Lifecycle:
     def watch_parent(self, pid: int | None) -> None:
         """Ends the process when process `pid` has ended: an editor that crashes sends no exit notification."""
         if pid:
-            _daemon(lambda: self._wait_for_end_of(pid))
+            _start_daemon("lacuna-parent", lambda: self._wait_for_end_of(pid))
 
     def _wait_for_end_of(self, pid: int) -> None:
         while is_alive(pid):
@@ -78,5 +79,5 @@ def _is_alive_on_windows(pid: int) -> bool:
     return bool(alive)
 
 
-def _daemon(target: object) -> None:
-    threading.Thread(target=target, daemon=True).start()  # type: ignore[arg-type]
+def _start_daemon(name: str, target: Callable[[], None]) -> None:
+    threading.Thread(target=target, name=name, daemon=True).start()
