@@ -1,1 +1,4 @@
-"""The lab: measures speed, quality, precision and memory. It may import everything; only the command line mounts it."""
+"""The lab: measures speed, quality, precision and memory.
+
+It may import any module of Lacuna. Only training and the command line, which mounts its commands, import it.
+"""
