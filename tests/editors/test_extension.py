@@ -221,7 +221,7 @@ def test_a_remote_engine_with_the_interface_in_chinese(driver: Playwright, tmp_p
             assert found.until_grey_text().startswith("getLogger")
             found.page.click('.statusbar-item[id*="lacuna"] a')
             found.page.wait_for_selector('.quick-input-list .monaco-list-row:has-text("暂停 5 分钟")')
-        assert "POST /lacuna/answer 200" in remote.said
+        assert "POST /lacuna/answer 200" in remote.log_text
 
 
 def begin(code: Workbench, name: str) -> None:

@@ -16,7 +16,7 @@ from workbench import Workbench, workbench
 
 from lacuna_lab.evaluation import files
 
-SUGGESTIONS, THROUGH = 120, 220
+SUGGESTIONS, TYPED_ALONG = 120, 220
 FREE_MS, ALONG_MS = 400, 150
 """Between keys: long enough for any answer, and as people type."""
 WATCH = """() => {
@@ -38,7 +38,7 @@ class Found:
     """Milliseconds from a key to new grey text, and keys typed along a suggestion, with those that made it flicker."""
 
     latencies: list[float]
-    through: int = 0
+    typed_along: int = 0
     flickers: int = 0
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     sys.stdout.write(f"| suggestions that appeared | {len(known)} |\n")
     sys.stdout.write(f"| key to grey text, p50 and p95 | {at[0.5]:.0f} ms, {at[0.95]:.0f} ms |\n")
     sys.stdout.write(f"| of it in the server, p50 and p95 | {server[0]}, {server[1]} |\n")
-    sys.stdout.write(f"| keys typed along a suggestion | {found.through} |\n")
+    sys.stdout.write(f"| keys typed along a suggestion | {found.typed_along} |\n")
     sys.stdout.write(f"| of them with another text shown before the next key | {found.flickers} |\n")
 
 
@@ -76,7 +76,7 @@ def measured(code: Workbench, texts: list[str]) -> Found:
             code.open(f"file{number}.py")
         lines = [line for line in text.split("\n")[60:] if len(line.strip()) > 12]
         for line in rng.sample(lines, min(6, len(lines))):
-            if len(found.latencies) >= SUGGESTIONS and found.through >= THROUGH:
+            if len(found.latencies) >= SUGGESTIONS and found.typed_along >= TYPED_ALONG:
                 return found
             code.page.keyboard.press("Home")
             type_line(code, line.strip(), found)
@@ -100,11 +100,11 @@ def type_along(code: Workbench, suggestion: str, found: Found) -> None:
     for index, character in enumerate(suggestion.split("\n")[0][:-1]):
         if not character.isprintable() or character in "()[]{}\"'":  # the editor adds their partners
             return
-        if found.through >= THROUGH:
+        if found.typed_along >= TYPED_ALONG:
             return
         left = suggestion[index + 1 :].replace("\n", "")
         shown = one_key(code, character, ALONG_MS)
-        found.through += 1
+        found.typed_along += 1
         found.flickers += any(text.replace("\n", "") != left for text, _ in shown)  # long ones are wrapped
 
 

@@ -43,9 +43,9 @@ def test_both_languages_have_every_text_of_the_manifest() -> None:
 
 def test_every_text_of_the_extension_and_every_reason_is_translated() -> None:
     sources = [file.read_text(encoding="utf-8") for file in FOLDER.glob("src/*.ts")]
-    said = {text for source in sources for text in TRANSLATED.findall(source)}
-    assert len(said) > 50
-    assert said | {reason.sentence for reason in Withheld} == set(read("l10n/bundle.l10n.zh-cn.json"))
+    texts = {text for source in sources for text in TRANSLATED.findall(source)}
+    assert len(texts) > 50
+    assert texts | {reason.sentence for reason in Withheld} == set(read("l10n/bundle.l10n.zh-cn.json"))
 
 
 @pytest.mark.parametrize("file", ["package.nls.zh-cn.json", "l10n/bundle.l10n.zh-cn.json"])

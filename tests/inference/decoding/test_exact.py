@@ -39,7 +39,7 @@ class Step:
     along: int
     stop: Stop
     looks_until_cancel: int | None
-    ahead: bool
+    prefetch: bool
     relayout_on_pause: bool
 
 
@@ -52,7 +52,7 @@ STEPS = st.lists(
         along=st.integers(0, 6),
         stop=st.sampled_from(STOPS),
         looks_until_cancel=st.none() | st.integers(0, 6),
-        ahead=st.booleans(),
+        prefetch=st.booleans(),
         relayout_on_pause=st.booleans(),
     ),
     min_size=1,
@@ -122,5 +122,5 @@ def test_typing_gives_the_results_of_the_plain_loop(
         suggested = ask(fast, request)
         plain = replace(fast, caches=PrefixCachePool(network), max_draft_tokens=0, reuse=SuggestionReuse())
         assert suggested == ask(plain, replace(request, related_files=(), relayout_on_pause=False))
-        if step.ahead:
+        if step.prefetch:
             ask(fast, replace(request, parts=(before + suggested, after), is_prefetch=True, relayout_on_pause=False))

@@ -80,7 +80,7 @@ def test_typing_along_gives_what_the_model_would_have_written(fill: str, typed: 
         request = Request(("a\n" + fill[:typed], "\nb"), document_id=key)
         return answer(decoder, "s", request, CancelToken(), 0.0)
 
-    with_ghost, without = asked("document"), asked(None)
-    assert with_ghost.candidates[0].text == without.candidates[0].text
+    with_reuse, without = asked("document"), asked(None)
+    assert with_reuse.candidates[0].text == without.candidates[0].text
     if typed < len(fill):
-        assert with_ghost.metrics.forward_passes == 0
+        assert with_reuse.metrics.forward_passes == 0

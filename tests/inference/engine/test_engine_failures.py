@@ -260,10 +260,10 @@ class Listener:
 
     def __init__(self, phase: Phase) -> None:
         self._phase = phase
-        self.heard: list[Phase] = []
+        self.phases: list[Phase] = []
 
     def __call__(self, state: EngineState) -> None:
-        self.heard.append(state.phase)
+        self.phases.append(state.phase)
         if state.phase is self._phase:
             raise ValueError("no window any more")
 
@@ -280,7 +280,7 @@ def test_a_listener_that_raises_has_no_effect(
     assert ask(engine).candidates[0].text == "1"
     assert asleep.wait(10)
     assert ask(engine, "b\n").candidates[0].text == "1"
-    assert {Phase.UNLOADED, Phase.LOADING, Phase.WARM, Phase.ASLEEP} == set(listener.heard)
+    assert {Phase.UNLOADED, Phase.LOADING, Phase.WARM, Phase.ASLEEP} == set(listener.phases)
     assert "no window any more" in caplog.text
 
 
@@ -299,11 +299,11 @@ def test_a_listener_that_raises_on_a_failed_load_leaves_no_request_waiting(engin
 def test_other_engines_survive_failing_listeners(replicated: bool) -> None:
     fake = FakeEngine(phase=Phase.UNLOADED)
     engine = ReplicatedEngine([fake]) if replicated else fake
-    heard: list[Phase] = []
+    reached: list[Phase] = []
     engine.watch(Listener(Phase.WARM))
-    engine.watch(lambda state: heard.append(state.phase))
+    engine.watch(lambda state: reached.append(state.phase))
     engine.start()
-    assert heard == [Phase.UNLOADED, Phase.WARM]
+    assert reached == [Phase.UNLOADED, Phase.WARM]
     assert engine.state.phase is Phase.WARM
 
 

@@ -94,7 +94,7 @@ def no_tensors(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "problem"),
     [
         (broken, "is cut off or damaged"),
         (dangerous, "holds more than plain tensors (getattr), so reading it could run code"),
@@ -104,14 +104,14 @@ def no_tensors(folder: Path) -> None:
     ],
 )
 def test_a_shard_that_cannot_be_read_leaves_nothing_behind(
-    tmp_path: Path, spoil: Callable[[Path], None], said: str
+    tmp_path: Path, spoil: Callable[[Path], None], problem: str
 ) -> None:
     spoil(shards(tmp_path))
     before = {file.name for file in tmp_path.iterdir()}
     with pytest.raises(ModelUnusable) as caught:
         convert.convert(tmp_path)
     text = str(caught.value)
-    assert f"pytorch_model-00002-of-00002.bin {said}" in text
+    assert f"pytorch_model-00002-of-00002.bin {problem}" in text
     assert "\n" not in text
     assert "weights_only" not in text
     assert not new_files(tmp_path, before)

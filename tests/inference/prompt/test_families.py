@@ -190,7 +190,7 @@ def test_models_not_trained_to_infill_are_left_to_right(vocabulary: list[str], m
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "model_type", "said"),
+    ("vocabulary", "model_type", "expected"),
     [
         (GLM, "glm4_moe", r"\(<\|code_middle\|>, <\|code_prefix\|>, <\|code_suffix\|>\) belong to no known family"),
         (MISTRAL, "mixtral", r"\[MIDDLE\], \[PREFIX\], \[SUFFIX\]"),
@@ -203,11 +203,11 @@ def test_models_not_trained_to_infill_are_left_to_right(vocabulary: list[str], m
         (["<|endoftext|>", "<fim>", "prefix", "<code>", "(PRE)"], "gpt2", None),
     ],
 )
-def test_uncertain_recognition_is_reported(vocabulary: list[str], model_type: str, said: str | None) -> None:
+def test_uncertain_recognition_is_reported(vocabulary: list[str], model_type: str, expected: str | None) -> None:
     traits = Traits(model_type, "a")
     found = doubt(recognize(vocabulary, traits), vocabulary, traits)
-    assert (found is None) == (said is None)
-    assert said is None or re.search(said, found or "")
+    assert (found is None) == (expected is None)
+    assert expected is None or re.search(expected, found or "")
 
 
 def test_every_infilling_family_has_tokens_that_look_like_infilling() -> None:

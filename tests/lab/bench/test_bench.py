@@ -103,15 +103,15 @@ def test_the_chart_of_times_is_a_png(tmp_path: Path) -> None:
 
 
 def test_answers_are_compared_in_the_same_loop() -> None:
-    asked = answers.requests([SOURCE], 2, max_tokens=20, seed=0)
-    assert len(asked) == 4
+    requests = answers.requests([SOURCE], 2, max_tokens=20, seed=0)
+    assert len(requests) == 4
     decoders = {
         "plain": scripted_decoder("    return a + 3\n", "starcoder"),
         "slow": scripted_decoder("    return a + 3\n", "starcoder", on_step=lambda _: time.sleep(0.002)),
         "drafts": scripted_decoder("    return a + 3\n", "starcoder", max_draft_tokens=7),
         "other": scripted_decoder("pass", "starcoder"),
     }
-    plain, slow, drafts, other = answers.measure(decoders, asked)
+    plain, slow, drafts, other = answers.measure(decoders, requests)
     assert plain.ratio == 1.0 > slow.ratio
     assert (plain.same_text, drafts.same_text, other.same_text) == (1.0, 1.0, 0.0)
     assert drafts.tokens_per_pass > plain.tokens_per_pass
@@ -128,8 +128,8 @@ def test_figures_of_a_server_are_shown_with_their_units() -> None:
 
 
 def test_transformers_is_skipped_for_quantized_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = bench_command._contestants(Settings(quantization="int8"), bench_command.Others())
-    assert list(asked) == ["lacuna", *(f"lacuna, {name}" for name in WITHOUT if name != TRANSFORMERS)]
+    contestants = bench_command._contestants(Settings(quantization="int8"), bench_command.Others())
+    assert list(contestants) == ["lacuna", *(f"lacuna, {name}" for name in WITHOUT if name != TRANSFORMERS)]
     assert "transformers is left out: it does not run int8 weights" in capsys.readouterr().err
 
 

@@ -140,13 +140,13 @@ def overflowing(folder: Path) -> Path:
 @pytest.mark.parametrize("forward", ["own", "transformers"])
 def test_an_overflow_is_located_in_its_layer(forward: str, tmp_path: Path) -> None:
     plan = planned(overflowing(tmp_path / "model"), tmp_path, "float16", "bfloat16", forward=forward)
-    half, brain = conducted(plan, tmp_path).found
-    assert half.verdict is not None
-    assert half.layers[0].not_finite == 0 < half.layers[1].not_finite
-    assert not half.verdict.passed
-    assert "not finite" in half.verdict.sentence
-    assert sum(layer.not_finite for layer in brain.layers) == 0
-    assert brain.layers[1].largest > 65504
+    float16, bfloat16 = conducted(plan, tmp_path).found
+    assert float16.verdict is not None
+    assert float16.layers[0].not_finite == 0 < float16.layers[1].not_finite
+    assert not float16.verdict.passed
+    assert "not finite" in float16.verdict.sentence
+    assert sum(layer.not_finite for layer in bfloat16.layers) == 0
+    assert bfloat16.layers[1].largest > 65504
 
 
 def test_unsupported_measurements_are_reported_and_the_rest_is_measured(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_the_largest_context_is_one_that_just_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("free", "kind", "said"),
+    ("free", "kind", "advice"),
     [
         (60e9, "cpu", "--dtype float32 fits"),
         (16e9, "cpu", "LACUNA_QUANTIZATION=int8 fits"),
@@ -92,8 +92,8 @@ def test_the_largest_context_is_one_that_just_fits() -> None:
         (2e9, "cpu", "Choose a smaller model"),
     ],
 )
-def test_advice(free: float, kind: str, said: str) -> None:
-    assert said in verdict.advice(judged("InCoder-6B", free, kind), "float16")[0]
+def test_advice(free: float, kind: str, advice: str) -> None:
+    assert advice in verdict.advice(judged("InCoder-6B", free, kind), "float16")[0]
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,8 @@ def test_the_launcher_starts_the_new_version_at_once(tmp_path: Path) -> None:
     program.write_text('#!/bin/sh\necho "$LACUNA_MODEL" "$@"\n')
     program.chmod(0o755)
     launcher = installer._write_launcher(tmp_path / "$place `x`", tmp_path / "into", manifest)
-    said = subprocess.run([launcher, "doctor"], capture_output=True, text=True, check=True).stdout
-    assert said == f"{tmp_path}/$place `x`/models/m doctor\n"
+    output = subprocess.run([launcher, "doctor"], capture_output=True, text=True, check=True).stdout
+    assert output == f"{tmp_path}/$place `x`/models/m doctor\n"
 
 
 def test_invalid_options_create_nothing(tmp_path: Path) -> None:

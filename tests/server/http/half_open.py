@@ -7,14 +7,14 @@ import socket
 import time
 from collections.abc import Sequence
 
-BEGUN = (b"", b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Le")
+STARTS = (b"", b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Le")
 
 
 class HalfOpen:
     """Holds `count` half-open connections to a port of this machine; closed ones are reopened."""
 
-    def __init__(self, port: int, count: int, begun: Sequence[bytes] = BEGUN, most_a_second: int = 200) -> None:
-        self._port, self._begun, self._most_a_second = port, begun, most_a_second
+    def __init__(self, port: int, count: int, starts: Sequence[bytes] = STARTS, most_a_second: int = 200) -> None:
+        self._port, self._starts, self._most_a_second = port, starts, most_a_second
         self._selector = selectors.DefaultSelector()
         self.opened = self.closed = 0
         for _ in range(count):
@@ -44,7 +44,7 @@ class HalfOpen:
 
     def _open(self) -> None:
         caller = socket.create_connection(("127.0.0.1", self._port), timeout=5)
-        caller.sendall(self._begun[self.opened % len(self._begun)])
+        caller.sendall(self._starts[self.opened % len(self._starts)])
         self.opened += 1
         caller.setblocking(False)
         self._selector.register(caller, selectors.EVENT_READ)

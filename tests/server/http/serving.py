@@ -86,9 +86,9 @@ class Process:
             )
 
     def __enter__(self) -> Process:
-        until(lambda: "Lacuna serves" in self.said or self.process.poll() is not None)
-        found = re.search(r"Lacuna serves (\S+)", self.said)
-        assert found, self.said
+        until(lambda: "Lacuna serves" in self.log_text or self.process.poll() is not None)
+        found = re.search(r"Lacuna serves (\S+)", self.log_text)
+        assert found, self.log_text
         self.url = found[1]
         return self
 
@@ -97,7 +97,7 @@ class Process:
         self.process.wait()
 
     @property
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text()
 
     def resident_mib(self) -> float:

@@ -48,13 +48,13 @@ def many_files() -> None:
 def test_half_open_connections_block_no_caller_and_do_not_flood_the_log(many_files: None, tmp_path: Path) -> None:
     with Process(tmp_path / "log", files=FILES) as served:
         until(lambda: httpx.get(f"{served.url}/health/ready").status_code == 200)
-        said, port, took = len(served.said), int(served.url.rpartition(":")[2]), []
+        logged, port, took = len(served.log_text), int(served.url.rpartition(":")[2]), []
         with HalfOpen(port, HALF_OPEN) as callers:
             end = time.monotonic() + HALF_OPEN_S
             while time.monotonic() < end:
                 took.append(seconds_until_healthy(port))
                 callers.hold(ASKED_EVERY_S)
-        grown = len(served.said) - said
+        grown = len(served.log_text) - logged
     logger.info("%d asked, at most %.3f s; %d opened; log %d bytes", len(took), max(took), callers.opened, grown)
     assert callers.closed > HALF_OPEN - FILES
     assert grown < MOST_LOG_BYTES

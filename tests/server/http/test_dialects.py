@@ -119,8 +119,8 @@ def test_offsets_continue_through_a_stream(client: httpx.Client) -> None:
 def test_null_means_not_given(client: httpx.Client) -> None:
     body = {"input_prefix": "a\n", "input_suffix": "\n", "stream": None, "n_predict": None, "temperature": None}
     assert post(client, "/infill", **body)["content"] == "return 1"
-    asked = {"prompt": CODE, "suffix": "\n", "stream": False, "options": {"temperature": None}}
-    assert post(client, "/api/generate", **asked)["response"] == "return 1"
+    ollama_body = {"prompt": CODE, "suffix": "\n", "stream": False, "options": {"temperature": None}}
+    assert post(client, "/api/generate", **ollama_body)["response"] == "return 1"
 
 
 def test_form_fields_may_be_repeated(long: httpx.Client) -> None:
@@ -268,8 +268,8 @@ def test_a_text_with_crlf_gets_an_answer_with_crlf(long: httpx.Client) -> None:
     assert long.put("/", data={"data": WINDOWS, "suffix": "\r\n"}).json() == answer["text"]
     assert post(long, "/v1/completions", prompt=WINDOWS, suffix="\r\n")["choices"][0]["text"] == written
     assert post(long, "/infill", input_prefix=WINDOWS, input_suffix="\r\n")["content"] == written
-    asked = {"prompt": WINDOWS, "suffix": "\r\n", "stream": False}
-    assert post(long, "/api/generate", **asked)["response"] == written
+    ollama_body = {"prompt": WINDOWS, "suffix": "\r\n", "stream": False}
+    assert post(long, "/api/generate", **ollama_body)["response"] == written
 
 
 def test_a_stream_for_a_text_with_crlf_has_crlf(long: httpx.Client) -> None:

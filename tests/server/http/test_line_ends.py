@@ -25,8 +25,8 @@ TEXT = st.text("ab\n\r", max_size=20)
 
 @given(TEXT, TEXT)
 def test_the_model_sees_lf_and_an_answer_has_crlf(before: str, written: str) -> None:
-    asked = line_ends.with_lf(Request((before, "\r\n"), stop=Stop(strings=("\r\n#",))))
-    assert asked.parts == (before.replace("\r\n", "\n"), "\n")
+    request = line_ends.with_lf(Request((before, "\r\n"), stop=Stop(strings=("\r\n#",))))
+    assert request.parts == (before.replace("\r\n", "\n"), "\n")
     scored = (TokenLogprob(written, -1.0, ((written, -1.0),)),)
     fill = Fill(written, StopReason.NEWLINE, 1, -1.0, scored)
     answer = line_ends.with_crlf(CompletionResult((Candidate((fill,)),), RequestMetrics(), "m"))

@@ -56,8 +56,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     wrong: list[str] = []
     opened = browser.new_page(viewport={"width": 1100, "height": 760})
     opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
-    opened.on("request", lambda asked: None if asked.url.startswith(address) else wrong.append(asked.url))
+    opened.on("console", lambda entry: wrong.append(entry.text) if "Content Security Policy" in entry.text else None)
+    opened.on("request", lambda request: None if request.url.startswith(address) else wrong.append(request.url))
     opened.goto(address)
     opened.wait_for_selector(".cm-content")
     yield opened

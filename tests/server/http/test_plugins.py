@@ -25,7 +25,7 @@ RECORDED = sorted(
 FILL = "return total / len(values)"
 
 
-def said(path: str, response: httpx.Response) -> str:
+def text_of(path: str, response: httpx.Response) -> str:
     """The text of an answer in the endpoint's format, streamed or not."""
     assert response.status_code == 200, response.text
     kind = response.headers["content-type"]
@@ -52,7 +52,7 @@ def test_a_plugin_s_request_is_infilled(file: Path) -> None:
     with server(decoder=scripted_decoder(line + FILL, recorded["family"])) as client:
         response = client.post(recorded["path"], json=body)
         expected = "" if body.get("n_predict") == 0 else FILL
-        assert said(recorded["path"], response) == expected
+        assert text_of(recorded["path"], response) == expected
 
 
 @pytest.fixture(scope="module")

@@ -28,13 +28,13 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 def test_documented_requests(bundled: httpx.Client, name: str) -> None:
     found = SHOWN.findall((ROOT / name).read_text(encoding="utf-8"))
     assert found
-    for command, said in found:
+    for command, output in found:
         words = shlex.split(command)
         method = words[words.index("-X") + 1] if "-X" in words else "POST"
         data = "&".join(words[i + 1] for i, word in enumerate(words) if word == "-d")
         form = {"content-type": "application/x-www-form-urlencoded"}  # what curl sends
         answer = bundled.request(method, "/", content=data, headers=form).json()
-        if said.endswith("..."):
-            assert answer["completion"] == json.loads(said.removesuffix(", ...") + "}")["completion"]
+        if output.endswith("..."):
+            assert answer["completion"] == json.loads(output.removesuffix(", ...") + "}")["completion"]
         else:
-            assert answer == json.loads(said)
+            assert answer == json.loads(output)

@@ -59,15 +59,15 @@ def test_the_documented_curl_calls(served: Process) -> None:
 def test_the_official_client(served: Process) -> None:
     client = openai.OpenAI(base_url=f"{served.url}/v1", api_key="none")
     (model,) = client.models.list().data
-    asked = {"model": model.id, "prompt": "import logging\n\nlogger = logging.", "suffix": "\n", "max_tokens": 16}
-    answer = client.completions.create(**asked, logprobs=2, seed=1)  # type: ignore[call-overload]
+    arguments = {"model": model.id, "prompt": "import logging\n\nlogger = logging.", "suffix": "\n", "max_tokens": 16}
+    answer = client.completions.create(**arguments, logprobs=2, seed=1)  # type: ignore[call-overload]
     assert answer.choices[0].text == "getLogger(__name__)"
     assert len(answer.choices[0].logprobs.tokens) == answer.usage.completion_tokens
-    streamed = client.completions.create(**asked, stream=True)  # type: ignore[call-overload]
+    streamed = client.completions.create(**arguments, stream=True)  # type: ignore[call-overload]
     assert "".join(chunk.choices[0].text for chunk in streamed) == "getLogger(__name__)"
-    several = client.completions.create(**{**asked, "suffix": None}, n=3, temperature=0.8)  # type: ignore[call-overload]
+    several = client.completions.create(**{**arguments, "suffix": None}, n=3, temperature=0.8)  # type: ignore[call-overload]
     assert [choice.index for choice in several.choices] == [0, 1, 2]
-    other = client.completions.create(**{**asked, "model": "qwen2.5-coder"})  # type: ignore[call-overload]
+    other = client.completions.create(**{**arguments, "model": "qwen2.5-coder"})  # type: ignore[call-overload]
     assert (other.model, other.choices[0].text) == (model.id, "getLogger(__name__)")
 
 
@@ -93,8 +93,8 @@ def test_a_key_of_a_session_is_cheap(served: Process) -> None:
 def test_the_log_has_no_code(served: Process) -> None:
     httpx.post(served.url, json={"data": "my_secret_name = ", "max_tokens": 2}, timeout=30)
     httpx.post(f"{served.url}/my_secret_path?my_secret_query=1", json={})
-    until(lambda: "POST / 200" in served.said)
-    assert "secret" not in served.said
+    until(lambda: "POST / 200" in served.log_text)
+    assert "secret" not in served.log_text
 
 
 def test_every_described_request_is_answered_as_described(served: Process, tmp_path: Path) -> None:
@@ -113,14 +113,15 @@ def test_on_a_stop_signal_it_finishes_running_requests(tmp_path: Path) -> None:
     with Process(tmp_path / "log") as process, ThreadPoolExecutor(8) as callers:
         until(lambda: httpx.get(f"{process.url}/health/ready").status_code == 200)
         bodies = [{"data": f"def f{n}(x):\n    return ", "max_tokens": 300, "temperature": 3} for n in range(8)]
-        asked = [callers.submit(httpx.post, process.url, json=body, timeout=150) for body in bodies]
+        answers = [callers.submit(httpx.post, process.url, json=body, timeout=150) for body in bodies]
         until(
             lambda: (
-                "lacuna_requests_inside 8.0" in httpx.get(f"{process.url}/metrics").text or all(a.done() for a in asked)
+                "lacuna_requests_inside 8.0" in httpx.get(f"{process.url}/metrics").text
+                or all(a.done() for a in answers)
             )
         )
         process.process.send_signal(signal.SIGTERM)
-        assert [one.result().status_code for one in asked] == [200] * 8
+        assert [one.result().status_code for one in answers] == [200] * 8
         assert process.process.wait(30) == 0
         with pytest.raises(httpx.ConnectError):
             httpx.get(process.url)
@@ -202,7 +203,7 @@ def test_a_world_readable_token_is_warned_about(tmp_path: Path) -> None:
     file.write_text("a-token-of-twenty-signs\n")
     file.chmod(0o644)
     with Process(tmp_path / "log", "--host", "0.0.0.0", "--token-file", str(file)) as process:
-        assert "chmod 600" in process.said
+        assert "chmod 600" in process.log_text
         url = process.url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.post(url, json={"data": "x"}).status_code == 401
         assert httpx.get(f"{url}/health/live").status_code == 200
@@ -215,7 +216,7 @@ def test_sending_a_token_unencrypted_is_warned_about(secure: bool, tmp_path: Pat
     file.chmod(0o600)
     tls = ("--tls-cert", str(TLS / "certificate.pem"), "--tls-key", str(TLS / "key.pem")) if secure else ()
     with Process(tmp_path / "log", "--host", "0.0.0.0", "--token-file", str(file), *tls) as process:
-        assert ("unencrypted" in process.said) == (not secure)
+        assert ("unencrypted" in process.log_text) == (not secure)
         assert process.url.startswith("https://" if secure else "http://")
         url, sent = process.url.replace("0.0.0.0", "127.0.0.1"), {"Authorization": "bearer a-token-of-twenty-signs"}
         assert httpx.get(f"{url}/metrics", headers=sent, verify=False).status_code == 200
@@ -223,7 +224,7 @@ def test_sending_a_token_unencrypted_is_warned_about(secure: bool, tmp_path: Pat
 
 def test_sending_code_unencrypted_is_warned_about_even_without_a_token(tmp_path: Path) -> None:
     with Process(tmp_path / "log", "--host", "0.0.0.0", "--no-auth") as process:
-        assert "The code travels unencrypted" in process.said
+        assert "The code travels unencrypted" in process.log_text
 
 
 def test_another_loopback_address_than_the_first(tmp_path: Path) -> None:

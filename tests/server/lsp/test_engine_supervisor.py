@@ -19,15 +19,15 @@ from lacuna_server.settings import Settings
 FAILED = EngineState(Phase.FAILED, message="It is broken.")
 
 
-class Heard:
+class Observed:
     """A server with fake engines, and the messages shown to its client."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.engines: list[FakeEngine] = []
         self.shown: list[str] = []
-        self.said: list[str] = []
+        self.logged: list[str] = []
         self.server: LacunaServer = app.build(Settings(statistics=False), make_engine=self._make)
-        monkeypatch.setattr(self.server, "log_to_client", lambda _, text: self.said.append(text))
+        monkeypatch.setattr(self.server, "log_to_client", lambda _, text: self.logged.append(text))
         monkeypatch.setattr(self.server, "window_show_message", lambda params: self.shown.append(params.message))
 
     def _make(self, _: Settings) -> FakeEngine:
@@ -48,47 +48,47 @@ async def turns() -> None:
 
 def test_an_engine_that_ends_is_restarted_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        heard = Heard(monkeypatch)
-        loading.start(heard.server)
+        observed = Observed(monkeypatch)
+        loading.start(observed.server)
         for number in range(1, 5):
-            await heard.until(lambda: len(heard.said) == number)  # noqa: B023
-            heard.engines[-1].enter(FAILED)
+            await observed.until(lambda: len(observed.logged) == number)  # noqa: B023
+            observed.engines[-1].enter(FAILED)
             if number <= MAX_RESTARTS:
-                await heard.until(lambda: len(heard.engines) == number + 1)  # noqa: B023
+                await observed.until(lambda: len(observed.engines) == number + 1)  # noqa: B023
         await turns()
-        assert len(heard.engines) == 1 + MAX_RESTARTS
-        *healed, last = heard.shown
+        assert len(observed.engines) == 1 + MAX_RESTARTS
+        *healed, last = observed.shown
         assert len(healed) == MAX_RESTARTS
         assert all("was restarted" in message for message in healed)
         assert last == "Lacuna: It is broken."
-        assert heard.engines[0].closed
+        assert observed.engines[0].closed
 
     asyncio.run(scenario())
 
 
 def test_an_engine_that_does_not_load_is_reported_once_and_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        heard = Heard(monkeypatch)
-        engine = heard.engines[0]
+        observed = Observed(monkeypatch)
+        engine = observed.engines[0]
         monkeypatch.setattr(engine, "start", lambda: engine.enter(FAILED))
-        loading.start(heard.server)
-        await heard.until(lambda: bool(heard.shown))
+        loading.start(observed.server)
+        await observed.until(lambda: bool(observed.shown))
         await turns()
-        assert heard.shown == ["Lacuna: It is broken."]
-        assert len(heard.engines) == 1
+        assert observed.shown == ["Lacuna: It is broken."]
+        assert len(observed.engines) == 1
 
     asyncio.run(scenario())
 
 
 def test_the_message_type_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        heard = Heard(monkeypatch)
+        observed = Observed(monkeypatch)
         kinds: list[types.MessageType] = []
-        monkeypatch.setattr(heard.server, "window_show_message", lambda params: kinds.append(params.type))
-        loading.start(heard.server)
-        await heard.until(lambda: bool(heard.said))
-        heard.engines[0].enter(FAILED)
-        await heard.until(lambda: bool(kinds))
+        monkeypatch.setattr(observed.server, "window_show_message", lambda params: kinds.append(params.type))
+        loading.start(observed.server)
+        await observed.until(lambda: bool(observed.logged))
+        observed.engines[0].enter(FAILED)
+        await observed.until(lambda: bool(kinds))
         assert kinds == [types.MessageType.Warning]
 
     asyncio.run(scenario())
@@ -96,14 +96,14 @@ def test_the_message_type_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_engine_replaced_while_it_loads_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        heard = Heard(monkeypatch)
-        monkeypatch.setattr(heard.engines[0], "start", lambda: None)
-        loading.start(heard.server)
+        observed = Observed(monkeypatch)
+        monkeypatch.setattr(observed.engines[0], "start", lambda: None)
+        loading.start(observed.server)
         for _ in range(2):
-            heard.server.session.supervisor.renew(heard.server.session.settings)
-            loading.start(heard.server)
-        await heard.until(lambda: bool(heard.said))
-        assert [engine.closed for engine in heard.engines] == [True, True, False]
-        assert len(heard.said) == 1
+            observed.server.session.supervisor.renew(observed.server.session.settings)
+            loading.start(observed.server)
+        await observed.until(lambda: bool(observed.logged))
+        assert [engine.closed for engine in observed.engines] == [True, True, False]
+        assert len(observed.logged) == 1
 
     asyncio.run(scenario())

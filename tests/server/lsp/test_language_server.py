@@ -85,7 +85,7 @@ async def test_wrong_arguments_are_an_error_without_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("context", "asked"),
+    ("context", "invoked"),
     [
         ({"triggerKind": 0}, True),
         ({"triggerKind": 1}, True),
@@ -98,11 +98,11 @@ async def test_wrong_arguments_are_an_error_without_a_traceback(
         ([], False),
     ],
 )
-async def test_an_unknown_trigger_is_an_automatic_request(context: Any, asked: bool) -> None:
+async def test_an_unknown_trigger_is_an_automatic_request(context: Any, invoked: bool) -> None:
     connection = Connection(FakeEngine("x = 1"), params={"initializationOptions": {"mode": "manual"}})
     item = {"uri": URI, "languageId": "python", "version": 1, "text": "\n"}
     connection.notify("textDocument/didOpen", {"textDocument": item})
-    assert await connection.ask(URI, context=context) == (["x = 1"] if asked else [])
+    assert await connection.ask(URI, context=context) == (["x = 1"] if invoked else [])
     params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 2**31}, "context": context}
     for method in ("textDocument/inlineCompletion", "textDocument/completion"):
         assert "result" in await connection.call(method, params)

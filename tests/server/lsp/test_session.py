@@ -211,11 +211,11 @@ async def test_no_file_is_read_from_untrusted_folders(tmp_path: Path) -> None:
 async def test_a_capable_client_is_asked_to_watch_the_file() -> None:
     connection = Connection(FakeEngine(), workspace={"didChangeWatchedFiles": {"dynamicRegistration": True}})
     connection.notify("initialized", {})
-    while not (asked := [m for m in connection.sent if m.get("method") == "client/registerCapability"]):
+    while not (requests := [m for m in connection.sent if m.get("method") == "client/registerCapability"]):
         await asyncio.sleep(0)
-    (registration,) = asked[0]["params"]["registrations"]
+    (registration,) = requests[0]["params"]["registrations"]
     assert registration["registerOptions"]["watchers"][0]["globPattern"] == "**/lacuna.toml"
-    connection.send({"jsonrpc": "2.0", "id": asked[0]["id"], "result": None})
+    connection.send({"jsonrpc": "2.0", "id": requests[0]["id"], "result": None})
     await asyncio.sleep(0)
 
 

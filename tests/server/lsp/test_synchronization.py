@@ -127,18 +127,18 @@ def some_message(rng: random.Random, version: int) -> tuple[str, dict[str, Any]]
 
 
 async def test_mutated_edits_are_applied_or_the_document_is_out_of_sync() -> None:
-    asked: list[str] = []
+    texts: list[str] = []
     for number, encoding in enumerate(ENCODINGS):
-        connection = Connection(FakeEngine(lambda request: seen(request, asked)), encoding)
-        await followed(connection, Editor(encoding), random.Random(number), MESSAGES // len(ENCODINGS), asked)
+        connection = Connection(FakeEngine(lambda request: seen(request, texts)), encoding)
+        await followed(connection, Editor(encoding), random.Random(number), MESSAGES // len(ENCODINGS), texts)
 
 
-def seen(request: Request, asked: list[str]) -> str:
-    asked.append("".join(part for part in request.parts))
+def seen(request: Request, texts: list[str]) -> str:
+    texts.append("".join(part for part in request.parts))
     return "x = 1"
 
 
-async def followed(connection: Connection, editor: Editor, rng: random.Random, messages: int, asked: list[str]) -> None:
+async def followed(connection: Connection, editor: Editor, rng: random.Random, messages: int, texts: list[str]) -> None:
     lost = 0
     for version in range(messages):
         save_what_was_lost(connection, editor, rng)
@@ -154,7 +154,7 @@ async def followed(connection: Connection, editor: Editor, rng: random.Random, m
                 assert (document.text if document.in_sync else None) == text, (method, params)
                 lost += text is None
         if version % 10 == 0:
-            await never_from_a_stale_text(connection, editor, rng.choice(URIS), asked)
+            await never_from_a_stale_text(connection, editor, rng.choice(URIS), texts)
     assert 0.1 * messages < lost < 1.5 * messages  # of three documents in each round: both cases were tried
 
 
@@ -166,16 +166,16 @@ def save_what_was_lost(connection: Connection, editor: Editor, rng: random.Rando
             editor.texts[uri] = joined(whole_text)
 
 
-async def never_from_a_stale_text(connection: Connection, editor: Editor, uri: str, asked: list[str]) -> None:
-    asked.clear()
+async def never_from_a_stale_text(connection: Connection, editor: Editor, uri: str, texts: list[str]) -> None:
+    texts.clear()
     shown = await connection.ask(uri)
     text = editor.texts.get(uri)
     if text is None:
-        assert (shown, asked) == ([], [])
+        assert (shown, texts) == ([], [])
         assert uri not in editor.texts or await connection.reason() == "out-of-step"
     else:
         lines = text.replace("\r\n", "\n").replace("\r", "\n")
-        assert asked == ["".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in lines)]
+        assert texts == ["".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in lines)]
 
 
 def opened(connection: Connection, text: str, uri: str = URIS[0], **item: Any) -> None:
@@ -307,14 +307,14 @@ async def test_an_edit_that_is_not_json_is_not_lost_silently(broken: str, left: 
 
 
 async def test_other_documents_and_cells_do_not_see_a_stale_text() -> None:
-    asked: list[Request] = []
-    connection = Connection(FakeEngine(lambda request: asked.append(request) or "x = 1"))  # type: ignore[func-returns-value]
+    requests: list[Request] = []
+    connection = Connection(FakeEngine(lambda request: requests.append(request) or "x = 1"))  # type: ignore[func-returns-value]
     opened(connection, "old = 1\n", URIS[1])
     opened(connection, GOOD)
     change = {"textDocument": {"uri": URIS[1], "version": 2}, "contentChanges": [{}]}
     connection.notify("textDocument/didChange", change)
     assert await connection.ask(URIS[0])
-    assert asked[0].related_files == ()
+    assert requests[0].related_files == ()
 
 
 def book(connection: Connection, method: str, **params: Any) -> None:

@@ -24,7 +24,7 @@ TEXT = family_text("lacuna")
 END = TEXT.sentinel("<|endofmask|>")
 FLAT: VocabRow = np.full(TEXT.size, 1 / TEXT.size, np.float32)
 CODE = "def area(width, height):\n    return width * height\n\n"
-SIGNS = st.text("ab \n(é漢", max_size=40)
+CHARACTERS = st.text("ab \n(é漢", max_size=40)
 
 
 def texts(before: str, after: str) -> list[str]:
@@ -116,7 +116,7 @@ def test_weights_for_other_features_are_rejected(names: tuple[str, ...] | None, 
     assert named in raised.value.message
 
 
-@given(SIGNS, SIGNS, SIGNS)
+@given(CHARACTERS, CHARACTERS, CHARACTERS)
 @example("ab", "", "ab" * 3000)
 def test_copies_occur_in_the_file_and_probabilities_sum_to_less_than_one(before: str, after: str, more: str) -> None:
     before += more

@@ -157,13 +157,13 @@ def test_returned_logits_are_not_overwritten(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", list(VARIANTS))
-@pytest.mark.parametrize("way", [linear.plain, linear.columns, linear.packed])
+@pytest.mark.parametrize("kernel", [linear.plain, linear.columns, linear.packed])
 def test_every_kernel_gives_the_same_logits(
-    name: str, way: linear.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, kernel: linear.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if way is linear.packed and not linear.can_pack(torch.float32):
+    if kernel is linear.packed and not linear.can_pack(torch.float32):
         pytest.skip("this build of torch has no oneDNN")
-    monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(way, way, 0))
+    monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(kernel, kernel, 0))
     model, forward = same(name, tmp_path)
     kv_cache = forward.new_kv_cache()
     for ids in (IDS[:7], IDS[7:8], IDS[8:11], IDS[11:13]):
@@ -362,12 +362,12 @@ def test_a_sketch_has_the_sizes_of_the_forward(name: str, tmp_path: Path) -> Non
     assert (sketch.vocabulary, sketch.layers) == (forward.network.head.outputs, len(forward.network.blocks))
 
 
-@pytest.mark.parametrize("way", [linear.plain, linear.columns])
+@pytest.mark.parametrize("kernel", [linear.plain, linear.columns])
 def test_a_loaded_model_does_not_need_its_files(
-    way: linear.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kernel: linear.Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mapped weights would change, or fail, with the file."""
-    monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(way, way, 0))
+    monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(kernel, kernel, 0))
     _, forward = same("llama", tmp_path)
     before = logprobs(forward, IDS[:9])
     file = tmp_path / "model.safetensors"

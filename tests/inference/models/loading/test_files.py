@@ -146,7 +146,7 @@ def test_ambiguous_files_are_rejected(folder: Path, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "said"),
+    ("index", "problem"),
     [
         ("{}", "has no weight_map"),
         ('{"weight_map": []}', "has no weight_map"),
@@ -158,24 +158,24 @@ def test_ambiguous_files_are_rejected(folder: Path, names: list[str]) -> None:
         (POINTER.decode(), "is a Git LFS pointer"),
     ],
 )
-def test_a_wrong_index_is_named(folder: Path, index: str, said: str) -> None:
+def test_a_wrong_index_is_named(folder: Path, index: str, problem: str) -> None:
     (folder / INDEX).write_text(index)
-    assert f"{INDEX} {said}" in refusal(folder).replace("names a file that is ", "")
+    assert f"{INDEX} {problem}" in refusal(folder).replace("names a file that is ", "")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [(POINTER, "is a Git LFS pointer"), (b"", "is empty"), (b"\x08\0\0\0\0\0\0\0{}", "is cut off or damaged")],
 )
 @pytest.mark.parametrize("shards", [1, 2])
 def test_a_truncated_weight_file_is_named_by_every_forward(
-    folder: Path, content: bytes, said: str, shards: int
+    folder: Path, content: bytes, problem: str, shards: int
 ) -> None:
     name = sharded(folder)[1] if shards > 1 else "model.safetensors"
     (folder / name).write_bytes(content)
     message = refusal(folder)
-    assert f"{folder / name} {said}" in message
-    with pytest.raises(ModelUnusable, match=said):
+    assert f"{folder / name} {problem}" in message
+    with pytest.raises(ModelUnusable, match=problem):
         assemble.load_model(ModelOptions(str(folder), device="cpu"), lambda *_: None)
     (found,) = doctor._model(Settings(model=str(folder)))
     assert (found.verdict, f"{found.found} {found.remedy}") == (doctor.Status.BAD, message)

@@ -29,7 +29,7 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
-Said = dict[str, Any]
+Config = dict[str, Any]
 KINDS = ("llama", "mistral", "qwen2", "starcoder2")
 
 
@@ -43,19 +43,19 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("llama"))
 
 
-def configured(tiny: Path, to: Path, said: Said) -> ModelOptions:
-    """The tiny model with a config that describes its positions only by `said`."""
+def configured(tiny: Path, to: Path, positions: Config) -> ModelOptions:
+    """The tiny model with a config that describes its positions only by `positions`."""
     for file in tiny.iterdir():
         (to / file.name).write_bytes(file.read_bytes())
     config = json.loads((to / "config.json").read_text())
     config.pop("rope_parameters")
-    config |= {"max_position_embeddings": CONTEXT, "sliding_window": None, **said}
+    config |= {"max_position_embeddings": CONTEXT, "sliding_window": None, **positions}
     (to / "config.json").write_text(json.dumps(config))
     return ModelOptions(str(to), context=CONTEXT, device="cpu")
 
 
 @pytest.mark.parametrize(
-    ("said", "runs"),
+    ("positions", "runs"),
     [
         ({}, "own"),
         ({"rope_theta": 5e5}, "own"),
@@ -76,8 +76,8 @@ def configured(tiny: Path, to: Path, said: Said) -> ModelOptions:
         ({"partial_rotary_factor": 0.5}, "transformers"),
     ],
 )
-def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said, runs: str) -> None:
-    options = configured(tiny, tmp_path, said)
+def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, positions: Config, runs: str) -> None:
+    options = configured(tiny, tmp_path, positions)
     folder = loader.find(options)
     assert loader.choose_forward(folder, options, CONTEXT)[0] == runs
     if runs == "own":
@@ -87,7 +87,7 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("positions", "message"),
     [
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling of the type 'linear' needs a factor above zero, not None"),
         ({"rope_scaling": {"type": "linear", "factor": "2.0"}}, "needs a factor above zero, not '2.0'"),
@@ -114,16 +114,18 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, said: Said
         ),
     ],
 )
-def test_a_config_that_cannot_be_honoured_names_the_key(llama: Path, tmp_path: Path, said: Said, message: str) -> None:
-    options = configured(llama, tmp_path, said)
+def test_a_config_that_cannot_be_honoured_names_the_key(
+    llama: Path, tmp_path: Path, positions: Config, message: str
+) -> None:
+    options = configured(llama, tmp_path, positions)
     with pytest.raises(ModelUnusable) as caught:
         assemble.load_model(options, lambda *_: None)
     assert message in str(caught.value)
     assert "config.json" in str(caught.value)
 
 
-def broken(**said: Any) -> Callable[[Said], Said]:
-    return lambda config: {**config, **said}
+def broken(**values: Any) -> Callable[[Config], Config]:
+    return lambda config: {**config, **values}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def broken(**said: Any) -> Callable[[Said], Said]:
         (broken(model_type="lama"), "cannot be loaded"),
     ],
 )
-def test_invalid_sizes_are_named(llama: Path, tmp_path: Path, edit: Callable[[Said], Said], message: str) -> None:
+def test_invalid_sizes_are_named(llama: Path, tmp_path: Path, edit: Callable[[Config], Config], message: str) -> None:
     options = configured(llama, tmp_path, {})
     file = tmp_path / "config.json"
     file.write_text(json.dumps(edit(json.loads(file.read_text()))))

@@ -82,11 +82,11 @@ def test_end_tokens_without_rows_are_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("value", "expected"),
     [(None, []), (2, [2]), ([2, 0], [2, 0]), (300, []), ("2", []), ([True, None, -1, 7], [7]), ({}, [])],
 )
-def test_end_tokens_are_the_valid_ones_of_the_config(said: Any, found: list[int]) -> None:
-    assert config.end_ids({"eos_token_id": said, "vocab_size": 300}) == found
+def test_end_tokens_are_the_valid_ones_of_the_config(value: Any, expected: list[int]) -> None:
+    assert config.end_ids({"eos_token_id": value, "vocab_size": 300}) == expected
 
 
 def test_ids_without_a_token_are_never_sampled(tmp_path: Path) -> None:
