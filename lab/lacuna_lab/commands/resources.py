@@ -12,7 +12,7 @@ from typing import Any
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models import loader
-from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
+from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS
 from lacuna_lab import random_models
 from lacuna_lab.precision import variants
 from lacuna_lab.resources import estimate, measure, report, verdict

@@ -11,7 +11,7 @@ import torch
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import LacunaError
-from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
+from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS
 from lacuna_lab.evaluation.run import HoleAnswer
 from lacuna_lab.precision import answers, gates, kl_statistics, layers, logits, speed, variants
 from lacuna_lab.precision.answers import SuggestionComparison

@@ -7,7 +7,7 @@ from dataclasses import replace
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine.assemble import LoadedModel, load_model
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
+from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS
 
 NAMES = {
     "fp32": "float32", "float32": "float32", "fp16": "float16", "float16": "float16",

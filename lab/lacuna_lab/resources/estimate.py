@@ -8,7 +8,7 @@ from typing import Any
 
 from lacuna_inference.errors import LacunaError, ModelUnusable
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
+from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS
 from lacuna_inference.models.loading import sources
 from lacuna_inference.models.loading.config import positions
 from lacuna_inference.models.loading.files import read_json, weight_files

@@ -24,14 +24,8 @@ from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.forward import PREFILL_CHUNK
 from lacuna_inference.models import loader
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.forward.linear import (
-    MAX_TWO_LAYOUTS_BYTES,
-    QUANTIZED_KERNELS,
-    Kernel,
-    Linear,
-    quantize,
-    tune,
-)
+from lacuna_inference.models.forward.linear import MAX_TWO_LAYOUTS_BYTES, Kernel, Linear, tune
+from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS, quantize
 from lacuna_inference.models.loading import sources
 
 _SAMPLE_INTERVAL_S = 0.003

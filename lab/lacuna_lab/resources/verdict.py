@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS
+from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS
 from lacuna_inference.models.loading import memory
 from lacuna_lab.resources.estimate import Need
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.models.architectures.blocks import feed_forward, layer_norm
@@ -40,7 +39,8 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     heads, groups = _heads(config), config.get(_GROUPS_KEY, _QKV_GROUPS)
     epsilon = config.get("layer_norm_epsilon", 1e-5)
     activation = config.get("activation_function", "gelu_new")
-    embedding = weights.take("transformer.wte.weight")
+    embedding = weights.embedding("transformer.wte")
+    head = weights.linear("lm_head")
 
     def block(at: str) -> Block:
         qkv = weights.layer(in_order(weights.take(f"{at}.attn.qkv_proj.weight"), groups))
@@ -52,13 +52,13 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         )
 
     return Network(
-        embed=lambda ids, _: F.embedding(ids, embedding),
+        embed=lambda ids, _: embedding(ids),
         blocks=[block(f"transformer.h.{i}") for i in range(config["n_layer"])],
         norm=layer_norm("transformer.ln_f", epsilon, weights),
-        head=weights.linear("lm_head"),
+        head=head,
         heads=heads,
         context=context,
-        rotation=rotation_table(context, heads.rotary_dim, _BASE).to(embedding.device),
+        rotation=rotation_table(context, heads.rotary_dim, _BASE).to(weights.device),
     )
 
 

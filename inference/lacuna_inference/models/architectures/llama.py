@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.models.architectures.blocks import rms_norm, swiglu
@@ -44,15 +43,16 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
     heads = heads_of(config)
     epsilon = config.get("rms_norm_eps", 1e-6)
-    embedding = weights.take("model.embed_tokens.weight")
+    embedding = weights.embedding("model.embed_tokens")
+    head = weights.head("lm_head", "model.embed_tokens")  # first: no other layer needs more memory to be read
     return Network(
-        embed=lambda ids, _: F.embedding(ids, embedding),
+        embed=lambda ids, _: embedding(ids),
         blocks=[_block(f"model.layers.{i}", heads, epsilon, weights) for i in range(config["num_hidden_layers"])],
         norm=rms_norm("model.norm", epsilon, weights),
-        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        head=head,
         heads=heads,
         context=context,
-        rotation=rotation_of(config, heads, context).to(embedding.device),
+        rotation=rotation_of(config, heads, context).to(weights.device),
     )
 
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from lacuna_inference.forward import Forward
 from lacuna_inference.models.architectures import codegen, llama, starcoder2, xglm
 from lacuna_inference.models.forward import single, static
-from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS, Tuning, keep_plain, quantize, tune
+from lacuna_inference.models.forward.linear import Tuning, keep_plain, tune
 from lacuna_inference.models.forward.network import Network, OwnForward
+from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS, tuning_of
 from lacuna_inference.models.loading import memory
 from lacuna_inference.models.loading.shards import Shard, ShardedTensors, ShardingPlan, with_all_reduce
 from lacuna_inference.models.loading.sketch import Sketch
@@ -140,7 +141,7 @@ def sketch(config: dict[str, Any], context: int) -> Sketch | None:
         tied=not any(name.startswith("lm_head") for name in shapes),
         vocabulary=network.head.outputs,
         width=network.head.inputs,
-        widest=max(layer.outputs for layer in weights.linears[:-1]),
+        widest=max(layer.outputs for layer in weights.linears if layer is not network.head),
         layers=len(network.blocks),
         heads=network.heads,
     )
@@ -171,10 +172,11 @@ def forward_name(acceleration: str, device: torch.device) -> str:
 def _build_network(config: dict[str, Any], held: Mapping[str, Tensor], spec: ForwardSpec) -> tuple[Network, Tuning]:
     architecture = _architecture(config)
     assert architecture is not None
-    weights = Weights(held, spec.dtype, spec.device)
+    kernel = QUANTIZED_KERNELS.get(spec.quantization)
+    weights = Weights(held, spec.dtype, spec.device, kernel)
     network: Network = architecture.build(config, weights, spec.context)
-    if (kernel := QUANTIZED_KERNELS.get(spec.quantization)) is not None:
-        return network, quantize(weights.linears, kernel)
+    if kernel is not None:
+        return network, tuning_of(kernel)
     return network, (tune if spec.tuned else keep_plain)(weights.linears)
 
 

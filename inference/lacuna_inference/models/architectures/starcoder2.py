@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
-
 from lacuna_inference.models.architectures import llama
 from lacuna_inference.models.architectures.blocks import feed_forward, layer_norm
 from lacuna_inference.models.forward.layers import ACTIVATIONS
@@ -30,7 +28,8 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     heads = llama.heads_of(config)
     epsilon = config.get("norm_epsilon", 1e-5)
     activation = config.get("hidden_act", "gelu_pytorch_tanh")
-    embedding = weights.take("model.embed_tokens.weight")
+    embedding = weights.embedding("model.embed_tokens")
+    head = weights.head("lm_head", "model.embed_tokens")  # first: no other layer needs more memory to be read
 
     def block(at: str) -> Block:
         out = weights.linear(f"{at}.self_attn.o_proj")
@@ -42,13 +41,13 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         )
 
     return Network(
-        embed=lambda ids, _: F.embedding(ids, embedding),
+        embed=lambda ids, _: embedding(ids),
         blocks=[block(f"model.layers.{i}") for i in range(config["num_hidden_layers"])],
         norm=layer_norm("model.norm", epsilon, weights),
-        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        head=head,
         heads=heads,
         context=context,
-        rotation=llama.rotation_of(config, heads, context).to(embedding.device),
+        rotation=llama.rotation_of(config, heads, context).to(weights.device),
     )
 
 

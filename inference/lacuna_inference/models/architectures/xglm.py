@@ -37,9 +37,10 @@ def flaw(config: dict[str, Any]) -> str | None:
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
     width, heads = config["d_model"], _heads(config)
-    embedding = weights.take("model.embed_tokens.weight")
+    embedding = weights.embedding("model.embed_tokens")
+    head = weights.head("lm_head", "model.embed_tokens")
     scale = math.sqrt(width) if config.get("scale_embedding", True) else 1.0
-    positions = sinusoids(context + _OFFSET, width).to(embedding)
+    positions = sinusoids(context + _OFFSET, width).to(weights.device, weights.dtype)
     activation = config.get("activation_function", "gelu")
 
     def block(at: str) -> Block:
@@ -52,10 +53,10 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         )
 
     return Network(
-        embed=lambda ids, at: F.embedding(ids, embedding) * scale + positions[at + _OFFSET],
+        embed=lambda ids, at: embedding(ids) * scale + positions[at + _OFFSET],
         blocks=[block(f"model.layers.{i}") for i in range(config["num_layers"])],
         norm=layer_norm("model.layer_norm", _EPSILON, weights),
-        head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
+        head=head,
         heads=heads,
         context=context,
     )

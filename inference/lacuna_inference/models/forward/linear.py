@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +21,28 @@ from torch import Tensor
 
 Product = Callable[[Tensor], Tensor]
 """[tokens, in] -> [tokens, out]."""
-Kernel = Callable[[Tensor, Tensor | None], Product]
-"""Makes the product of a weight [out, in] and a bias [out]."""
+
+
+class Matrix(Protocol):
+    """A weight [out, in]: a tensor, or rows that are read from a file when they are asked for."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Tensor: ...
+
+
+Kernel = Callable[[Any, Tensor | None], Product]
+"""Makes the product of a weight [out, in] and a bias [out]. Kernels for quantized weights take any `Matrix`."""
 Products = Mapping[Kernel, Sequence[Product]]
 """The products of all layers, for each kernel."""
 MAX_DECODE_ROWS = 2
@@ -59,6 +80,13 @@ class Linear:
         self.column_weight: Tensor | None = None
         """The weight, where `columns` is the decode kernel and there is no bias."""
 
+    @classmethod
+    def quantized(cls, weight: Matrix, bias: Tensor | None, kernel: Kernel) -> Linear:
+        """With the weight in the layout of `kernel`, which reads it a few rows at a time."""
+        linear = cls(cast(Tensor, weight), bias)
+        linear.set_kernels(kernel, kernel)
+        return linear
+
     def __call__(self, x: Tensor) -> Tensor:
         return self.decode_product(x) if len(x) <= MAX_DECODE_ROWS else self.batch_product(x)
 
@@ -66,7 +94,7 @@ class Linear:
         """Selects the kernels; memory of the weight that neither needs is freed. Can be called only once."""
         assert self._weight is not None
         weight, self._weight = self._weight, None
-        if self._mapped and not {decode_kernel, batch_kernel} <= {packed, int8, int4}:
+        if self._mapped and {decode_kernel, batch_kernel} & {plain, columns}:
             weight = weight.clone()
         self.batch_product = batch_kernel(weight, self._bias)
         self.decode_product = self.batch_product if decode_kernel is batch_kernel else decode_kernel(weight, self._bias)
@@ -125,59 +153,6 @@ def _padded_rows(rows: int) -> int:
     return -(-rows // step) * step
 
 
-def int8(weight: Tensor, bias: Tensor | None) -> Product:
-    """With 8-bit weights, a scale for each output, and bfloat16 activations: a quarter of fp32's bytes to read.
-
-    With fp32 activations, torch's kernel is many times slower. It reads rows in whole blocks, past the end of a row
-    that is no multiple of a block, so rows are padded.
-    """
-    padding = -weight.shape[1] % _INT8_INPUTS
-    scales = weight.float().abs().amax(1).clamp_min(1e-12) / 127
-    quantized = F.pad((weight.float() / scales[:, None]).round().to(torch.int8), (0, padding))
-    scales = scales.bfloat16()
-
-    def product(x: Tensor) -> Tensor:
-        padded = F.pad(x.bfloat16(), (0, padding))
-        result: Tensor = torch.ops.aten._weight_int8pack_mm(padded, quantized, scales).to(x.dtype)
-        return result if bias is None else result + bias
-
-    return product
-
-
-def int4(weight: Tensor, bias: Tensor | None) -> Product:
-    """With 4-bit weights, a scale and an offset for every `GROUP` weights of a row, and bfloat16 activations.
-
-    Weights whose rows are not a whole number of groups get 8 bits.
-    """
-    outputs, inputs = weight.shape
-    if inputs % GROUP:
-        return int8(weight, bias)
-    groups = F.pad(weight.float(), (0, 0, 0, -outputs % _INT4_OUTPUTS)).view(-1, inputs // GROUP, GROUP)
-    lowest = groups.amin(-1)
-    scales = ((groups.amax(-1) - lowest) / _INT4_LARGEST).clamp_min(1e-12)
-    quantized = ((groups - lowest[..., None]) / scales[..., None]).round().clamp(0, _INT4_LARGEST).to(torch.int32)
-    packed_weight = torch.ops.aten._convert_weight_to_int4pack_for_cpu(quantized.flatten(1), 1)
-    middles = lowest + scales * ((_INT4_LARGEST + 1) // 2)
-    scales_and_middles = torch.stack((scales, middles), -1).transpose(0, 1).contiguous().bfloat16()
-
-    def product(x: Tensor) -> Tensor:
-        padded = torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), packed_weight, GROUP, scales_and_middles)
-        result: Tensor = padded[:, :outputs].to(x.dtype)
-        return result if bias is None else result + bias
-
-    return product
-
-
-GROUP = 32
-"""4-bit weights that share a scale and an offset."""
-_INT8_INPUTS = 16
-"""8-bit weights that the kernel reads together."""
-_INT4_LARGEST, _INT4_OUTPUTS = 15, 16
-"""The largest 4-bit value, and the rows that the kernel reads together."""
-QUANTIZED_KERNELS: dict[str, Kernel] = {"int8": int8, "int4": int4}
-"""By the values of the setting `quantization`."""
-
-
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether this build of torch has the operators of `packed`, and they compute correctly in `dtype`."""
     weight, x = torch.eye(16, dtype=dtype), torch.ones(3, 16, dtype=dtype)
@@ -195,13 +170,6 @@ def keep_plain(layers: Sequence[Linear]) -> Tuning:
 
 
 UNTUNED = Tuning(plain, plain, _DRAFT_LENGTHS[0])
-
-
-def quantize(layers: Sequence[Linear], kernel: Kernel) -> Tuning:
-    """Quantizes the weights of all `layers` for `kernel`, one of `QUANTIZED_KERNELS`."""
-    for layer in layers:
-        layer.set_kernels(kernel, kernel)
-    return Tuning(kernel, kernel, _DRAFT_LENGTHS[0])
 
 
 def tune(layers: Sequence[Linear]) -> Tuning:

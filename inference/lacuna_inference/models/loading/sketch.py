@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from lacuna_inference.forward import MAX_CACHED_LOGITS, PREFILL_CHUNK
-from lacuna_inference.models.forward.linear import GROUP, MAX_TWO_LAYOUTS_BYTES, QUANTIZED_KERNELS, layouts_kept
+from lacuna_inference.models.forward.linear import MAX_TWO_LAYOUTS_BYTES, layouts_kept
 from lacuna_inference.models.forward.network import Heads
+from lacuna_inference.models.forward.quantized import GROUP, QUANTIZED_KERNELS
 
 ITEM_BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0.5 + 2 * 2 / GROUP}
 """Bytes of a weight of a linear layer; for 4 bits including the scales and offsets of the groups."""

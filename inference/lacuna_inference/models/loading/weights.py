@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
 
 from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models.forward.linear import Linear
+from lacuna_inference.models.forward.linear import Kernel, Linear
+from lacuna_inference.models.gguf.header import TensorInfo
+from lacuna_inference.models.gguf.rows import Rows
+from lacuna_inference.models.gguf.types import GGML_TYPES
 
 logger = logging.getLogger(__name__)
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 """Shapes of tensors by name."""
+_TYPES = {kind.name: kind for kind in GGML_TYPES.values() if kind.name in ("F32", "F16", "BF16")}
+"""Types of safetensors whose rows can be read one by one; GGUF has them under the same names."""
+Lookup: TypeAlias = Callable[[Tensor], Tensor]
+"""Token ids [n] -> embeddings [n, width]."""
 
 
 class TensorFiles(Mapping[str, Tensor]):
@@ -28,9 +37,11 @@ class TensorFiles(Mapping[str, Tensor]):
     def __init__(self, paths: Iterable[Path], stack: ExitStack) -> None:
         """The files are open until `stack` is closed."""
         self._files: dict[str, Any] = {}
+        self._places: dict[str, TensorInfo] = {}
         for path in paths:
             file = stack.enter_context(safe_open(path, framework="pt"))
             self._files |= dict.fromkeys(file.keys(), file)
+            self._places |= places(path)
 
     def __getitem__(self, name: str) -> Tensor:
         tensor: Tensor = self._files[name].get_tensor(name)
@@ -41,6 +52,11 @@ class TensorFiles(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def rows(self, name: str) -> Rows | None:
+        """The matrix `name`, to be read in parts; None if it has a type that is read only whole."""
+        info = self._places.get(name)
+        return None if info is None or len(info.shape) != 2 else Rows(info)
 
     def parameters(self) -> int:
         """Number of parameters in the files."""
@@ -62,6 +78,20 @@ class TensorFiles(Mapping[str, Tensor]):
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._files[name].get_slice(name).get_shape())
+
+
+def places(path: Path) -> dict[str, TensorInfo]:
+    """Where the tensors of a safetensors file are: it begins with the length of a JSON object that says it."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        entries = json.loads(stream.read(length))
+    return {
+        name: TensorInfo(
+            name, _TYPES[entry["dtype"]], tuple(entry["shape"]), path, 8 + length + entry["data_offsets"][0]
+        )
+        for name, entry in entries.items()
+        if name != "__metadata__" and entry["dtype"] in _TYPES
+    }
 
 
 class HostCopies(Mapping[str, Tensor]):
@@ -102,8 +132,12 @@ class MetaTensors(Mapping[str, Tensor]):
 class Weights:
     """`tensors` in one dtype on one device, and the layers built from them; `linears` are all linear layers so far."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> None:
-        self._tensors, self._dtype, self._device = tensors, dtype, device
+    def __init__(
+        self, tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device, kernel: Kernel | None = None
+    ) -> None:
+        """With a `kernel` for quantized weights, each layer is quantized as soon as it is read."""
+        self._tensors, self.dtype, self.device, self._kernel = tensors, dtype, device, kernel
+        self._embedding: Tensor | None = None
         self.linears: list[Linear] = []
 
     def __contains__(self, name: str) -> bool:
@@ -120,8 +154,27 @@ class Weights:
     def optional(self, name: str) -> Tensor | None:
         return self.take(name) if name in self else None
 
+    def embedding(self, name: str) -> Lookup:
+        """The embedding of tokens: ids [n] to rows [n, width].
+
+        Where the layers are quantized, its rows stay in the file: a prompt looks up few of them.
+        """
+        if self._kernel is not None and (rows := self._rows(name)) is not None:
+            return rows.lookup
+        self._embedding = weight = self.take(f"{name}.weight")
+        return lambda ids: F.embedding(ids, weight)
+
+    def head(self, name: str, embedding: str) -> Linear:
+        """The layer `name`; where the model has none, that of the `embedding`, which was taken before."""
+        if f"{name}.weight" in self:
+            return self.linear(name)
+        return self.linear(embedding) if self._embedding is None else self.layer(self._embedding)
+
     def linear(self, *names: str) -> Linear:
         """The layers `names`, which read the same input, fused into one."""
+        if self._kernel is not None and len(names) == 1 and (rows := self._rows(names[0])) is not None:
+            self.linears.append(Linear.quantized(rows, self.optional(f"{names[0]}.bias"), self._kernel))
+            return self.linears[-1]
         biases = [self.optional(f"{name}.bias") for name in names]
         read = [self._read(f"{name}.weight") for name in names]
         weight = concatenated([tensor for tensor, _ in read])
@@ -131,15 +184,23 @@ class Weights:
 
     def layer(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> Linear:
         """The layer with this weight [out, in]; `mapped` if the weight is in a memory-mapped file."""
-        self.linears.append(Linear(weight, bias, mapped))
+        if self._kernel is None:
+            self.linears.append(Linear(weight, bias, mapped))
+        else:
+            self.linears.append(Linear.quantized(weight, bias, self._kernel))
         return self.linears[-1]
+
+    def _rows(self, name: str) -> Rows | None:
+        """The matrix of layer `name`, to be read from its file in parts, if the file allows that."""
+        read_rows = getattr(self._tensors, "rows", None)
+        return None if read_rows is None else cast(Rows | None, read_rows(f"{name}.weight"))
 
     def _read(self, name: str) -> tuple[Tensor, bool]:
         """The tensor, and whether it may still be in the file that it was read from."""
         if name not in self._tensors:
             raise missing_tensor(name)
         stored = self._tensors[name]
-        tensor = stored.to(device=self._device, dtype=self._dtype)
+        tensor = stored.to(device=self.device, dtype=self.dtype)
         return tensor, tensor is stored
 
 

@@ -16,7 +16,7 @@ from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.forward import Step
 from lacuna_inference.models import loader
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.forward import linear, single, static
+from lacuna_inference.models.forward import linear, quantized, single, static
 from lacuna_inference.models.forward.network import OwnForward
 from lacuna_inference.models.forward.static import StaticForward
 from lacuna_inference.models.loading import sources
@@ -236,7 +236,7 @@ def test_four_bits_are_the_nearest_of_sixteen_values_in_each_group(shape: tuple[
     values = low + (high - low) * steps  # [out, groups, 16]
     nearest = (groups[..., None] - values[:, :, None]).abs().argmin(-1)
     expected = F.linear(x, values.gather(-1, nearest).view(shape), bias)
-    found = linear.int4(weight, bias)(x)
+    found = quantized.int4(weight, bias)(x)
     assert found.shape == expected.shape
     assert (found - expected).abs().max() <= 0.02 * expected.abs().max()  # scales and sums are in bfloat16
 
@@ -248,14 +248,14 @@ def test_eight_bits_are_the_nearest_of_255_values_in_each_row(shape: tuple[int, 
     weight, bias, x = torch.randn(shape), torch.randn(shape[0]), torch.randn(rows, shape[1]).bfloat16().float()
     scales = weight.abs().amax(1, keepdim=True) / 127
     expected = F.linear(x, (weight / scales).round() * scales, bias)
-    found = linear.int8(weight, bias)(x)
+    found = quantized.int8(weight, bias)(x)
     assert found.shape == expected.shape
     assert (found - expected).abs().max() <= 0.02 * expected.abs().max()  # scales and sums are in bfloat16
 
 
 def test_rows_that_do_not_divide_into_groups_get_eight_bits() -> None:
     weight, x = torch.randn(8, 40), torch.randn(3, 40)
-    assert torch.equal(linear.int4(weight, None)(x), linear.int8(weight, None)(x))
+    assert torch.equal(quantized.int4(weight, None)(x), quantized.int8(weight, None)(x))
 
 
 def test_int8_is_rejected_where_it_is_impossible(tmp_path: Path) -> None:

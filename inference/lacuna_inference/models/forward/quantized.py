@@ -1,0 +1,167 @@
+"""Linear layers with quantized weights, on a CPU: a quarter or an eighth of fp32's bytes to keep and to read.
+
+8-bit weights have a scale for each output. Where oneDNN multiplies 8-bit integers, a row of activations is split into
+two rows of 8 bits, the second holding the rounding error of the first: both are multiplied in one pass over the
+weights, and their sum is as exact as 16-bit activations. One row of 8 bits was not enough: on Qwen2.5-Coder-0.5B the
+divergence from fp32 was eight times that of the weights alone, because of a few activations that are hundreds of times
+larger than the rest (Dettmers et al., 2022, arXiv 2208.07339). Integer products are exact, so that a row's result does
+not depend on the rows beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lacuna_inference.models.forward.linear import Kernel, Linear, Matrix, Product, Tuning
+
+GROUP = 32
+"""4-bit weights that share a scale and an offset."""
+_CHUNK = 2**18
+"""Weights that are quantized at once: more do not stay in the processor's cache."""
+_LARGEST, _REST = 127, 254
+"""The largest 8-bit value, and how much finer the second row of activations is."""
+_PACK_INPUTS = 16
+"""8-bit weights that torch's own kernel reads together."""
+_INT4_LARGEST, _INT4_OUTPUTS = 15, 16
+"""The largest 4-bit value, and the rows that the kernel reads together."""
+_MAX_DRAFT = 7
+
+
+def quantize(layers: Sequence[Linear], kernel: Kernel) -> Tuning:
+    """Quantizes the weights of all `layers` for `kernel`, one of `QUANTIZED_KERNELS`."""
+    for layer in layers:
+        layer.set_kernels(kernel, kernel)
+    return tuning_of(kernel)
+
+
+def tuning_of(kernel: Kernel) -> Tuning:
+    """The selection for layers that were quantized for `kernel`."""
+    return Tuning(kernel, kernel, _MAX_DRAFT)
+
+
+def int8(weight: Matrix, bias: Tensor | None) -> Product:
+    """With 8-bit weights, in the faster of two ways on this processor."""
+    quantized, scales = quantize_rows(weight)
+    if _multiplies_integers():
+        return _integer_product(quantized, scales, bias)
+    return _bfloat16_product(quantized, scales, bias)
+
+
+def int4(weight: Matrix, bias: Tensor | None) -> Product:
+    """With 4-bit weights, a scale and an offset for every `GROUP` weights of a row, and bfloat16 activations.
+
+    Weights whose rows are not a whole number of groups get 8 bits.
+    """
+    outputs, inputs = weight.shape
+    if inputs % GROUP:
+        return int8(weight, bias)
+    groups = F.pad(weight[:].float(), (0, 0, 0, -outputs % _INT4_OUTPUTS)).view(-1, inputs // GROUP, GROUP)
+    lowest = groups.amin(-1)
+    scales = ((groups.amax(-1) - lowest) / _INT4_LARGEST).clamp_min(1e-12)
+    quantized = ((groups - lowest[..., None]) / scales[..., None]).round().clamp(0, _INT4_LARGEST).to(torch.int32)
+    packed_weight = torch.ops.aten._convert_weight_to_int4pack_for_cpu(quantized.flatten(1), 1)
+    middles = lowest + scales * ((_INT4_LARGEST + 1) // 2)
+    scales_and_middles = torch.stack((scales, middles), -1).transpose(0, 1).contiguous().bfloat16()
+
+    def product(x: Tensor) -> Tensor:
+        padded = torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), packed_weight, GROUP, scales_and_middles)
+        result: Tensor = padded[:, :outputs].to(x.dtype)
+        return result if bias is None else result + bias
+
+    return product
+
+
+QUANTIZED_KERNELS: dict[str, Kernel] = {"int8": int8, "int4": int4}
+"""By the values of the setting `quantization`."""
+
+
+def quantize_rows(weight: Matrix) -> tuple[Tensor, Tensor]:
+    """The rows of `weight` as int8 [out, in], and the fp32 scale of each [out]; read a few rows at a time."""
+    outputs, inputs = weight.shape
+    quantized, scales = torch.empty((outputs, inputs), dtype=torch.int8), torch.empty(outputs)
+    step = max(1, _CHUNK // inputs)
+    for start in range(0, outputs, step):
+        rows = weight[start : start + step].float()
+        torch.div(rows.abs().amax(1).clamp_min_(1e-12), _LARGEST, out=scales[start : start + step])
+        quantized[start : start + step] = (rows / scales[start : start + step, None]).round_()
+    return quantized, scales
+
+
+def _integer_product(quantized: Tensor, scales: Tensor, bias: Tensor | None) -> Product:
+    """With oneDNN's product of 8-bit integers."""
+    packed = torch.ops.onednn.qlinear_prepack(quantized, None)
+    zeros = torch.zeros(len(quantized), dtype=torch.int32)
+
+    def product(x: Tensor) -> Tensor:
+        rows = len(x)
+        x_scales = x.abs().amax(1, keepdim=True).clamp_min_(1e-12).div_(_LARGEST)
+        scaled = x / x_scales
+        first = scaled.round()
+        rest = scaled.sub_(first).mul_(_REST).round_()
+        both = torch.cat((first, rest)).to(torch.int8)
+        products: Tensor = _qlinear(both, 1.0, 0, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+        result = torch.add(products[:rows], products[rows:], alpha=1 / _REST).mul_(x_scales)
+        return result if bias is None else result.add_(bias)
+
+    return product
+
+
+def _bfloat16_product(quantized: Tensor, scales: Tensor, bias: Tensor | None) -> Product:
+    """With torch's own product of bfloat16 activations and 8-bit weights: with fp32 activations it is far slower.
+
+    It reads rows in whole blocks, past the end of a row that is no multiple of a block, so rows are padded.
+    """
+    padding = -quantized.shape[1] % _PACK_INPUTS
+    padded_weight, short_scales = F.pad(quantized, (0, padding)), scales.bfloat16()
+
+    def product(x: Tensor) -> Tensor:
+        padded = F.pad(x.bfloat16(), (0, padding))
+        result: Tensor = torch.ops.aten._weight_int8pack_mm(padded, padded_weight, short_scales).to(x.dtype)
+        return result if bias is None else result + bias
+
+    return product
+
+
+@cache
+def _multiplies_integers() -> bool:
+    """Whether oneDNN multiplies 8-bit integers here, rightly and faster than torch's kernel. Measured once, in 50 ms.
+
+    On processors without such instructions its sums of products overflow 16 bits.
+    """
+    weight = torch.full((_SAMPLE, _SAMPLE), _LARGEST, dtype=torch.int8)
+    weight[::2] = -_LARGEST
+    scales = torch.ones(_SAMPLE)
+    try:
+        product = _integer_product(weight, scales, None)
+        right = torch.equal(product(torch.ones(4, _SAMPLE)), weight.float().sum(1).expand(4, -1))
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return False
+    other = _bfloat16_product(weight, scales, None)
+    return right and all(_seconds(product, rows) < limit * _seconds(other, rows) for rows, limit in _LIMITS)
+
+
+_SAMPLE = 1024
+_LIMITS = ((1, 1.5), (64, 1.0))
+"""Rows, and the share of the other kernel's time that the product of integers may take for so many."""
+
+
+def _seconds(product: Product, rows: int) -> float:
+    """The shortest of several runs."""
+    x, runs = torch.ones(rows, _SAMPLE), []
+    with torch.inference_mode():
+        for _ in range(5):
+            start = time.perf_counter()
+            product(x)
+            runs.append(time.perf_counter() - start)
+    return min(runs)
+
+
+def _qlinear(*arguments: Any) -> Any:
+    return torch.ops.onednn.qlinear_pointwise(*arguments)
