@@ -10,7 +10,7 @@ from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import LacunaError
 from lacuna_inference.models import loader
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.loading import memory, sources
+from lacuna_inference.models.loading import hub, memory, sources
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
@@ -56,7 +56,7 @@ def on_disk(options: ModelOptions) -> list[OnDisk]:
     """The bundled model, the one in `options` and those in the hub's local cache."""
     bundled = sources.bundled_folder()
     sizes = {BUNDLED: sum(file.stat().st_size for file in bundled.glob("*.safetensors"))}
-    sizes |= {name: size for name, _, size in sources.cached_models()}
+    sizes |= {name: size for name, _, size in hub.cached_models()}
     if options.model not in sizes:
         with suppress(LacunaError):
             sizes[options.model] = sum(file.stat().st_size for file in sources.find(options.model).weight_files)

@@ -15,13 +15,13 @@ from lacuna_server.settings import Settings
 
 def list_models() -> None:
     """Prints the bundled model and the models in the hub's local cache."""
-    from lacuna_inference.models.loading import sources
+    from lacuna_inference.models.loading import hub, sources
 
     table = Table("model", "size", "folder", box=None, pad_edge=False)
     folder = sources.bundled_folder()
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     table.add_row(BUNDLED, _mib(size), str(folder))
-    for name, path, on_disk in sources.cached_models():
+    for name, path, on_disk in hub.cached_models():
         table.add_row(name, _mib(on_disk), str(path))
     print_table(table)
 

@@ -11,13 +11,16 @@ import math
 import mmap
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.models.gguf.types import GGML_TYPES, GgmlType
+from lacuna_inference.models.loading.files import damaged
+
+T = TypeVar("T")
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -27,12 +30,12 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 """Format characters of `struct` by the numbers of metadata types."""
 _STRING, _ARRAY = 8, 9
 _MAX_DIMENSIONS = 4
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """Where a tensor is: `offset` in bytes from the start of the file `path`. `shape` is [rows, columns], as in torch."""
+    """Where a tensor is: `offset` in bytes from the start of `path`. `shape` is [rows, columns], as in torch."""
 
     name: str
     type: GgmlType
@@ -61,21 +64,36 @@ class GgufFile:
 def read_gguf(path: Path) -> GgufFile:
     """Reads the header of `path`, and of the other parts if it is split. Raises ModelUnusable, which names the file."""
     paths = parts(path)
-    headers = [_read_one(part) for part in paths]
+    headers = [_with_reader(part, lambda reader: reader.read()) for part in paths]
     tensors = {name: info for _, infos in headers for name, info in infos.items()}
     return GgufFile(paths, headers[0][0], tensors)
 
 
+def read_start(path: Path) -> dict[str, Any]:
+    """The metadata of one file before its tokenizer's: what it is, and its sizes. Takes no time.
+
+    Raises ModelUnusable, which names the file.
+    """
+    return _with_reader(path, lambda reader: reader.read_start())
+
+
 def parts(path: Path) -> tuple[Path, ...]:
     """All parts of the model that `path` is, or is a part of. Raises ModelUnusable if one is missing."""
-    match = _PART.fullmatch(path.name)
-    if match is None:
+    if (split := _split(path)) is None:
         return (path,)
-    count = int(match["count"])
-    paths = tuple(path.with_name(f"{match['stem']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1))
-    if missing := next((part for part in paths if not part.is_file()), None):
-        raise ModelUnusable(f"{path} is one of {count} parts, and {missing.name} is not beside it.", _AGAIN)
-    return paths
+    stem, count = split
+    for number in range(1, count + 1):
+        if not _part(path, stem, number, count).is_file():
+            raise ModelUnusable(
+                f"{_part(path, stem, number, count)} is missing, one of the {count} parts of a model.", _AGAIN
+            )
+    return tuple(_part(path, stem, number, count) for number in range(1, count + 1))
+
+
+def first_part(path: Path) -> Path:
+    """The first part of the split model that `path` is a part of, which may be missing; otherwise `path`."""
+    split = _split(path)
+    return path if split is None else _part(path, split[0], 1, split[1])
 
 
 def is_gguf(path: Path) -> bool:
@@ -87,15 +105,29 @@ def is_gguf(path: Path) -> bool:
         return False
 
 
-def _read_one(path: Path) -> tuple[dict[str, Any], dict[str, TensorInfo]]:
+def _split(path: Path) -> tuple[str, int] | None:
+    """Stem and number of parts of the split model that `path` is a part of; None if its name is not that of a part."""
+    match = _PART.fullmatch(path.name)
+    if match is None or not 1 <= int(match["number"]) <= int(match["count"]):
+        return None
+    return match["stem"], int(match["count"])
+
+
+def _part(path: Path, stem: str, number: int, count: int) -> Path:
+    return path.with_name(f"{stem}-{number:05}-of-{count:05}{path.suffix}")
+
+
+def _with_reader(path: Path, read: Callable[[_Reader], T]) -> T:
     try:
         with path.open("rb") as stream:
             if path.stat().st_size == 0:
-                raise ModelUnusable(f"{path} is empty.", _AGAIN)
+                raise damaged(path, "is empty")
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return _Reader(path, content).read()
+                return read(_Reader(path, content))
     except OSError as error:
-        raise ModelUnusable(f"{path} cannot be read: {error.strerror}.", "Check that it is there and readable.") from error
+        raise ModelUnusable(
+            f"{path} cannot be read: {error.strerror}.", "Check that it is there and readable."
+        ) from error
     except (struct.error, IndexError, OverflowError) as error:
         raise ModelUnusable(f"{path} is cut off: its header does not end.", _AGAIN) from error
 
@@ -109,10 +141,7 @@ class _Reader:
     def read(self) -> tuple[dict[str, Any], dict[str, TensorInfo]]:
         self._check_start()
         n_tensors, n_pairs = self._take("Q"), self._take("Q")
-        metadata: dict[str, Any] = {}
-        for _ in range(n_pairs):
-            key = self._string()
-            metadata[key] = self._value(self._take("I"))
+        metadata = dict(self._pair() for _ in range(n_pairs))
         records = [self._record() for _ in range(n_tensors)]
         alignment = metadata.get("general.alignment", _ALIGNMENT)
         if not isinstance(alignment, int) or alignment < 1:
@@ -120,9 +149,24 @@ class _Reader:
         start = -(-self._at // alignment) * alignment
         return metadata, {record[0]: self._tensor(*record, start) for record in records}
 
+    def read_start(self) -> dict[str, Any]:
+        self._check_start()
+        self._take("Q")
+        metadata: dict[str, Any] = {}
+        for _ in range(self._take("Q")):
+            at = self._at
+            if self._string().startswith("tokenizer."):
+                break
+            self._at = at
+            key, metadata[key] = self._pair()
+        return metadata
+
+    def _pair(self) -> tuple[str, Any]:
+        return self._string(), self._value(self._take("I"))
+
     def _check_start(self) -> None:
         if self._content[:4] != _MAGIC:
-            raise ModelUnusable(f"{self._path} is no GGUF file.", "Name a GGUF file, or a folder with safetensors.")
+            raise damaged(self._path, "is no GGUF file")
         self._at = len(_MAGIC)
         version = self._take("I")
         if version in _VERSIONS:

@@ -93,7 +93,8 @@ def weight_files(folder: Path, kind: Format = SAFETENSORS) -> list[Path]:
     if not weights:
         return []
     raise ModelUnusable(
-        f"{folder} has {len(weights)} files that may be its weights ({_listed(weights)}), and no {kind.index}.",
+        f"{folder} has {len(weights)} files that may be its weights ({listed(file.name for file in weights)}), "
+        f"and no {kind.index}.",
         "Leave only the model's own weights there, or fetch the model again.",
     )
 
@@ -110,6 +111,12 @@ def require_whole(paths: Iterable[Path]) -> None:
             raise damaged(path, f"is cut off or damaged ({error})") from error
         except OSError as error:
             raise damaged(path, f"cannot be read: {error}") from error
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of `names` for a message."""
+    shown = list(names)
+    return ", ".join(shown[:3]) + (", ..." if len(shown) > 3 else "")
 
 
 def _indexed(index: Path) -> list[Path]:
@@ -136,11 +143,6 @@ def _all_there(folder: Path, names: list[str]) -> list[Path]:
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise ModelUnusable(f"{folder} lacks {len(missing)} of {len(names)} weight files ({missing[0]}).", _AGAIN)
     return [folder / name for name in names]
-
-
-def _listed(files: list[Path]) -> str:
-    names = [file.name for file in files[:3]]
-    return ", ".join(names) + (", ..." if len(files) > len(names) else "")
 
 
 def _head(path: Path) -> bytes | None:
