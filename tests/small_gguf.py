@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
@@ -21,7 +20,7 @@ def write_gguf(
     tokens: Sequence[str] = TOKENS,
     type_: str | None = "model",
     file_type: int | None = 7,
-    **metadata: Any,
+    numbers: Mapping[str, int] | None = None,
 ) -> Path:
     """A file with the header of a small model: 32 dimensions, one layer, Q8_0."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,8 +32,8 @@ def write_gguf(
     writer.add_block_count(1)
     if file_type is not None:
         writer.add_file_type(file_type)
-    for key, value in metadata.items():
-        writer.add_string(key.replace("__", "."), value)
+    for key, value in (numbers or {}).items():
+        writer.add_uint32(key, value)
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(list(tokens))
     for name, shape in (tensors if tensors is not None else {"token_embd.weight": (len(tokens), 32)}).items():
@@ -77,7 +76,7 @@ def in_hub(cache: Path, hub_id: str, files: Sequence[str], revision: str = "main
     (repository / "refs").mkdir(exist_ok=True)
     (repository / "refs" / revision).write_text(commit)
     for name in files:
-        written = write_gguf(repository / "blobs" / hashlib.sha256(name.encode()).hexdigest(), block="x")
+        written = write_gguf(repository / "blobs" / hashlib.sha256(name.encode()).hexdigest())
         (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
         (snapshot / name).symlink_to(written)
     return snapshot

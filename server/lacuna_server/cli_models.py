@@ -15,10 +15,10 @@ models_app = typer.Typer(no_args_is_help=True, help="Inspect, fetch and convert 
 
 
 @models_app.command("list")
-def models_list() -> None:
-    """List the models on this disk."""
+def models_list(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the models on this disk, also those of other programs, and say whether each fits."""
     go_offline()
-    models_command.list_models()
+    models_command.list_models(settings_module.load(), json)
 
 
 @models_app.command("info")

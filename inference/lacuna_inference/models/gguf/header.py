@@ -55,6 +55,11 @@ class GgufFile:
     def architecture(self) -> str:
         return str(self.metadata.get("general.architecture", ""))
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all tensors in the file."""
+        return sum(info.nbytes for info in self.tensors.values())
+
 
 def read_gguf(path: Path) -> GgufFile:
     """Reads the header of `path`, and of the other parts if it is split. Raises ModelUnusable, which names the file."""

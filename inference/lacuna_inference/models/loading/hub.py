@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 from lacuna_inference.errors import ModelNotFound
 from lacuna_inference.models.loading import files, gguf_files, places
+
+
+@dataclass(frozen=True, slots=True)
+class CachedModel:
+    """A model in the hub's local cache: its folder, its bytes on disk, and the snapshots of its branches and tags."""
+
+    hub_id: str
+    path: Path
+    bytes: int
+    snapshots: Mapping[str, Path]
 
 
 def find(name: str, revision: str | None) -> Path | None:
@@ -38,17 +50,21 @@ def split_name(name: str) -> tuple[str | None, str]:
     return (hub_id if hub_id.count("/") == 1 and not hub_id.startswith((".", "/", "~")) else None), asked
 
 
-def cached_models() -> list[tuple[str, Path, int]]:
-    """Models in the hub's local cache: id, folder, bytes on disk."""
+def cached_models() -> list[CachedModel]:
+    """Models in the hub's local cache, sorted by their ids."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
-    try:
-        repositories = scan_cache_dir().repos
-    except CacheNotFound:
-        return []
-    models = [(r.repo_id, Path(r.repo_path), r.size_on_disk) for r in repositories if r.repo_type == "model"]
-    return sorted(models)
+    found: dict[str, CachedModel] = {}
+    for cache in places.hub_caches():
+        with suppress(CacheNotFound, OSError, ValueError):
+            for repository in scan_cache_dir(cache).repos:
+                if repository.repo_type == "model" and repository.repo_id not in found:
+                    snapshots = {ref: revision.snapshot_path for ref, revision in repository.refs.items()}
+                    found[repository.repo_id] = CachedModel(
+                        repository.repo_id, repository.repo_path, repository.size_on_disk, snapshots
+                    )
+    return [found[hub_id] for hub_id in sorted(found)]
 
 
 def _cached(hub_id: str, revision: str | None) -> Path | None:
