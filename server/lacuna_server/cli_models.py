@@ -35,7 +35,10 @@ def models_info(
 
 @models_app.command("fetch")
 def models_fetch(
-    hub_id: Annotated[str, typer.Argument(help="For example facebook/incoder-1B.")], revision: Revision = None
+    hub_id: Annotated[
+        str, typer.Argument(help="For example facebook/incoder-1B, or ID:FILE or ID:Q8_0 for a GGUF file.")
+    ],
+    revision: Revision = None,
 ) -> None:
     """Download a model from the hub. Only this command and `lacuna bundle create` use the network."""
     models_command.fetch(hub_id, revision)

@@ -69,15 +69,15 @@ def info(settings: Settings, as_json: bool) -> None:
     print_table(table)
 
 
-def fetch(hub_id: str, revision: str | None) -> None:
+def fetch(name: str, revision: str | None) -> None:
     """Downloads a model and prints what to do next."""
     from lacuna_inference.models import fetch as fetcher
 
-    path = fetcher.fetch(hub_id, revision)
-    stdout.print(f"{hub_id} is in {path}")
+    path = fetcher.fetch(name, revision)
+    stdout.print(f"{name} is {'in ' if path.is_dir() else ''}{path}")
     if fetcher.needs_conversion(path):
         option = f" --revision {revision}" if revision else ""
-        stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {hub_id}{option}")
+        stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {name}{option}")
 
 
 def convert(name: str, dtype_name: str | None, revision: str | None, force: bool) -> None:

@@ -6,6 +6,7 @@ Reads headers, never tensors.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,19 +66,26 @@ def only_model(folder: Path) -> Path | None:
 
 
 def named(folder: Path, asked: str) -> list[Path]:
-    """The files in `folder` that `asked` means: a path there, a name, or a quantization such as `Q8_0`; in any case.
+    """The files in `folder` that `asked` means; see `chosen`."""
+    return [folder / path for path in chosen([file.relative_to(folder).as_posix() for file in files_in(folder)], asked)]
 
-    The suffix of a name may be left out. Files that are no models are found by their names only.
+
+def chosen(paths: Iterable[str], asked: str) -> list[str]:
+    """Those of `paths`, relative and with slashes, that `asked` means; of a split model its first part.
+
+    It is a path, a name, or a quantization such as `Q8_0`, in any case. The suffix of a name may be left out. Files
+    that are by their names no models are found by their names only.
     """
-    files = {file: file.relative_to(folder).as_posix().lower() for file in files_in(folder)}
+    stems = {path: path.lower().removesuffix(SUFFIX) for path in paths if path.lower().endswith(SUFFIX)}
+    stems = {path: stem for path, stem in stems.items() if first_part(Path(path)) == Path(path)}
     whole = asked.lower().removesuffix(SUFFIX) + SUFFIX
     wanted = first_part(Path(whole)).as_posix().removesuffix(SUFFIX)
-    if exact := [file for file, path in files.items() if path.removesuffix(SUFFIX) == wanted]:
+    if exact := [path for path, stem in stems.items() if stem == wanted]:
         return exact
-    if exact := [file for file, path in files.items() if path.rpartition("/")[2].removesuffix(SUFFIX) == wanted]:
+    if exact := [path for path, stem in stems.items() if stem.rpartition("/")[2] == wanted]:
         return exact
-    tag = re.compile(rf"(^|[-._/]){re.escape(wanted)}[-.]")
-    return [file for file in models_in(folder) if tag.search(files[file])]
+    tag = re.compile(rf"(^|[-._/]){re.escape(wanted)}([-./]|$)")
+    return [path for path, stem in stems.items() if tag.search(stem) and not is_beside(Path(path))]
 
 
 def why_no_language_model(file: GgufFile) -> str | None:
