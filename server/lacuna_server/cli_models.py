@@ -23,7 +23,7 @@ def models_list(json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 @models_app.command("info")
 def models_info(
-    model: Annotated[str, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = "bundled",
+    model: Annotated[str, typer.Argument(help="bundled, a model folder, a GGUF file, or a name from: lacuna models list.")] = "bundled",
     family: Family = None,
     revision: Revision = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
