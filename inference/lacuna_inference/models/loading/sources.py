@@ -154,7 +154,11 @@ def _inspect_gguf(name: str, path: Path) -> ModelFolder:
     file = read_gguf(path)
     if (other := gguf_files.why_no_language_model(file)) is not None:
         raise ModelUnusable(f"{path} is {other}, not a language model.", "Name the GGUF file of a language model.")
-    return ModelFolder(name, file.paths[0], config_of(file), file)
+    try:
+        config = config_of(file)
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:  # values of other types
+        raise ModelUnusable(f"{path} is damaged: its metadata describes no model ({error}).", files.AGAIN) from error
+    return ModelFolder(name, file.paths[0], config, file)
 
 
 def _require_weights(folder: ModelFolder) -> None:
