@@ -32,7 +32,7 @@ class TargetOptions:
 class ContentOptions:
     """What a bundle contains."""
 
-    model: Annotated[str, typer.Option(help="bundled, a model folder, or a hub id on this disk.")] = "bundled"
+    model: Annotated[str, typer.Option(help="bundled, a model folder, a GGUF file, or a name from: lacuna models list.")] = "bundled"
     revision: Revision = None
     wheel: Annotated[Path | None, typer.Option(help="Lacuna's wheel; built from this installation by default.")] = None
     vsix: Annotated[Path | None, typer.Option(help="The VS Code extension to include.")] = None

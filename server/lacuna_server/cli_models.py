@@ -15,15 +15,15 @@ models_app = typer.Typer(no_args_is_help=True, help="Inspect, fetch and convert 
 
 
 @models_app.command("list")
-def models_list() -> None:
-    """List the models on this disk."""
+def models_list(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the models on this disk, also those of other programs, and say whether each fits."""
     go_offline()
-    models_command.list_models()
+    models_command.list_models(settings_module.load(), json)
 
 
 @models_app.command("info")
 def models_info(
-    model: Annotated[str, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = "bundled",
+    model: Annotated[str, typer.Argument(help="bundled, a model folder, a GGUF file, or a name from: lacuna models list.")] = "bundled",
     family: Family = None,
     revision: Revision = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -35,7 +35,10 @@ def models_info(
 
 @models_app.command("fetch")
 def models_fetch(
-    hub_id: Annotated[str, typer.Argument(help="For example facebook/incoder-1B.")], revision: Revision = None
+    hub_id: Annotated[
+        str, typer.Argument(help="For example facebook/incoder-1B, or ID:FILE or ID:Q8_0 for a GGUF file.")
+    ],
+    revision: Revision = None,
 ) -> None:
     """Download a model from the hub. Only this command and `lacuna bundle create` use the network."""
     models_command.fetch(hub_id, revision)

@@ -134,7 +134,7 @@ def _family(name: str, doubt: str) -> Finding:
 def _cache() -> Finding:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from lacuna_inference.models.loading.sources import cached_models
+    from lacuna_inference.models.loading.hub import cached_models
 
     return Finding("hub cache", Status.GOOD, f"{len(cached_models())} model(s) in {HF_HUB_CACHE}")
 

@@ -36,7 +36,12 @@ class SettingsSchema(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LACUNA_", extra="ignore", frozen=True, protected_namespaces=())
 
     model: Annotated[
-        str, Field(min_length=1, description="`bundled`, a model folder, or a hub id that is already on this disk")
+        str,
+        Field(
+            min_length=1,
+            description="`bundled`, a model folder, a GGUF file, or the name of a model on this disk, as"
+            " `lacuna models list` shows it",
+        ),
     ] = BUNDLED
     revision: Annotated[str | None, Field(description="branch or commit of a hub model (InCoder-6B: `float16`)")] = None
     family: Annotated[str, Field(description="prompt family, if it is not recognized: see the table of families")] = (

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from helpers import save_tiny_model
+from small_gguf import write_gguf, write_split
 
 LACUNA = str(Path(sys.executable).parent / "lacuna")
 COMMIT = "0" * 39 + "1"
@@ -42,7 +43,7 @@ class Hub(BaseHTTPRequestHandler):
         if path.startswith("/api/models/"):
             siblings = [{"rfilename": name} for name in self.files]
             return self._json({"id": "team/tiny", "sha": COMMIT, "siblings": siblings, "private": False})
-        content = self.files[path.rsplit("/", 1)[-1]]
+        content = self.files[path.partition(f"/resolve/{COMMIT}/")[2] or path.rpartition("/resolve/main/")[2]]
         headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
         return self._send(200, content, headers, with_body)
 
@@ -112,3 +113,64 @@ def test_pickled_weights_are_fetched_with_the_advice_to_convert_them(hub: type[H
     done = lacuna("models", "fetch", "team/tiny")
     assert done.returncode == 0, done.stderr.decode()
     assert b"lacuna models convert team/tiny" in done.stderr
+
+
+@pytest.fixture
+def gguf_hub(hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Hub]:
+    """A repository with three quantizations of a model, one of them in two parts, and what belongs beside them."""
+    parts = write_split(tmp_path / "parts", "tiny-Q4_K_M", 2)
+    small = write_gguf(tmp_path / "m.gguf").read_bytes()
+    hub.files = {f"big/{part.name}": part.read_bytes() for part in parts} | {
+        "tiny-Q8_0.gguf": small, "tiny-F16.gguf": small + b"\0", "mmproj-tiny-Q8_0.gguf": small, "README.md": b"x",
+        "config.json": b"{}",
+    }  # fmt: skip
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return hub
+
+
+def fetched(name: str) -> Path:
+    """The GGUF file that is fetched and then found, without asking the hub again."""
+    done = lacuna("models", "fetch", name)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+    said, _, path = done.stdout.decode().strip().partition(" is ")
+    assert said == name
+    Hub.asked.clear()
+    rows = json.loads(lacuna("models", "list", "--json").stdout)
+    assert path in [row["path"] for row in rows]
+    assert Hub.asked == []
+    return Path(path)
+
+
+@pytest.mark.parametrize("asked", ["tiny-Q8_0.gguf", "q8_0"])
+def test_a_gguf_file_is_fetched_alone(gguf_hub: type[Hub], asked: str) -> None:
+    path = fetched(f"team/tiny:{asked}")
+    assert [file.name for file in path.parent.iterdir()] == ["tiny-Q8_0.gguf"]
+
+
+def test_all_parts_of_a_gguf_model_are_fetched(gguf_hub: type[Hub]) -> None:
+    path = fetched("team/tiny:Q4_K_M")
+    assert path.name == "tiny-Q4_K_M-00001-of-00002.gguf"
+    assert len(list(path.parent.iterdir())) == 2
+    assert [entry.name for entry in path.parent.parent.iterdir()] == ["big"]
+
+
+def test_the_only_gguf_file_needs_no_name(gguf_hub: type[Hub]) -> None:
+    for name in [name for name in gguf_hub.files if name not in ("tiny-Q8_0.gguf", "README.md")]:
+        del gguf_hub.files[name]
+    assert fetched("team/tiny").name == "tiny-Q8_0.gguf"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("team/tiny", "team/tiny has 3 GGUF files (big/tiny-Q4_K_M-00001-of-00002.gguf, "),
+        ("team/tiny:Q2_K", "team/tiny has no file Q2_K on the hub: it has big/tiny-Q4_K_M-00001-of-00002.gguf, "),
+        ("team/nothing:Q8_0", "The hub has no model 'team/nothing' that you may read."),
+    ],
+)
+def test_what_cannot_be_fetched(gguf_hub: type[Hub], name: str, said: str) -> None:
+    done = lacuna("models", "fetch", name)
+    assert done.returncode != 0
+    assert done.stderr.decode().startswith(f"lacuna: {said}")
+    assert len(done.stderr.splitlines()) == 1
+    assert not [path for path in gguf_hub.asked if "/resolve/" in path]

@@ -62,28 +62,39 @@ interface Model {
   name: string;
   bytes: number;
   fits: boolean | null;
+  type?: string;
+  problem?: string;
 }
 
 export async function chooseModel(server: Server): Promise<void> {
   const { t } = vscode.l10n;
   const folder = { label: `$(folder) ${t("A folder…")}`, name: "" };
+  const file = { label: `$(file) ${t("A GGUF file…")}`, name: "" };
   const listed = server.execute<Model[]>("lacuna.models").then((models) => [
-    ...models.map(({ name, bytes, fits }) => ({
+    ...models.map(({ name, bytes, fits, type, problem }) => ({
       label: name,
       name,
-      description: `${Math.max(1, Math.round(bytes / 2 ** 20))} MiB`,
-      detail: fits === null ? t("It is unknown whether it fits.") : fits ? t("It fits.") : t("It does not fit."),
+      description: [`${Math.max(1, Math.round(bytes / 2 ** 20))} MiB`, type].filter(Boolean).join(", "),
+      detail: problem || fitting(fits),
     })),
     folder,
+    file,
   ]);
   const picked = await vscode.window.showQuickPick(listed, { title: t("Models on this machine") });
   if (picked === undefined) return;
-  const chosen = picked === folder ? await pickFolder() : picked.name;
+  const chosen = picked === folder || picked === file ? await pick(picked === file) : picked.name;
   if (!chosen) return;
   await vscode.workspace.getConfiguration("lacuna").update("model", chosen, vscode.ConfigurationTarget.Global);
 }
 
-async function pickFolder(): Promise<string | undefined> {
-  const picked = await vscode.window.showOpenDialog({ canSelectFolders: true, canSelectFiles: false });
+function fitting(fits: boolean | null): string {
+  const { t } = vscode.l10n;
+  return fits === null ? t("It is unknown whether it fits.") : fits ? t("It fits.") : t("It does not fit.");
+}
+
+/** The path of a folder or a GGUF file: the dialogs of Windows and Linux show either. */
+async function pick(file: boolean): Promise<string | undefined> {
+  const wanted = file ? { filters: { GGUF: ["gguf"] } } : { canSelectFolders: true, canSelectFiles: false };
+  const picked = await vscode.window.showOpenDialog(wanted);
   return picked?.[0]?.fsPath;
 }

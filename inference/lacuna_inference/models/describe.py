@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from lacuna_inference.api import BUNDLED, ModelOptions
-from lacuna_inference.errors import LacunaError
-from lacuna_inference.models import loader
+import torch
+
+from lacuna_inference.api import ModelOptions
+from lacuna_inference.models import facts, loader
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.loading import memory, sources
+from lacuna_inference.models.loading import memory
+from lacuna_inference.models.loading.memory import Size
 from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.stored import tensors_of, type_of
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
@@ -43,44 +45,15 @@ class Description:
     doubt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class OnDisk:
-    """A model on this disk: bytes of its files, and whether it fits; None if unknown."""
-
-    name: str
-    bytes: int
-    fits: bool | None
-
-
-def on_disk(options: ModelOptions) -> list[OnDisk]:
-    """The bundled model, the one in `options` and those in the hub's local cache."""
-    bundled = sources.bundled_folder()
-    sizes = {BUNDLED: sum(file.stat().st_size for file in bundled.glob("*.safetensors"))}
-    sizes |= {name: size for name, _, size in sources.cached_models()}
-    if options.model not in sizes:
-        with suppress(LacunaError):
-            sizes[options.model] = sum(file.stat().st_size for file in sources.find(options.model).weight_files)
-    return [OnDisk(name, size, _fits(replace(options, model=name))) for name, size in sizes.items()]
-
-
-def _fits(options: ModelOptions) -> bool | None:
-    try:
-        return describe(replace(options, family="auto", revision=None)).fits
-    except LacunaError:
-        return None
-
-
 def describe(options: ModelOptions) -> Description:
     """Describes a model without loading it. Raises the LacunaErrors that loading would raise before the weights."""
-    from lacuna_inference.models import transformers_forward  # its import takes seconds
-
     folder = loader.find(options)
     device = loader.choose_device(options.device)
     dtype = loader.choose_dtype(options.dtype, folder.config, device)
     tokenizer = read_tokenizer(folder, options)
     family = loader.choose_family(folder, tokenizer, options.family)
     prompt_tokenizer = PromptTokenizer(tokenizer, family)
-    size = memory.size_of(transformers_forward.read_config(folder, options), dtype, options.trust_remote_code)
+    size = _size(folder, dtype, options)
     context = loader.context_of(folder.config, family, options.context)
     forward, not_own = loader.choose_forward(folder, options, context)
     free = memory.available_bytes(device)
@@ -94,7 +67,7 @@ def describe(options: ModelOptions) -> Description:
         disk_bytes=sum(file.stat().st_size for file in folder.weight_files),
         context=context,
         vocabulary=prompt_tokenizer.size,
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=str(dtype).removeprefix("torch.") if folder.gguf is None else type_of(folder, tensors_of(folder)),
         device=str(device),
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
         forward=registry.forward_name(options.acceleration, device) if forward == "own" else forward,
@@ -102,6 +75,15 @@ def describe(options: ModelOptions) -> Description:
         languages=folder.languages,
         doubt=loader.doubt(folder, tokenizer, family, options.family) or "",
     )
+
+
+def _size(folder: ModelFolder, dtype: torch.dtype, options: ModelOptions) -> Size:
+    """A GGUF file has its sizes in its header; those of another model follow from its config."""
+    if folder.gguf is not None:
+        return facts.stored_size(folder)
+    from lacuna_inference.models import transformers_forward  # its import takes seconds
+
+    return memory.size_of(transformers_forward.read_config(folder, options), dtype, options.trust_remote_code)
 
 
 def _architecture(folder: ModelFolder) -> str:

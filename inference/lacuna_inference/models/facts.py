@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
-
-from safetensors import safe_open
-
 from lacuna_inference.api import ModelFacts
+from lacuna_inference.models.loading.memory import Size
 from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.stored import tensors_of
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 
 def of(folder: ModelFolder, tokenizer: PromptTokenizer, context: int, dtype: str) -> ModelFacts:
     """The facts of the model in `folder`, run with a context of `context` tokens and in `dtype`."""
+    stored = stored_size(folder)
     return ModelFacts(
         family=tokenizer.family.name,
         architecture=str(folder.config.get("model_type", "")),
-        parameters=sum(map(_parameters, folder.weight_files)),
-        weight_bytes=sum(file.stat().st_size for file in folder.weight_files),
+        parameters=stored.parameters,
+        weight_bytes=stored.weight_bytes,
         dtype=dtype,
         context=context,
         vocabulary=tokenizer.size,
@@ -28,7 +26,9 @@ def of(folder: ModelFolder, tokenizer: PromptTokenizer, context: int, dtype: str
     )
 
 
-def _parameters(file: Path) -> int:
-    """The number of parameters stored in a weight file; reads only its header."""
-    with safe_open(file, "numpy") as weights:
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+def stored_size(folder: ModelFolder) -> Size:
+    """Parameters in the model's files, and the bytes that the files, or the tensors in a GGUF file, take."""
+    parameters = sum(tensor.parameters for tensor in tensors_of(folder))
+    if folder.gguf is not None:
+        return Size(parameters, folder.gguf.weight_bytes)
+    return Size(parameters, sum(file.stat().st_size for file in folder.weight_files))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,21 +50,37 @@ def validate(options: ModelOptions) -> None:
 
 def find(options: ModelOptions) -> ModelFolder:
     """The model's folder. Raises what `sources.find` raises, and ModelUnusable for an unsupported or wrong config."""
-    folder = sources.find(options.model, options.revision)
+    return checked(sources.find(options.model, options.revision))
+
+
+def checked(folder: ModelFolder) -> ModelFolder:
+    """`folder` itself. Raises ModelUnusable if its config is wrong, or that of a model that does not generate text."""
     if (kind := another_task(folder.config)) is not None:
         raise ModelUnusable(
             f"{folder.name} is a {kind}, which does not generate text.", "Choose a causal language model."
         )
     if (flaw := registry.config_error(folder.config)) is not None:
-        raise ModelUnusable(f"{folder.path / 'config.json'} is wrong: {flaw}.", "Correct it, or fetch the model again.")
+        where = folder.path / "config.json" if folder.gguf is None else folder.path
+        raise ModelUnusable(f"{where} is wrong: {flaw}.", "Correct it, or fetch the model again.")
     return folder
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
-    """`own` or `transformers`, and why not the own one. Raises BadRequest if the configured one cannot run it."""
+    """`own` or `transformers`, and why not the own one. Raises BadRequest if the configured one cannot run it.
+
+    Raises ModelUnusable for a GGUF file that the own forward cannot run: transformers would take it apart in fp32.
+    """
     reason = registry.why_not_supported(folder, context)
     if reason is None and (options.device_map or options.max_memory):
         reason = "it is spread over several devices"
+    if reason is not None and folder.gguf is not None:
+        raise ModelUnusable(
+            f"Lacuna cannot run the GGUF file {folder.name}: {reason}.", "Use the model as a folder with safetensors."
+        )
+    if options.forward == "transformers" and folder.gguf is not None:
+        raise BadRequest(
+            f"transformers does not run the GGUF file {folder.name}.", "Set forward = auto (LACUNA_FORWARD)."
+        )
     if options.forward == "transformers":
         return "transformers", "the settings say so"
     if options.forward == "own" and reason:
@@ -182,8 +198,12 @@ def choose_family(folder: ModelFolder, tokenizer: Tokenizer, name: str | None) -
     """The family called `name`, or recognized from the tokenizer and the config; otherwise left-to-right."""
     if name and name != "auto":
         return by_name(name)
-    family = recognize(tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
-    return by_name("plain") if family is None else family
+    return recognize_family(folder, tokenizer.get_vocab(with_added_tokens=True))
+
+
+def recognize_family(folder: ModelFolder, vocabulary: Collection[str]) -> Family:
+    """The family of a model with these tokens, left-to-right if none is recognized."""
+    return recognize(vocabulary, _traits(folder)) or by_name("plain")
 
 
 def doubt(folder: ModelFolder, tokenizer: Tokenizer, family: Family, name: str | None) -> str | None:
@@ -195,7 +215,9 @@ def doubt(folder: ModelFolder, tokenizer: Tokenizer, family: Family, name: str |
 
 def _traits(folder: ModelFolder) -> Traits:
     """The model's traits in its config and names. Only the last component of a path describes the model."""
-    paths = (folder.name, str(folder.config.get("_name_or_path", "")), str(folder.path), _hub_name(folder.path))
+    paths = [folder.name, str(folder.config.get("_name_or_path", "")), str(folder.path), _hub_name(folder.path)]
+    if folder.gguf is not None:
+        paths += [str(folder.gguf.metadata.get(key, "")) for key in ("general.name", "general.basename")]
     names = [path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] for path in paths]
     return Traits(str(folder.config.get("model_type", "")), " ".join(names).lower())
 

@@ -92,7 +92,7 @@ class AblationOptions:
 def bench_accelerations(
     typed: AblationOptions,
     given: Annotated[dict[str, Any], Given("device", "dtype", "max_tokens")],
-    model: Annotated[str | None, typer.Argument(help="bundled, a model folder, or a hub id on this disk.")] = None,
+    model: Annotated[str | None, typer.Argument(help="bundled, a model folder, a GGUF file, or a name from: lacuna models list.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the table, JSON and chart to this folder.")] = None,
     json: Json = False,
 ) -> None:

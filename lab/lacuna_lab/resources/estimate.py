@@ -9,9 +9,11 @@ from typing import Any
 from lacuna_inference.errors import LacunaError, ModelUnusable
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS
+from lacuna_inference.models.gguf.header import is_gguf
 from lacuna_inference.models.loading import sources
 from lacuna_inference.models.loading.config import positions
 from lacuna_inference.models.loading.files import read_json, weight_files
+from lacuna_inference.models.loading.gguf_files import has_suffix
 from lacuna_inference.models.loading.sketch import ITEM_BYTES, Sketch
 from lacuna_lab import random_models
 
@@ -22,11 +24,15 @@ MAX_DEFAULT_CONTEXT = 2048
 
 @dataclass(frozen=True, slots=True)
 class ModelSubject:
-    """A model to examine. `folder` is None for a config.json and for a published shape that is not on this disk."""
+    """A model to examine. `folder` is None for a config.json and for a published shape that is not on this disk.
+
+    It is the file of a GGUF model, whose parts are `gguf`.
+    """
 
     name: str
     config: dict[str, Any]
     folder: Path | None
+    gguf: tuple[Path, ...] = ()
 
     @property
     def context(self) -> int:
@@ -36,7 +42,7 @@ class ModelSubject:
     @property
     def disk_bytes(self) -> int | None:
         """Bytes of the weight files; None if there are none."""
-        files = weight_files(self.folder) if self.folder else []
+        files = self.gguf or (weight_files(self.folder) if self.folder else [])
         return sum(file.stat().st_size for file in files) or None
 
 
@@ -66,12 +72,12 @@ class Need:
 
 
 def find(name: str) -> ModelSubject:
-    """The model called `name`: a model folder, a config.json, a hub id on this disk, or a published shape.
+    """The model called `name`: a model folder or GGUF file, a config.json, a hub id on this disk, or a published shape.
 
     Raises ModelNotFound when there is none, ModelUnusable for a config that cannot be read.
     """
     path = Path(name).expanduser()
-    if path.is_file():
+    if path.is_file() and not (has_suffix(path) or is_gguf(path)):
         return ModelSubject(name, read_json(path), None)
     try:
         folder = sources.folder_of(name)
@@ -80,6 +86,8 @@ def find(name: str) -> ModelSubject:
         if shape is None:
             raise
         return ModelSubject(shape, random_models.config_of(shape), None)
+    if not (folder / "config.json").is_file() and (model := sources.inspect(name, folder)).gguf is not None:
+        return ModelSubject(name, model.config, model.path, model.gguf.paths)
     return ModelSubject(name, read_json(folder / "config.json"), folder)
 
 

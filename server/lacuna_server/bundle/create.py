@@ -19,6 +19,7 @@ from lacuna_inference import DISTRIBUTION
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.models.loading import sources
+from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_server.bundle import installer, wheel
 
 Report = Callable[[str], None]
@@ -29,6 +30,7 @@ PLATFORMS = {
     "windows-x86_64": ("win_amd64",),
 }
 """The wheel tags that each platform accepts."""
+_GGUF = ".gguf"
 _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", "README.md")
 
 
@@ -86,19 +88,27 @@ def _add_model(contents: BundleContents, folder: Path, report: Report) -> str | 
     name = _name_of(contents.model, source.path)
     target = folder / "models" / name
     target.mkdir(parents=True)
-    for file in sorted({file for pattern in _MODEL_FILES for file in source.path.glob(pattern)}):
-        report(f"copying {file.name}")
+    for file, copied in _files_of(source).items():
+        report(f"copying {copied}")
         before = file.stat()
-        shutil.copyfile(file, target / file.name)
+        shutil.copyfile(file, target / copied)
         after = file.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise BadRequest(f"{file} changed while it was copied.", "Wait until it is written, then try again.")
     return name
 
 
+def _files_of(source: ModelFolder) -> dict[Path, str]:
+    """The files of a model, and their names in the bundle. Ollama's have no suffix, by which a folder's are known."""
+    if source.gguf is not None:
+        return {file: file.name if file.suffix else f"model{_GGUF}" for file in source.weight_files}
+    return {file: file.name for file in sorted({f for pattern in _MODEL_FILES for f in source.path.glob(pattern)})}
+
+
 def _name_of(model: str, path: Path) -> str:
-    """A folder name for a model: the last part of its hub id or of its path."""
-    name = model.rsplit("/", 1)[-1] if path.parent.name == "snapshots" else path.resolve().name
+    """A folder name for a model: the last part of its hub id or of its path, or the name of its GGUF file."""
+    in_hub = path.parent.name == "snapshots" or (path.is_file() and not path.suffix)
+    name = model.rsplit("/", 1)[-1] if in_hub else path.stem if path.is_file() else path.resolve().name
     return "model" if installer.NAME.fullmatch(plain := re.sub(r"[^\w.+@-]", "-", name)) is None else plain
 
 

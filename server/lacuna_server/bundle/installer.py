@@ -111,8 +111,10 @@ def checked(folder: Path, platform_matters: bool = True) -> dict[str, Any]:
         )
     for name, entry in files.items():
         _check_file(folder, name, entry)
-    for part, name in (("model", f"models/{manifest.get('model')}/config.json"), ("vsix", manifest.get("vsix"))):
-        if manifest.get(part) and name not in files:
+    model = f"models/{manifest.get('model')}/"
+    is_gguf = any(name.startswith(model) and name.lower().endswith(".gguf") for name in files)
+    for part, name in (("model", f"{model}config.json"), ("vsix", manifest.get("vsix"))):
+        if manifest.get(part) and name not in files and not (part == "model" and is_gguf):
             raise BundleError(f"The bundle lacks {name}. Copy it again.")
     extra = sorted(set(_files(folder)) - set(files) - {MANIFEST, "install.py"})
     if extra:

@@ -5,25 +5,42 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from lacuna_inference.api import BUNDLED
 from lacuna_server.commands.show import print_table, progress, stderr, stdout
 from lacuna_server.settings import Settings
 
+if TYPE_CHECKING:
+    from lacuna_inference.models.on_disk import OnDisk
 
-def list_models() -> None:
-    """Prints the bundled model and the models in the hub's local cache."""
-    from lacuna_inference.models.loading import sources
 
-    table = Table("model", "size", "folder", box=None, pad_edge=False)
-    folder = sources.bundled_folder()
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    table.add_row(BUNDLED, _mib(size), str(folder))
-    for name, path, on_disk in sources.cached_models():
-        table.add_row(name, _mib(on_disk), str(path))
+def list_models(settings: Settings, as_json: bool) -> None:
+    """Prints the models on this disk: what `--model` takes, and whether each fits."""
+    from lacuna_inference.models.bandwidth import measured
+    from lacuna_inference.models.loader import choose_device
+    from lacuna_inference.models.on_disk import on_disk
+
+    options = settings.model_options()
+    with progress("looking for models"):
+        models = on_disk(options)
+        bandwidth = measured(choose_device(options.device))
+    rows = [asdict(model) | {"tokens_per_s": _speed(model, bandwidth)} for model in models]
+    if as_json:
+        print(json.dumps(rows, indent=2))  # noqa: T201
+        return
+    table = Table("model", "size", "type", "family", "fits", "speed", box=None, pad_edge=False)
+    for model, row in zip(models, rows, strict=True):
+        fits = {True: "yes", False: "no", None: ""}[model.fits]
+        speed = f"about {row['tokens_per_s']:.0f} tokens/s" if row["tokens_per_s"] and not model.problem else ""
+        table.add_row(model.name, _mib(model.bytes), model.type, model.family, fits, model.problem or speed)
     print_table(table)
+
+
+def _speed(model: OnDisk, bandwidth: float | None) -> float | None:
+    """Tokens per second, if reading the weights were all that decoding takes; None if unknown."""
+    return round(bandwidth / model.read_bytes, 1) if bandwidth and model.read_bytes else None
 
 
 def info(settings: Settings, as_json: bool) -> None:
@@ -37,7 +54,7 @@ def info(settings: Settings, as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("model", description.name)
-    table.add_row("folder", str(description.path))
+    table.add_row("file" if description.path.is_file() else "folder", str(description.path))
     table.add_row("architecture", description.architecture)
     table.add_row("prompt family", description.family)
     if description.languages:
@@ -52,15 +69,15 @@ def info(settings: Settings, as_json: bool) -> None:
     print_table(table)
 
 
-def fetch(hub_id: str, revision: str | None) -> None:
+def fetch(name: str, revision: str | None) -> None:
     """Downloads a model and prints what to do next."""
     from lacuna_inference.models import fetch as fetcher
 
-    path = fetcher.fetch(hub_id, revision)
-    stdout.print(f"{hub_id} is in {path}")
+    path = fetcher.fetch(name, revision)
+    stdout.print(f"{name} is {'in ' if path.is_dir() else ''}{path}")
     if fetcher.needs_conversion(path):
         option = f" --revision {revision}" if revision else ""
-        stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {hub_id}{option}")
+        stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {name}{option}")
 
 
 def convert(name: str, dtype_name: str | None, revision: str | None, force: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small_gguf import write_split
 
 from lacuna_inference.errors import BadRequest, LacunaError, ModelUnusable
 from lacuna_lab.resources import estimate, report, verdict
@@ -143,3 +144,11 @@ def test_the_measurement_is_shown_next_to_the_estimate() -> None:
     lines = list(report.compared(estimate.sketch(subject, 2048), need, measured))
     assert next(line for line in lines if line.startswith("| weights")).endswith("| 1.000 |")
     assert next(line for line in lines if line.startswith("| KV")).endswith("| 2.000 |")
+
+
+def test_the_disk_that_a_gguf_model_takes(tmp_path: Path) -> None:
+    parts = write_split(tmp_path, "m", 2)
+    for name in (parts[1], tmp_path):
+        subject = estimate.find(str(name))
+        assert subject.disk_bytes == sum(part.stat().st_size for part in parts)
+        assert subject.context == 128

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_gguf import write_gguf
 
 from lacuna_inference.errors import BadRequest, LacunaError
+from lacuna_inference.models.loading import sources
 from lacuna_server.bundle import create, installer
 from lacuna_server.bundle.create import BundleContents
 from lacuna_server.bundle.installer import MANIFEST, TOP, BundleError
@@ -25,10 +27,10 @@ from lacuna_server.bundle.installer import MANIFEST, TOP, BundleError
 SILENT: Callable[[str], None] = lambda _: None  # noqa: E731
 
 
-def folder_of(directory: Path, **changed: Any) -> Path:
+def folder_of(directory: Path, weights: str = "config.json", **changed: Any) -> Path:
     """An unpacked bundle with two small files, no packages, and `changed` values in its manifest."""
     folder = directory / TOP
-    for name, content in (("wheels/lacuna_lsp-9-py3-none-any.whl", b"wheel"), ("models/m/config.json", b"{}")):
+    for name, content in (("wheels/lacuna_lsp-9-py3-none-any.whl", b"wheel"), (f"models/m/{weights}", b"{}")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     files = [file for file in folder.rglob("*") if file.is_file()]
@@ -260,3 +262,21 @@ def test_any_invalid_manifest_is_a_one_line_error(tmp_path_factory: pytest.TempP
 def test_a_model_s_name_in_a_bundle_is_a_plain_file_name(tmp_path: Path, model: str, name: str) -> None:
     path = tmp_path / "snapshots" / "0" if model == "team/tiny" else tmp_path / model
     assert create._name_of(model, path) == name
+
+
+@pytest.mark.parametrize(
+    ("model", "file", "name", "copied"),
+    [
+        ("./m-Q8_0.gguf", "m-Q8_0.gguf", "m-Q8_0", "m-Q8_0.gguf"),
+        ("ollama:me/qwen:0.5b", "sha256-0", "qwen-0.5b", "model.gguf"),
+        ("team/tiny:sub/m.gguf", "snapshots/0/sub/m.gguf", "m", "m.gguf"),
+    ],
+)
+def test_a_gguf_model_in_a_bundle(tmp_path: Path, model: str, file: str, name: str, copied: str) -> None:
+    source = sources.inspect(model, write_gguf(tmp_path / file))
+    assert create._name_of(model, source.path) == name
+    assert list(create._files_of(source).values()) == [copied]
+
+
+def test_a_bundle_with_a_gguf_model(tmp_path: Path) -> None:
+    assert installer.checked(folder_of(tmp_path, "m-00001-of-00002.gguf"))["model"] == "m"

@@ -12,7 +12,7 @@ from typing import Any
 
 from lacuna_inference.errors import ModelUnusable
 
-_AGAIN = "Fetch the model again."
+AGAIN = "Fetch the model again."
 _POINTER = b"version https://git-lfs.github.com/"
 
 
@@ -49,7 +49,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, f"cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise ModelUnusable(f"{path} holds no JSON object.", _AGAIN)
+        raise ModelUnusable(f"{path} holds no JSON object.", AGAIN)
     return content
 
 
@@ -62,13 +62,13 @@ def damaged(path: Path, how: str) -> ModelUnusable:
     """The error for a file that cannot be read. `how` is used if the file itself does not show the reason."""
     head = _head(path)
     if head == b"":
-        return ModelUnusable(f"{path} is empty.", _AGAIN)
+        return ModelUnusable(f"{path} is empty.", AGAIN)
     if head is not None and head.startswith(_POINTER):
         return ModelUnusable(
             f"{path} is a Git LFS pointer, not the file itself.",
             f"Run git lfs pull in {path.parent}, or fetch it again.",
         )
-    remedy = "Check that it is there and readable." if head is None else _AGAIN
+    remedy = "Check that it is there and readable." if head is None else AGAIN
     return ModelUnusable(f"{path} {how.splitlines()[0].rstrip('.')}.", remedy)
 
 
@@ -93,7 +93,8 @@ def weight_files(folder: Path, kind: Format = SAFETENSORS) -> list[Path]:
     if not weights:
         return []
     raise ModelUnusable(
-        f"{folder} has {len(weights)} files that may be its weights ({_listed(weights)}), and no {kind.index}.",
+        f"{folder} has {len(weights)} files that may be its weights ({listed(file.name for file in weights)}), "
+        f"and no {kind.index}.",
         "Leave only the model's own weights there, or fetch the model again.",
     )
 
@@ -112,13 +113,19 @@ def require_whole(paths: Iterable[Path]) -> None:
             raise damaged(path, f"cannot be read: {error}") from error
 
 
+def listed(names: Iterable[str]) -> str:
+    """The first of `names` for a message."""
+    shown = list(names)
+    return ", ".join(shown[:3]) + (", ..." if len(shown) > 3 else "")
+
+
 def _indexed(index: Path) -> list[Path]:
     content = read_json(index).get("weight_map")
     if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content.values()):
-        raise ModelUnusable(f"{index} has no weight_map that names the file of each tensor.", _AGAIN)
+        raise ModelUnusable(f"{index} has no weight_map that names the file of each tensor.", AGAIN)
     names = sorted(set(content.values()))
     if elsewhere := next((name for name in names if Path(name).name != name), None):
-        raise ModelUnusable(f"{index} names a file that is not in its folder ({elsewhere}).", _AGAIN)
+        raise ModelUnusable(f"{index} names a file that is not in its folder ({elsewhere}).", AGAIN)
     return _all_there(index.parent, names)
 
 
@@ -134,13 +141,8 @@ def _complete(folder: Path, stem: str, count: int, suffix: str) -> list[Path]:
 
 def _all_there(folder: Path, names: list[str]) -> list[Path]:
     if missing := [name for name in names if not (folder / name).is_file()]:
-        raise ModelUnusable(f"{folder} lacks {len(missing)} of {len(names)} weight files ({missing[0]}).", _AGAIN)
+        raise ModelUnusable(f"{folder} lacks {len(missing)} of {len(names)} weight files ({missing[0]}).", AGAIN)
     return [folder / name for name in names]
-
-
-def _listed(files: list[Path]) -> str:
-    names = [file.name for file in files[:3]]
-    return ", ".join(names) + (", ..." if len(files) > len(names) else "")
 
 
 def _head(path: Path) -> bytes | None:

@@ -1,4 +1,7 @@
-"""Locates a model's files: the bundled folder, a user's folder, or the hub's local cache. Never uses the network."""
+"""Locates a model's files: the bundled folder, a user's folder or GGUF file, the hub's local cache, another program's.
+
+Never uses the network.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from typing import Any
 
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import ModelNotFound, ModelUnusable
-from lacuna_inference.models.loading import files
+from lacuna_inference.models.gguf.config import config_of
+from lacuna_inference.models.gguf.header import GgufFile, is_gguf, read_gguf
+from lacuna_inference.models.loading import elsewhere, files, gguf_files, hub
 
 LANGUAGES = "lacuna_languages"
 """Key in a model's config.json: the languages that it completes, by LSP language ids."""
@@ -20,16 +25,20 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.m
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A folder that has been checked to hold everything a model needs. `name` is the user's name for it."""
+    """A folder that has been checked to hold everything a model needs. `name` is the user's name for it.
+
+    Or a GGUF file: then `path` is that file, or its first part, and `config` follows from its header.
+    """
 
     name: str
     path: Path
     config: dict[str, Any]
+    gguf: GgufFile | None = None
 
     @property
     def weight_files(self) -> list[Path]:
         """The files that hold its weights; see `files.weight_files`."""
-        return files.weight_files(self.path)
+        return files.weight_files(self.path) if self.gguf is None else list(self.gguf.paths)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -57,7 +66,7 @@ def bundled_folder() -> Path:
 
 
 def find(name: str, revision: str | None = None) -> ModelFolder:
-    """The folder of model `name`: `bundled`, a path, or a hub id in the local cache.
+    """The model called `name`, in one of the ways that `folder_of` knows.
 
     Raises ModelNotFound if it is none of them, ModelUnusable if a file is missing or the weights are pickled.
     """
@@ -65,23 +74,28 @@ def find(name: str, revision: str | None = None) -> ModelFolder:
 
 
 def folder_of(name: str, revision: str | None = None) -> Path:
-    """The folder of `name`, whatever it holds. Raises ModelNotFound."""
+    """The folder or the GGUF file of `name`, whatever it holds. Raises ModelNotFound.
+
+    `name` is `bundled`, a path, a hub id in the local cache, one with `:FILE` or `:QUANTIZATION` for a GGUF file there,
+    or the name of another program's model (see `elsewhere`).
+    """
     if name == BUNDLED:
         return bundled_folder()
-    hub_shaped = name.count("/") == 1 and not name.startswith((".", "/", "~"))
-    if hub_shaped and (cached := _cached(name, revision)):
-        return cached  # first, so that a folder that happens to have this name cannot replace the model
+    # first, so that a file that happens to have this name cannot replace the model
     try:
-        path = Path(name).expanduser()
-        is_folder, exists = path.is_dir(), path.exists()
-    except (OSError, RuntimeError) as error:  # too long a name, no such user
-        raise ModelNotFound(f"{name[:100]} cannot be looked for: {error}.", "Name a model folder.") from error
-    if is_folder:
+        if (found := hub.find(name, revision) or elsewhere.find(name)) is not None:
+            return found
+    except ModelNotFound:
+        if (path := _existing(name)) is None:
+            raise
         return path
-    if exists:
-        raise ModelNotFound(f"{name} is a file; a model is a folder with config.json.", "Name its folder.")
-    if not hub_shaped:
-        raise ModelNotFound(f"There is no folder {name}.", f"Name a model folder, a hub id, or {BUNDLED!r}.")
+    if (path := _existing(name)) is not None:
+        return path
+    if hub.split_name(name)[0] is None:
+        what = "file" if gguf_files.has_suffix(Path(name)) else "folder"
+        raise ModelNotFound(
+            f"There is no {what} {name}.", f"Name a model folder, a GGUF file, a hub id, or {BUNDLED!r}."
+        )
     option = f" --revision {revision}" if revision else ""
     raise ModelNotFound(
         f"{name} is not on this disk, and Lacuna does not look on the network by itself.",
@@ -90,8 +104,16 @@ def folder_of(name: str, revision: str | None = None) -> Path:
 
 
 def inspect(name: str, path: Path) -> ModelFolder:
-    """Checks that `path` holds a config, a tokenizer and whole safetensors. Raises ModelUnusable otherwise."""
+    """Checks that `path` is a model that Lacuna can read. Raises ModelUnusable otherwise.
+
+    It is a folder with a config, a tokenizer and whole safetensors, a GGUF file, or a folder with only one such file.
+    """
+    if path.is_file():
+        return _inspect_gguf(name, path)
     config_file = path / "config.json"
+    has_safetensors = config_file.is_file() and any(path.glob("*.safetensors"))
+    if not has_safetensors and (only := gguf_files.only_model(path)) is not None:
+        return _inspect_gguf(name, only)
     if not config_file.is_file():
         if (path / _ADAPTER).is_file():
             raise ModelUnusable(
@@ -99,7 +121,8 @@ def inspect(name: str, path: Path) -> ModelFolder:
                 "Merge it into its base model, and name the folder of the result.",
             )
         raise ModelUnusable(
-            f"{path} is no model folder: it has no config.json.", "Name the folder that holds config.json."
+            f"{path} is no model folder: it has no config.json and no GGUF model.",
+            "Name the folder that holds config.json, or a GGUF file.",
         )
     config = files.read_json(config_file)
     if not isinstance(config.get("model_type", ""), str):
@@ -111,30 +134,31 @@ def inspect(name: str, path: Path) -> ModelFolder:
     return folder
 
 
-def cached_models() -> list[tuple[str, Path, int]]:
-    """Models in the hub's local cache: id, folder, bytes on disk."""
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
+def _existing(name: str) -> Path | None:
+    """The folder or GGUF file at the path `name`; None if there is nothing. Raises ModelNotFound for another file."""
     try:
-        repositories = scan_cache_dir().repos
-    except CacheNotFound:
-        return []
-    models = [(r.repo_id, Path(r.repo_path), r.size_on_disk) for r in repositories if r.repo_type == "model"]
-    return sorted(models)
+        path = Path(name).expanduser()
+        if path.is_dir() or (path.is_file() and (gguf_files.has_suffix(path) or is_gguf(path))):
+            return path
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a null character
+        raise ModelNotFound(f"{name[:100]} cannot be looked for: {error}.", "Name a model folder.") from error
+    if exists:
+        raise ModelNotFound(
+            f"{name} is a file, and no GGUF file; other models are folders with config.json.", "Name its folder."
+        )
+    return None
 
 
-def _cached(hub_id: str, revision: str | None) -> Path | None:
-    """The snapshot of a hub model in the local cache, or None."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+def _inspect_gguf(name: str, path: Path) -> ModelFolder:
+    file = read_gguf(path)
+    if (other := gguf_files.why_no_language_model(file)) is not None:
+        raise ModelUnusable(f"{path} is {other}, not a language model.", "Name the GGUF file of a language model.")
     try:
-        # without the pattern, a snapshot would count as incomplete if files are missing that were not fetched
-        patterns = ["config.json"]
-        return Path(snapshot_download(hub_id, revision=revision, local_files_only=True, allow_patterns=patterns))
-    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError):
-        return None
+        config = config_of(file)
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:  # values of other types
+        raise ModelUnusable(f"{path} is damaged: its metadata describes no model ({error}).", files.AGAIN) from error
+    return ModelFolder(name, file.paths[0], config, file)
 
 
 def _require_weights(folder: ModelFolder) -> None:

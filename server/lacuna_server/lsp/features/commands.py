@@ -94,7 +94,7 @@ def register(server: LacunaServer) -> None:
 
     @command("lacuna.models", Nothing)
     async def models(ls: LacunaServer, _: Nothing) -> list[dict[str, Any]]:
-        from lacuna_inference.models.describe import on_disk
+        from lacuna_inference.models.on_disk import on_disk
 
         options = ls.session.settings.model_options()
         return [asdict(model) for model in await asyncio.to_thread(on_disk, options)]
