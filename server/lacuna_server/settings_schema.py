@@ -14,7 +14,7 @@ from lacuna_inference.prompt.families import FAMILIES
 from lacuna_server.contradictions import named_twice
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
-Quantization = Literal["none", "int8", "int4"]
+Quantization = Literal["auto", "none", "int8", "int4"]
 LayoutKind = Literal["auto", "anchored", "canonical"]
 ForwardKind = Literal["auto", "own", "transformers"]
 Acceleration = Literal["auto", "graphs", "compile", "none"]
@@ -75,8 +75,11 @@ class SettingsSchema(BaseSettings):
     max_lines: Annotated[int, Field(ge=1, le=100, description="maximum lines in a suggestion")] = 12
     quantization: Annotated[
         Quantization,
-        Field(description="`int8` or `int4` weights, on a CPU: smaller and less accurate"),
-    ] = "none"
+        Field(
+            description="`int8` or `int4` weights, on a CPU: smaller, faster and less accurate; `none`; `auto`: `int8` on "
+            "a CPU for models of more than 128 million parameters"
+        ),
+    ] = "auto"
     forward: Annotated[
         ForwardKind,
         Field(description="what runs the model: `auto`, `own` or `transformers` (slower, supports all models)"),

@@ -26,8 +26,9 @@ class ModelOptions:
     max_memory: dict[str, str] = field(default_factory=dict)
     trust_remote_code: bool = False
     context: int = 2048
-    quantization: str = "none"
-    """`int8` or `int4` for 8-bit or 4-bit weights, with the own forward on a CPU; or `none`."""
+    quantization: str = "auto"
+    """`int8` or `int4` for 8-bit or 4-bit weights, with the own forward on a CPU; `none`; or `auto`: 8 bits there for a
+    model that is large or slow in fp32."""
     forward: str = "auto"
     """`own`, `transformers`, or `auto`: the own forward if it supports the model."""
     acceleration: str = "auto"

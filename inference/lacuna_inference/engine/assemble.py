@@ -69,13 +69,14 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
     prompt_tokenizer = PromptTokenizer(tokenizer, family, end_ids(folder.config))
     context = loader.context_of(folder.config, family, options.context)
     progress(0.15, "reading the weights")
+    quantization = loader.choose_quantization(folder, options, device, context)
     workers: Workers | None = None
     if options.spread == "tensor" and len(devices) > 1:
         workers = loader.start_shards(folder, dtype, devices, options, context, progress)
         forward: Forward = ParallelForward(workers)
         kind = f"own, in {len(devices)} parts"
     else:
-        spec = ForwardSpec(dtype, device, context, options.quantization)
+        spec = ForwardSpec(dtype, device, context, quantization)
         forward, kind = loader.read_forward(folder, spec, options, kept if device.type == "cuda" else None)
     max_draft_tokens = forward.max_draft_tokens if options.draft_tokens is None else options.draft_tokens
     progress(0.9, "warming up")
@@ -84,7 +85,7 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
     decoder = Decoder(
         PrefixCachePool(forward), prompt_tokenizer, context, max_draft_tokens, kind, layout, relayout_on_pause
     )
-    dtype_name = str(dtype).removeprefix("torch.") if options.quantization == "none" else options.quantization
+    dtype_name = str(dtype).removeprefix("torch.") if quantization == "none" else quantization
     device_names = ", ".join(map(str, devices))
     model_facts = facts.of(folder, prompt_tokenizer, context, dtype_name)
     return LoadedModel(decoder, folder.name, family, device_names, dtype_name, forward, kind, workers, model_facts)

@@ -20,6 +20,7 @@ from lacuna_inference.models.architectures.registry import ForwardSpec
 from lacuna_inference.models.loading import memory, sources
 from lacuna_inference.models.loading.config import another_task, positions
 from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.stored import tensors_of
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.models.parallel import workers
 from lacuna_inference.models.parallel.worker import WorkerPlan
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[float, str], None]
 _MAX_LAYER_SHARE = 0.9
 """Share of a device's free memory that layers may take; the rest is for activations."""
+_MAX_FP32_PARAMETERS = 2**27
+"""Larger models get 8-bit weights on a CPU: in fp32, a token would take the time to read 512 MiB, 20 ms and more."""
 _HALF_ON_CUDA = ("xglm", "codegen")
 """Published in fp32 or fp16 before bf16 was common; fp16 loses about 60 times less than bf16 on them."""
 _DTYPES = {
@@ -88,6 +91,17 @@ def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> 
             f"The own forward does not run {folder.name}: {reason}.", "Set forward = auto (LACUNA_FORWARD)."
         )
     return ("transformers", reason) if reason else ("own", "")
+
+
+def choose_quantization(folder: ModelFolder, options: ModelOptions, device: torch.device, context: int) -> str:
+    """`none`, `int8` or `int4`. `auto` is `int8` on a CPU for a model that is large or slow in fp32."""
+    if options.quantization != "auto":
+        return options.quantization
+    plain = options.dtype != "auto" or options.acceleration == "compile"
+    if plain or device.type != "cpu" or choose_forward(folder, options, context)[0] != "own":
+        return "none"
+    parameters = sum(tensor.parameters for tensor in tensors_of(folder))
+    return "int8" if parameters > _MAX_FP32_PARAMETERS else "none"
 
 
 def read_forward(
@@ -146,14 +160,17 @@ def start_shards(
     reason = registry.why_not_supported(folder, context) or registry.why_not_sharded(folder.config, len(devices))
     if reason is None and len({device.type for device in devices}) > 1:
         reason = "its devices are of different kinds"
-    if reason is None and options.quantization != "none" and devices[0].type != "cpu":
-        reason = f"{options.quantization} weights are for a CPU"
+    quantization = options.quantization
+    if quantization == "auto":
+        quantization = "none" if reason else choose_quantization(folder, options, devices[0], context)
+    if reason is None and quantization != "none" and devices[0].type != "cpu":
+        reason = f"{quantization} weights are for a CPU"
     if reason is not None:
         raise BadRequest(
             f"{folder.name} cannot be run in {len(devices)} parts: {reason}.", "Choose --spread layers or replicas."
         )
     names = tuple(map(str, devices))
-    plan = WorkerPlan(folder, dtype, names, context, options.quantization, "")
+    plan = WorkerPlan(folder, dtype, names, context, quantization, "")
     return workers.start(plan, lambda fraction, text: progress(0.15 + 0.7 * fraction, text))
 
 

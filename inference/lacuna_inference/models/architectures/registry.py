@@ -20,11 +20,12 @@ from lacuna_inference.models.forward import single, static
 from lacuna_inference.models.forward.linear import Tuning, keep_plain, tune
 from lacuna_inference.models.forward.network import Network, OwnForward
 from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS, tuning_of
+from lacuna_inference.models.gguf.tensors import GgufTensors
 from lacuna_inference.models.loading import memory
 from lacuna_inference.models.loading.shards import Shard, ShardedTensors, ShardingPlan, with_all_reduce
-from lacuna_inference.models.loading.sketch import Sketch
+from lacuna_inference.models.loading.sketch import ITEM_BYTES, Sketch
 from lacuna_inference.models.loading.sources import ModelFolder
-from lacuna_inference.models.loading.weights import HostCopies, MetaTensors, Shapes, TensorFiles, Weights
+from lacuna_inference.models.loading.weights import HostCopies, MetaTensors, Shapes, TensorFiles, Weights, require
 
 logger = logging.getLogger(__name__)
 _ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
@@ -75,8 +76,7 @@ def read(folder: ModelFolder, spec: ForwardSpec, kept: dict[str, Tensor] | None 
         _require_room(sum(tensor.numel() for tensor in kept.values()), spec)
         return build(folder.config, kept, spec)
     with ExitStack() as stack:
-        files = TensorFiles(folder.weight_files, stack)
-        files.require(tensors(folder.config))
+        files = _open(folder, stack)
         _require_room(files.parameters(), spec)
         copies = HostCopies(files, spec.dtype)
         forward = build(folder.config, files if kept is None else copies, spec)
@@ -102,8 +102,7 @@ def read_shard(
     sharding = _sharding_plan(folder.config, shard.world_size)
     assert isinstance(sharding, ShardingPlan)
     with ExitStack() as stack:
-        files = TensorFiles(folder.weight_files, stack)
-        files.require(tensors(folder.config))
+        files = _open(folder, stack)
         _require_room(files.parameters() // shard.world_size, spec)
         network, tuning = _build_network(sharding.config, ShardedTensors(files, sharding, shard), spec)
     return OwnForward(with_all_reduce(network, all_reduce), tuning)
@@ -180,6 +179,13 @@ def _build_network(config: dict[str, Any], held: Mapping[str, Tensor], spec: For
     return network, (tune if spec.tuned else keep_plain)(weights.linears)
 
 
+def _open(folder: ModelFolder, stack: ExitStack) -> TensorFiles | GgufTensors:
+    """The tensors of the model in `folder`, read on access until `stack` is closed. Raises ModelUnusable."""
+    files = TensorFiles(folder.weight_files, stack) if folder.gguf is None else GgufTensors(folder.gguf)
+    require(files, tensors(folder.config))
+    return files
+
+
 def _sharding_plan(config: dict[str, Any], world_size: int) -> ShardingPlan | str:
     """How to shard the model, or why it cannot be sharded."""
     architecture = _architecture(config)
@@ -189,7 +195,8 @@ def _sharding_plan(config: dict[str, Any], world_size: int) -> ShardingPlan | st
 
 
 def _require_room(parameters: int, spec: ForwardSpec) -> None:
-    memory.require_room(memory.Size(parameters, parameters * spec.dtype.itemsize), spec.device)
+    item = ITEM_BYTES.get(spec.quantization, spec.dtype.itemsize)
+    memory.require_room(memory.Size(parameters, round(parameters * item)), spec.device)
 
 
 def _capture_for(acceleration: str, device: torch.device) -> static.Capture | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
@@ -36,6 +37,10 @@ class GgufTensors(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._file.tensors)
+
+    def parameters(self) -> int:
+        """Number of parameters in the file."""
+        return sum(math.prod(info.shape) for info in self._file.tensors.values())
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._info(name).shape

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -60,24 +60,35 @@ class TensorFiles(Mapping[str, Tensor]):
 
     def parameters(self) -> int:
         """Number of parameters in the files."""
-        return sum(int(torch.Size(self._shape(name)).numel()) for name in self._files)
+        return sum(int(torch.Size(self.shape(name)).numel()) for name in self._files)
 
-    def require(self, shapes: Shapes) -> None:
-        """Raises ModelUnusable if a tensor is missing or has another shape; logs a warning about extra layers."""
-        for name in shapes:
-            if name not in self._files:
-                raise missing_tensor(name)
-            if self._shape(name) != shapes[name]:
-                raise ModelUnusable(
-                    f"The tensor {name} is {_by(self._shape(name))}, and config.json asks for {_by(shapes[name])}.",
-                    "Config and weights do not match: fetch the model again.",
-                )
-        kinds = {_kind(name) for name in shapes}
-        if extra := sorted(name for name in self._files.keys() - shapes.keys() if _kind(name) in kinds):
-            logger.warning("The weights have more layers than config.json says; ignoring %s ...", extra[0])
-
-    def _shape(self, name: str) -> tuple[int, ...]:
+    def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._files[name].get_slice(name).get_shape())
+
+
+class StoredTensors(Protocol):
+    """Tensors in files, whose shapes are known without reading them."""
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def shape(self, name: str) -> tuple[int, ...]: ...
+
+
+def require(tensors: StoredTensors, shapes: Shapes) -> None:
+    """Raises ModelUnusable if a tensor is missing or has another shape; logs a warning about extra layers."""
+    for name in shapes:
+        if name not in tensors:
+            raise missing_tensor(name)
+        if tensors.shape(name) != shapes[name]:
+            raise ModelUnusable(
+                f"The tensor {name} is {_by(tensors.shape(name))}, and the config asks for {_by(shapes[name])}.",
+                "Config and weights do not match: fetch the model again.",
+            )
+    kinds = {_kind(name) for name in shapes}
+    if extra := sorted(name for name in set(tensors) - shapes.keys() if _kind(name) in kinds):
+        logger.warning("The weights have more layers than the config says; ignoring %s ...", extra[0])
 
 
 def places(path: Path) -> dict[str, TensorInfo]:
