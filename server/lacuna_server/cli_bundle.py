@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lacuna_server.bundle import installer
-from lacuna_server.cli_options import Revision, command
+from lacuna_server.cli_options import MODEL_HELP, Revision, command
 from lacuna_server.commands import bundle as bundle_command
 
 bundle_app = typer.Typer(no_args_is_help=True, help="Install Lacuna on a machine without a network.")
@@ -32,7 +32,7 @@ class TargetOptions:
 class ContentOptions:
     """What a bundle contains."""
 
-    model: Annotated[str, typer.Option(help="bundled, a model folder, a GGUF file, or a name from: lacuna models list.")] = "bundled"
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "bundled"
     revision: Revision = None
     wheel: Annotated[Path | None, typer.Option(help="Lacuna's wheel; built from this installation by default.")] = None
     vsix: Annotated[Path | None, typer.Option(help="The VS Code extension to include.")] = None

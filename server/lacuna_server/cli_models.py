@@ -8,7 +8,7 @@ import typer
 
 from lacuna_inference.models.loading.sources import go_offline
 from lacuna_server import settings as settings_module
-from lacuna_server.cli_options import Family, Revision
+from lacuna_server.cli_options import MODEL_HELP, Family, Revision
 from lacuna_server.commands import models as models_command
 
 models_app = typer.Typer(no_args_is_help=True, help="Inspect, fetch and convert models.")
@@ -23,7 +23,7 @@ def models_list(json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 @models_app.command("info")
 def models_info(
-    model: Annotated[str, typer.Argument(help="bundled, a model folder, a GGUF file, or a name from: lacuna models list.")] = "bundled",
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)] = "bundled",
     family: Family = None,
     revision: Revision = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -15,7 +15,8 @@ import typer
 
 T = TypeVar("T")
 
-Model = Annotated[str | None, typer.Option(help="bundled, a model folder, a GGUF file, or a name from: lacuna models list.")]
+MODEL_HELP = "bundled, a model folder, a GGUF file, or a name from: lacuna models list."
+Model = Annotated[str | None, typer.Option(help=MODEL_HELP)]
 Family = Annotated[str | None, typer.Option(help="Prompt family, if it is not recognized.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Devices = Annotated[str | None, typer.Option(help="Several devices, for example 0,1 for two GPUs.")]

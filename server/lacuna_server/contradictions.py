@@ -16,7 +16,8 @@ def contradiction(options: ModelOptions) -> str | None:
         return "Layers can be spread over GPUs only. Name GPUs in `devices`, for example 0,1."
     if several and options.spread == "tensor" and len(kinds) > 1:
         return "The shards of a layer run on devices of one kind. Name GPUs or CPUs in `devices`, not both."
-    if options.quantization not in ("auto", "none") and (kinds & {"cuda", "mps"} or spread_out or options.forward == "transformers"):
+    quantized = options.quantization not in ("auto", "none")
+    if quantized and (kinds & {"cuda", "mps"} or spread_out or options.forward == "transformers"):
         return (
             f"{options.quantization} weights are for the own forward on a CPU. Set `device` to cpu and omit "
             "`device_map`, `max_memory` and `forward`, or set `quantization` to none."

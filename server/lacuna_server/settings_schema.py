@@ -76,8 +76,8 @@ class SettingsSchema(BaseSettings):
     quantization: Annotated[
         Quantization,
         Field(
-            description="`int8` or `int4` weights, on a CPU: smaller, faster and less accurate; `none`; `auto`: `int8` on "
-            "a CPU for models of more than 128 million parameters"
+            description="`int8` or `int4` weights, on a CPU: smaller, faster and less accurate; `none`; `auto`: "
+            "`int8` on a CPU for models of more than 128 million parameters"
         ),
     ] = "auto"
     forward: Annotated[

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lacuna_inference.errors import BadRequest, LacunaError, ModelUnusable
-from lacuna_inference.models.loading.files import PICKLED, SAFETENSORS, damaged, weight_files
+from lacuna_inference.models.damage import damaged
+from lacuna_inference.models.loading.files import PICKLED, SAFETENSORS, weight_files
 
 _UNFINISHED = ".unfinished"
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")

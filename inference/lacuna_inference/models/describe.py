@@ -13,7 +13,6 @@ from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.loading import memory
 from lacuna_inference.models.loading.memory import Size
 from lacuna_inference.models.loading.sources import ModelFolder
-from lacuna_inference.models.loading.stored import tensors_of, type_of
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
@@ -55,6 +54,7 @@ def describe(options: ModelOptions) -> Description:
     prompt_tokenizer = PromptTokenizer(tokenizer, family)
     size = _size(folder, dtype, options)
     context = loader.context_of(folder.config, family, options.context)
+    quantization = loader.choose_quantization(folder, options, device, context)
     forward, not_own = loader.choose_forward(folder, options, context)
     free = memory.available_bytes(device)
     return Description(
@@ -67,7 +67,7 @@ def describe(options: ModelOptions) -> Description:
         disk_bytes=sum(file.stat().st_size for file in folder.weight_files),
         context=context,
         vocabulary=prompt_tokenizer.size,
-        dtype=str(dtype).removeprefix("torch.") if folder.gguf is None else type_of(folder, tensors_of(folder)),
+        dtype=str(dtype).removeprefix("torch.") if quantization == "none" else quantization,
         device=str(device),
         fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
         forward=registry.forward_name(options.acceleration, device) if forward == "own" else forward,

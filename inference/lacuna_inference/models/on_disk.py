@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import LacunaError
@@ -92,13 +95,7 @@ def _known(row: OnDisk, folder: ModelFolder, options: ModelOptions) -> OnDisk:
     """`row` with what the headers of `folder` tell."""
     tensors = stored.tensors_of(folder)
     device = loader.choose_device(options.device)
-    if folder.gguf is not None:
-        weights = folder.gguf.weight_bytes
-    else:
-        quantized = options.quantization != "none" and device.type == "cpu"
-        dtype = str(loader.choose_dtype(options.dtype, folder.config, device)).removeprefix("torch.")
-        item = ITEM_BYTES[options.quantization if quantized else dtype]
-        weights = round(item * sum(tensor.parameters for tensor in tensors))
+    weights = round(_item_bytes(folder, options, device) * sum(tensor.parameters for tensor in tensors))
     free = memory.available_bytes(device)
     return replace(
         row,
@@ -107,6 +104,15 @@ def _known(row: OnDisk, folder: ModelFolder, options: ModelOptions) -> OnDisk:
         family=loader.recognize_family(folder, stored.token_names(folder)).name,
         read_bytes=round(weights * stored.share_read(folder, tensors)),
     )
+
+
+def _item_bytes(folder: ModelFolder, options: ModelOptions, device: torch.device) -> float:
+    """Bytes that a weight takes once the model is loaded."""
+    dtype = str(loader.choose_dtype(options.dtype, folder.config, device)).removeprefix("torch.")
+    with suppress(LacunaError):  # it cannot be run, which is said elsewhere
+        quantization = loader.choose_quantization(folder, options, device, options.context)
+        return ITEM_BYTES[dtype if quantization == "none" else quantization]
+    return ITEM_BYTES[dtype]
 
 
 def _bytes(path: Path) -> int:

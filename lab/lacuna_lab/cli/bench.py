@@ -11,7 +11,7 @@ import typer
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import go_offline
 from lacuna_server import settings as settings_module
-from lacuna_server.cli_options import Given, Json, LlamaCpp, command
+from lacuna_server.cli_options import MODEL_HELP, Given, Json, LlamaCpp, command
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure how fast models run on this machine.")
 
@@ -92,7 +92,7 @@ class AblationOptions:
 def bench_accelerations(
     typed: AblationOptions,
     given: Annotated[dict[str, Any], Given("device", "dtype", "max_tokens")],
-    model: Annotated[str | None, typer.Argument(help="bundled, a model folder, a GGUF file, or a name from: lacuna models list.")] = None,
+    model: Annotated[str | None, typer.Argument(help=MODEL_HELP)] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the table, JSON and chart to this folder.")] = None,
     json: Json = False,
 ) -> None:

@@ -149,9 +149,11 @@ def _sessions(plan: TypingPlan) -> list[TypingTrace]:
 
 def _transformers_applies(settings: Settings) -> bool:
     """Whether transformers can run the same weights; prints a line to stderr when it cannot."""
-    if settings.quantization == "none":
+    from lacuna_inference.models.describe import describe
+
+    if (dtype := describe(settings.model_options()).dtype) not in ("int8", "int4"):
         return True
-    stderr.print(f"transformers is left out: it does not run {settings.quantization} weights as Lacuna quantizes them")
+    stderr.print(f"transformers is left out: it does not run {dtype} weights as Lacuna quantizes them")
     return False
 
 

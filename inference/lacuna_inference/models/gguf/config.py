@@ -33,7 +33,7 @@ def config_of(file: GgufFile) -> dict[str, Any]:
     config["model_type"] = _MODEL_TYPES.get(name, name)
     config["vocab_size"] = _vocabulary(file)
     config["tie_word_embeddings"] = "output.weight" not in file.tensors
-    config["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
+    config["attention_bias"] = "blk.0.attn_output.bias" in file.tensors
     config["use_bias"] = "blk.0.ffn_up.bias" in file.tensors
     if (end := file.metadata.get("tokenizer.ggml.eos_token_id")) is not None:
         config["eos_token_id"] = end

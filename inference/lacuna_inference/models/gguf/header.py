@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.models.damage import AGAIN, damaged
 from lacuna_inference.models.gguf.reader import MAGIC, CutOff, Reader, Record
 from lacuna_inference.models.gguf.types import GGML_TYPES, GgmlType
-from lacuna_inference.models.loading.files import AGAIN, damaged
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models.loading.files import AGAIN, damaged
+from lacuna_inference.models.damage import AGAIN, damaged
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)

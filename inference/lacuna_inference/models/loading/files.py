@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lacuna_inference.errors import ModelUnusable
-
-AGAIN = "Fetch the model again."
-_POINTER = b"version https://git-lfs.github.com/"
+from lacuna_inference.models.damage import AGAIN, damaged, head
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def begins_with_mark(path: Path) -> bool:
     """Whether `path` starts with a byte order mark, which most JSON parsers refuse."""
-    return (_head(path) or b"").startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-
-
-def damaged(path: Path, how: str) -> ModelUnusable:
-    """The error for a file that cannot be read. `how` is used if the file itself does not show the reason."""
-    head = _head(path)
-    if head == b"":
-        return ModelUnusable(f"{path} is empty.", AGAIN)
-    if head is not None and head.startswith(_POINTER):
-        return ModelUnusable(
-            f"{path} is a Git LFS pointer, not the file itself.",
-            f"Run git lfs pull in {path.parent}, or fetch it again.",
-        )
-    remedy = "Check that it is there and readable." if head is None else AGAIN
-    return ModelUnusable(f"{path} {how.splitlines()[0].rstrip('.')}.", remedy)
+    return (head(path) or b"").startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def weight_files(folder: Path, kind: Format = SAFETENSORS) -> list[Path]:
@@ -143,12 +127,3 @@ def _all_there(folder: Path, names: list[str]) -> list[Path]:
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise ModelUnusable(f"{folder} lacks {len(missing)} of {len(names)} weight files ({missing[0]}).", AGAIN)
     return [folder / name for name in names]
-
-
-def _head(path: Path) -> bytes | None:
-    """The first bytes of `path`, or None if it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(_POINTER))
-    except OSError:
-        return None

@@ -13,6 +13,7 @@ from typing import Any
 
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import ModelNotFound, ModelUnusable
+from lacuna_inference.models.damage import AGAIN
 from lacuna_inference.models.gguf.config import config_of
 from lacuna_inference.models.gguf.header import GgufFile, is_gguf, read_gguf
 from lacuna_inference.models.loading import elsewhere, files, gguf_files, hub
@@ -157,7 +158,7 @@ def _inspect_gguf(name: str, path: Path) -> ModelFolder:
     try:
         config = config_of(file)
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:  # values of other types
-        raise ModelUnusable(f"{path} is damaged: its metadata describes no model ({error}).", files.AGAIN) from error
+        raise ModelUnusable(f"{path} is damaged: its metadata describes no model ({error}).", AGAIN) from error
     return ModelFolder(name, file.paths[0], config, file)
 
 

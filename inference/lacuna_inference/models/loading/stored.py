@@ -9,8 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.models.damage import damaged
 from lacuna_inference.models.gguf.types import FILE_TYPES
-from lacuna_inference.models.loading.files import damaged, read_json
+from lacuna_inference.models.loading.files import read_json
 from lacuna_inference.models.loading.sources import ModelFolder
 
 _EMBEDDINGS = ("token_embd.weight", "embed_tokens.weight", "wte.weight", "embed_in.weight")

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models.loading import files
+from lacuna_inference.models.damage import damaged
+from lacuna_inference.models.gguf.tokenizer import build_tokenizer
 from lacuna_inference.models.loading.config import rows
 from lacuna_inference.models.loading.sources import ModelFolder
 
@@ -25,8 +26,11 @@ def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
     Some models have more tokens than embeddings: a `<pad>` after the vocabulary, sentinels that only a related model
     was trained with. Reading such a token would fail, so they are removed, and text that spells one is ordinary text.
     """
-    file = folder.path / "tokenizer.json"
-    tokenizer = _from_file(file) if file.is_file() else _from_library(folder, options)
+    if folder.gguf is not None:
+        tokenizer = build_tokenizer(folder.gguf)
+    else:
+        file = folder.path / "tokenizer.json"
+        tokenizer = _from_file(file) if file.is_file() else _from_library(folder, options)
     count = rows(folder.config)
     return tokenizer if count is None else truncated(tokenizer, count)
 
@@ -74,7 +78,7 @@ def _from_file(file: Path) -> Tokenizer:
         data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
         return _with_file_ids(Tokenizer.from_buffer(data), data)
     except Exception as error:  # the Rust library raises plain Exception
-        raise files.damaged(file, f"cannot be read: {error}") from error
+        raise damaged(file, f"cannot be read: {error}") from error
 
 
 def _with_file_ids(tokenizer: Tokenizer, data: bytes) -> Tokenizer:
