@@ -140,7 +140,7 @@ def _multiplies_integers() -> bool:
     scales = torch.ones(_SAMPLE)
     try:
         product = _integer_product(weight, scales, None)
-        right = torch.equal(product(torch.ones(4, _SAMPLE)), weight.float().sum(1).expand(4, -1))
+        right = torch.allclose(product(torch.ones(4, _SAMPLE)), weight.float().sum(1).expand(4, -1))
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
     other = _bfloat16_product(weight, scales, None)
@@ -148,7 +148,7 @@ def _multiplies_integers() -> bool:
 
 
 _SAMPLE = 1024
-_LIMITS = ((1, 1.5), (64, 1.0))
+_LIMITS = ((1, 2.5), (64, 1.0))
 """Rows, and the share of the other kernel's time that the product of integers may take for so many."""
 
 
