@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from lacuna_inference.models.loading.sources import go_offline
+from lacuna_inference.models.loading.sources import configure_libraries
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="lacuna-state-")
 """Servers that tests start must not count in the user's statistics."""
-go_offline()
+configure_libraries()
 settings.register_profile("any machine", deadline=None)  # a busy machine must not fail a test
 settings.load_profile("any machine")
 

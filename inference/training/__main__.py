@@ -78,11 +78,11 @@ def evaluate(
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Evaluate a checkpoint as `lacuna eval` does, next to the model bundled now."""
-    from lacuna_inference.models.loading.sources import go_offline
+    from lacuna_inference.models.loading.sources import configure_libraries
     from lacuna_lab.commands.evaluate import EvaluationPlan, evaluate_folder
     from training.export import export
 
-    go_offline()
+    configure_libraries()
     paths, target = Paths(root), root / "evaluated"
     export(paths, source or paths.checkpoint, target, context)
     evaluate_folder(target, ["bundled"], EvaluationPlan((), file_count, per_file))

@@ -12,7 +12,7 @@ import typer
 
 from lacuna_inference import __version__
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.loading.sources import go_offline
+from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_lab.cli.bench import bench_app
 from lacuna_lab.cli.judge import lab_app
 from lacuna_server import exit_codes
@@ -80,7 +80,7 @@ def complete(
     json: Json = False,
 ) -> None:  # fmt: skip
     """Complete a file at a cursor and print it with the suggestion in place."""
-    go_offline()
+    configure_libraries()
     settings = settings_module.load(**given, candidates=candidates)
     complete_command.run(settings, source.file, source.at, json, source.allow_secrets)
 
@@ -164,7 +164,7 @@ def serve(
     ],
 ) -> int:  # fmt: skip
     """Serve a model over HTTP: JSON, OpenAI's completions, llama.cpp's infill, Ollama's generate, a playground."""
-    go_offline()
+    configure_libraries()
     from lacuna_server.commands import serve as serve_command
     from lacuna_server.http.gateway import GatewayLimits
 
@@ -194,7 +194,7 @@ def stats(
 @command
 def doctor(given: Annotated[dict[str, Any], Given("model", "family", "device", "dtype")]) -> int:
     """Check everything that completion needs, and say how to fix problems."""
-    go_offline()
+    configure_libraries()
     from lacuna_server.commands import doctor as doctor_command
 
     return doctor_command.run(settings_module.load(**given))

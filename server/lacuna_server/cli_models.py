@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lacuna_inference.models.loading.sources import go_offline
+from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import MODEL_HELP, Family, Revision
 from lacuna_server.commands import models as models_command
@@ -17,7 +17,7 @@ models_app = typer.Typer(no_args_is_help=True, help="Inspect, fetch and convert 
 @models_app.command("list")
 def models_list(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the models on this disk, also those of other programs, and say whether each fits."""
-    go_offline()
+    configure_libraries()
     models_command.list_models(settings_module.load(), json)
 
 
@@ -29,7 +29,7 @@ def models_info(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a model's size, prompt family and context, and whether it fits."""
-    go_offline()
+    configure_libraries()
     models_command.info(settings_module.load(model=model, family=family, revision=revision), json)
 
 
@@ -52,5 +52,5 @@ def models_convert(
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing safetensors.")] = False,
 ) -> None:
     """Convert pickled weights to safetensors, once."""
-    go_offline()
+    configure_libraries()
     models_command.convert(folder, dtype, revision, force)

@@ -227,9 +227,9 @@ def _loader(options: ModelOptions) -> Load:
 
     def load(progress: Progress) -> LoadedModel:
         progress(0.0, "starting")
-        from lacuna_inference.models.loading.sources import go_offline
+        from lacuna_inference.models.loading.sources import configure_libraries
 
-        go_offline()
+        configure_libraries()
         from lacuna_inference.engine import assemble
 
         return assemble.load_model(options, progress, kept)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.loading.sources import go_offline
+from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import MODEL_HELP, Given, Json, LlamaCpp, command
 
@@ -30,7 +30,7 @@ def bench_decode(
     json: Json = False,
 ) -> None:
     """Measure tokens per second and the share of memory bandwidth, by forward and number of tokens per pass."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.bench.shapes import SHAPES
     from lacuna_lab.commands import bench as bench_command
 
@@ -66,7 +66,7 @@ def bench_typing(
     json: Json = False,
 ) -> None:
     """Measure the latency of each key while typing, with each acceleration switched off, and with other engines."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.commands import bench as bench_command
 
     plan = bench_command.TypingPlan(typed.files, typed.runs, typed.keys, typed.seed)
@@ -97,7 +97,7 @@ def bench_accelerations(
     json: Json = False,
 ) -> None:
     """Measure the speedup of each acceleration on this machine, alone and combined, and whether it changes answers."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.commands import bench_accelerations as bench
 
     plan = bench.AccelerationsPlan(typed.files, typed.keys, typed.seed, typed.repeats, typed.compiles)
@@ -115,7 +115,7 @@ def bench_answers(
     json: Json = False,
 ) -> None:
     """Measure tokens per second for whole answers, with and without drafts, in one decode loop for each forward."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.commands import bench as bench_command
 
     bench_command.answers(settings_module.load(**given), files, per_file, seed, llama_cpp or [], json)
@@ -130,7 +130,7 @@ def bench_steadiness(
     json: Json = False,
 ) -> None:
     """Measure the latency of edits during decoding, the latency of cancellation, and memory growth."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.commands import bench as bench_command
 
     bench_command.steadiness(settings_module.load(**given), requests, seed, json)
@@ -144,7 +144,7 @@ def bench_lsp(
     json: Json = False,
 ) -> None:
     """Stress the server without a model: its own latency, one answer for each request, memory, correct texts."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.commands import bench as bench_command
 
     bench_command.lsp(seconds, rate, seed, json)
@@ -173,7 +173,7 @@ def bench_http(
     json: Json = False,
 ) -> None:
     """Measure `lacuna serve` and other servers with users who type: requests answered before the next key."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.commands import bench_http as bench
 
     users = typed.users or (1, 4, 16, 64)

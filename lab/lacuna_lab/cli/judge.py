@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.models.loading.sources import go_offline
+from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Given, Json, command
 
@@ -61,7 +61,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure how well a model fills holes in unseen code, compared with copying from the file without a model."""
-    go_offline()
+    configure_libraries()
     if benchmark.problems is None:
         _evaluate(holes, benchmark, settings_module.load(**given), also or [], json)
         return
@@ -109,7 +109,7 @@ def resources(
     json: Json = False,
 ) -> None:
     """Estimate from a model's config how much memory it needs, whether it fits, and with how much context."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.commands import resources as resources_command
 
     options = resources_command.ResourcesOptions(context, gpu or [], measure, dtypes or [], device)
@@ -143,7 +143,7 @@ def precision(
     json: Json = False,
 ) -> None:
     """Measure how much accuracy half precision and quantized weights cost, with a verdict for each."""
-    go_offline()
+    configure_libraries()
     from lacuna_lab.commands import precision as precision_command
 
     settings = settings_module.load(model=model, **given)

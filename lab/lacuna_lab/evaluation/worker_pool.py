@@ -58,12 +58,12 @@ def _begin(options: ModelOptions, threads: int) -> None:
     global _options
     import torch
 
-    from lacuna_inference.models.loading.sources import go_offline
+    from lacuna_inference.models.loading.sources import configure_libraries
 
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches every process of a terminal; the parent terminates the workers
-    go_offline()
+    configure_libraries()
     torch.set_num_threads(threads)
     _options = options
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -99,8 +100,29 @@ def _integer_product(quantized: Tensor, scales: Tensor, bias: Tensor | None) -> 
     packed = torch.ops.onednn.qlinear_prepack(quantized, None)
     zeros = torch.zeros(len(quantized), dtype=torch.int32)
 
+    pair = torch.empty((2, quantized.shape[1]), dtype=torch.int8)
+    first_of_pair, rest_of_pair = pair.numpy()
+
+    def product_of_one(x: Tensor) -> Tensor:
+        """For one row, numpy takes half of torch's time for the same small operations."""
+        row = x.numpy()[0]
+        scaled = np.abs(row)
+        x_scale = max(float(scaled.max()), 1e-12) / _LARGEST
+        np.multiply(row, 1 / x_scale, out=scaled)
+        first = np.rint(scaled)
+        np.subtract(scaled, first, out=scaled)
+        np.multiply(scaled, _REST, out=scaled)
+        first_of_pair[:], rest_of_pair[:] = first, np.rint(scaled, out=scaled)
+        products: Tensor = _qlinear(
+            pair, x_scale, 0, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        result = torch.add(products[:1], products[1:], alpha=1 / _REST)
+        return result if bias is None else result.add_(bias)
+
     def product(x: Tensor) -> Tensor:
         rows = len(x)
+        if rows == 1:
+            return product_of_one(x)
         x_scales = x.abs().amax(1, keepdim=True).clamp_min_(1e-12).div_(_LARGEST)
         scaled = x / x_scales
         first = scaled.round()

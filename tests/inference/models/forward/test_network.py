@@ -230,7 +230,7 @@ def test_quantized_weights_stay_near_and_report_their_dtype(kind: str, max_diver
 @pytest.mark.parametrize("rows", [1, 3, 70])
 def test_four_bits_are_the_nearest_of_sixteen_values_in_each_group(shape: tuple[int, int], rows: int) -> None:
     weight, bias, x = torch.randn(shape), torch.randn(shape[0]), torch.randn(rows, shape[1]).bfloat16().float()
-    groups = weight.view(shape[0], -1, linear.GROUP)
+    groups = weight.view(shape[0], -1, quantized.GROUP)
     steps = torch.linspace(0, 1, 16)
     low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     values = low + (high - low) * steps  # [out, groups, 16]

@@ -141,9 +141,9 @@ def broken(**values: Any) -> Callable[[Config], Config]:
         (broken(max_position_embeddings=-1), "max_position_embeddings in config.json is -1"),
         (broken(max_position_embeddings=float("inf")), "max_position_embeddings in config.json is inf"),
         (broken(max_position_embeddings="128"), "max_position_embeddings in config.json is '128'"),
-        (broken(hidden_size=128), "config.json asks for"),
+        (broken(hidden_size=128), "the config asks for"),
         (broken(num_hidden_layers=3), "lack the tensor model.layers.2"),
-        (broken(vocab_size=999), "and config.json asks for 999 x 64"),
+        (broken(vocab_size=999), "and the config asks for 999 x 64"),
         (broken(architectures=["LlamaForSequenceClassification"]), "which does not generate text"),
         (broken(model_type=["llama"]), "model_type in"),
         (broken(model_type="lama"), "cannot be loaded"),
@@ -166,4 +166,4 @@ def test_layers_missing_from_the_config_are_reported(
         configured(llama, tmp_path, {"num_hidden_layers": 1, "max_window_layers": 1, "layer_types": None})
     )
     registry.read(folder, registry.ForwardSpec(torch.float32, CPU, CONTEXT, tuned=False))
-    assert "more layers than config.json says" in caplog.text
+    assert "more layers than the config says" in caplog.text
