@@ -30,6 +30,9 @@ def write_gguf(
     writer.add_context_length(128)
     writer.add_embedding_length(32)
     writer.add_block_count(1)
+    writer.add_feed_forward_length(64)
+    writer.add_head_count(2)
+    writer.add_layer_norm_rms_eps(1e-5)
     if file_type is not None:
         writer.add_file_type(file_type)
     for key, value in (numbers or {}).items():

@@ -11,7 +11,7 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.models import facts, loader
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.loading import memory
-from lacuna_inference.models.loading.memory import Size
+from lacuna_inference.models.loading.sketch import ITEM_BYTES
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
@@ -48,13 +48,13 @@ def describe(options: ModelOptions) -> Description:
     """Describes a model without loading it. Raises the LacunaErrors that loading would raise before the weights."""
     folder = loader.find(options)
     device = loader.choose_device(options.device)
-    dtype = loader.choose_dtype(options.dtype, folder.config, device)
     tokenizer = read_tokenizer(folder, options)
     family = loader.choose_family(folder, tokenizer, options.family)
     prompt_tokenizer = PromptTokenizer(tokenizer, family)
-    size = _size(folder, dtype, options)
     context = loader.context_of(folder.config, family, options.context)
-    quantization = loader.choose_quantization(folder, options, device, context)
+    kind = type_in_memory(folder, options, device, context)
+    parameters = _parameters(folder, options)
+    weight_bytes = round(parameters * ITEM_BYTES[kind])
     forward, not_own = loader.choose_forward(folder, options, context)
     free = memory.available_bytes(device)
     return Description(
@@ -62,14 +62,14 @@ def describe(options: ModelOptions) -> Description:
         path=folder.path,
         architecture=_architecture(folder),
         family=family.name,
-        parameters=size.parameters,
-        weight_bytes=size.weight_bytes,
+        parameters=parameters,
+        weight_bytes=weight_bytes,
         disk_bytes=sum(file.stat().st_size for file in folder.weight_files),
         context=context,
         vocabulary=prompt_tokenizer.size,
-        dtype=str(dtype).removeprefix("torch.") if quantization == "none" else quantization,
+        dtype=kind,
         device=str(device),
-        fits=free is None or size.weight_bytes * memory.HEADROOM <= free,
+        fits=free is None or weight_bytes * memory.HEADROOM <= free,
         forward=registry.forward_name(options.acceleration, device) if forward == "own" else forward,
         not_own=not_own,
         languages=folder.languages,
@@ -77,13 +77,21 @@ def describe(options: ModelOptions) -> Description:
     )
 
 
-def _size(folder: ModelFolder, dtype: torch.dtype, options: ModelOptions) -> Size:
+def type_in_memory(folder: ModelFolder, options: ModelOptions, device: torch.device, context: int) -> str:
+    """The type of the weights in memory: `int8`, `int4`, or a dtype such as `float32`."""
+    quantization = loader.choose_quantization(folder, options, device, context)
+    dtype = loader.choose_dtype(options.dtype, folder.config, device)
+    return str(dtype).removeprefix("torch.") if quantization == "none" else quantization
+
+
+def _parameters(folder: ModelFolder, options: ModelOptions) -> int:
     """A GGUF file has its sizes in its header; those of another model follow from its config."""
     if folder.gguf is not None:
-        return facts.stored_size(folder)
+        return facts.stored_size(folder).parameters
     from lacuna_inference.models import transformers_forward  # its import takes seconds
 
-    return memory.size_of(transformers_forward.read_config(folder, options), dtype, options.trust_remote_code)
+    config = transformers_forward.read_config(folder, options)
+    return memory.size_of(config, torch.float32, options.trust_remote_code).parameters
 
 
 def _architecture(folder: ModelFolder) -> str:

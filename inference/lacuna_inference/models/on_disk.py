@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import LacunaError
 from lacuna_inference.models import loader
+from lacuna_inference.models.describe import type_in_memory
 from lacuna_inference.models.loading import elsewhere, gguf_files, hub, memory, sources, stored
 from lacuna_inference.models.loading.sketch import ITEM_BYTES
 from lacuna_inference.models.loading.sources import ModelFolder
+from lacuna_inference.models.loading.stored import StoredTensor
 from lacuna_inference.prompt.families import by_name
 
 _Found = tuple[str, Path | LacunaError, int]
@@ -82,37 +81,29 @@ def _row(name: str, found: Path | LacunaError, size: int, options: ModelOptions)
     row = OnDisk(name, size or _bytes(found), path=str(found))
     try:
         folder = sources.inspect(name, found)
-        row = _known(replace(row, bytes=size or sum(map(_bytes, folder.weight_files))), folder, options)
+        tensors = stored.tensors_of(folder)
+        row = replace(
+            row,
+            bytes=size or sum(map(_bytes, folder.weight_files)),
+            type=stored.type_of(folder, tensors),
+            family=loader.recognize_family(folder, stored.token_names(folder)).name,
+        )
         loader.checked(folder)
-        family = by_name(row.family)
-        loader.choose_forward(folder, options, loader.context_of(folder.config, family, options.context))
+        return _fitting(row, folder, tensors, options)
     except LacunaError as error:
         return replace(row, problem=error.message)
-    return row
 
 
-def _known(row: OnDisk, folder: ModelFolder, options: ModelOptions) -> OnDisk:
-    """`row` with what the headers of `folder` tell."""
-    tensors = stored.tensors_of(folder)
+def _fitting(row: OnDisk, folder: ModelFolder, tensors: list[StoredTensor], options: ModelOptions) -> OnDisk:
+    """`row` with what loading the model would take. Raises a LacunaError if it cannot be run."""
+    context = loader.context_of(folder.config, by_name(row.family), options.context)
+    loader.choose_forward(folder, options, context)
     device = loader.choose_device(options.device)
-    weights = round(_item_bytes(folder, options, device) * sum(tensor.parameters for tensor in tensors))
+    item = ITEM_BYTES[type_in_memory(folder, options, device, context)]
+    weights = round(item * sum(tensor.parameters for tensor in tensors))
     free = memory.available_bytes(device)
-    return replace(
-        row,
-        fits=free is None or weights * memory.HEADROOM <= free,
-        type=stored.type_of(folder, tensors),
-        family=loader.recognize_family(folder, stored.token_names(folder)).name,
-        read_bytes=round(weights * stored.share_read(folder, tensors)),
-    )
-
-
-def _item_bytes(folder: ModelFolder, options: ModelOptions, device: torch.device) -> float:
-    """Bytes that a weight takes once the model is loaded."""
-    dtype = str(loader.choose_dtype(options.dtype, folder.config, device)).removeprefix("torch.")
-    with suppress(LacunaError):  # it cannot be run, which is said elsewhere
-        quantization = loader.choose_quantization(folder, options, device, options.context)
-        return ITEM_BYTES[dtype if quantization == "none" else quantization]
-    return ITEM_BYTES[dtype]
+    fits = free is None or weights * memory.HEADROOM <= free
+    return replace(row, fits=fits, read_bytes=round(weights * stored.share_read(folder, tensors)))
 
 
 def _bytes(path: Path) -> int:

@@ -12,7 +12,7 @@ from helpers import save_tiny_model
 from small_gguf import in_hub, in_ollama, write_gguf, write_split
 
 from lacuna_inference.api import BUNDLED, ModelOptions
-from lacuna_inference.models import facts
+from lacuna_inference.models import facts, soundness
 from lacuna_inference.models.bandwidth import measured
 from lacuna_inference.models.loading import memory, sources, stored
 from lacuna_inference.models.on_disk import OnDisk, on_disk
@@ -31,8 +31,8 @@ def test_the_bundled_model(no_models: Path) -> None:
     assert bundled.problem == ""
     assert bundled.bytes > 20_000_000
     assert 1.5 * bundled.bytes < bundled.read_bytes < 2.1 * bundled.bytes  # in fp32
-    half = listed(replace(CPU, quantization="int8"))[BUNDLED]
-    assert half.read_bytes == pytest.approx(bundled.read_bytes / 4, rel=0.01)
+    eight_bits = listed(replace(CPU, quantization="int8"))[BUNDLED]
+    assert eight_bits.read_bytes == pytest.approx(bundled.read_bytes / 4, rel=0.01)
 
 
 def test_models_of_every_program(no_models: Path, tmp_path: Path) -> None:
@@ -47,6 +47,7 @@ def test_models_of_every_program(no_models: Path, tmp_path: Path) -> None:
     assert list(found) == names
     for name in names[1:]:
         assert (found[name].type, found[name].family, found[name].fits) == ("Q8_0", "qwen2.5-coder", True)
+        assert found[name].problem == ""
         assert found[name].bytes == Path(found[name].path).stat().st_size
         assert str(sources.find(name).path) == found[name].path
 
@@ -97,7 +98,8 @@ def test_broken_models_are_listed_with_their_faults(no_models: Path, tmp_path: P
 
 def test_a_model_that_does_not_fit(no_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_gguf(tmp_path / "m.gguf", tensors={"token_embd.weight": (6, 32)})
-    for free, fits in ((6 * 34 * 2, True), (6 * 34, False), (None, True)):
+    weights = 6 * 32 * 4  # a small model is kept in fp32
+    for free, fits in ((2 * weights, True), (weights, False), (None, True)):
         monkeypatch.setattr(memory, "available_bytes", lambda _, free=free: free)
         assert listed(replace(CPU, model=str(file)))[str(file)].fits is fits
 
@@ -121,6 +123,18 @@ def gguf_folder(tmp_path: Path, **content: object) -> sources.ModelFolder:
 def test_sizes_come_from_the_header(tmp_path: Path) -> None:
     folder = gguf_folder(tmp_path, tensors=SIZES)
     assert facts.stored_size(folder) == memory.Size(38 * 32, 38 * 34)
+
+
+def test_weights_that_are_not_finite_are_found(tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "m.gguf", tensors={"a.weight": (4, 64), "b.weight": (4, 64), "c.weight": (4, 64)})
+    folder = sources.find(str(file))
+    assert soundness.not_finite(folder) == []
+    assert folder.gguf is not None
+    content = bytearray(file.read_bytes())
+    at = folder.gguf.tensors["b.weight"].offset + 3 * 34  # the scale of a block is its first two bytes
+    content[at : at + 2] = b"\x00\x7c"  # infinity
+    file.write_bytes(content)
+    assert soundness.not_finite(sources.find(str(file))) == ["b.weight"]
 
 
 @pytest.mark.parametrize(("file_type", "name"), [(15, "Q4_K_M"), (7, "Q8_0"), (None, "Q8_0"), (1024, "Q8_0")])

@@ -11,8 +11,9 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models.damage import damaged
+from lacuna_inference.errors import ModelUnusable, first_line
+from lacuna_inference.models.damage import AGAIN, damaged
+from lacuna_inference.models.gguf.header import GgufFile
 from lacuna_inference.models.gguf.tokenizer import build_tokenizer
 from lacuna_inference.models.loading.config import rows
 from lacuna_inference.models.loading.sources import ModelFolder
@@ -27,7 +28,7 @@ def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
     was trained with. Reading such a token would fail, so they are removed, and text that spells one is ordinary text.
     """
     if folder.gguf is not None:
-        tokenizer = build_tokenizer(folder.gguf)
+        tokenizer = _from_gguf(folder.gguf)
     else:
         file = folder.path / "tokenizer.json"
         tokenizer = _from_file(file) if file.is_file() else _from_library(folder, options)
@@ -93,6 +94,15 @@ def _with_file_ids(tokenizer: Tokenizer, data: bytes) -> Tokenizer:
         return tokenizer
     content["model"]["vocab"] = {**moved, **content["model"]["vocab"]}
     return Tokenizer.from_str(json.dumps(content))
+
+
+def _from_gguf(file: GgufFile) -> Tokenizer:
+    try:
+        return build_tokenizer(file)
+    except ModelUnusable:
+        raise
+    except Exception as error:  # of the Rust library, and for metadata of other types
+        raise ModelUnusable(f"The tokenizer in {file.paths[0]} cannot be built: {first_line(error)}.", AGAIN) from error
 
 
 def _from_library(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
