@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-long test-all test-slow lint types fix docs wheel setup clean extension vsix test-extension test-vscode playground editors test-editors screenshots latency
+.PHONY: run test test-long test-all test-slow test-models lint types fix docs wheel setup clean extension vsix test-extension test-vscode playground editors test-editors screenshots latency
 
 run: $(READY)  ## complete the shipped example with the bundled model
 	$(BIN)/lacuna complete examples/temperature.py
@@ -23,6 +23,10 @@ test-all: test test-slow test-long  ## everything
 test-slow: $(READY)  ## what takes minutes: a bundle on a machine without a network, a cluster that loses a node
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
 	$(BIN)/python -m pytest -m slow
+
+test-models: $(READY)  ## what needs real models: their ids against llama.cpp's; FOLDER=folder-with-GGUF-files
+	$(BIN)/python -m pip install --quiet xllamacpp
+	LACUNA_MODELS=$(abspath $(FOLDER)) LACUNA_STRINGS=100000 $(BIN)/python -m pytest -m models
 
 extension: vscode-extension/dist/extension.js  ## build the extension for VS Code
 

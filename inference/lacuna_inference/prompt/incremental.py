@@ -88,8 +88,10 @@ class IncrementalEncoder:
         self.encoded += len(text)
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         if (bytes_of := self._bytes_of(text)) is None:
-            return _Encoded(encoding.ids, np.zeros(0, np.int32), np.zeros(0, np.int32))
+            return _whole(encoding.ids)
         ends = np.cumsum([len(bytes_of[token]) for token in encoding.ids], dtype=np.int32)
+        if ends[-1:].sum() != len(text.encode()):  # some vocabularies lack the bytes of control characters
+            return _whole(encoding.ids)
         pre_tokens = [_ADDED_TOKEN if number is None else number for number in encoding.word_ids]
         return _Encoded(encoding.ids, ends, np.array(pre_tokens, np.int32))
 
@@ -110,12 +112,19 @@ class IncrementalEncoder:
             self._remove(other)
         start, first = int(cached.ends[count - 1]), int(cached.pre_tokens[count - 1]) + 1
         rest = self._encode_whole(data[start:].decode())
+        if rest.ids and not rest.ends.size:
+            return _whole(cached.ids[:count] + rest.ids)
         pre_tokens = np.where(rest.pre_tokens == _ADDED_TOKEN, _ADDED_TOKEN, rest.pre_tokens + first).astype(np.int32)
         return _Encoded(
             cached.ids[:count] + rest.ids,
             np.concatenate((cached.ends[:count], rest.ends + np.int32(start))),
             np.concatenate((cached.pre_tokens[:count], pre_tokens)),
         )
+
+
+def _whole(ids: list[int]) -> _Encoded:
+    """A text of which no part is known: only the same text is served from the cache."""
+    return _Encoded(ids, np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 
 def _longest_with_blank(tokenizer: Tokenizer) -> int:

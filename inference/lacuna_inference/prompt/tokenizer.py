@@ -112,8 +112,10 @@ class PromptTokenizer:
         """The bytes of every ordinary token."""
         names = self._tokenizer.get_vocab(with_added_tokens=True)
         ordinary = {name: token for name, token in names.items() if token not in self.banned | self.ends}
-        spelling = bytes_of if self._byte_level else sentencepiece_bytes_of
-        return Vocabulary({token: spelling(name) for name, token in ordinary.items()})
+        if not self._byte_level:
+            return Vocabulary({token: sentencepiece_bytes_of(name) for name, token in ordinary.items()})
+        added = self._tokenizer.get_added_tokens_decoder()  # their names are text: DeepSeek's `ü` is not the byte 0xFC
+        return Vocabulary({t: name.encode() if t in added else bytes_of(name) for name, t in ordinary.items()})
 
     @cached_property
     def spells(self) -> bool:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 
+from lacuna_inference.models.gguf.pre_tokenizers import SPLITTINGS
 from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt import incremental
 from lacuna_inference.prompt.families import by_name
@@ -84,6 +85,28 @@ def added_like() -> Tokenizer:
     return tokenizer
 
 
+def deepseek_like() -> Tokenizer:
+    """With a letter that is an added token, and that would be a single byte as any other token."""
+    tokenizer = qwen2_like()
+    tokenizer.add_tokens([AddedToken("ü", normalized=False)])
+    return tokenizer
+
+
+def smollm_like() -> Tokenizer:
+    """Without a token for the byte of a control character, which is left out of the text."""
+    tokenizer = gpt2_like()
+    steps = [pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Split("ĝ", "removed")]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    return tokenizer
+
+
+def of_gguf(name: str) -> Tokenizer:
+    """With one of the ways to split texts that GGUF files name."""
+    tokenizer = gpt2_like()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(SPLITTINGS[name].steps())
+    return tokenizer
+
+
 def bundled() -> Tokenizer:
     return Tokenizer.from_file(str(bundled_folder() / "tokenizer.json"))
 
@@ -97,9 +120,12 @@ MAKERS = (
     llama3_like,
     o200k_like,
     added_like,
+    deepseek_like,
+    smollm_like,
     bundled,
 )
-KINDS = {maker.__name__: maker() for maker in MAKERS}
+SPLIT_DIFFERENTLY = sorted({splitting: name for name, splitting in SPLITTINGS.items()}.values())
+KINDS = {maker.__name__: maker() for maker in MAKERS} | {name: of_gguf(name) for name in SPLIT_DIFFERENTLY}
 TEXT_OF = {kind: PromptTokenizer(tokenizer, by_name("plain")) for kind, tokenizer in KINDS.items()}
 CODE = "def f(x1, x22):\n    if x1 == 12345:\n\n        return [x22, '  é漢e\u0301']\n    \n\n" * 6
 
@@ -111,7 +137,22 @@ def encoder_of(kind: str) -> IncrementalEncoder:
 TEXTS = st.one_of(
     st.text("aA 1\n\t(é漢\u0301'", max_size=6),
     st.sampled_from(
-        ["\n", "        ", "'ll", "<tool", "_call>", "end of", " it", "\n\n#", "#", "\r\n", "\u3000", "漢字AB"]
+        [
+            "\n",
+            "        ",
+            "'ll",
+            "<tool",
+            "_call>",
+            "end of",
+            " it",
+            "\n\n#",
+            "#",
+            "\r\n",
+            "\u3000",
+            "漢字AB",
+            "ü",
+            "\x1d",
+        ]
     ),
 )
 EDITS = st.lists(st.tuples(st.integers(0, len(CODE)), st.integers(0, 5), TEXTS), max_size=8)
@@ -156,6 +197,14 @@ def test_a_pre_token_may_end_elsewhere_when_the_text_after_it_changes(
     encoder = encoder_of(kind)
     encoder.encode(CODE + before + old)
     assert encoder.encode(CODE + before + new) == KINDS[kind].encode(CODE + before + new, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize(("kind", "odd"), [("smollm_like", "\x1d"), ("deepseek_like", "ü")])
+def test_a_text_is_whole_whose_tokens_spell_it_otherwise(kind: str, odd: str) -> None:
+    encoder, text = encoder_of(kind), CODE + odd + CODE
+    for more in ("", " + 1", odd, " + 2"):
+        text += more
+        assert encoder.encode(text) == KINDS[kind].encode(text, add_special_tokens=False).ids
 
 
 def characters(encoder: IncrementalEncoder, text: str) -> int:

@@ -7,7 +7,7 @@ import json
 from helpers import ScriptedForward, byte_tokenizer, family_text
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
 from lacuna_inference.api import CancelToken, Request, StopReason
 from lacuna_inference.cache.pool import PrefixCachePool
@@ -82,6 +82,12 @@ def with_gap(tokenizer: Tokenizer, start: int, width: int) -> Tokenizer:
     for token in content["added_tokens"]:
         token["id"] += width
     return Tokenizer.from_str(json.dumps(content))
+
+
+def test_the_name_of_an_added_token_is_its_text() -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens([AddedToken("für", normalized=False)])
+    assert PromptTokenizer(tokenizer, by_name("plain")).vocabulary.bytes_of[256] == "für".encode()
 
 
 def test_a_vocabulary_with_a_gap_is_as_large_as_its_highest_id() -> None:
