@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from lacuna_inference.errors import BadRequest
+from lacuna_inference.prompt import headers
 
 
 class Placeholder(Enum):
@@ -61,6 +62,11 @@ class Family:
     names: tuple[str, ...] = ()
     identified_by_tokens: bool = True
     header: Callable[[str | None], str] | None = None
+    """What the prompt says about a file, by its path; empty if that says nothing."""
+    header_sentinel: str | None = None
+    """Sentinel before the header, if there is one and the tokenizer has it."""
+    doubt: str = ""
+    """Why the layout may be wrong for every model of this family, as the end of a sentence with `but`."""
     mask: Callable[[int], str] | None = None
     """Sentinel of the n-th hole, for families that fill several holes in one text."""
     mixes_file_ngrams: bool = False
@@ -98,26 +104,6 @@ class Family:
         return tuple(dict.fromkeys([*([self.begin] if self.begin else []), *strings, *self.ends[:1]]))
 
 
-def _incoder_header(path: str | None) -> str:
-    """InCoder's opening tag: ordinary text, with a blank before the closing bar, as in its training data."""
-    name = _file_name(path)
-    return f"<| file ext=.{name.rsplit('.', 1)[-1]} |>\n" if "." in name else ""
-
-
-def _lacuna_header(path: str | None) -> str:
-    """The bundled model's opening tag: InCoder's with the file's name."""
-    name = _file_name(path)
-    if "." not in name or any(character.isspace() for character in name):
-        return ""
-    return f"<| file ext=.{name.rsplit('.', 1)[-1]} filename={name} |>\n"
-
-
-def _file_name(path: str | None) -> str:
-    """The last part of `path`; for a notebook, with the suffix .py, as its cells form a program."""
-    name = (path or "").replace("\\", "/").rsplit("/", 1)[-1]
-    return name.removesuffix(".ipynb") + ".py" if name.endswith(".ipynb") else name
-
-
 def _causal_mask(index: int) -> str:
     return f"<|mask:{index}|>"
 
@@ -132,11 +118,11 @@ FAMILIES: tuple[Family, ...] = (
         "lacuna", "the bundled model",
         ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", HEADER, PREFIX, "<|mask:2|>", LINE),
         ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        model_types=("llama",), identified_by_tokens=False, header=_lacuna_header, mixes_file_ngrams=True,
+        model_types=("llama",), identified_by_tokens=False, header=headers.lacuna, mixes_file_ngrams=True,
     ),
     Family(
         "incoder", "InCoder 1B, 6B", _CAUSAL_MASKING, ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        model_types=("xglm",), header=_incoder_header, mask=_causal_mask,
+        model_types=("xglm",), header=headers.incoder, mask=_causal_mask,
     ),
     Family(
         "codegen2", "CodeGen2, CodeGen2.5",
@@ -151,8 +137,9 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("gpt_refact",), names=("refact",), identified_by_tokens=False,
     ),
     Family(
-        "mellum", "Mellum 4B, Mellum2", _SPM, ("<|endoftext|>", "<filename>"), context=8192,
+        "mellum", "Mellum 4B, Mellum2", (HEADER, *_SPM), ("<|endoftext|>", "<filename>"), context=8192,
         model_types=("mellum",), names=("mellum",), identified_by_tokens=False,
+        header=headers.name_line, header_sentinel="<filename>",
     ),
     Family(
         "granite", "Granite code 3B to 34B", _PSM, ("<|endoftext|>",), context=8192,
@@ -190,8 +177,10 @@ FAMILIES: tuple[Family, ...] = (
         ("<｜end▁of▁sentence｜>",), "<｜begin▁of▁sentence｜>", context=16_384,
         begin_added=True,
     ),
+    # Chat-tuned models with these tokens get them bare, too: in the chat turn of its README, Qwen3-Coder answers with a
+    # Markdown block, and bare with the hole's text (QwenLM/Qwen3-Coder, issue 543).
     Family(
-        "qwen2.5-coder", "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, others with their tokens", _PSM_BARS,
+        "qwen2.5-coder", "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, Qwen3.5, others with their tokens", _PSM_BARS,
         ("<|endoftext|>", "<|im_end|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
         context=32_768,
     ),
@@ -213,6 +202,16 @@ FAMILIES: tuple[Family, ...] = (
         "aixcoder", "aiXcoder 7B",
         ("<s>", "▁<AIX-SPAN-PRE>", PREFIX, "▁<AIX-SPAN-POST>", SUFFIX, "▁<AIX-SPAN-MIDDLE>"), ("</s>",), "<s>",
         context=32_768, text_begins_bare=True,
+    ),
+    Family(
+        "glm", "GLM-4.5 to GLM-4.7", ("<|code_prefix|>", PREFIX, "<|code_suffix|>", SUFFIX, "<|code_middle|>"),
+        ("<|endoftext|>", "<|user|>", "<|observation|>"), context=131_072,
+        model_types=("glm4_moe", "glm4_moe_lite"), identified_by_tokens=False,
+        doubt="its makers publish no format; this is the one that llama.cpp and Zed send",
+    ),
+    Family(
+        "falcon-h1-coder", "Falcon-H1-Tiny-Coder 90M", ("<|prefix|>", PREFIX, "<|suffix|>", SUFFIX, "<|middle|>"), (),
+        context=8192,
     ),
     Family(
         "codegen", "CodeGen 350M to 16B (left to right only)", None, ("<|endoftext|>",),
