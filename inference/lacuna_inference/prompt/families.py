@@ -13,6 +13,7 @@ from enum import Enum, StrEnum
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt import headers
+from lacuna_inference.prompt.repository import RepositoryForm
 
 
 class Placeholder(Enum):
@@ -65,6 +66,8 @@ class Family:
     """What the prompt says about a file, by its path; empty if that says nothing."""
     header_sentinel: str | None = None
     """Sentinel before the header, if there is one and the tokenizer has it."""
+    repository: RepositoryForm | None = None
+    """How other files are shown; None if the model was not trained so, or its makers do not say."""
     doubt: str = ""
     """Why the layout may be wrong for every model of this family, as the end of a sentence with `but`."""
     mask: Callable[[int], str] | None = None
@@ -139,7 +142,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "mellum", "Mellum 4B, Mellum2", (HEADER, *_SPM), ("<|endoftext|>", "<filename>"), context=8192,
         model_types=("mellum",), names=("mellum",), identified_by_tokens=False,
-        header=headers.name_line, header_sentinel="<filename>",
+        header=headers.name_line, header_sentinel="<filename>", repository=RepositoryForm("<filename>", file_end="\n"),
     ),
     Family(
         "granite", "Granite code 3B to 34B", _PSM, ("<|endoftext|>",), context=8192,
@@ -153,6 +156,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "starcoder2", "StarCoder2 3B, 7B, 15B", _PSM, ("<|endoftext|>", "<file_sep>"), context=16_384,
         model_types=("starcoder2",), identified_by_tokens=False,
+        repository=RepositoryForm("<file_sep>", "<repo_name>", path_in_prefix=True),
     ),
     Family(
         "stablecode", "Stable Code 3B", _PSM, ("<|endoftext|>",), context=16_384,
@@ -161,6 +165,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "codeqwen", "CodeQwen1.5 7B", _PSM, ("<|endoftext|>",), context=65_536,
         model_types=("qwen2",), names=("codeqwen",), identified_by_tokens=False,
+        repository=RepositoryForm("<file_sep>", "<reponame>", "\n", file_end="\n"),
     ),
     Family(
         "starcoder", "StarCoder, StarCoderBase 1B to 15B, others with their tokens", _PSM, ("<|endoftext|>",),
@@ -175,23 +180,24 @@ FAMILIES: tuple[Family, ...] = (
         "deepseek", "DeepSeek-Coder 1.3B to 33B, DeepSeek V2 to V4",
         ("<｜begin▁of▁sentence｜>", "<｜fim▁begin｜>", PREFIX, "<｜fim▁hole｜>", SUFFIX, "<｜fim▁end｜>"),
         ("<｜end▁of▁sentence｜>",), "<｜begin▁of▁sentence｜>", context=16_384,
-        begin_added=True,
+        begin_added=True, repository=RepositoryForm(path="#{path}\n", file_end="\n"),
     ),
     # Chat-tuned models with these tokens get them bare, too: in the chat turn of its README, Qwen3-Coder answers with a
     # Markdown block, and bare with the hole's text (QwenLM/Qwen3-Coder, issue 543).
     Family(
         "qwen2.5-coder", "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, Qwen3.5, others with their tokens", _PSM_BARS,
         ("<|endoftext|>", "<|im_end|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
-        context=32_768,
+        context=32_768, repository=RepositoryForm("<|file_sep|>", "<|repo_name|>", "\n", file_end="\n"),
     ),
     Family(
         "codegemma", "CodeGemma 2B, 7B", ("<bos>", *_PSM_BARS), ("<|file_separator|>", "<eos>"), "<bos>", context=8192,
-        begin_added=True,
+        begin_added=True, repository=RepositoryForm(end_sentinel="<|file_separator|>"),
     ),
     Family(
         "codestral", "Codestral 22B", ("<s>", "[SUFFIX]", SUFFIX, "[PREFIX]", PREFIX), ("</s>",), "<s>", context=32_768,
         model_types=("mistral",), names=("codestral",), identified_by_tokens=False, text_begins_bare=True,
         begin_added=True,
+        repository=RepositoryForm(path="+++++ {path}\n", file_end="\n", path_in_prefix=True, files_in_prefix=True),
     ),
     Family(
         "seed-coder", "Seed-Coder 8B base",

@@ -9,7 +9,7 @@ from helpers import byte_tokenizer, family_text
 
 from lacuna_inference.api import Request
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.prompt.families import FAMILIES, Layout, by_name
+from lacuna_inference.prompt.families import FAMILIES, Family, Layout, Placeholder, by_name
 from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.recognition import Traits, doubt, infill_tokens, recognize
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
@@ -114,6 +114,48 @@ def test_mellum_without_a_file_s_name_has_no_header(path: str | None) -> None:
     text = family_text("mellum")
     assert list(plan(PromptSpec(("a\n", "b"), path, 16), text, 128).ids) == GOLDEN["mellum"]
     assert as_text(Request(("a\n", "b"), path=path), text.family, 128) == "<fim_suffix>b<fim_prefix>a\n<fim_middle>"
+
+
+def in_repository(family: Family) -> str:
+    """The prompt for main.py in the repository lib, which also has the file util.py, with sentinels spelled out."""
+    form, layout = family.repository, list(family.infill or ())
+    assert form is not None
+
+    def start(path: str) -> str:
+        return f"{form.file_sentinel or ''}{form.path.format(path=path)}"
+
+    name = f"{form.name_sentinel}lib{form.name_end}" if form.name_sentinel else ""
+    others = f"{name}{start('util.py')}u = 1{form.file_end}{form.end_sentinel or ''}"
+    begin = [layout.pop(0)] if layout[0] == family.begin else []
+    prefix = "a\n"
+    if form.path_in_prefix:
+        others, prefix = others + (form.file_sentinel or ""), form.path.format(path="main.py") + prefix
+    else:
+        others += start("main.py")
+    if form.files_in_prefix:
+        others, prefix = "", others + prefix
+    filled = {Placeholder.HEADER: "", Placeholder.PREFIX: prefix, Placeholder.SUFFIX: "b"}
+    parts = [*begin, others, *layout]
+    return "".join(part if isinstance(part, str) else filled[part] for part in parts)
+
+
+REPOSITORIES = {
+    "qwen2.5-coder": "<|repo_name|>lib\n<|file_sep|>util.py\nu = 1\n<|file_sep|>main.py\n"
+    "<|fim_prefix|>a\n<|fim_suffix|>b<|fim_middle|>",
+    "codeqwen": "<reponame>lib\n<file_sep>util.py\nu = 1\n<file_sep>main.py\n<fim_prefix>a\n<fim_suffix>b<fim_middle>",
+    "starcoder2": "<repo_name>lib<file_sep>util.py\nu = 1<file_sep><fim_prefix>main.py\na\n<fim_suffix>b<fim_middle>",
+    "mellum": "<filename>util.py\nu = 1\n<filename>main.py\n<fim_suffix>b<fim_prefix>a\n<fim_middle>",
+    "deepseek": "<｜begin▁of▁sentence｜>#util.py\nu = 1\n#main.py\n<｜fim▁begin｜>a\n<｜fim▁hole｜>b<｜fim▁end｜>",
+    "codegemma": "<bos>util.py\nu = 1<|file_separator|>main.py\n<|fim_prefix|>a\n<|fim_suffix|>b<|fim_middle|>",
+    "codestral": "<s>[SUFFIX]b[PREFIX]+++++ util.py\nu = 1\n+++++ main.py\na\n",
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_golden_repository_form(family: Family) -> None:
+    assert (family.repository is not None) == (family.name in REPOSITORIES)
+    if family.repository is not None:
+        assert in_repository(family) == REPOSITORIES[family.name]
 
 
 def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
