@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lacuna_inference.prompt.families import FAMILIES, Family, Placeholder
+from lacuna_inference.prompt.families import FAMILIES, Family, LayoutPart, Placeholder
 from lacuna_server import settings
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.manifest import name_of
@@ -25,8 +25,9 @@ _CHINESE = {
     "StarCoder, StarCoderBase 1B to 15B, others with their tokens":
         "StarCoder、StarCoderBase 1B 至 15B，以及使用相同 token 的其他模型",
     "DeepSeek-Coder 1.3B to 33B, DeepSeek V2 to V4": "DeepSeek-Coder 1.3B 至 33B、DeepSeek V2 至 V4",
-    "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, others with their tokens":
-        "Qwen2.5-Coder 0.5B 至 32B、Qwen3-Coder，以及使用相同 token 的其他模型",
+    "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, Qwen3.5, others with their tokens":
+        "Qwen2.5-Coder 0.5B 至 32B、Qwen3-Coder、Qwen3.5，以及使用相同 token 的其他模型",
+    "GLM-4.5 to GLM-4.7": "GLM-4.5 至 GLM-4.7",
     "settings.engineTokenFile": "存放其所需 token 的文件（仅命令行和环境变量）",
     "settings.completionChannel": "`auto`、`inline`、`popup` 或 `both`：编辑器在哪里显示建议",
 }  # fmt: skip
@@ -104,8 +105,13 @@ def _chinese(root: Path) -> Translate:
 def _layout(family: Family) -> str:
     if family.infill is None:
         return "left to right"
-    parts = [part.value if isinstance(part, Placeholder) else f"`{part}`".replace("|", r"\|") for part in family.infill]
-    return " ".join(parts)
+    return " ".join(_part(part, family) for part in family.infill)
+
+
+def _part(part: LayoutPart, family: Family) -> str:
+    if part is Placeholder.HEADER and family.header_sentinel:
+        return f"{_part(family.header_sentinel, family)} {part.value}"
+    return part.value if isinstance(part, Placeholder) else f"`{part}`".replace("|", r"\|")
 
 
 if __name__ == "__main__":

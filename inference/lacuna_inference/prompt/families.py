@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from lacuna_inference.errors import BadRequest
+from lacuna_inference.prompt import headers
+from lacuna_inference.prompt.repository import RepositoryForm
 
 
 class Placeholder(Enum):
@@ -61,6 +63,13 @@ class Family:
     names: tuple[str, ...] = ()
     identified_by_tokens: bool = True
     header: Callable[[str | None], str] | None = None
+    """What the prompt says about a file, by its path; empty if that says nothing."""
+    header_sentinel: str | None = None
+    """Sentinel before the header, if there is one and the tokenizer has it."""
+    repository: RepositoryForm | None = None
+    """How other files are shown; None if the model was not trained so, or its makers do not say."""
+    doubt: str = ""
+    """Why the layout may be wrong for every model of this family, as the end of a sentence with `but`."""
     mask: Callable[[int], str] | None = None
     """Sentinel of the n-th hole, for families that fill several holes in one text."""
     mixes_file_ngrams: bool = False
@@ -98,26 +107,6 @@ class Family:
         return tuple(dict.fromkeys([*([self.begin] if self.begin else []), *strings, *self.ends[:1]]))
 
 
-def _incoder_header(path: str | None) -> str:
-    """InCoder's opening tag: ordinary text, with a blank before the closing bar, as in its training data."""
-    name = _file_name(path)
-    return f"<| file ext=.{name.rsplit('.', 1)[-1]} |>\n" if "." in name else ""
-
-
-def _lacuna_header(path: str | None) -> str:
-    """The bundled model's opening tag: InCoder's with the file's name."""
-    name = _file_name(path)
-    if "." not in name or any(character.isspace() for character in name):
-        return ""
-    return f"<| file ext=.{name.rsplit('.', 1)[-1]} filename={name} |>\n"
-
-
-def _file_name(path: str | None) -> str:
-    """The last part of `path`; for a notebook, with the suffix .py, as its cells form a program."""
-    name = (path or "").replace("\\", "/").rsplit("/", 1)[-1]
-    return name.removesuffix(".ipynb") + ".py" if name.endswith(".ipynb") else name
-
-
 def _causal_mask(index: int) -> str:
     return f"<|mask:{index}|>"
 
@@ -132,11 +121,11 @@ FAMILIES: tuple[Family, ...] = (
         "lacuna", "the bundled model",
         ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", HEADER, PREFIX, "<|mask:2|>", LINE),
         ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        model_types=("llama",), identified_by_tokens=False, header=_lacuna_header, mixes_file_ngrams=True,
+        model_types=("llama",), identified_by_tokens=False, header=headers.lacuna, mixes_file_ngrams=True,
     ),
     Family(
         "incoder", "InCoder 1B, 6B", _CAUSAL_MASKING, ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
-        model_types=("xglm",), header=_incoder_header, mask=_causal_mask,
+        model_types=("xglm",), header=headers.incoder, mask=_causal_mask,
     ),
     Family(
         "codegen2", "CodeGen2, CodeGen2.5",
@@ -151,8 +140,9 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("gpt_refact",), names=("refact",), identified_by_tokens=False,
     ),
     Family(
-        "mellum", "Mellum 4B, Mellum2", _SPM, ("<|endoftext|>", "<filename>"), context=8192,
+        "mellum", "Mellum 4B, Mellum2", (HEADER, *_SPM), ("<|endoftext|>", "<filename>"), context=8192,
         model_types=("mellum",), names=("mellum",), identified_by_tokens=False,
+        header=headers.name_line, header_sentinel="<filename>", repository=RepositoryForm("<filename>", file_end="\n"),
     ),
     Family(
         "granite", "Granite code 3B to 34B", _PSM, ("<|endoftext|>",), context=8192,
@@ -166,6 +156,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "starcoder2", "StarCoder2 3B, 7B, 15B", _PSM, ("<|endoftext|>", "<file_sep>"), context=16_384,
         model_types=("starcoder2",), identified_by_tokens=False,
+        repository=RepositoryForm("<file_sep>", "<repo_name>", path_in_prefix=True),
     ),
     Family(
         "stablecode", "Stable Code 3B", _PSM, ("<|endoftext|>",), context=16_384,
@@ -174,6 +165,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "codeqwen", "CodeQwen1.5 7B", _PSM, ("<|endoftext|>",), context=65_536,
         model_types=("qwen2",), names=("codeqwen",), identified_by_tokens=False,
+        repository=RepositoryForm("<file_sep>", "<reponame>", "\n", file_end="\n"),
     ),
     Family(
         "starcoder", "StarCoder, StarCoderBase 1B to 15B, others with their tokens", _PSM, ("<|endoftext|>",),
@@ -188,21 +180,24 @@ FAMILIES: tuple[Family, ...] = (
         "deepseek", "DeepSeek-Coder 1.3B to 33B, DeepSeek V2 to V4",
         ("<｜begin▁of▁sentence｜>", "<｜fim▁begin｜>", PREFIX, "<｜fim▁hole｜>", SUFFIX, "<｜fim▁end｜>"),
         ("<｜end▁of▁sentence｜>",), "<｜begin▁of▁sentence｜>", context=16_384,
-        begin_added=True,
+        begin_added=True, repository=RepositoryForm(path="#{path}\n", file_end="\n"),
     ),
+    # Chat-tuned models with these tokens get them bare, too: in the chat turn of its README, Qwen3-Coder answers with a
+    # Markdown block, and bare with the hole's text (QwenLM/Qwen3-Coder, issue 543).
     Family(
-        "qwen2.5-coder", "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, others with their tokens", _PSM_BARS,
+        "qwen2.5-coder", "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, Qwen3.5, others with their tokens", _PSM_BARS,
         ("<|endoftext|>", "<|im_end|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
-        context=32_768,
+        context=32_768, repository=RepositoryForm("<|file_sep|>", "<|repo_name|>", "\n", file_end="\n"),
     ),
     Family(
         "codegemma", "CodeGemma 2B, 7B", ("<bos>", *_PSM_BARS), ("<|file_separator|>", "<eos>"), "<bos>", context=8192,
-        begin_added=True,
+        begin_added=True, repository=RepositoryForm(end_sentinel="<|file_separator|>"),
     ),
     Family(
         "codestral", "Codestral 22B", ("<s>", "[SUFFIX]", SUFFIX, "[PREFIX]", PREFIX), ("</s>",), "<s>", context=32_768,
         model_types=("mistral",), names=("codestral",), identified_by_tokens=False, text_begins_bare=True,
         begin_added=True,
+        repository=RepositoryForm(path="+++++ {path}\n", file_end="\n", path_in_prefix=True, files_in_prefix=True),
     ),
     Family(
         "seed-coder", "Seed-Coder 8B base",
@@ -213,6 +208,16 @@ FAMILIES: tuple[Family, ...] = (
         "aixcoder", "aiXcoder 7B",
         ("<s>", "▁<AIX-SPAN-PRE>", PREFIX, "▁<AIX-SPAN-POST>", SUFFIX, "▁<AIX-SPAN-MIDDLE>"), ("</s>",), "<s>",
         context=32_768, text_begins_bare=True,
+    ),
+    Family(
+        "glm", "GLM-4.5 to GLM-4.7", ("<|code_prefix|>", PREFIX, "<|code_suffix|>", SUFFIX, "<|code_middle|>"),
+        ("<|endoftext|>", "<|user|>", "<|observation|>"), context=131_072,
+        model_types=("glm4_moe", "glm4_moe_lite"), identified_by_tokens=False,
+        doubt="its makers publish no format; this is the one that llama.cpp and Zed send",
+    ),
+    Family(
+        "falcon-h1-coder", "Falcon-H1-Tiny-Coder 90M", ("<|prefix|>", PREFIX, "<|suffix|>", SUFFIX, "<|middle|>"), (),
+        context=8192,
     ),
     Family(
         "codegen", "CodeGen 350M to 16B (left to right only)", None, ("<|endoftext|>",),

@@ -169,5 +169,5 @@ def _header(path: str | None, tokenizer: PromptTokenizer, room: int) -> tuple[li
             "The answer's tokens and the text between the holes leave no room in the model's context.",
             "Ask for fewer tokens or holes, or choose a model with a longer context.",
         )
-    header = tokenizer.encode(tokenizer.family.header(path)) if tokenizer.family.header else []
+    header = tokenizer.header(path)
     return (header, room - len(header)) if room - len(header) >= MINIMUM_ROOM else ([], room)

@@ -13,7 +13,7 @@ _UNTRAINED_TYPES = ("mamba", "mamba2")
 """Names and types of models that have a family's sentinels but were not trained to fill holes."""
 _INFILL_TOKEN = re.compile(
     r"<[|｜\[]?(fim|code)[-_▁](prefix|suffix|middle|begin|hole|end)[|｜\]]?>"
-    r"|▁?<(AIX-SPAN-)?(PRE|POST|SUF|MID|MIDDLE)>|\[(PREFIX|SUFFIX|MIDDLE)\]|<\|(prefix|suffix|middle)\|>|<\|mask:0\|>|<mask_1>"
+    r"|▁?<(AIX-SPAN-)?(PRE|POST|SUF|MID|MIDDLE)>|\[(PREFIX|SUFFIX|MIDDLE)\]|<\|(pre|suf|mid|prefix|suffix|middle)\|>|<\|mask:0\|>|<mask_1>"
 )
 
 _BY_TOKENS = 2
@@ -54,8 +54,8 @@ def doubt(family: Family | None, vocabulary: Collection[str], traits: Traits) ->
         if not sentinels or _untrained(traits):
             return None
         return f"its infilling tokens ({', '.join(sentinels[:3])}) belong to no known family, so the suffix is ignored"
-    if _rank(family, traits) != _BY_TOKENS:
-        return None
+    if family.doubt or _rank(family, traits) != _BY_TOKENS:
+        return family.doubt or None
     same, layout = set(family.sentinels), family.infill
     others = [other.name for other in FAMILIES if set(other.sentinels) == same and other.infill != layout]
     return f"{' and '.join(others)} share its tokens in another layout" if others else None

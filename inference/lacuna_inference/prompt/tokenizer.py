@@ -85,6 +85,13 @@ class PromptTokenizer:
             ids += self._encode_bare(part)
         return ids
 
+    def header(self, path: str | None) -> list[int]:
+        """Token ids of what the family's prompt says about a file; empty if it says nothing."""
+        family = self.family
+        ids = self.encode(family.header(path)) if family.header else []
+        token = self._tokenizer.token_to_id(family.header_sentinel) if ids and family.header_sentinel else None
+        return ids if token is None else [token, *ids]
+
     def encode_bare(self, text: str) -> list[int]:
         """As `encode`, without the blank that sentencepiece adds before a text."""
         return [token for part in self._split_sentinels(text) for token in self._encode_bare(part)]

@@ -61,6 +61,8 @@ def as_text(request: Request, family: Family, context: int, begins: bool | None 
 def laid_out(texts: ShownText, request: Request, family: Family, begins: bool | None = None) -> str:
     """As `as_text`, with the text of `shown`."""
     header = escaped(family.header(request.path), family) if family.header else ""
+    if header and family.header_sentinel:
+        header = family.header_sentinel + header
     begin = "" if family.begin is None else family.begin
     layout = (
         family.infill if len(request.parts) > 1 and family.infill else (begin, Placeholder.HEADER, Placeholder.PREFIX)

@@ -56,7 +56,8 @@ def info(settings: Settings, as_json: bool) -> None:
     table.add_row("model", description.name)
     table.add_row("file" if description.path.is_file() else "folder", str(description.path))
     table.add_row("architecture", description.architecture)
-    table.add_row("prompt family", description.family)
+    doubt = f", but {description.doubt}" if description.doubt else ""
+    table.add_row("prompt family", f"{description.family}{doubt}")
     if description.languages:
         table.add_row("languages", ", ".join(description.languages))
     table.add_row("parameters", f"{description.parameters / 1e6:.1f} M")

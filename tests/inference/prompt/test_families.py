@@ -7,11 +7,13 @@ import re
 import pytest
 from helpers import byte_tokenizer, family_text
 
+from lacuna_inference.api import Request
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.prompt.families import FAMILIES, Layout, by_name
+from lacuna_inference.prompt.families import FAMILIES, Family, Layout, Placeholder, by_name
 from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.recognition import Traits, doubt, infill_tokens, recognize
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
+from lacuna_inference.remote.prompt import as_text
 
 A, B, C, D, N = 64, 65, 66, 67, 198  # 'a' to 'd' and the line end in the sorted byte-level alphabet
 # the sentinels of each family follow the 256 bytes in the order in which helpers.family_text adds them
@@ -36,6 +38,8 @@ GOLDEN = {
     "codestral": [256, 257, B, 258, A, N],
     "seed-coder": [256, 257, B, 258, A, N, 259],
     "aixcoder": [256, 257, A, N, 258, B, 259],
+    "glm": [256, A, N, 257, B, 258],
+    "falcon-h1-coder": [256, A, N, 257, B, 258],
     "codegen": [A, N],
     "plain": [A, N],
 }
@@ -94,6 +98,66 @@ def test_incoder_has_exactly_one_begin_of_text_even_with_a_header() -> None:
     assert text.decode(ids[1 : ids.index(text.sentinel("<|mask:0|>"))]) == "<| file ext=.py |>\na\n"
 
 
+@pytest.mark.parametrize(("path", "name"), [("pkg/x.py", "x.py"), ("C:\\pkg\\x.go", "x.go"), ("n.ipynb", "n.py")])
+def test_mellum_is_told_the_file_s_name_before_everything_else(path: str, name: str) -> None:
+    text = family_text("mellum")
+    ids = plan(PromptSpec(("a\n", "b"), path, 16), text, 128).ids
+    assert ids[0] == text.sentinel("<filename>")
+    assert text.decode(ids[1 : -len(GOLDEN["mellum"])]) == f"{name}\n"
+    assert list(ids[-len(GOLDEN["mellum"]) :]) == GOLDEN["mellum"]
+    request = Request(("a\n", "b"), path=path)
+    assert as_text(request, text.family, 128) == f"<filename>{name}\n<fim_suffix>b<fim_prefix>a\n<fim_middle>"
+
+
+@pytest.mark.parametrize("path", [None, "", "a\nb"])
+def test_mellum_without_a_file_s_name_has_no_header(path: str | None) -> None:
+    text = family_text("mellum")
+    assert list(plan(PromptSpec(("a\n", "b"), path, 16), text, 128).ids) == GOLDEN["mellum"]
+    assert as_text(Request(("a\n", "b"), path=path), text.family, 128) == "<fim_suffix>b<fim_prefix>a\n<fim_middle>"
+
+
+def in_repository(family: Family) -> str:
+    """The prompt for main.py in the repository lib, which also has the file util.py, with sentinels spelled out."""
+    form, layout = family.repository, list(family.infill or ())
+    assert form is not None
+
+    def start(path: str) -> str:
+        return f"{form.file_sentinel or ''}{form.path.format(path=path)}"
+
+    name = f"{form.name_sentinel}lib{form.name_end}" if form.name_sentinel else ""
+    others = f"{name}{start('util.py')}u = 1{form.file_end}{form.end_sentinel or ''}"
+    begin = [layout.pop(0)] if layout[0] == family.begin else []
+    prefix = "a\n"
+    if form.path_in_prefix:
+        others, prefix = others + (form.file_sentinel or ""), form.path.format(path="main.py") + prefix
+    else:
+        others += start("main.py")
+    if form.files_in_prefix:
+        others, prefix = "", others + prefix
+    filled = {Placeholder.HEADER: "", Placeholder.PREFIX: prefix, Placeholder.SUFFIX: "b"}
+    parts = [*begin, others, *layout]
+    return "".join(part if isinstance(part, str) else filled[part] for part in parts)
+
+
+REPOSITORIES = {
+    "qwen2.5-coder": "<|repo_name|>lib\n<|file_sep|>util.py\nu = 1\n<|file_sep|>main.py\n"
+    "<|fim_prefix|>a\n<|fim_suffix|>b<|fim_middle|>",
+    "codeqwen": "<reponame>lib\n<file_sep>util.py\nu = 1\n<file_sep>main.py\n<fim_prefix>a\n<fim_suffix>b<fim_middle>",
+    "starcoder2": "<repo_name>lib<file_sep>util.py\nu = 1<file_sep><fim_prefix>main.py\na\n<fim_suffix>b<fim_middle>",
+    "mellum": "<filename>util.py\nu = 1\n<filename>main.py\n<fim_suffix>b<fim_prefix>a\n<fim_middle>",
+    "deepseek": "<｜begin▁of▁sentence｜>#util.py\nu = 1\n#main.py\n<｜fim▁begin｜>a\n<｜fim▁hole｜>b<｜fim▁end｜>",
+    "codegemma": "<bos>util.py\nu = 1<|file_separator|>main.py\n<|fim_prefix|>a\n<|fim_suffix|>b<|fim_middle|>",
+    "codestral": "<s>[SUFFIX]b[PREFIX]+++++ util.py\nu = 1\n+++++ main.py\na\n",
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_golden_repository_form(family: Family) -> None:
+    assert (family.repository is not None) == (family.name in REPOSITORIES)
+    if family.repository is not None:
+        assert in_repository(family) == REPOSITORIES[family.name]
+
+
 def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
     text = family_text("deepseek")
     assert list(plan(PromptSpec(("a\n",), None, 16), text, 128).ids) == [256, A, N]
@@ -121,6 +185,8 @@ def test_left_to_right_begins_with_the_family_s_sentinel() -> None:
         ("codestral", "mistral", "mistralai/codestral-22b-v0.1"),
         ("seed-coder", "llama", "bytedance-seed/seed-coder-8b-base"),
         ("aixcoder", "llama", "aixcoder/aixcoder-7b-base"),
+        ("glm", "glm4_moe", "zai-org/glm-4.5-air"),
+        ("falcon-h1-coder", "falcon_h1", "tiiuae/falcon-h1-tiny-coder-90m"),
     ],
 )
 def test_family_is_recognized_from_tokens_and_config(family: str, model_type: str, name: str) -> None:
@@ -134,6 +200,8 @@ QWEN = ["<|endoftext|>", "<|im_end|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fi
 QWEN += ["<|repo_name|>", "<|file_sep|>"]
 STARCODER = ["<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<reponame>"]
 DEEPSEEK = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"]
+GRANITE4 = ["<|end_of_text|>", *QWEN[2:6], "<|filename|>", "<|reponame|>"]
+CODEGEMMA = ["<bos>", "<eos>", *QWEN[2:5], "<|file_separator|>"]
 MASKS = ["<|endoftext|>", "<|mask:0|>", "<|mask:1|>", "<|mask:2|>", "<|endofmask|>"]
 GLM = ["<|endoftext|>", "<|user|>", "<|code_prefix|>", "<|code_middle|>", "<|code_suffix|>"]
 MISTRAL = ["<s>", "</s>", "[PREFIX]", "[MIDDLE]", "[SUFFIX]"]
@@ -157,6 +225,11 @@ MISTRAL = ["<s>", "</s>", "[PREFIX]", "[MIDDLE]", "[SUFFIX]"]
         (STARCODER, "gpt_bigcode", "refactoring-helper", "starcoder"),
         ([token.replace("endof", "end_of_") for token in STARCODER], "granite", "granite-3.3-8b-base", "granite3"),
         ([*QWEN, "<|end_of_text|>"], "granitemoehybrid", "a", "granite4"),
+        (GRANITE4, "granite", "granite-4.0-micro-base", "granite4"),
+        (GRANITE4, "new", "a", "granite4"),
+        (CODEGEMMA, "gemma", "a", "codegemma"),
+        (CODEGEMMA, "new", "a", "codegemma"),
+        (QWEN, "qwen3_moe", "qwen3-coder-30b-a3b-instruct", "qwen2.5-coder"),
         (MASKS, "llama", "a", "lacuna"),
         (MASKS, "xglm", "a", "incoder"),
         (MASKS, "new", "a", "incoder"),
@@ -192,7 +265,9 @@ def test_models_not_trained_to_infill_are_left_to_right(vocabulary: list[str], m
 @pytest.mark.parametrize(
     ("vocabulary", "model_type", "expected"),
     [
-        (GLM, "glm4_moe", r"\(<\|code_middle\|>, <\|code_prefix\|>, <\|code_suffix\|>\) belong to no known family"),
+        (GLM, "chatglm", r"\(<\|code_middle\|>, <\|code_prefix\|>, <\|code_suffix\|>\) belong to no known family"),
+        (GLM, "glm4_moe", "its makers publish no format"),
+        (["<|pre|>", "<|suf|>", "<|mid|>"], "llama", "belong to no known family"),
         (MISTRAL, "mixtral", r"\[MIDDLE\], \[PREFIX\], \[SUFFIX\]"),
         (DEEPSEEK[1:], "qwen2", "<｜fim▁begin｜>"),
         (STARCODER[1:], "codegen", "<fim_middle>"),
