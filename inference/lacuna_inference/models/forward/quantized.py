@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,8 @@ _CHUNK = 2**18
 """Weights that are quantized at once: more do not stay in the processor's cache."""
 _LARGEST, _REST = 127, 254
 """The largest 8-bit value, and how much finer the second row of activations is."""
+_TINY = 1e-12
+"""The least scale of a row, for one that is all zeros."""
 _PACK_INPUTS = 16
 """8-bit weights that torch's own kernel reads together."""
 _INT4_LARGEST, _INT4_OUTPUTS = 15, 16
@@ -51,8 +52,8 @@ def int8(weight: Matrix, bias: Tensor | None) -> Product:
     """With 8-bit weights, in the faster of two ways on this processor."""
     quantized, scales = quantize_rows(weight)
     if _multiplies_integers():
-        return _integer_product(quantized, scales, bias)
-    return _bfloat16_product(quantized, scales, bias)
+        return integer_product(quantized, scales, bias)
+    return bfloat16_product(quantized, scales, bias)
 
 
 def int4(weight: Matrix, bias: Tensor | None) -> Product:
@@ -90,52 +91,52 @@ def quantize_rows(weight: Matrix) -> tuple[Tensor, Tensor]:
     step = max(1, _CHUNK // inputs)
     for start in range(0, outputs, step):
         rows = weight[start : start + step].float()
-        torch.div(rows.abs().amax(1).clamp_min_(1e-12), _LARGEST, out=scales[start : start + step])
+        torch.div(rows.abs().amax(1).clamp_min_(_TINY), _LARGEST, out=scales[start : start + step])
         quantized[start : start + step] = (rows / scales[start : start + step, None]).round_()
     return quantized, scales
 
 
-def _integer_product(quantized: Tensor, scales: Tensor, bias: Tensor | None) -> Product:
+def integer_product(quantized: Tensor, scales: Tensor, bias: Tensor | None) -> Product:
     """With oneDNN's product of 8-bit integers."""
     packed = torch.ops.onednn.qlinear_prepack(quantized, None)
     zeros = torch.zeros(len(quantized), dtype=torch.int32)
 
-    pair = torch.empty((2, quantized.shape[1]), dtype=torch.int8)
-    first_of_pair, rest_of_pair = pair.numpy()
-
-    def product_of_one(x: Tensor) -> Tensor:
-        """For one row, numpy takes half of torch's time for the same small operations."""
-        row = x.numpy()[0]
-        scaled = np.abs(row)
-        x_scale = max(float(scaled.max()), 1e-12) / _LARGEST
-        np.multiply(row, 1 / x_scale, out=scaled)
-        first = np.rint(scaled)
-        np.subtract(scaled, first, out=scaled)
-        np.multiply(scaled, _REST, out=scaled)
-        first_of_pair[:], rest_of_pair[:] = first, np.rint(scaled, out=scaled)
-        products: Tensor = _qlinear(
-            pair, x_scale, 0, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )
-        result = torch.add(products[:1], products[1:], alpha=1 / _REST)
-        return result if bias is None else result.add_(bias)
-
     def product(x: Tensor) -> Tensor:
         rows = len(x)
-        if rows == 1:
-            return product_of_one(x)
-        x_scales = x.abs().amax(1, keepdim=True).clamp_min_(1e-12).div_(_LARGEST)
-        scaled = x / x_scales
-        first = scaled.round()
-        rest = scaled.sub_(first).mul_(_REST).round_()
-        both = torch.cat((first, rest)).to(torch.int8)
-        products: Tensor = _qlinear(both, 1.0, 0, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+        both, x_scales = _split_row(x) if rows == 1 else _split_rows(x)
+        products: Tensor = torch.ops.onednn.qlinear_pointwise(
+            both, 1.0, 0, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
         result = torch.add(products[:rows], products[rows:], alpha=1 / _REST).mul_(x_scales)
         return result if bias is None else result.add_(bias)
 
     return product
 
 
-def _bfloat16_product(quantized: Tensor, scales: Tensor, bias: Tensor | None) -> Product:
+def _split_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of 8 bits, then as many with the rests, int8 [2 * rows, in]; and the scale of each row [rows, 1]."""
+    x_scales = x.abs().amax(1, keepdim=True).clamp_min_(_TINY).div_(_LARGEST)
+    scaled = x / x_scales
+    first = scaled.round()
+    rest = scaled.sub_(first).mul_(_REST).round_()
+    return torch.cat((first, rest)).to(torch.int8), x_scales
+
+
+def _split_row(x: Tensor) -> tuple[Tensor, float]:
+    """The same for one row, to the last bit: numpy takes half of torch's time for small operations."""
+    row = x.numpy()[0]
+    x_scale = max(np.abs(row).max(), np.float32(_TINY)) / np.float32(_LARGEST)
+    scaled = row / x_scale
+    both = np.empty((2, len(row)), np.int8)
+    first = np.rint(scaled)
+    both[0] = first
+    np.subtract(scaled, first, out=scaled)
+    np.multiply(scaled, np.float32(_REST), out=scaled)
+    both[1] = np.rint(scaled, out=scaled)
+    return torch.from_numpy(both), float(x_scale)
+
+
+def bfloat16_product(quantized: Tensor, scales: Tensor, bias: Tensor | None) -> Product:
     """With torch's own product of bfloat16 activations and 8-bit weights: with fp32 activations it is far slower.
 
     It reads rows in whole blocks, past the end of a row that is no multiple of a block, so rows are padded.
@@ -152,21 +153,28 @@ def _bfloat16_product(quantized: Tensor, scales: Tensor, bias: Tensor | None) ->
 
 
 @cache
-def _multiplies_integers() -> bool:
-    """Whether oneDNN multiplies 8-bit integers here, rightly and faster than torch's kernel. Measured once, in 50 ms.
-
-    On processors without such instructions its sums of products overflow 16 bits.
-    """
-    weight = torch.full((_SAMPLE, _SAMPLE), _LARGEST, dtype=torch.int8)
-    weight[::2] = -_LARGEST
-    scales = torch.ones(_SAMPLE)
+def multiplies_integers_exactly() -> bool:
+    """Whether oneDNN multiplies 8-bit integers here. Without such instructions, sums of two products overflow."""
     try:
-        product = _integer_product(weight, scales, None)
-        right = torch.allclose(product(torch.ones(4, _SAMPLE)), weight.float().sum(1).expand(4, -1))
+        product = integer_product(_sample(), torch.ones(_SAMPLE), None)
+        return torch.allclose(product(torch.ones(4, _SAMPLE)), _sample().float().sum(1).expand(4, -1))
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
-    other = _bfloat16_product(weight, scales, None)
-    return right and all(_seconds(product, rows) < limit * _seconds(other, rows) for rows, limit in _LIMITS)
+
+
+@cache
+def _multiplies_integers() -> bool:
+    """Whether the product of integers is right, and also faster than torch's kernel. Measured once, in 50 ms."""
+    if not multiplies_integers_exactly():
+        return False
+    product, other = (make(_sample(), torch.ones(_SAMPLE), None) for make in (integer_product, bfloat16_product))
+    return all(_seconds(product, rows) < limit * _seconds(other, rows) for rows, limit in _LIMITS)
+
+
+def _sample() -> Tensor:
+    weight = torch.full((_SAMPLE, _SAMPLE), _LARGEST, dtype=torch.int8)
+    weight[::2] = -_LARGEST
+    return weight
 
 
 _SAMPLE = 1024
@@ -183,7 +191,3 @@ def _seconds(product: Product, rows: int) -> float:
             product(x)
             runs.append(time.perf_counter() - start)
     return min(runs)
-
-
-def _qlinear(*arguments: Any) -> Any:
-    return torch.ops.onednn.qlinear_pointwise(*arguments)

@@ -1,0 +1,133 @@
+"""Models in GGUF files give the logits of the same models in safetensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from tests.helpers import save_tiny_model
+
+from lacuna_inference.errors import ModelUnusable
+from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.architectures.registry import ForwardSpec
+from lacuna_inference.models.forward.network import OwnForward
+from lacuna_inference.models.gguf.config import config_of
+from lacuna_inference.models.gguf.header import read_gguf
+from lacuna_inference.models.gguf.names import name_in_gguf
+from lacuna_inference.models.gguf.rows import Rows
+from lacuna_inference.models.gguf.tensors import GgufTensors
+from lacuna_inference.models.loading import sources
+
+IDS = [5, 9, 2, 40, 7, 7, 31, 3]
+F32, Q8_0 = gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.Q8_0
+
+
+def spec(quantization: str = "none") -> ForwardSpec:
+    return ForwardSpec(torch.float32, torch.device("cpu"), 64, quantization, tuned=False)
+
+
+def as_gguf(folder: Path, kind: gguf.GGMLQuantizationType = F32) -> Path:
+    """The model of `folder` in a file, its matrices of the type `kind` where their rows allow it."""
+    config = json.loads((folder / "config.json").read_text())
+    name, target = config["model_type"], folder / "model.gguf"
+    writer = gguf.GGUFWriter(target, name)
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    rope = config.get("rope_parameters") or {}
+    writer.add_rope_freq_base(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0)
+    if "rms_norm_eps" in config:
+        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    else:
+        writer.add_layer_norm_eps(config["norm_epsilon"])
+    writer.add_token_list([str(number) for number in range(config["vocab_size"])])
+    for key, tensor in load_file(folder / "model.safetensors").items():
+        stored = paired(tensor, key, config) if name == "llama" else tensor
+        new_name = name_in_gguf(key)
+        assert new_name is not None
+        if kind is not F32 and stored.ndim == 2 and stored.shape[1] % 32 == 0:
+            writer.add_tensor(new_name, gguf.quants.quantize(stored, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(new_name, stored.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+def paired(tensor: Any, name: str, config: dict[str, Any]) -> Any:
+    """Rows of queries and keys as llama.cpp stores them for this architecture."""
+    if not name.endswith(("q_proj.weight", "k_proj.weight")):
+        return tensor
+    heads = config["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]
+    halves = tensor.reshape(heads, 2, len(tensor) // heads // 2, -1)
+    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(tensor.shape))
+
+
+def forward_of(file: Path, quantization: str = "none") -> OwnForward:
+    header = read_gguf(file)
+    return registry.build(config_of(header), GgufTensors(header), spec(quantization))
+
+
+def logits_of(forward: OwnForward) -> torch.Tensor:
+    return forward.step(IDS, forward.new_kv_cache(), len(IDS))
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "starcoder2"])
+def test_logits_are_those_of_the_safetensors(name: str, tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path, name)
+    expected = logits_of(registry.read(sources.find(str(folder)), spec()))
+    assert (logits_of(forward_of(as_gguf(folder))) - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2"])
+def test_eight_bits_in_the_file_and_in_memory_stay_near(name: str, tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path, name)
+    expected = logits_of(registry.read(sources.find(str(folder)), spec()))
+    found = logits_of(forward_of(as_gguf(folder, Q8_0), "int8"))
+    assert 0 < (found - expected).abs().max() <= 0.05 * expected.abs().max()
+
+
+def test_eight_bits_of_safetensors_are_read_in_parts(tmp_path: Path) -> None:
+    """The rows of the embedding stay in the file."""
+    folder = save_tiny_model(tmp_path)
+    expected = logits_of(registry.read(sources.find(str(folder)), spec()))
+    found = logits_of(registry.read(sources.find(str(folder)), spec("int8")))
+    assert 0 < (found - expected).abs().max() <= 0.05 * expected.abs().max()
+
+
+def test_rows_are_found_in_any_order(tmp_path: Path) -> None:
+    header = read_gguf(as_gguf(save_tiny_model(tmp_path), Q8_0))
+    rows = Rows(header.tensors["token_embd.weight"])
+    whole = rows.read()
+    ids = torch.tensor([7, 0, len(rows) - 1, 7])
+    assert torch.equal(rows.lookup(ids), whole[ids])
+    assert torch.equal(rows[3:9], whole[3:9])
+
+
+def test_a_file_that_shrinks_is_named(tmp_path: Path) -> None:
+    file = as_gguf(save_tiny_model(tmp_path))
+    header = read_gguf(file)
+    tensors = GgufTensors(header)
+    with file.open("r+b") as stream:
+        stream.truncate(file.stat().st_size // 2)
+    with pytest.raises(ModelUnusable, match=r"model\.gguf became shorter"):
+        sum(tensors[name].sum() for name in registry.tensors(config_of(header)))
+
+
+def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
+    header = read_gguf(as_gguf(save_tiny_model(tmp_path)))
+    with pytest.raises(KeyError):
+        GgufTensors(header)["model.layers.99.mlp.up_proj.weight"]
+    assert "model.norm.weight" in GgufTensors(header)
+    assert "no such tensor" not in GgufTensors(header)
