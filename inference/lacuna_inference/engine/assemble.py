@@ -15,6 +15,7 @@ from lacuna_inference.models import facts, loader
 from lacuna_inference.models.architectures.registry import ForwardSpec
 from lacuna_inference.models.loader import Progress
 from lacuna_inference.models.loading.config import end_ids
+from lacuna_inference.models.loading.memory import return_freed
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.models.parallel.workers import ParallelForward, Workers
 from lacuna_inference.prompt.families import Family, Layout
@@ -68,6 +69,7 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
         logger.warning("%s is prompted as %s, but %s. Choose another with --family.", folder.name, family.name, doubt)
     prompt_tokenizer = PromptTokenizer(tokenizer, family, end_ids(folder.config))
     context = loader.context_of(folder.config, family, options.context)
+    return_freed()  # building a tokenizer takes more memory than keeping it
     progress(0.15, "reading the weights")
     quantization = loader.choose_quantization(folder, options, device, context)
     workers: Workers | None = None
@@ -79,6 +81,7 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
         spec = ForwardSpec(dtype, device, context, quantization)
         forward, kind = loader.read_forward(folder, spec, options, kept if device.type == "cuda" else None)
     max_draft_tokens = forward.max_draft_tokens if options.draft_tokens is None else options.draft_tokens
+    return_freed()
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
     relayout_on_pause = options.layout == "auto" and family.anchored_untrained

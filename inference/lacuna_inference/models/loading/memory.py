@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,12 @@ def require_room(size: Size, device: torch.device) -> None:
             f"The model needs about {_gib(needed)} and {device} has {_gib(free)} free.",
             "Choose a smaller model or a smaller dtype, or spread it with --device-map auto.",
         )
+
+
+def return_freed() -> None:
+    """Returns freed memory to the system where the C library keeps it for itself, as glibc does."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _available_ram() -> int | None:

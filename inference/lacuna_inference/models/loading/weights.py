@@ -16,10 +16,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models.forward.linear import Kernel, Linear
+from lacuna_inference.models.forward.linear import Kernel, Linear, Matrix
 from lacuna_inference.models.gguf.header import TensorInfo
 from lacuna_inference.models.gguf.rows import Rows
 from lacuna_inference.models.gguf.types import GGML_TYPES
+from lacuna_inference.models.loading.memory import return_freed
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 """Shapes of tensors by name."""
 _TYPES = {kind.name: kind for kind in GGML_TYPES.values() if kind.name in ("F32", "F16", "BF16")}
 """Types of safetensors whose rows can be read one by one; GGUF has them under the same names."""
+_MAX_FREED = 2**28
+"""Bytes of weights in fp32 that were read and freed, after which their memory is returned to the system."""
 Lookup: TypeAlias = Callable[[Tensor], Tensor]
 """Token ids [n] -> embeddings [n, width]."""
 
@@ -149,6 +152,7 @@ class Weights:
         """With a `kernel` for quantized weights, each layer is quantized as soon as it is read."""
         self._tensors, self.dtype, self.device, self._kernel = tensors, dtype, device, kernel
         self._embedding: Tensor | None = None
+        self._freed = 0
         self.linears: list[Linear] = []
 
     def __contains__(self, name: str) -> bool:
@@ -184,8 +188,7 @@ class Weights:
     def linear(self, *names: str) -> Linear:
         """The layers `names`, which read the same input, fused into one."""
         if self._kernel is not None and len(names) == 1 and (rows := self._rows(names[0])) is not None:
-            self.linears.append(Linear.quantized(rows, self.optional(f"{names[0]}.bias"), self._kernel))
-            return self.linears[-1]
+            return self._quantized(rows, self.optional(f"{names[0]}.bias"), self._kernel)
         biases = [self.optional(f"{name}.bias") for name in names]
         read = [self._read(f"{name}.weight") for name in names]
         weight = concatenated([tensor for tensor, _ in read])
@@ -195,10 +198,17 @@ class Weights:
 
     def layer(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> Linear:
         """The layer with this weight [out, in]; `mapped` if the weight is in a memory-mapped file."""
-        if self._kernel is None:
-            self.linears.append(Linear(weight, bias, mapped))
-        else:
-            self.linears.append(Linear.quantized(weight, bias, self._kernel))
+        if self._kernel is not None:
+            return self._quantized(weight, bias, self._kernel)
+        self.linears.append(Linear(weight, bias, mapped))
+        return self.linears[-1]
+
+    def _quantized(self, weight: Matrix, bias: Tensor | None, kernel: Kernel) -> Linear:
+        self.linears.append(Linear.quantized(weight, bias, kernel))
+        self._freed += weight.nbytes
+        if self._freed > _MAX_FREED:
+            return_freed()
+            self._freed = 0
         return self.linears[-1]
 
     def _rows(self, name: str) -> Rows | None:
