@@ -175,15 +175,29 @@ _LLAMA_SHAPE: dict[str, Any] = {
     "num_key_value_heads": 2,
     "intermediate_size": 128,
 }
+_GRANITE = {
+    "embedding_multiplier": 3.0,
+    "attention_multiplier": 0.15,
+    "residual_multiplier": 0.4,
+    "logits_scaling": 1.6,
+}
 TINY: dict[str, dict[str, Any]] = {
     "codegen": {"n_embd": 64, "n_layer": 2, "n_head": 4, "rotary_dim": 8, "n_positions": 128, "n_ctx": 128},
     "xglm": {"d_model": 64, "num_layers": 2, "attention_heads": 4, "ffn_dim": 128, "max_position_embeddings": 128},
     "llama": _LLAMA_SHAPE,
     "mistral": {**_LLAMA_SHAPE, "head_dim": 24},
     "qwen2": _LLAMA_SHAPE,
+    "qwen3": {**_LLAMA_SHAPE, "head_dim": 24},
+    "granite": {**_LLAMA_SHAPE, **_GRANITE},
+    "granitemoehybrid": {
+        **_LLAMA_SHAPE, **_GRANITE, "num_local_experts": 0, "layer_types": ["full_attention"] * 2,
+        "shared_intermediate_size": 96, "position_embedding_type": "rope", "mamba_n_heads": 8,
+    },
+    "gemma": {**_LLAMA_SHAPE, "head_dim": 24},
     "starcoder2": _LLAMA_SHAPE,
     "gpt_bigcode": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128},
-}
+    "gpt_neox": {**_LLAMA_SHAPE, "max_position_embeddings": 128},
+}  # fmt: skip
 
 
 def tiny_model(model_type: str, vocabulary: int = 300, **changed: Any) -> Any:
@@ -198,6 +212,8 @@ def tiny_model(model_type: str, vocabulary: int = 300, **changed: Any) -> Any:
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2 and "norm" not in name:  # wide enough that greedy choices have no ties
                 parameter.normal_(std=0.15)
+            elif parameter.ndim == 1:  # norms and biases, which would all be one or zero
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return model.eval()
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lacuna_inference.models.architectures.blocks import rms_norm, swiglu
 from lacuna_inference.models.forward.linear import Linear
-from lacuna_inference.models.forward.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.forward.network import Attention, Block, Heads, Network
 from lacuna_inference.models.loading import rotary
 from lacuna_inference.models.loading.config import wrong_count, wrong_number
 from lacuna_inference.models.loading.shards import ShardingPlan, indivisible
@@ -52,7 +52,7 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
         heads=heads,
         context=context,
-        rotation=rotation_of(config, heads, context).to(embedding.device),
+        rotation=rotary.rotation(config, heads.rotary_dim, context).to(embedding.device),
     )
 
 
@@ -115,11 +115,6 @@ def heads_of(config: dict[str, Any]) -> Heads:
     queries = config["num_attention_heads"]
     size = config.get("head_dim") or config["hidden_size"] // queries
     return Heads(queries, config.get("num_key_value_heads") or queries, size, rotary_dim=size)
-
-
-def rotation_of(config: dict[str, Any], heads: Heads, context: int) -> Tensor:
-    base, scale = rotary.base_and_scale(config)
-    return rotation_table(context, heads.rotary_dim, base, scale)
 
 
 def projections(at: str, heads: Heads, weights: Weights) -> Linear:

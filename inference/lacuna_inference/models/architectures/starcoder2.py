@@ -48,7 +48,7 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         head=weights.linear("lm_head") if "lm_head.weight" in weights else weights.layer(embedding),
         heads=heads,
         context=context,
-        rotation=llama.rotation_of(config, heads, context).to(embedding.device),
+        rotation=rotary.rotation(config, heads.rotary_dim, context).to(embedding.device),
     )
 
 

@@ -192,14 +192,13 @@ def run_blocks(network: Network, x: Tensor, attend: Callable[[Attention, int, Te
     return x
 
 
-def rotation_table(context: int, rotary_dim: int, base: float, scale: float = 1.0) -> Tensor:
+def rotation_table(context: int, frequencies: Tensor, magnitude: float = 1.0) -> Tensor:
     """Rotary positions (Su et al., 2021, arXiv 2104.09864) as complex64 [context, 1, rotary_dim / 2].
 
-    `scale` divides the positions (linear scaling of the context).
+    `frequencies` are fp32 [rotary_dim / 2], in radians for each position. Rotated vectors are `magnitude` times longer.
     """
-    frequencies = base ** (-torch.arange(0, rotary_dim, 2, dtype=torch.int64).float() / rotary_dim)
-    angles = torch.outer(torch.arange(context).float() / scale, frequencies)
-    return torch.polar(torch.ones_like(angles), angles)[:, None]
+    angles = torch.outer(torch.arange(context, device=frequencies.device).float(), frequencies)
+    return torch.polar(torch.full_like(angles, magnitude), angles)[:, None]
 
 
 def _mask(count: int, start: int, device: torch.device) -> Tensor | None:
