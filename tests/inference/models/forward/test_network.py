@@ -69,6 +69,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral": ("mistral", {}),
     "qwen2": ("qwen2", {}),
     "qwen2 scaled by YaRN": ("qwen2", {"rope_parameters": YARN}),
+    "qwen3": ("qwen3", {}),
+    "qwen3 with biases and YaRN": ("qwen3", {"attention_bias": True, "rope_parameters": YARN}),
+    "granite": ("granite", {}),
+    "granite with biases and a tied head": ("granite", {"attention_bias": True, "tie_word_embeddings": True}),
+    "granite 4, dense": ("granitemoehybrid", {}),
+    "granite 4, dense, without positions": ("granitemoehybrid", {"position_embedding_type": None}),
     "starcoder2": ("starcoder2", {}),
     "starcoder2 scaled by YaRN": ("starcoder2", {"rope_parameters": YARN}),
     "xglm": ("xglm", {}),
@@ -133,7 +139,9 @@ def test_in_place_single_token_steps_give_the_same_logits(
     monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
     model, forward = same(name, tmp_path)
     kind, changed = VARIANTS[name]
-    in_place = kind in ("llama", "mistral")
+    in_place = (
+        kind in ("llama", "mistral", "qwen3", "granite", "granitemoehybrid") and forward.network.rotation is not None
+    )
     in_place &= not changed.get("attention_bias")
     assert (single.obstacle(forward.network) is None) == in_place == (forward._single is not None)
     check_every_kind_of_step(model, forward)
@@ -161,7 +169,7 @@ def test_recorded_steps_serve_several_kv_caches(tmp_path: Path, monkeypatch: pyt
             assert kv_cache.rollback(len(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("name", ["llama"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "granite"])
 def test_a_compiled_step_gives_the_same_logits(name: str, tmp_path: Path) -> None:
     """Traced as torch.compile traces it; the output of its compiler is not tested here."""
     model, forward = same(name, tmp_path)
@@ -243,7 +251,7 @@ def test_kv_caches_are_independent(tmp_path: Path) -> None:
     assert (logits[0] - full_logits(model, IDS[:5] + IDS[9:12])[-1]).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", ["llama", "starcoder2", "xglm", "codegen"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "starcoder2", "xglm", "codegen"])
 def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
     model, forward = same(name, tmp_path, torch.bfloat16)
     expected = full_logits(model, IDS)
@@ -312,6 +320,8 @@ def test_int8_is_rejected_where_it_is_impossible(tmp_path: Path) -> None:
             {"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4}},
             "rotary positions of the type proportional",
         ),
+        ("granitemoehybrid", {"layer_types": ["linear_attention", "full_attention"]}, "Mamba layers"),
+        ("granitemoehybrid", {"num_local_experts": 2}, "experts"),
         ("mistral", {"sliding_window": 8}, "a window of 8 tokens"),
         ("llama", {"hidden_act": "gelu"}, "the activation gelu"),
         ("llama", {"mlp_bias": True}, "biases of the feed-forward"),

@@ -26,7 +26,7 @@ from lacuna_inference.models.parallel.workers import ParallelForward, Workers
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
-KINDS = ("llama", "mistral", "qwen2", "starcoder2", "xglm", "codegen")
+KINDS = ("llama", "mistral", "qwen2", "qwen3", "granite", "starcoder2", "xglm", "codegen")
 
 
 def folder_of(kind: str, folder: Path) -> sources.ModelFolder:
@@ -121,6 +121,8 @@ def test_a_model_that_cannot_be_sharded_says_why(tmp_path: Path) -> None:
         == "4 heads and 2 key heads and 128 inner dimensions cannot be split into 3 shards"
     )
     assert registry.why_not_sharded(config, 4) == "2 key heads cannot be split into 4 shards"
+    granite = folder_of("granitemoehybrid", tmp_path / "granite").config
+    assert registry.why_not_sharded(granite, 2) == "its gate and up projections are stored as one"
     codegen = folder_of("codegen", tmp_path / "codegen").config
     assert registry.why_not_sharded({**codegen, "n_head": 8}, 8) == "4 qkv groups cannot be split into 8 shards"
 
