@@ -75,6 +75,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "granite with biases and a tied head": ("granite", {"attention_bias": True, "tie_word_embeddings": True}),
     "granite 4, dense": ("granitemoehybrid", {}),
     "granite 4, dense, without positions": ("granitemoehybrid", {"position_embedding_type": None}),
+    "gemma": ("gemma", {}),
+    "gemma with one key head": ("gemma", {"num_key_value_heads": 1, "tie_word_embeddings": False}),
     "starcoder2": ("starcoder2", {}),
     "starcoder2 scaled by YaRN": ("starcoder2", {"rope_parameters": YARN}),
     "xglm": ("xglm", {}),
@@ -169,7 +171,7 @@ def test_recorded_steps_serve_several_kv_caches(tmp_path: Path, monkeypatch: pyt
             assert kv_cache.rollback(len(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "granite"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma"])
 def test_a_compiled_step_gives_the_same_logits(name: str, tmp_path: Path) -> None:
     """Traced as torch.compile traces it; the output of its compiler is not tested here."""
     model, forward = same(name, tmp_path)
@@ -251,7 +253,7 @@ def test_kv_caches_are_independent(tmp_path: Path) -> None:
     assert (logits[0] - full_logits(model, IDS[:5] + IDS[9:12])[-1]).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "starcoder2", "xglm", "codegen"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma", "starcoder2", "xglm", "codegen"])
 def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
     model, forward = same(name, tmp_path, torch.bfloat16)
     expected = full_logits(model, IDS)
@@ -322,6 +324,7 @@ def test_int8_is_rejected_where_it_is_impossible(tmp_path: Path) -> None:
         ),
         ("granitemoehybrid", {"layer_types": ["linear_attention", "full_attention"]}, "Mamba layers"),
         ("granitemoehybrid", {"num_local_experts": 2}, "experts"),
+        ("gemma", {"use_bidirectional_attention": True}, "attention in both directions"),
         ("mistral", {"sliding_window": 8}, "a window of 8 tokens"),
         ("llama", {"hidden_act": "gelu"}, "the activation gelu"),
         ("llama", {"mlp_bias": True}, "biases of the feed-forward"),

@@ -33,7 +33,7 @@ LLAMA3 = {
     "original_max_position_embeddings": 64,
 }
 Said = dict[str, Any]
-KINDS = ("llama", "mistral", "qwen2", "qwen3", "granite", "starcoder2")
+KINDS = ("llama", "mistral", "qwen2", "qwen3", "granite", "gemma", "starcoder2")
 
 
 @pytest.fixture(scope="module", params=KINDS)

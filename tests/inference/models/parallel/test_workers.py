@@ -26,7 +26,7 @@ from lacuna_inference.models.parallel.workers import ParallelForward, Workers
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
-KINDS = ("llama", "mistral", "qwen2", "qwen3", "granite", "starcoder2", "xglm", "codegen")
+KINDS = ("llama", "mistral", "qwen2", "qwen3", "granite", "gemma", "starcoder2", "xglm", "codegen")
 
 
 def folder_of(kind: str, folder: Path) -> sources.ModelFolder:
