@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lacuna_inference.forward import Forward
-from lacuna_inference.models.architectures import codegen, gemma, granite, llama, starcoder2, xglm
+from lacuna_inference.models.architectures import codegen, gemma, gpt_bigcode, granite, llama, starcoder2, xglm
 from lacuna_inference.models.forward import single, static
 from lacuna_inference.models.forward.linear import QUANTIZED_KERNELS, Tuning, keep_plain, quantize, tune
 from lacuna_inference.models.forward.network import Network, OwnForward
@@ -26,7 +26,7 @@ from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.weights import HostCopies, MetaTensors, Shapes, TensorFiles, Weights
 
 logger = logging.getLogger(__name__)
-_ARCHITECTURES: tuple[ModuleType, ...] = (llama, granite, gemma, starcoder2, xglm, codegen)
+_ARCHITECTURES: tuple[ModuleType, ...] = (llama, granite, gemma, starcoder2, gpt_bigcode, xglm, codegen)
 
 
 def why_not_supported(folder: ModelFolder, context: int) -> str | None:

@@ -79,6 +79,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma with one key head": ("gemma", {"num_key_value_heads": 1, "tie_word_embeddings": False}),
     "starcoder2": ("starcoder2", {}),
     "starcoder2 scaled by YaRN": ("starcoder2", {"rope_parameters": YARN}),
+    "gpt_bigcode": ("gpt_bigcode", {}),
+    "gpt_bigcode without shared keys": ("gpt_bigcode", {"multi_query": False, "n_inner": 96}),
+    "gpt_bigcode without scaled attention": (
+        "gpt_bigcode",
+        {"scale_attn_weights": False, "tie_word_embeddings": False},
+    ),
     "xglm": ("xglm", {}),
     "xglm of odd width": ("xglm", {"d_model": 60, "scale_embedding": False}),
     "codegen": ("codegen", {}),
@@ -171,7 +177,7 @@ def test_recorded_steps_serve_several_kv_caches(tmp_path: Path, monkeypatch: pyt
             assert kv_cache.rollback(len(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma", "gpt_bigcode"])
 def test_a_compiled_step_gives_the_same_logits(name: str, tmp_path: Path) -> None:
     """Traced as torch.compile traces it; the output of its compiler is not tested here."""
     model, forward = same(name, tmp_path)
@@ -253,7 +259,7 @@ def test_kv_caches_are_independent(tmp_path: Path) -> None:
     assert (logits[0] - full_logits(model, IDS[:5] + IDS[9:12])[-1]).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma", "starcoder2", "xglm", "codegen"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma", "starcoder2", "gpt_bigcode", "xglm", "codegen"])
 def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
     model, forward = same(name, tmp_path, torch.bfloat16)
     expected = full_logits(model, IDS)
@@ -308,15 +314,15 @@ def test_rows_that_do_not_divide_into_groups_get_eight_bits() -> None:
 
 
 def test_int8_is_rejected_where_it_is_impossible(tmp_path: Path) -> None:
-    save_tiny_model(tmp_path, "gpt_bigcode")
-    with pytest.raises(BadRequest, match="its architecture is gpt_bigcode"):
+    save_tiny_model(tmp_path, "gpt_neox")
+    with pytest.raises(BadRequest, match="its architecture is gpt_neox"):
         assemble.load_model(ModelOptions(str(tmp_path), device="cpu", quantization="int8"), lambda *_: None)
 
 
 @pytest.mark.parametrize(
     ("kind", "changed", "reason"),
     [
-        ("gpt_bigcode", {}, "its architecture is gpt_bigcode"),
+        ("gpt_neox", {}, "its architecture is gpt_neox"),
         (
             "llama",
             {"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4}},
@@ -325,6 +331,7 @@ def test_int8_is_rejected_where_it_is_impossible(tmp_path: Path) -> None:
         ("granitemoehybrid", {"layer_types": ["linear_attention", "full_attention"]}, "Mamba layers"),
         ("granitemoehybrid", {"num_local_experts": 2}, "experts"),
         ("gemma", {"use_bidirectional_attention": True}, "attention in both directions"),
+        ("gpt_bigcode", {"activation_function": "silu"}, "the activation silu"),
         ("mistral", {"sliding_window": 8}, "a window of 8 tokens"),
         ("llama", {"hidden_act": "gelu"}, "the activation gelu"),
         ("llama", {"mlp_bias": True}, "biases of the feed-forward"),
