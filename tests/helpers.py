@@ -200,13 +200,36 @@ TINY: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def tiny_model(model_type: str, vocabulary: int = 300, **changed: Any) -> Any:
-    """A random fp32 model of an architecture; the same weights every time."""
+_DELTA_NET: dict[str, Any] = {
+    **_LLAMA_SHAPE, "head_dim": 16, "layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16, "linear_conv_kernel_dim": 4,
+}  # fmt: skip
+_MAMBA: dict[str, Any] = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_chunk_size": 16}
+HYBRID: dict[str, dict[str, Any]] = {
+    "qwen3_5_text": _DELTA_NET,
+    "qwen3_next": {
+        **_DELTA_NET, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 32,
+    },
+    "granitemoehybrid": {
+        **_LLAMA_SHAPE, **_GRANITE, **_MAMBA, "num_local_experts": 2, "shared_intermediate_size": 96,
+        "layer_types": ["linear_attention", "full_attention"],
+    },
+    "falcon_h1": {**_LLAMA_SHAPE, **_MAMBA, "head_dim": 16, "mamba_d_ssm": 128, "mamba_n_groups": 1},
+    "lfm2": {**_LLAMA_SHAPE, "layer_types": ["conv", "full_attention"], "conv_L_cache": 3},
+}  # fmt: skip
+"""Models with states that cannot be rolled back; only transformers runs them."""
+
+
+def tiny_model(model_type: str, vocabulary: int = 300, shape: dict[str, Any] | None = None, **changed: Any) -> Any:
+    """A random fp32 model of an architecture, of its `TINY` shape or another; the same weights every time."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
     ids = {"bos_token_id": 0, "eos_token_id": None, "pad_token_id": 1}
-    config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **{**TINY[model_type], **ids, **changed})
+    config = AutoConfig.for_model(
+        model_type, vocab_size=vocabulary, **{**(shape or TINY[model_type]), **ids, **changed}
+    )
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -1,4 +1,4 @@
-"""Runs any causal model of the transformers library behind `Forward`, with the library's modules and DynamicCache."""
+"""Runs any causal model of the transformers library behind `Forward`, with the library's modules and caches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lacuna_inference.api import ModelOptions
@@ -19,40 +19,9 @@ from lacuna_inference.models.loading import files, memory
 from lacuna_inference.models.loading.sketch import Sketch
 from lacuna_inference.models.loading.sources import ModelFolder, unusable
 from lacuna_inference.models.loading.weights import missing_tensor
+from lacuna_inference.models.transformers_cache import TransformersCache
 
 _MAX_DRAFT_TOKENS = 7
-
-
-class TransformersCache:
-    """A KV cache in a DynamicCache."""
-
-    def __init__(self, config: Any) -> None:
-        self._config = config
-        self.cache = DynamicCache(config=config)
-
-    @property
-    def length(self) -> int:
-        return int(self.cache.get_seq_length())
-
-    @property
-    def nbytes(self) -> int:
-        kept = [getattr(layer, name, None) for layer in self.cache.layers for name in ("keys", "values")]
-        return sum(tensor.nbytes for tensor in kept if tensor is not None)
-
-    def rollback(self, length: int) -> int:
-        """Drops everything after the first `length` tokens; returns how many it kept.
-
-        Caches with a full sliding window or a recurrent state cannot be cropped; they keep nothing.
-        """
-        surplus = self.length - length
-        if length > 0 and surplus > 0:
-            try:
-                self.cache.crop(-surplus)
-            except (RuntimeError, ValueError, NotImplementedError):
-                length = 0
-        if length <= 0:
-            self.cache = DynamicCache(config=self._config)
-        return self.length
 
 
 class TransformersForward:
@@ -76,6 +45,14 @@ class TransformersForward:
     @torch.inference_mode()
     def step(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int = 1) -> Tensor:
         """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""
+        first = kv_cache.until_snapshot(len(ids))
+        if 0 < first <= len(ids) - n_logits:
+            self._pass(ids[:first], kv_cache, 1)
+            ids = ids[first:]
+        return self._pass(ids, kv_cache, n_logits)
+
+    def _pass(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int) -> Tensor:
+        """As `step`, in one pass of the model."""
         held, device = kv_cache.length, self.model.device
         output = self.model(
             input_ids=torch.tensor([list(ids)], device=device),
@@ -84,6 +61,7 @@ class TransformersForward:
             use_cache=True,
             **({"logits_to_keep": n_logits} if self._selects_logits else {}),
         )
+        kv_cache.read(len(ids))
         logits: Tensor = output.logits[0, -n_logits:]
         return logits
 
