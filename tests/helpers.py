@@ -217,6 +217,13 @@ HYBRID: dict[str, dict[str, Any]] = {
     },
     "falcon_h1": {**_LLAMA_SHAPE, **_MAMBA, "head_dim": 16, "mamba_d_ssm": 128, "mamba_n_groups": 1},
     "lfm2": {**_LLAMA_SHAPE, "layer_types": ["conv", "full_attention"], "conv_L_cache": 3},
+    "jamba": {
+        **_LLAMA_SHAPE, "attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2, "mamba_d_state": 8,
+    },
+    "mamba2": {
+        "hidden_size": 64, "num_hidden_layers": 2, "state_size": 16, "num_heads": 8, "head_dim": 16, "n_groups": 1,
+        "chunk_size": 16,
+    },
 }  # fmt: skip
 """Models with states that cannot be rolled back; only transformers runs them."""
 

@@ -52,9 +52,13 @@ class TransformersCache:
         """Where the last rollback wanted to go and found no snapshot, until it is read again; and thereafter."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the library has put nothing into it."""
+        return not _states(self.cache) and not _keys_values(self.cache)
+
+    @property
     def nbytes(self) -> int:
-        kept = [getattr(layer, name, None) for layer in self.cache.layers for name in ("keys", "values")]
-        live = sum(tensor.nbytes for tensor in [*kept, *_states(self.cache)] if tensor is not None)
+        live = sum(tensor.nbytes for tensor in [*_keys_values(self.cache), *_states(self.cache)])
         return live + sum(snapshot.nbytes for snapshot in self._snapshots)
 
     def rollback(self, length: int) -> int:
@@ -143,6 +147,11 @@ class TransformersCache:
                 if snapshot.position != self._departed
             }
             del self._snapshots[min(gaps, key=gaps.__getitem__)]
+
+
+def _keys_values(cache: DynamicCache) -> list[Tensor]:
+    held = [getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values")]
+    return [tensor for tensor in held if tensor is not None]
 
 
 def _states(cache: DynamicCache) -> list[Tensor]:

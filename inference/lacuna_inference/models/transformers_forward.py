@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,7 +23,10 @@ from lacuna_inference.models.loading.sources import ModelFolder, unusable
 from lacuna_inference.models.loading.weights import missing_tensor
 from lacuna_inference.models.transformers_cache import TransformersCache
 
+logger = logging.getLogger(__name__)
 _MAX_DRAFT_TOKENS = 7
+_FP32_TOLERANCE, _NARROW_TOLERANCE = 1e-3, 5e-2
+"""How far logits of two passes may differ from those of one, in fp32 and in narrower dtypes, relative to their norm."""
 
 
 class TransformersForward:
@@ -36,7 +41,9 @@ class TransformersForward:
         self.model = model
         model.train(False)
         self.max_draft_tokens = 0 if model.device.type == "cpu" else _MAX_DRAFT_TOKENS
-        self._selects_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        parameters = inspect.signature(model.forward).parameters
+        self._selects_logits = "logits_to_keep" in parameters
+        self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
 
     def new_kv_cache(self) -> TransformersCache:
         """An empty KV cache for one sequence."""
@@ -47,9 +54,30 @@ class TransformersForward:
         """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""
         first = kv_cache.until_snapshot(len(ids))
         if 0 < first <= len(ids) - n_logits:
-            self._pass(ids[:first], kv_cache, 1)
+            self._append(ids[:first], kv_cache, 1)
             ids = ids[first:]
+        return self._append(ids, kv_cache, n_logits)
+
+    def _append(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int) -> Tensor:
+        """As `step`, without a snapshot before the end."""
+        if kv_cache.length and len(ids) > 1 and kv_cache.has_states and not self._continues:
+            return torch.cat([self._pass([token], kv_cache, 1) for token in ids])[-n_logits:]
         return self._pass(ids, kv_cache, n_logits)
+
+    @cached_property
+    def _continues(self) -> bool:
+        """Whether several tokens can be read after others. Some models (Jamba) would forget their recurrent state."""
+        whole, parts, first, rest = self.new_kv_cache(), self.new_kv_cache(), range(1, 9), (9, 10)
+        expected = self._pass([*first, *rest], whole, len(rest)).float()
+        self._pass(first, parts, 1)
+        error = torch.linalg.vector_norm(self._pass(rest, parts, len(rest)).float() - expected)
+        tolerance = _FP32_TOLERANCE if self.model.dtype is torch.float32 else _NARROW_TOLERANCE
+        continues = bool(error <= tolerance * torch.linalg.vector_norm(expected))
+        if not continues:
+            logger.warning(
+                "transformers reads this model's text only as a whole: what is typed is read token by token."
+            )
+        return continues
 
     def _pass(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int) -> Tensor:
         """As `step`, in one pass of the model."""
@@ -57,10 +85,14 @@ class TransformersForward:
         output = self.model(
             input_ids=torch.tensor([list(ids)], device=device),
             position_ids=torch.arange(held, held + len(ids), device=device)[None],
-            past_key_values=kv_cache.cache,
             use_cache=True,
+            **{self._cache_name: kv_cache.cache},
             **({"logits_to_keep": n_logits} if self._selects_logits else {}),
         )
+        if not held and kv_cache.is_empty:
+            raise ModelUnusable(
+                f"{type(self.model).__name__} keeps what it has read in a way of its own.", "Choose another model."
+            )
         kv_cache.read(len(ids))
         logits: Tensor = output.logits[0, -n_logits:]
         return logits

@@ -12,6 +12,7 @@ from helpers import HYBRID, tiny_model
 
 from lacuna_inference.api import CancelToken
 from lacuna_inference.cache.prefix_cache import PrefixCache
+from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.forward import PREFILL_CHUNK
 from lacuna_inference.models import transformers_cache
 from lacuna_inference.models.transformers_forward import TransformersForward
@@ -135,3 +136,19 @@ def test_a_rolled_back_cache_computes_what_it_computed_before(model: Any) -> Non
         forward.step(tokens(rng, 9), kv_cache)
         assert kv_cache.rollback(len(prompt)) == len(prompt)
         assert torch.equal(forward.step(extra, kv_cache, 7), expected)
+
+
+def test_a_model_that_forgets_its_state_is_read_token_by_token(caplog: pytest.LogCaptureFixture) -> None:
+    model, rng = hybrid("jamba"), random.Random(6)
+    forward, ids = TransformersForward(model), tokens(rng, 24)
+    kv_cache = forward.new_kv_cache()
+    forward.step(ids[:12], kv_cache)
+    assert (forward.step(ids[12:], kv_cache, 12) - full_logits(model, ids)[12:]).abs().max() <= CLOSE
+    assert "token by token" in caplog.text
+
+
+def test_a_model_that_does_not_use_the_cache_is_refused() -> None:
+    forward = TransformersForward(tiny_model("llama"))
+    forward._cache_name = "another_cache"
+    with pytest.raises(ModelUnusable, match="LlamaForCausalLM keeps what it has read in a way of its own"):
+        forward.step([1, 2, 3], forward.new_kv_cache())
