@@ -175,29 +175,75 @@ _LLAMA_SHAPE: dict[str, Any] = {
     "num_key_value_heads": 2,
     "intermediate_size": 128,
 }
+_GRANITE = {
+    "embedding_multiplier": 3.0,
+    "attention_multiplier": 0.15,
+    "residual_multiplier": 0.4,
+    "logits_scaling": 1.6,
+}
 TINY: dict[str, dict[str, Any]] = {
     "codegen": {"n_embd": 64, "n_layer": 2, "n_head": 4, "rotary_dim": 8, "n_positions": 128, "n_ctx": 128},
     "xglm": {"d_model": 64, "num_layers": 2, "attention_heads": 4, "ffn_dim": 128, "max_position_embeddings": 128},
     "llama": _LLAMA_SHAPE,
     "mistral": {**_LLAMA_SHAPE, "head_dim": 24},
     "qwen2": _LLAMA_SHAPE,
+    "qwen3": {**_LLAMA_SHAPE, "head_dim": 24},
+    "granite": {**_LLAMA_SHAPE, **_GRANITE},
+    "granitemoehybrid": {
+        **_LLAMA_SHAPE, **_GRANITE, "num_local_experts": 0, "layer_types": ["full_attention"] * 2,
+        "shared_intermediate_size": 96, "position_embedding_type": "rope", "mamba_n_heads": 8,
+    },
+    "gemma": {**_LLAMA_SHAPE, "head_dim": 24},
     "starcoder2": _LLAMA_SHAPE,
     "gpt_bigcode": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128},
-}
+    "gpt_neox": {**_LLAMA_SHAPE, "max_position_embeddings": 128},
+}  # fmt: skip
 
 
-def tiny_model(model_type: str, vocabulary: int = 300, **changed: Any) -> Any:
-    """A random fp32 model of an architecture; the same weights every time."""
+_DELTA_NET: dict[str, Any] = {
+    **_LLAMA_SHAPE, "head_dim": 16, "layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16, "linear_conv_kernel_dim": 4,
+}  # fmt: skip
+_MAMBA: dict[str, Any] = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_chunk_size": 16}
+HYBRID: dict[str, dict[str, Any]] = {
+    "qwen3_5_text": _DELTA_NET,
+    "qwen3_next": {
+        **_DELTA_NET, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 32,
+    },
+    "granitemoehybrid": {
+        **_LLAMA_SHAPE, **_GRANITE, **_MAMBA, "num_local_experts": 2, "shared_intermediate_size": 96,
+        "layer_types": ["linear_attention", "full_attention"],
+    },
+    "falcon_h1": {**_LLAMA_SHAPE, **_MAMBA, "head_dim": 16, "mamba_d_ssm": 128, "mamba_n_groups": 1},
+    "lfm2": {**_LLAMA_SHAPE, "layer_types": ["conv", "full_attention"], "conv_L_cache": 3},
+    "jamba": {
+        **_LLAMA_SHAPE, "attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2, "mamba_d_state": 8,
+    },
+    "mamba2": {
+        "hidden_size": 64, "num_hidden_layers": 2, "state_size": 16, "num_heads": 8, "head_dim": 16, "n_groups": 1,
+        "chunk_size": 16,
+    },
+}  # fmt: skip
+"""Models with states that cannot be rolled back; only transformers runs them."""
+
+
+def tiny_model(model_type: str, vocabulary: int = 300, shape: dict[str, Any] | None = None, **changed: Any) -> Any:
+    """A random fp32 model of an architecture, of its `TINY` shape or another; the same weights every time."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
     ids = {"bos_token_id": 0, "eos_token_id": None, "pad_token_id": 1}
-    config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **{**TINY[model_type], **ids, **changed})
+    config = AutoConfig.for_model(
+        model_type, vocab_size=vocabulary, **{**(shape or TINY[model_type]), **ids, **changed}
+    )
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2 and "norm" not in name:  # wide enough that greedy choices have no ties
                 parameter.normal_(std=0.15)
+            elif parameter.ndim == 1:  # norms and biases, which would all be one or zero
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return model.eval()
 
 

@@ -119,10 +119,13 @@ def _is_dict(state: object) -> bool:
 
 
 def _owned(state: dict[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """The tensors, each once and in its own memory. Tied weights are tied again when the model is loaded."""
+    """The tensors, each once and in its own memory. Tied weights are tied again when the model is loaded.
+
+    Of an embedding and an output matrix that are tied, the embedding stays, as in published files.
+    """
     seen: set[tuple[int, torch.Size, tuple[int, ...]]] = set()
     owned: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+    for name, tensor in sorted(state.items(), key=lambda item: item[0].startswith("lm_head.")):
         identity = (tensor.data_ptr(), tensor.shape, tensor.stride())
         if tensor.numel() and identity in seen:
             continue

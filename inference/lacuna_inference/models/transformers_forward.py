@@ -1,14 +1,16 @@
-"""Runs any causal model of the transformers library behind `Forward`, with the library's modules and DynamicCache."""
+"""Runs any causal model of the transformers library behind `Forward`, with the library's modules and caches."""
 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lacuna_inference.api import ModelOptions
@@ -19,40 +21,12 @@ from lacuna_inference.models.loading import files, memory
 from lacuna_inference.models.loading.sketch import Sketch
 from lacuna_inference.models.loading.sources import ModelFolder, unusable
 from lacuna_inference.models.loading.weights import missing_tensor
+from lacuna_inference.models.transformers_cache import TransformersCache
 
+logger = logging.getLogger(__name__)
 _MAX_DRAFT_TOKENS = 7
-
-
-class TransformersCache:
-    """A KV cache in a DynamicCache."""
-
-    def __init__(self, config: Any) -> None:
-        self._config = config
-        self.cache = DynamicCache(config=config)
-
-    @property
-    def length(self) -> int:
-        return int(self.cache.get_seq_length())
-
-    @property
-    def nbytes(self) -> int:
-        kept = [getattr(layer, name, None) for layer in self.cache.layers for name in ("keys", "values")]
-        return sum(tensor.nbytes for tensor in kept if tensor is not None)
-
-    def rollback(self, length: int) -> int:
-        """Drops everything after the first `length` tokens; returns how many it kept.
-
-        Caches with a full sliding window or a recurrent state cannot be cropped; they keep nothing.
-        """
-        surplus = self.length - length
-        if length > 0 and surplus > 0:
-            try:
-                self.cache.crop(-surplus)
-            except (RuntimeError, ValueError, NotImplementedError):
-                length = 0
-        if length <= 0:
-            self.cache = DynamicCache(config=self._config)
-        return self.length
+_FP32_TOLERANCE, _NARROW_TOLERANCE = 1e-3, 5e-2
+"""How far logits of two passes may differ from those of one, in fp32 and in narrower dtypes, relative to their norm."""
 
 
 class TransformersForward:
@@ -67,7 +41,9 @@ class TransformersForward:
         self.model = model
         model.train(False)
         self.max_draft_tokens = 0 if model.device.type == "cpu" else _MAX_DRAFT_TOKENS
-        self._selects_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        parameters = inspect.signature(model.forward).parameters
+        self._selects_logits = "logits_to_keep" in parameters
+        self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
 
     def new_kv_cache(self) -> TransformersCache:
         """An empty KV cache for one sequence."""
@@ -76,14 +52,48 @@ class TransformersForward:
     @torch.inference_mode()
     def step(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int = 1) -> Tensor:
         """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""
+        first = kv_cache.until_snapshot(len(ids))
+        if 0 < first <= len(ids) - n_logits:
+            self._append(ids[:first], kv_cache, 1)
+            ids = ids[first:]
+        return self._append(ids, kv_cache, n_logits)
+
+    def _append(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int) -> Tensor:
+        """As `step`, without a snapshot before the end."""
+        if kv_cache.length and len(ids) > 1 and kv_cache.has_states and not self._continues:
+            return torch.cat([self._pass([token], kv_cache, 1) for token in ids])[-n_logits:]
+        return self._pass(ids, kv_cache, n_logits)
+
+    @cached_property
+    def _continues(self) -> bool:
+        """Whether several tokens can be read after others. Some models (Jamba) would forget their recurrent state."""
+        whole, parts, first, rest = self.new_kv_cache(), self.new_kv_cache(), range(1, 9), (9, 10)
+        expected = self._pass([*first, *rest], whole, len(rest)).float()
+        self._pass(first, parts, 1)
+        error = torch.linalg.vector_norm(self._pass(rest, parts, len(rest)).float() - expected)
+        tolerance = _FP32_TOLERANCE if self.model.dtype is torch.float32 else _NARROW_TOLERANCE
+        continues = bool(error <= tolerance * torch.linalg.vector_norm(expected))
+        if not continues:
+            logger.warning(
+                "transformers reads this model's text only as a whole: what is typed is read token by token."
+            )
+        return continues
+
+    def _pass(self, ids: Sequence[int], kv_cache: TransformersCache, n_logits: int) -> Tensor:
+        """As `step`, in one pass of the model."""
         held, device = kv_cache.length, self.model.device
         output = self.model(
             input_ids=torch.tensor([list(ids)], device=device),
             position_ids=torch.arange(held, held + len(ids), device=device)[None],
-            past_key_values=kv_cache.cache,
             use_cache=True,
+            **{self._cache_name: kv_cache.cache},
             **({"logits_to_keep": n_logits} if self._selects_logits else {}),
         )
+        if not held and kv_cache.is_empty:
+            raise ModelUnusable(
+                f"{type(self.model).__name__} keeps what it has read in a way of its own.", "Choose another model."
+            )
+        kv_cache.read(len(ids))
         logits: Tensor = output.logits[0, -n_logits:]
         return logits
 

@@ -116,17 +116,30 @@ def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
 
 
 def test_architectures_of_the_library_are_counted_by_it(tmp_path: Path) -> None:
-    """SantaCoder: 1.12 billion parameters with its tied head, 12 KiB of cache a token in fp16."""
+    """Pythia 1B: 1.01 billion parameters, 128 KiB of cache a token in fp16."""
+    file = tmp_path / "config.json"
+    file.write_text(
+        '{"model_type": "gpt_neox", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 8,'
+        ' "intermediate_size": 8192, "vocab_size": 50304, "max_position_embeddings": 2048}'
+    )
+    subject = estimate.find(str(file))
+    found = estimate.sketch(subject, 2048)
+    assert found.parameters == pytest.approx(1.01e9, rel=0.01)
+    assert found.kv_bytes("float16") == 128 * 1024
+    assert {need.dtype for need in estimate.needs(subject, 2048)} == {"float32", "float16", "bfloat16"}
+
+
+def test_santacoder_is_counted_from_its_own_forward(tmp_path: Path) -> None:
+    """1.12 billion parameters with its tied head, 12 KiB of cache a token in fp16: all heads share one key."""
     file = tmp_path / "config.json"
     file.write_text(
         '{"model_type": "gpt_bigcode", "n_embd": 2048, "n_layer": 24, "n_head": 16, "n_positions": 2048,'
         ' "vocab_size": 49280, "multi_query": true}'
     )
-    subject = estimate.find(str(file))
-    found = estimate.sketch(subject, 2048)
+    found = estimate.sketch(estimate.find(str(file)), 2048)
+    assert found.own
     assert found.parameters == pytest.approx(1.12e9, rel=0.01)
     assert found.kv_bytes("float16") == 12 * 1024
-    assert {need.dtype for need in estimate.needs(subject, 2048)} == {"float32", "float16", "bfloat16"}
 
 
 def test_an_invalid_model() -> None:

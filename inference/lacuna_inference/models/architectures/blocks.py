@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch.nn.functional as F
+
 from lacuna_inference.models.forward import layers
 from lacuna_inference.models.forward.layers import ACTIVATIONS, RmsNorm, SwiGlu
 from lacuna_inference.models.forward.network import TokenwiseLayer
@@ -20,8 +22,8 @@ def layer_norm(name: str, epsilon: float, weights: Weights) -> TokenwiseLayer:
     return partial(layers.layer_norm, weight=weight, bias=bias, epsilon=epsilon)
 
 
-def swiglu(gate: str, up: str, down: str, weights: Weights) -> SwiGlu:
-    return SwiGlu(weights.linear(gate, up), weights.linear(down))
+def swiglu(gate: str, up: str, down: str, weights: Weights, activation: TokenwiseLayer = F.silu) -> SwiGlu:
+    return SwiGlu(weights.linear(gate, up), weights.linear(down), activation)
 
 
 def feed_forward(first: str, second: str, activation: str, weights: Weights) -> TokenwiseLayer:

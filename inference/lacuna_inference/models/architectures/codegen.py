@@ -9,6 +9,7 @@ from torch import Tensor
 from lacuna_inference.models.architectures.blocks import feed_forward, layer_norm
 from lacuna_inference.models.forward.layers import ACTIVATIONS
 from lacuna_inference.models.forward.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.loading import frequencies
 from lacuna_inference.models.loading.config import wrong_count, wrong_number
 from lacuna_inference.models.loading.shards import ShardingPlan, indivisible
 from lacuna_inference.models.loading.weights import Shapes, Weights, concatenated
@@ -58,7 +59,7 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         head=head,
         heads=heads,
         context=context,
-        rotation=rotation_table(context, heads.rotary_dim, _BASE).to(weights.device),
+        rotation=rotation_table(context, frequencies.plain(_BASE, heads.rotary_dim)).to(weights.device),
     )
 
 

@@ -1,23 +1,31 @@
-"""Llama-shaped models for `network.py`: Llama, Mistral, Qwen2 and others of these model types.
+"""Llama-shaped models for `network.py`: Llama, Mistral, Qwen2, Qwen3 and others of these model types.
 
-RMSNorm, rotary positions stored in halves, grouped-query attention with or without biases, SwiGLU.
+RMSNorm, rotary positions stored in halves, grouped-query attention with or without biases, SwiGLU. Qwen3 normalizes
+each head of the queries and keys.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lacuna_inference.models.architectures.blocks import rms_norm, swiglu
+from lacuna_inference.models.forward.layers import HeadNorm
 from lacuna_inference.models.forward.linear import Linear
-from lacuna_inference.models.forward.network import Attention, Block, Heads, Network, rotation_table
+from lacuna_inference.models.forward.network import Attention, Block, Heads, Network, TokenwiseLayer
 from lacuna_inference.models.loading import rotary
 from lacuna_inference.models.loading.config import wrong_count, wrong_number
 from lacuna_inference.models.loading.shards import ShardingPlan, indivisible
 from lacuna_inference.models.loading.weights import Shapes, Weights, concatenated
 
-MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
+MakeNorm = Callable[[str, float, Weights], TokenwiseLayer]
+"""Makes the norm of a name with an epsilon."""
+MakeLayer = Callable[[str, Weights], TokenwiseLayer]
+
+MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 _DIVIDED = frozenset({"q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "c_fc"})
 _SUMMED = frozenset({"o_proj", "down_proj", "c_proj"})
@@ -41,18 +49,41 @@ def flaw(config: dict[str, Any]) -> str | None:
 
 def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     """The network of `config`, for at most `context` tokens. Raises ModelUnusable when a tensor is missing."""
-    heads = heads_of(config)
-    epsilon = config.get("rms_norm_eps", 1e-6)
-    embedding = weights.embedding("model.embed_tokens")
+    return assemble(config, weights, context)
+
+
+def assemble(
+    config: dict[str, Any],
+    weights: Weights,
+    context: int,
+    norm: MakeNorm = rms_norm,
+    feed_forward: MakeLayer | None = None,
+) -> Network:
+    """As `build`, with other norms, or feed-forwards made from the name of their block."""
+    heads, embedding = heads_of(config), weights.embedding("model.embed_tokens")
     head = weights.head("lm_head", "model.embed_tokens")  # first: no other layer needs more memory to be read
+    epsilon = config.get("rms_norm_eps", 1e-6)
+
+    def block(at: str) -> Block:
+        return Block(
+            norm=norm(f"{at}.input_layernorm", epsilon, weights),
+            attention=Attention(
+                projections(f"{at}.self_attn", heads, weights),
+                weights.linear(f"{at}.self_attn.o_proj"),
+                _head_norm(f"{at}.self_attn", heads, epsilon, weights) if _normalizes_heads(config) else None,
+            ),
+            feed_forward_norm=norm(f"{at}.post_attention_layernorm", epsilon, weights),
+            feed_forward=(feed_forward or _feed_forward)(at, weights),
+        )
+
     return Network(
         embed=lambda ids, _: embedding(ids),
-        blocks=[_block(f"model.layers.{i}", heads, epsilon, weights) for i in range(config["num_hidden_layers"])],
-        norm=rms_norm("model.norm", epsilon, weights),
+        blocks=[block(f"model.layers.{i}") for i in range(config["num_hidden_layers"])],
+        norm=norm("model.norm", epsilon, weights),
         head=head,
         heads=heads,
         context=context,
-        rotation=rotation_of(config, heads, context).to(weights.device),
+        rotation=rotary.rotation(config, heads.rotary_dim, context).to(weights.device),
     )
 
 
@@ -79,6 +110,8 @@ def tensors(config: dict[str, Any]) -> Shapes:
         at = f"model.layers.{number}"
         shapes |= {f"{at}.{name}.weight": (width,) for name in ("input_layernorm", "post_attention_layernorm")}
         shapes |= attention_tensors(f"{at}.self_attn", config, _has_biases(config), bool(config.get("attention_bias")))
+        if _normalizes_heads(config):
+            shapes |= {f"{at}.self_attn.{name}_norm.weight": (heads_of(config).head_dim,) for name in "qk"}
         shapes |= {f"{at}.mlp.{name}_proj.weight": (inner, width) for name in ("gate", "up")}
         shapes[f"{at}.mlp.down_proj.weight"] = (width, inner)
     if not config.get("tie_word_embeddings", False):
@@ -117,11 +150,6 @@ def heads_of(config: dict[str, Any]) -> Heads:
     return Heads(queries, config.get("num_key_value_heads") or queries, size, rotary_dim=size)
 
 
-def rotation_of(config: dict[str, Any], heads: Heads, context: int) -> Tensor:
-    base, scale = rotary.base_and_scale(config)
-    return rotation_table(context, heads.rotary_dim, base, scale)
-
-
 def projections(at: str, heads: Heads, weights: Weights) -> Linear:
     """Queries, keys and values as one linear layer, the rotated rows in pairs."""
     names = [f"{at}.{name}_proj" for name in "qkv"]
@@ -148,11 +176,16 @@ def _has_biases(config: dict[str, Any]) -> bool:
     return config.get("model_type") == "qwen2" or bool(config.get("attention_bias"))
 
 
-def _block(at: str, heads: Heads, epsilon: float, weights: Weights) -> Block:
+def _normalizes_heads(config: dict[str, Any]) -> bool:
+    return config.get("model_type") == "qwen3"
+
+
+def _head_norm(at: str, heads: Heads, epsilon: float, weights: Weights) -> HeadNorm:
+    """The norm of queries and keys, whose dimensions are reordered like those of the projections."""
+    queries, keys = (paired(weights.take(f"{at}.{name}_norm.weight"), heads) for name in "qk")
+    return HeadNorm(torch.stack([queries] * heads.n_heads + [keys] * heads.n_kv_heads), epsilon)
+
+
+def _feed_forward(at: str, weights: Weights) -> TokenwiseLayer:
     gate, up, down = (f"{at}.mlp.{name}_proj" for name in ("gate", "up", "down"))
-    return Block(
-        norm=rms_norm(f"{at}.input_layernorm", epsilon, weights),
-        attention=Attention(projections(f"{at}.self_attn", heads, weights), weights.linear(f"{at}.self_attn.o_proj")),
-        feed_forward_norm=rms_norm(f"{at}.post_attention_layernorm", epsilon, weights),
-        feed_forward=swiglu(gate, up, down, weights),
-    )
+    return swiglu(gate, up, down, weights)

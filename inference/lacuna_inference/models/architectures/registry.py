@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lacuna_inference.forward import Forward
-from lacuna_inference.models.architectures import codegen, llama, starcoder2, xglm
+from lacuna_inference.models.architectures import codegen, gemma, gpt_bigcode, granite, llama, starcoder2, xglm
 from lacuna_inference.models.forward import single, static
 from lacuna_inference.models.forward.linear import Tuning, keep_plain, tune
 from lacuna_inference.models.forward.network import Network, OwnForward
@@ -28,7 +28,7 @@ from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.weights import HostCopies, MetaTensors, Shapes, TensorFiles, Weights, require
 
 logger = logging.getLogger(__name__)
-_ARCHITECTURES: tuple[ModuleType, ...] = (llama, starcoder2, xglm, codegen)
+_ARCHITECTURES: tuple[ModuleType, ...] = (llama, granite, gemma, starcoder2, gpt_bigcode, xglm, codegen)
 
 
 def why_not_supported(folder: ModelFolder, context: int) -> str | None:

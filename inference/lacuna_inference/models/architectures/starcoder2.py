@@ -47,7 +47,7 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
         head=head,
         heads=heads,
         context=context,
-        rotation=llama.rotation_of(config, heads, context).to(weights.device),
+        rotation=rotary.rotation(config, heads.rotary_dim, context).to(weights.device),
     )
 
 

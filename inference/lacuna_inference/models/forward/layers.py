@@ -26,32 +26,47 @@ ACTIVATIONS: dict[str, TokenwiseLayer] = {
 
 @dataclass(frozen=True, slots=True)
 class RmsNorm:
-    """Root-mean-square norm, in fp32 whatever the dtype."""
+    """Root-mean-square norm, in fp32 whatever the dtype. An fp32 weight is applied before the result is narrowed."""
 
     weight: Tensor
     epsilon: float
 
     def __call__(self, x: Tensor) -> Tensor:
-        if x.dtype is torch.float32:
-            return F.rms_norm(x, (x.shape[-1],), self.weight, self.epsilon)
+        if self.weight.dtype is torch.float32:
+            return F.rms_norm(x.float(), (x.shape[-1],), self.weight, self.epsilon).to(x.dtype)
+        return self.weight * F.rms_norm(x.float(), (x.shape[-1],), None, self.epsilon).to(x.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadNorm:
+    """Root-mean-square norm of each head of x [tokens, heads, head_dim], in fp32; the weight is [heads, head_dim]."""
+
+    weight: Tensor
+    epsilon: float
+
+    def __call__(self, x: Tensor) -> Tensor:
         return self.weight * F.rms_norm(x.float(), (x.shape[-1],), None, self.epsilon).to(x.dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class SwiGlu:
-    """Gated feed-forward; gate and up projections are one linear layer."""
+    """Gated feed-forward (Shazeer, 2020, arXiv 2002.05202); gate and up projections are one linear layer.
+
+    The gate's activation is SiLU; a few models have another one.
+    """
 
     gate_up: Linear
     down: Linear
+    activation: TokenwiseLayer = F.silu
 
     def __call__(self, x: Tensor) -> Tensor:
         if len(x) <= MAX_ROWS or x.device.type != "cpu":
             return self._of(x)
-        return torch.cat([self._of(rows) for rows in x.split(MAX_ROWS)])
+        return torch.cat([self._of(rows) for rows in torch.split(x, MAX_ROWS)])
 
     def _of(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(self.activation(gate) * up)
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:

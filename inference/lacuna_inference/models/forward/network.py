@@ -1,8 +1,8 @@
 """The engine's own forward: a decoder-only transformer with fused projections and a preallocated KV cache.
 
-One class runs every architecture in `architectures/` (`llama.py`, `starcoder2.py`, `xglm.py`, `codegen.py`). It knows
-neither checkpoint names nor the meaning of tokens. Rotary pairs are adjacent (as in GPT-J), so that a rotation is one
-complex product; architectures that store them in halves have their rows reordered once, while loading.
+One class runs every architecture in `architectures/`. It knows neither checkpoint names nor the meaning of tokens.
+Rotary pairs are adjacent (as in GPT-J), so that a rotation is one complex product; architectures that store them in
+halves have their rows reordered once, while loading.
 
 Attention is written three times for speed: here for any number of tokens, in `static.py` with fixed shapes, and in
 `single.py` for one token on a CPU.
@@ -27,10 +27,14 @@ TokenwiseLayer = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Projections of one block. `qkv` computes queries, keys and values, in this order, for all heads at once."""
+    """Projections of one block. `qkv` computes queries, keys and values, in this order, for all heads at once.
+
+    `head_norm` normalizes the queries and keys [tokens, heads, head_dim] before they are rotated.
+    """
 
     qkv: Linear
     out: TokenwiseLayer
+    head_norm: TokenwiseLayer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +49,25 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """`n_heads` query heads share `n_kv_heads` key/value heads; the first `rotary_dim` of `head_dim` are rotated."""
+    """`n_heads` query heads share `n_kv_heads` key/value heads; the first `rotary_dim` of `head_dim` are rotated.
+
+    `scale` multiplies the products of queries and keys; None is the usual one over the root of `head_dim`.
+    """
 
     n_heads: int
     n_kv_heads: int
     head_dim: int
     rotary_dim: int = 0
+    scale: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`embed` takes ids and positions, both int64 [tokens]. `rotation` is complex64 [context, 1, rotary_dim / 2]."""
+    """`embed` takes ids and positions, both int64 [tokens]. `rotation` is complex64 [context, 1, rotary_dim / 2].
+
+    `residual_scale` multiplies what a block's attention and its feed-forward add to the residual stream;
+    `logit_divisor` divides the logits.
+    """
 
     embed: Callable[[Tensor, Tensor], Tensor]
     blocks: Sequence[Block]
@@ -64,6 +76,13 @@ class Network:
     heads: Heads
     context: int
     rotation: Tensor | None = None
+    residual_scale: float = 1.0
+    logit_divisor: float = 1.0
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The logits [tokens, vocabulary] of the residual stream x [tokens, width] after the last block."""
+        logits = self.head(self.norm(x))
+        return logits if self.logit_divisor == 1.0 else logits / self.logit_divisor
 
 
 class KVTensor:
@@ -144,7 +163,7 @@ class OwnForward:
             ends = list(accumulate(span.count for span in spans))
             kept = [row for end, count in zip(ends, n_logits, strict=True) for row in range(end - count, end)]
             x = x[torch.tensor(kept, device=self._device)]
-        logits = network.head(network.norm(x))
+        logits = network.logits(x)
         for span in spans:
             span.kv_cache.length = span.end
         return list(torch.split(logits, n_logits))
@@ -155,8 +174,7 @@ class OwnForward:
         """x: [tokens, width]; the keys and values of each span are written into its KV cache."""
         heads, count = self.network.heads, len(x)
         qkv = attention.qkv(x).contiguous().view(count, heads.n_heads + 2 * heads.n_kv_heads, heads.head_dim)
-        if rotation is not None:
-            rotate(qkv[:, : heads.n_heads + heads.n_kv_heads, : heads.rotary_dim], rotation)
+        normalize_and_rotate(qkv[:, : heads.n_heads + heads.n_kv_heads], attention, heads, rotation)
         if len(spans) == 1:
             return attention.out(self._attended(qkv, layer, spans[0]))
         qkv_of_spans = torch.split(qkv, [span.count for span in spans])
@@ -171,13 +189,14 @@ class OwnForward:
         if span.count == 1:  # the query heads of a key head as its queries: twice as fast as repeated keys
             queries = qkv[0, : heads.n_heads].view(1, heads.n_kv_heads, -1, heads.head_dim)
             keys, values = seen[None, : heads.n_kv_heads], seen[None, heads.n_kv_heads :]
-            return F.scaled_dot_product_attention(queries, keys, values).view(1, -1)
+            return F.scaled_dot_product_attention(queries, keys, values, scale=heads.scale).view(1, -1)
         attended = F.scaled_dot_product_attention(
             qkv[:, : heads.n_heads].transpose(0, 1)[None],
             seen[None, : heads.n_kv_heads],
             seen[None, heads.n_kv_heads :],
             attn_mask=span.mask,
             is_causal=span.mask is None and span.count > 1,
+            scale=heads.scale,
             enable_gqa=heads.n_heads != heads.n_kv_heads,
         )
         return attended[0].transpose(0, 1).reshape(span.count, -1)
@@ -185,25 +204,25 @@ class OwnForward:
 
 def run_blocks(network: Network, x: Tensor, attend: Callable[[Attention, int, Tensor], Tensor]) -> Tensor:
     """Runs x [tokens, width] through all blocks; `attend` gets a block's attention, its number and its input."""
+    scale = network.residual_scale
     for number, block in enumerate(network.blocks):
         normed = block.norm(x)
         attended = attend(block.attention, number, normed)
         if block.feed_forward_norm is None:
-            x = x + attended + block.feed_forward(normed)
+            x = torch.add(torch.add(x, attended, alpha=scale), block.feed_forward(normed), alpha=scale)
         else:
-            x = x + attended
-            x = x + block.feed_forward(block.feed_forward_norm(x))
+            x = torch.add(x, attended, alpha=scale)
+            x = torch.add(x, block.feed_forward(block.feed_forward_norm(x)), alpha=scale)
     return x
 
 
-def rotation_table(context: int, rotary_dim: int, base: float, scale: float = 1.0) -> Tensor:
+def rotation_table(context: int, frequencies: Tensor, magnitude: float = 1.0) -> Tensor:
     """Rotary positions (Su et al., 2021, arXiv 2104.09864) as complex64 [context, 1, rotary_dim / 2].
 
-    `scale` divides the positions (linear scaling of the context).
+    `frequencies` are fp32 [rotary_dim / 2], in radians for each position. Rotated vectors are `magnitude` times longer.
     """
-    frequencies = base ** (-torch.arange(0, rotary_dim, 2, dtype=torch.int64).float() / rotary_dim)
-    angles = torch.outer(torch.arange(context).float() / scale, frequencies)
-    return torch.polar(torch.ones_like(angles), angles)[:, None]
+    angles = torch.outer(torch.arange(context, device=frequencies.device).float(), frequencies)
+    return torch.polar(torch.full_like(angles, magnitude), angles)[:, None]
 
 
 def _mask(count: int, start: int, device: torch.device) -> Tensor | None:
@@ -211,6 +230,14 @@ def _mask(count: int, start: int, device: torch.device) -> Tensor | None:
     if count == 1 or start == 0:
         return None
     return torch.ones((count, start + count), dtype=torch.bool, device=device).tril_(start)
+
+
+def normalize_and_rotate(x: Tensor, attention: Attention, heads: Heads, rotation: Tensor | None) -> None:
+    """Normalizes and rotates queries and keys, x [tokens, heads, head_dim], in place, as far as the model does."""
+    if attention.head_norm is not None:
+        x.copy_(attention.head_norm(x))
+    if rotation is not None:
+        rotate(x[..., : heads.rotary_dim], rotation)
 
 
 def rotate(x: Tensor, rotation: Tensor) -> None:

@@ -26,11 +26,13 @@ def obstacle(network: Network) -> str | None:
     if network.head.device.type != "cpu" or network.head.dtype is not torch.float32:
         return "it is not in fp32 on a CPU"
     norms = [network.norm, *(norm for block in network.blocks for norm in (block.norm, block.feed_forward_norm))]
-    if not all(isinstance(norm, RmsNorm) for norm in norms) or network.rotation is None:
+    if not all(isinstance(norm, RmsNorm) for norm in norms):
         return "its norms are no RMS norms"
+    if network.rotation is None:
+        return "it has no rotary positions"
     linears = [network.head]
     for block in network.blocks:
-        if not isinstance(block.feed_forward, SwiGlu):
+        if not isinstance(block.feed_forward, SwiGlu) or block.feed_forward.activation is not F.silu:
             return "its feed-forward is not SwiGLU"
         if not isinstance(block.attention.out, Linear):
             return "its products are summed over several devices"
@@ -56,7 +58,8 @@ class SingleStep:
         self._flat, self._flat_qkv = self._heads.view(-1), self._qkv[:, 0]
         self._queries = self._heads[: heads.n_heads].view(1, heads.n_kv_heads, -1, heads.head_dim)
         self._keys_values = self._heads[heads.n_heads :]
-        rotated = self._heads[: heads.n_heads + heads.n_kv_heads, : heads.rotary_dim]
+        self._queries_keys = self._heads[: heads.n_heads + heads.n_kv_heads]
+        rotated = self._queries_keys[:, : heads.rotary_dim]
         self._pairs = torch.view_as_complex(rotated.view(len(rotated), -1, 2))
         self._attended = torch.zeros(2, heads.n_heads * heads.head_dim)
         self._attended_columns = self._attended.T
@@ -78,34 +81,38 @@ class SingleStep:
             self._feed_forward(block.feed_forward_norm, block.feed_forward)
         kv_cache.length = position + 1
         logits = torch.empty(len(_weight(network.head)), 2)
-        self._product(network.norm, network.head, logits)
+        self._product(network.norm, network.head, logits, 1.0 / network.logit_divisor)
         return logits[:, :1].T.contiguous()
 
     def _attend(self, norm: object, attention: Attention, keys_values: Tensor, position: int, rotation: Tensor) -> None:
-        n_kv_heads = self._network.heads.n_kv_heads
+        heads, n_kv_heads = self._network.heads, self._network.heads.n_kv_heads
         self._product(norm, attention.qkv, self._qkv)
         self._flat.copy_(self._flat_qkv)
+        if attention.head_norm is not None:
+            self._queries_keys.copy_(attention.head_norm(self._queries_keys))
         self._pairs.mul_(rotation)
         keys_values[:, position] = self._keys_values
         seen = keys_values[None, :, : position + 1]
-        attended = F.scaled_dot_product_attention(self._queries, seen[:, :n_kv_heads], seen[:, n_kv_heads:])
+        attended = F.scaled_dot_product_attention(
+            self._queries, seen[:, :n_kv_heads], seen[:, n_kv_heads:], scale=heads.scale
+        )
         self._attended.copy_(attended.view(1, -1))
         assert isinstance(attention.out, Linear)
-        self._stream.addmm_(_weight(attention.out), self._attended_columns)
+        self._stream.addmm_(_weight(attention.out), self._attended_columns, alpha=self._network.residual_scale)
 
     def _feed_forward(self, norm: object, feed_forward: object) -> None:
         assert isinstance(feed_forward, SwiGlu)
         self._product(norm, feed_forward.gate_up, self._gate_up)
         F.silu(self._gate, inplace=True)
         torch.mul(self._gate_rows, self._up_rows, out=self._hidden)
-        self._stream.addmm_(_weight(feed_forward.down), self._hidden_columns)
+        self._stream.addmm_(_weight(feed_forward.down), self._hidden_columns, alpha=self._network.residual_scale)
 
-    def _product(self, norm: object, linear: Linear, out: Tensor) -> None:
-        """Writes `linear` of the normalized stream to `out` [out, 2]."""
+    def _product(self, norm: object, linear: Linear, out: Tensor, scale: float = 1.0) -> None:
+        """Writes `scale` times `linear` of the normalized stream to `out` [out, 2]."""
         assert isinstance(norm, RmsNorm)
         square = float(torch.dot(self._first, self._first)) / len(self._first)
         torch.mul(self._stream_rows, norm.weight, out=self._scaled)
-        out.addmm_(_weight(linear), self._scaled_columns, beta=0, alpha=1 / math.sqrt(square + norm.epsilon))
+        out.addmm_(_weight(linear), self._scaled_columns, beta=0, alpha=scale / math.sqrt(square + norm.epsilon))
 
 
 def _weight(linear: Linear) -> Tensor:

@@ -24,7 +24,7 @@ from lacuna_inference.models.forward.network import (
     KVTensor,
     Network,
     OwnForward,
-    rotate,
+    normalize_and_rotate,
     run_blocks,
 )
 
@@ -66,7 +66,7 @@ class StaticStep:
         mask = (self._key_positions <= positions[:, None]).repeat(group, 1)
         cached = self._kv_cache.keys_values
         x = run_blocks(network, x, lambda layer, at, y: self._attend(layer, y, cached[at], positions, rotation, mask))
-        self.logits.copy_(network.head(network.norm(x)))
+        self.logits.copy_(network.logits(x))
 
     def _attend(
         self,
@@ -80,13 +80,12 @@ class StaticStep:
         """As `OwnForward._attend`. Queries that share keys are rows of one head, so that keys need not be expanded."""
         heads, width = self._network.heads, self.width
         qkv = attention.qkv(x).contiguous().view(width, heads.n_heads + 2 * heads.n_kv_heads, heads.head_dim)
-        if rotation is not None:
-            rotate(qkv[:, : heads.n_heads + heads.n_kv_heads, : heads.rotary_dim], rotation)
+        normalize_and_rotate(qkv[:, : heads.n_heads + heads.n_kv_heads], attention, heads, rotation)
         keys_values.index_copy_(1, positions, qkv[:, heads.n_heads :].transpose(0, 1))
         seen = keys_values[None, :, : self._key_length]
         queries = qkv[:, : heads.n_heads].transpose(0, 1).reshape(1, heads.n_kv_heads, -1, heads.head_dim)
         attended = F.scaled_dot_product_attention(
-            queries, seen[:, : heads.n_kv_heads], seen[:, heads.n_kv_heads :], attn_mask=mask
+            queries, seen[:, : heads.n_kv_heads], seen[:, heads.n_kv_heads :], attn_mask=mask, scale=heads.scale
         ).view(heads.n_heads, width, heads.head_dim)
         return attention.out(attended.transpose(0, 1).reshape(width, -1))
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from lacuna_inference.models.gguf.header import GgufFile
+from lacuna_inference.models.gguf.rows import Rows
 
-_MODEL_TYPES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "starcoder2": "starcoder2", "granite": "granite"}
-"""Architectures that the own forward may run, by their names in GGUF files."""
 _SIZES = {
     "hidden_size": "embedding_length", "num_hidden_layers": "block_count", "intermediate_size": "feed_forward_length",
     "num_attention_heads": "attention.head_count", "num_key_value_heads": "attention.head_count_kv",
@@ -22,6 +21,7 @@ _SIZES = {
     "attention_multiplier": "attention.scale", "logits_scaling": "logit_scale",
 }  # fmt: skip
 """Keys of a config.json, and of the metadata after the name of the architecture."""
+_LONGROPE = ("rope_factors_short", "rope_factors_long")
 _YARN = {"beta_fast": "yarn_beta_fast", "beta_slow": "yarn_beta_slow", "attention_factor": "attn_factor"}
 
 
@@ -30,7 +30,7 @@ def config_of(file: GgufFile) -> dict[str, Any]:
     name = file.architecture
     given = {key: file.metadata.get(f"{name}.{suffix}") for key, suffix in _SIZES.items()}
     config: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    config["model_type"] = _MODEL_TYPES.get(name, name)
+    config["model_type"] = name
     config["vocab_size"] = _vocabulary(file)
     config["tie_word_embeddings"] = "output.weight" not in file.tensors
     config["attention_bias"] = "blk.0.attn_output.bias" in file.tensors
@@ -48,15 +48,35 @@ def _vocabulary(file: GgufFile) -> int:
 
 
 def _rope_scaling(file: GgufFile) -> dict[str, Any] | None:
+    if divisors := _divisors(file):
+        return divisors
     at = f"{file.architecture}.rope.scaling."
-    kind = file.metadata.get(f"{at}type", "none")
-    if "rope_freqs.weight" in file.tensors:
-        return {"rope_type": "frequencies of the file"}
-    if kind == "none":
+    if (kind := file.metadata.get(f"{at}type", "none")) == "none":
         return None
-    scaling = {"rope_type": kind, "factor": file.metadata.get(f"{at}factor")}
-    scaling["rope_theta"] = file.metadata.get(f"{file.architecture}.rope.freq_base", 10_000.0)
-    if (original := file.metadata.get(f"{at}original_context_length")) is not None:
-        scaling["original_max_position_embeddings"] = original
+    scaling = _rope(file) | {"rope_type": kind, "factor": file.metadata.get(f"{at}factor")}
     extra = {key: file.metadata.get(f"{at}{suffix}") for key, suffix in _YARN.items()}
     return scaling | {key: value for key, value in extra.items() if value is not None}
+
+
+def _divisors(file: GgufFile) -> dict[str, Any] | None:
+    """Divisors of the frequencies that are stored as tensors: those of LongRoPE, and Llama 3.1's, worked out."""
+    names = ("rope_freqs", "rope_freqs") if "rope_freqs.weight" in file.tensors else _LONGROPE
+    infos = [file.tensors.get(f"{name}.weight") for name in names]
+    if any(info is None for info in infos):
+        return None
+    short, long = (Rows(info).read().flatten().tolist() for info in infos if info is not None)
+    factors = {"rope_type": "longrope", "short_factor": short, "long_factor": long}
+    factor = file.metadata.get(f"{file.architecture}.rope.scaling.attn_factor", 1.0)
+    return _rope(file) | factors | {"attention_factor": factor}
+
+
+def _rope(file: GgufFile) -> dict[str, Any]:
+    """What all kinds of scaling have."""
+    given = {
+        "rope_theta": file.metadata.get(f"{file.architecture}.rope.freq_base", 10_000.0),
+        "original_max_position_embeddings": file.metadata.get(
+            f"{file.architecture}.rope.scaling.original_context_length",
+            file.metadata.get(f"{file.architecture}.context_length"),
+        ),
+    }
+    return {key: value for key, value in given.items() if value is not None}

@@ -13,6 +13,8 @@ from lacuna_inference.models.gguf.rows import Rows
 
 _PAIRED = {"llama": ("attn_q", "attn_k"), "granite": ("attn_q", "attn_k")}
 """Projections, by architecture, that are stored in the pairs that are rotated; safetensors has them in halves."""
+_NORMS_WITH_ONE = ("gemma",)
+"""Architectures whose norm weights are stored with the 1 that safetensors leaves out."""
 
 
 class GgufTensors(Mapping[str, Tensor]):
@@ -25,6 +27,8 @@ class GgufTensors(Mapping[str, Tensor]):
         info = self._info(name)
         tensor = Rows(info).read().view(info.shape)
         module = info.name.split(".")[-2]
+        if self._file.architecture in _NORMS_WITH_ONE and module.endswith("_norm"):
+            return tensor.sub_(1)
         if module not in _PAIRED.get(self._file.architecture, ()):
             return tensor
         return _in_halves(tensor, self._heads(keys=module == "attn_k"))

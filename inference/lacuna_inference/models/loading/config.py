@@ -16,15 +16,28 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_l
 
 
 def positions(config: dict[str, Any]) -> int | None:
-    """Length of the model's context in tokens, or None if the config does not give it. Raises ModelUnusable."""
+    """Length of the model's context in tokens, or None if the config does not give it. Raises ModelUnusable.
+
+    Who scales Qwen's positions by YaRN, as its README says, leaves the length of the training in the config.
+    """
     if config.get("model_type") == "xglm":
         return 2048  # InCoder-6B's config says 2049, but it was trained on 2048
     for key in _POSITIONS:
         if (value := config.get(key)) is not None:
             if not is_positive(value) or value != int(value):
                 raise ModelUnusable(f"{key} in config.json is {value!r}, not a number of tokens.", _CORRECT)
-            return int(value)
-    return None
+            return max(int(value), _scaled_positions(config))
+    inner = config.get("text_config")  # of a model that reads images, too
+    return positions(inner) if isinstance(inner, dict) else None
+
+
+def _scaled_positions(config: dict[str, Any]) -> int:
+    """Length in tokens to which YaRN scales the positions; 0 without it."""
+    rope = config.get("rope_scaling") or config.get("rope_parameters")
+    if not isinstance(rope, dict) or "yarn" not in (rope.get("rope_type"), rope.get("type")):
+        return 0
+    factor, original = rope.get("factor", 0), rope.get("original_max_position_embeddings", 0)
+    return int(factor * original) if is_positive(factor) and is_positive(original) else 0
 
 
 def rows(config: dict[str, Any]) -> int | None:

@@ -8,24 +8,43 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
+from lacuna_inference.models.forward.network import rotation_table
+from lacuna_inference.models.loading import frequencies
 from lacuna_inference.models.loading.config import is_positive, wrong_number
+from lacuna_inference.models.loading.frequencies import Span
 
 _BASE = 10_000.0
+_SUPPORTED = ("default", "linear", "dynamic", "llama3", "yarn", "longrope", "mrope")
 _WITH_FACTOR = ("linear", "dynamic", "yarn", "llama3")
+_WITH_LENGTHS = ("dynamic", "yarn", "llama3", "longrope")
 _KEYS = ("rope_scaling", "rope_parameters")
+_NUMBERS = {
+    "llama3": ("low_freq_factor", "high_freq_factor"),
+    "yarn": ("beta_fast", "beta_slow", "attention_factor"),
+    "longrope": ("factor", "attention_factor"),
+}
+"""The numbers above zero in each kind, besides `factor`. Llama 3's are required."""
 
 
-def base_and_scale(config: dict[str, Any]) -> tuple[float, float]:
-    """The base of the frequencies, and the divisor of the positions; for a config without `obstacle`."""
-    rope = _rope(config)
-    return _base(config), rope["factor"] if _kind(rope) == "linear" else 1.0
+def rotation(config: dict[str, Any], rotary_dim: int, context: int) -> Tensor:
+    """The rotations of `context` positions, as in `Network`; for a config without `obstacle`.
+
+    Text has equal positions along all axes of an image, so that `mrope` (Qwen2-VL) is the default for text.
+    """
+    rope, longest = _rope(config), config.get("max_position_embeddings") or context
+    span = Span(_original(config) or longest, longest, context)
+    return rotation_table(context, *frequencies.scaled(_kind(rope), rope, _base(config), rotary_dim, span))
 
 
 def obstacle(config: dict[str, Any]) -> str | None:
     """The kind of rotary positions that the own forward does not support, or None."""
     rope = _rope(config)
-    if (kind := _kind(rope)) not in ("default", "linear"):
+    if (kind := _kind(rope)) not in _SUPPORTED:
         return f"rotary positions of the type {kind}"
+    if kind in _WITH_LENGTHS and not config.get("max_position_embeddings"):
+        return f"rotary positions of the type {kind} and no max_position_embeddings"
     if {config.get("partial_rotary_factor"), rope.get("partial_rotary_factor")} - {None, 1}:
         return "partial rotary positions"
     return None
@@ -41,7 +60,8 @@ def flaw(config: dict[str, Any]) -> str | None:
         return f"{key} has a set for each kind of layer, which {config.get('model_type')} models lack"
     if reason := wrong_number(rope, ("rope_theta",)) or wrong_number(config, ("rope_theta",)):
         return reason
-    return _unknown(key, rope) or _wrong_lists(key, rope, config) or _contradiction(config)
+    reason = _unknown(key, rope) or _wrong_numbers(key, rope, config) or _wrong_lists(key, rope, config)
+    return reason or _contradiction(config)
 
 
 def _unknown(key: str, rope: dict[str, Any]) -> str | None:
@@ -52,9 +72,25 @@ def _unknown(key: str, rope: dict[str, Any]) -> str | None:
     if kind in _WITH_FACTOR:
         factor = rope.get("factor")
         return None if is_positive(factor) else f"{key} of the type {kind!r} needs a factor above zero, not {factor!r}"
+    if kind in _SUPPORTED:
+        return None
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS  # the only list of all types
 
     return None if kind in ROPE_INIT_FUNCTIONS else f"{key} is of the type {kind!r}, which is not known"
+
+
+def _wrong_numbers(key: str, rope: dict[str, Any], config: dict[str, Any]) -> str | None:
+    """Checks the numbers that only some types have."""
+    kind = _kind(rope)
+    numbers = {name: rope.get(name) for name in _NUMBERS.get(kind, ())}
+    if kind in _WITH_LENGTHS:
+        numbers["original_max_position_embeddings"] = _original(config)
+    if kind == "llama3" and (missing := next((name for name in _NUMBERS[kind] if numbers[name] is None), None)):
+        return f"{key} of the type 'llama3' lacks {missing}"
+    reason = wrong_number(numbers, numbers)
+    if reason is None and kind == "llama3" and rope["low_freq_factor"] >= rope["high_freq_factor"]:
+        reason = "low_freq_factor is not below high_freq_factor"
+    return None if reason is None else f"in {key} of the type {kind!r}, {reason}"
 
 
 def _wrong_lists(key: str, rope: dict[str, Any], config: dict[str, Any]) -> str | None:
@@ -100,3 +136,9 @@ def _kind(rope: dict[str, Any]) -> str:
 def _base(config: dict[str, Any]) -> float:
     base = _rope(config).get("rope_theta") or config.get("rope_theta") or _BASE
     return float(base)
+
+
+def _original(config: dict[str, Any]) -> Any:
+    """Length of the training in tokens. As in transformers, a length beside the rotary parameters takes precedence."""
+    beside = config.get("original_max_position_embeddings")
+    return beside or _rope(config).get("original_max_position_embeddings") or config.get("max_position_embeddings")

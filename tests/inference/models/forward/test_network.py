@@ -24,6 +24,22 @@ from lacuna_lab.evaluation.scoring import logprobs
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 1e4}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+    "rope_theta": 1e4,
+}
+LONGROPE = {
+    "rope_type": "longrope",
+    "short_factor": [1.0 + 0.1 * number for number in range(8)],
+    "long_factor": [1.5 + 0.7 * number for number in range(8)],
+    "original_max_position_embeddings": 16,
+    "rope_theta": 1e4,
+}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
     "llama with untied head": ("llama", {"tie_word_embeddings": False}),
@@ -34,9 +50,41 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}},
     ),
     "llama without groups": ("llama", {"num_key_value_heads": 4}),
+    "llama scaled as Llama 3.1": ("llama", {"rope_parameters": LLAMA3}),
+    "llama scaled by YaRN": ("llama", {"rope_parameters": YARN}),
+    "llama scaled by YaRN as DeepSeek does": (
+        "llama",
+        {"rope_parameters": {**YARN, "mscale": 0.7, "mscale_all_dim": 1.1, "beta_fast": 16, "truncate": False}},
+    ),
+    "llama scaled by YaRN with a magnitude": ("llama", {"rope_parameters": {**YARN, "attention_factor": 1.25}}),
+    "llama scaled by LongRoPE": ("llama", {"rope_parameters": LONGROPE}),
+    "llama within LongRoPE's original context": (
+        "llama",
+        {"rope_parameters": {**LONGROPE, "original_max_position_embeddings": CONTEXT}},
+    ),
+    "llama scaled dynamically": (
+        "llama",
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+    ),
     "mistral": ("mistral", {}),
     "qwen2": ("qwen2", {}),
+    "qwen2 scaled by YaRN": ("qwen2", {"rope_parameters": YARN}),
+    "qwen3": ("qwen3", {}),
+    "qwen3 with biases and YaRN": ("qwen3", {"attention_bias": True, "rope_parameters": YARN}),
+    "granite": ("granite", {}),
+    "granite with biases and a tied head": ("granite", {"attention_bias": True, "tie_word_embeddings": True}),
+    "granite 4, dense": ("granitemoehybrid", {}),
+    "granite 4, dense, without positions": ("granitemoehybrid", {"position_embedding_type": None}),
+    "gemma": ("gemma", {}),
+    "gemma with one key head": ("gemma", {"num_key_value_heads": 1, "tie_word_embeddings": False}),
     "starcoder2": ("starcoder2", {}),
+    "starcoder2 scaled by YaRN": ("starcoder2", {"rope_parameters": YARN}),
+    "gpt_bigcode": ("gpt_bigcode", {}),
+    "gpt_bigcode without shared keys": ("gpt_bigcode", {"multi_query": False, "n_inner": 96}),
+    "gpt_bigcode without scaled attention": (
+        "gpt_bigcode",
+        {"scale_attn_weights": False, "tie_word_embeddings": False},
+    ),
     "xglm": ("xglm", {}),
     "xglm of odd width": ("xglm", {"d_model": 60, "scale_embedding": False}),
     "codegen": ("codegen", {}),
@@ -55,8 +103,10 @@ def same(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> tuple[A
 
 
 def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
+    """The logits of `ids` within a text of `CONTEXT` tokens, for which LongRoPE's divisors are those of long texts."""
+    padded = [*ids, *[0] * (CONTEXT - len(ids))]
     with torch.inference_mode():
-        return model(torch.tensor([ids]), position_ids=torch.arange(len(ids))[None]).logits[0]
+        return model(torch.tensor([padded]), position_ids=torch.arange(CONTEXT)[None]).logits[0, : len(ids)]
 
 
 def check_every_kind_of_step(model: Any, forward: OwnForward | StaticForward) -> None:
@@ -96,8 +146,12 @@ def test_in_place_single_token_steps_give_the_same_logits(
 ) -> None:
     monkeypatch.setattr(linear, "_fastest", lambda _: linear.Tuning(linear.columns, linear.plain, 0))
     model, forward = same(name, tmp_path)
-    plain_llama = VARIANTS[name][0] in ("llama", "mistral") and name != "llama with biases"
-    assert (single.obstacle(forward.network) is None) == plain_llama == (forward._single is not None)
+    kind, changed = VARIANTS[name]
+    in_place = (
+        kind in ("llama", "mistral", "qwen3", "granite", "granitemoehybrid") and forward.network.rotation is not None
+    )
+    in_place &= not changed.get("attention_bias")
+    assert (single.obstacle(forward.network) is None) == in_place == (forward._single is not None)
     check_every_kind_of_step(model, forward)
 
 
@@ -123,9 +177,10 @@ def test_recorded_steps_serve_several_kv_caches(tmp_path: Path, monkeypatch: pyt
             assert kv_cache.rollback(len(ids)) == len(ids)
 
 
-def test_a_compiled_step_gives_the_same_logits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma", "gpt_bigcode"])
+def test_a_compiled_step_gives_the_same_logits(name: str, tmp_path: Path) -> None:
     """Traced as torch.compile traces it; the output of its compiler is not tested here."""
-    model, forward = same("llama", tmp_path)
+    model, forward = same(name, tmp_path)
 
     def traced(run: static.Run) -> static.Run:
         compiled: static.Run = torch.compile(run, backend="eager", dynamic=False, fullgraph=True)
@@ -204,7 +259,7 @@ def test_kv_caches_are_independent(tmp_path: Path) -> None:
     assert (logits[0] - full_logits(model, IDS[:5] + IDS[9:12])[-1]).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", ["llama", "starcoder2", "xglm", "codegen"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma", "starcoder2", "gpt_bigcode", "xglm", "codegen"])
 def test_half_precision_stays_near(name: str, tmp_path: Path) -> None:
     model, forward = same(name, tmp_path, torch.bfloat16)
     expected = full_logits(model, IDS)
@@ -259,20 +314,24 @@ def test_rows_that_do_not_divide_into_groups_get_eight_bits() -> None:
 
 
 def test_int8_is_rejected_where_it_is_impossible(tmp_path: Path) -> None:
-    save_tiny_model(tmp_path, "gpt_bigcode")
-    with pytest.raises(BadRequest, match="its architecture is gpt_bigcode"):
+    save_tiny_model(tmp_path, "gpt_neox")
+    with pytest.raises(BadRequest, match="its architecture is gpt_neox"):
         assemble.load_model(ModelOptions(str(tmp_path), device="cpu", quantization="int8"), lambda *_: None)
 
 
 @pytest.mark.parametrize(
     ("kind", "changed", "reason"),
     [
-        ("gpt_bigcode", {}, "its architecture is gpt_bigcode"),
+        ("gpt_neox", {}, "its architecture is gpt_neox"),
         (
             "llama",
-            {"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "rope_theta": 1e4}},
-            "rotary positions of the type yarn",
+            {"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4}},
+            "rotary positions of the type proportional",
         ),
+        ("granitemoehybrid", {"layer_types": ["linear_attention", "full_attention"]}, "Mamba layers"),
+        ("granitemoehybrid", {"num_local_experts": 2}, "experts"),
+        ("gemma", {"use_bidirectional_attention": True}, "attention in both directions"),
+        ("gpt_bigcode", {"activation_function": "silu"}, "the activation silu"),
         ("mistral", {"sliding_window": 8}, "a window of 8 tokens"),
         ("llama", {"hidden_act": "gelu"}, "the activation gelu"),
         ("llama", {"mlp_bias": True}, "biases of the feed-forward"),

@@ -27,6 +27,11 @@ from lacuna_inference.models.loading import sources
 IDS = [5, 9, 2, 40, 7, 7, 31, 3]
 F32, Q8_0 = gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.Q8_0
 
+GRANITE = {
+    "embedding_multiplier": "embedding_scale", "residual_multiplier": "residual_scale",
+    "attention_multiplier": "attention.scale", "logits_scaling": "logit_scale",
+}  # fmt: skip
+
 
 def spec(quantization: str = "none") -> ForwardSpec:
     return ForwardSpec(torch.float32, torch.device("cpu"), 64, quantization, tuned=False)
@@ -49,9 +54,15 @@ def as_gguf(folder: Path, kind: gguf.GGMLQuantizationType = F32) -> Path:
         writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     else:
         writer.add_layer_norm_eps(config["norm_epsilon"])
+    for key, value in GRANITE.items():
+        if key in config:
+            writer.add_float32(f"{name}.{value}", config[key])
+    if config.get("head_dim"):
+        writer.add_key_length(config["head_dim"])
     writer.add_token_list([str(number) for number in range(config["vocab_size"])])
     for key, tensor in load_file(folder / "model.safetensors").items():
-        stored = paired(tensor, key, config) if name == "llama" else tensor
+        stored = paired(tensor, key, config) if name in ("llama", "granite") else tensor
+        stored = stored + 1 if name == "gemma" and "norm" in key else stored
         new_name = name_in_gguf(key)
         assert new_name is not None
         if kind is not F32 and stored.ndim == 2 and stored.shape[1] % 32 == 0:
@@ -83,7 +94,7 @@ def logits_of(forward: OwnForward) -> torch.Tensor:
     return forward.step(IDS, forward.new_kv_cache(), len(IDS))
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "starcoder2"])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "granite", "gemma", "starcoder2"])
 def test_logits_are_those_of_the_safetensors(name: str, tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path, name)
     expected = logits_of(registry.read(sources.find(str(folder)), spec()))

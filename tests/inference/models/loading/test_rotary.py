@@ -16,6 +16,9 @@ from lacuna_inference.engine import assemble
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.models import loader, transformers_forward
 from lacuna_inference.models.architectures import registry
+from lacuna_inference.models.forward.network import rotation_table
+from lacuna_inference.models.loading import frequencies, rotary
+from lacuna_inference.models.loading.config import positions
 from lacuna_lab.evaluation.scoring import logprobs
 
 CONTEXT = 128
@@ -30,7 +33,7 @@ LLAMA3 = {
     "original_max_position_embeddings": 64,
 }
 Config = dict[str, Any]
-KINDS = ("llama", "mistral", "qwen2", "starcoder2")
+KINDS = ("llama", "mistral", "qwen2", "qwen3", "granite", "gemma", "starcoder2")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -43,19 +46,19 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("llama"))
 
 
-def configured(tiny: Path, to: Path, positions: Config) -> ModelOptions:
-    """The tiny model with a config that describes its positions only by `positions`."""
+def configured(tiny: Path, to: Path, changes: Config) -> ModelOptions:
+    """The tiny model with a config that describes its positions only by `changes`."""
     for file in tiny.iterdir():
         (to / file.name).write_bytes(file.read_bytes())
     config = json.loads((to / "config.json").read_text())
     config.pop("rope_parameters")
-    config |= {"max_position_embeddings": CONTEXT, "sliding_window": None, **positions}
+    config |= {"max_position_embeddings": CONTEXT, "sliding_window": None, **changes}
     (to / "config.json").write_text(json.dumps(config))
     return ModelOptions(str(to), context=CONTEXT, device="cpu")
 
 
 @pytest.mark.parametrize(
-    ("positions", "runs"),
+    ("changes", "runs"),
     [
         ({}, "own"),
         ({"rope_theta": 5e5}, "own"),
@@ -66,18 +69,21 @@ def configured(tiny: Path, to: Path, positions: Config) -> ModelOptions:
         ({"rope_scaling": {"type": "default", "factor": 1.0}}, "own"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 4}, "rope_parameters": {"rope_type": "default"}}, "own"),
         ({"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}}, "own"),
-        ({"rope_scaling": YARN, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, "transformers"),
-        ({"rope_scaling": {**YARN, "type": "yarn"}, "rope_theta": 5e5}, "transformers"),
-        ({"rope_parameters": {**YARN, "rope_theta": 1e5}}, "transformers"),
-        ({"rope_scaling": LLAMA3, "rope_theta": 5e5}, "transformers"),
-        ({"rope_parameters": {**LLAMA3, "rope_theta": 5e5}}, "transformers"),
-        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "transformers"),
+        ({"rope_scaling": YARN, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, "own"),
+        ({"rope_scaling": {**YARN, "type": "yarn"}, "rope_theta": 5e5}, "own"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}, "original_max_position_embeddings": 32}, "own"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "own"),
+        ({"rope_parameters": {**YARN, "rope_theta": 1e5}}, "own"),
+        ({"rope_scaling": LLAMA3, "rope_theta": 5e5}, "own"),
+        ({"rope_parameters": {**LLAMA3, "rope_theta": 5e5}}, "own"),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "own"),
+        ({"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4}}, "transformers"),
         ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "transformers"),
         ({"partial_rotary_factor": 0.5}, "transformers"),
     ],
 )
-def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, positions: Config, runs: str) -> None:
-    options = configured(tiny, tmp_path, positions)
+def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, changes: Config, runs: str) -> None:
+    options = configured(tiny, tmp_path, changes)
     folder = loader.find(options)
     assert loader.choose_forward(folder, options, CONTEXT)[0] == runs
     if runs == "own":
@@ -86,15 +92,68 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, positions:
         assert (logprobs(ours, IDS) - logprobs(theirs, IDS)).abs().max() <= 1e-4
 
 
+def test_for_text_sections_of_an_image_s_axes_are_the_usual_positions(tiny: Path, tmp_path: Path) -> None:
+    """transformers knows them in models with images only, which it runs with equal positions along all axes."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    spec = registry.ForwardSpec(torch.float32, CPU, CONTEXT, tuned=False)
+    sections = {"type": "mrope", "mrope_section": [2, 3, 3]}
+    plain, sectioned = (
+        registry.read(loader.find(configured(tiny, tmp_path / name, changes)), spec)
+        for name, changes in (
+            ("one", {"rope_theta": 5e5}),
+            ("two", {"rope_theta": 5e5, "rope_scaling": sections}),
+        )
+    )
+    assert torch.equal(logprobs(plain, IDS), logprobs(sectioned, IDS))
+
+
+@pytest.mark.parametrize(("context", "divisors"), [(32, "short_factor"), (33, "long_factor")])
+def test_the_configured_context_chooses_longrope_s_divisors(context: int, divisors: str) -> None:
+    """For every text of that context, so that keys in a cache keep their rotation."""
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8, "attention_factor": 1.0}
+    config = {"rope_parameters": {**rope, "original_max_position_embeddings": 32}, "max_position_embeddings": CONTEXT}
+    expected = rotation_table(context, frequencies.plain(1e4, 16) / rope[divisors][0])  # type: ignore[index]
+    torch.testing.assert_close(rotary.rotation(config, 16, context), expected)
+
+
 @pytest.mark.parametrize(
-    ("positions", "message"),
+    ("changes", "context"),
+    [
+        ({"rope_scaling": YARN}, 128),
+        ({"rope_scaling": {**YARN, "factor": 8.0}}, 256),
+        ({"rope_parameters": {**YARN, "factor": 0.5}}, 100),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, 100),
+        ({"rope_scaling": {**LLAMA3, "factor": 32.0}}, 100),
+        ({}, 100),
+    ],
+)
+def test_yarn_lengthens_the_context_that_the_config_gives(changes: Config, context: int) -> None:
+    assert positions({"max_position_embeddings": 100, **changes}) == context
+
+
+def test_a_model_that_reads_images_gives_its_context_for_text() -> None:
+    assert positions({"model_type": "qwen3_5", "text_config": {"max_position_embeddings": 100}}) == 100
+    assert positions({"model_type": "qwen3_5", "text_config": None}) is None
+
+
+@pytest.mark.parametrize("kind", ["llama3", "yarn", "longrope", "dynamic"])
+def test_a_scaling_whose_lengths_are_unknown_is_left_to_transformers(kind: str) -> None:
+    assert "max_position_embeddings" in (rotary.obstacle({"rope_scaling": {"type": kind, "factor": 2.0}}) or "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
     [
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling of the type 'linear' needs a factor above zero, not None"),
         ({"rope_scaling": {"type": "linear", "factor": "2.0"}}, "needs a factor above zero, not '2.0'"),
         ({"rope_parameters": {"rope_type": "linear", "factor": -1}}, "rope_parameters of the type 'linear'"),
         ({"rope_scaling": {"rope_type": "yarn"}}, "rope_scaling of the type 'yarn' needs a factor"),
         ({"rope_scaling": {"factor": 2.0}}, "rope_scaling has a factor and no rope_type"),
-        ({"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}}, "rope_scaling is of the type 'mrope'"),
+        ({"rope_scaling": {**LLAMA3, "low_freq_factor": None}}, "of the type 'llama3' lacks low_freq_factor"),
+        ({"rope_scaling": {**LLAMA3, "low_freq_factor": 4}}, "low_freq_factor is not below high_freq_factor"),
+        ({"rope_scaling": {**YARN, "beta_fast": "32"}}, "in rope_scaling of the type 'yarn', beta_fast is '32'"),
+        ({"rope_scaling": {**YARN, "original_max_position_embeddings": -1}}, "original_max_position_embeddings is -1"),
         ({"rope_parameters": {"rope_type": "spiral"}}, "rope_parameters is of the type 'spiral', which is not known"),
         (
             {"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.0] * 7}},
@@ -115,17 +174,17 @@ def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, positions:
     ],
 )
 def test_a_config_that_cannot_be_honoured_names_the_key(
-    llama: Path, tmp_path: Path, positions: Config, message: str
+    llama: Path, tmp_path: Path, changes: Config, message: str
 ) -> None:
-    options = configured(llama, tmp_path, positions)
+    options = configured(llama, tmp_path, changes)
     with pytest.raises(ModelUnusable) as caught:
         assemble.load_model(options, lambda *_: None)
     assert message in str(caught.value)
     assert "config.json" in str(caught.value)
 
 
-def broken(**values: Any) -> Callable[[Config], Config]:
-    return lambda config: {**config, **values}
+def broken(**changes: Any) -> Callable[[Config], Config]:
+    return lambda config: {**config, **changes}
 
 
 @pytest.mark.parametrize(

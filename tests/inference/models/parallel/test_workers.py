@@ -26,11 +26,12 @@ from lacuna_inference.models.parallel.workers import ParallelForward, Workers
 
 CONTEXT = 64
 IDS = [7, 12, 31, 5, 99, 250, 18, 44, 3, 61, 73, 120, 8, 9, 10, 200, 201, 6, 7, 8]
-KINDS = ("llama", "mistral", "qwen2", "starcoder2", "xglm", "codegen")
+KINDS = ("llama", "mistral", "qwen2", "qwen3", "granite", "gemma", "starcoder2", "gpt_bigcode", "xglm", "codegen")
+CHANGED: dict[str, dict[str, Any]] = {"gpt_bigcode": {"multi_query": False}}
 
 
 def folder_of(kind: str, folder: Path) -> sources.ModelFolder:
-    tiny_model(kind).save_pretrained(folder)
+    tiny_model(kind, **CHANGED.get(kind, {})).save_pretrained(folder)
     (folder / "tokenizer.json").write_text("{}")
     return sources.find(str(folder))
 
@@ -121,6 +122,10 @@ def test_a_model_that_cannot_be_sharded_says_why(tmp_path: Path) -> None:
         == "4 heads and 2 key heads and 128 inner dimensions cannot be split into 3 shards"
     )
     assert registry.why_not_sharded(config, 4) == "2 key heads cannot be split into 4 shards"
+    granite = folder_of("granitemoehybrid", tmp_path / "granite").config
+    assert registry.why_not_sharded(granite, 2) == "its gate and up projections are stored as one"
+    bigcode = folder_of("gpt_bigcode", tmp_path / "gpt_bigcode").config
+    assert registry.why_not_sharded({**bigcode, "multi_query": True}, 2) == "1 key heads cannot be split into 2 shards"
     codegen = folder_of("codegen", tmp_path / "codegen").config
     assert registry.why_not_sharded({**codegen, "n_head": 8}, 8) == "4 qkv groups cannot be split into 8 shards"
 
