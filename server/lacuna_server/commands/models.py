@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from lacuna_inference.errors import LacunaError
 from lacuna_server.commands.show import print_table, progress, stderr, stdout
 from lacuna_server.settings import Settings
 
@@ -18,24 +19,35 @@ if TYPE_CHECKING:
 
 def list_models(settings: Settings, as_json: bool) -> None:
     """Prints the models on this disk: what `--model` takes, and whether each fits."""
-    from lacuna_inference.models.bandwidth import measured
-    from lacuna_inference.models.loader import choose_device
     from lacuna_inference.models.on_disk import on_disk
 
     options = settings.model_options()
     with progress("looking for models"):
         models = on_disk(options)
-        bandwidth = measured(choose_device(options.device))
+        bandwidth = _bandwidth(options.device)
     rows = [asdict(model) | {"tokens_per_s": _speed(model, bandwidth)} for model in models]
     if as_json:
         print(json.dumps(rows, indent=2))  # noqa: T201
         return
     table = Table("model", "size", "type", "family", "fits", "speed", box=None, pad_edge=False)
+    if any(model.problem for model in models):
+        table.add_column("cannot be used")
     for model, row in zip(models, rows, strict=True):
         fits = {True: "yes", False: "no", None: ""}[model.fits]
-        speed = f"about {row['tokens_per_s']:.0f} tokens/s" if row["tokens_per_s"] and not model.problem else ""
-        table.add_row(model.name, _mib(model.bytes), model.type, model.family, fits, model.problem or speed)
+        speed = f"about {row['tokens_per_s']:.0f} tokens/s" if row["tokens_per_s"] else ""
+        shown = (model.name, _mib(model.bytes), model.type, model.family, fits, speed, model.problem)
+        table.add_row(*shown[: len(table.columns)])
     print_table(table)
+
+
+def _bandwidth(device: str) -> float | None:
+    """Bytes per second that `device` reads; None without such a device."""
+    from lacuna_inference.models import bandwidth, loader
+
+    try:
+        return bandwidth.measured(loader.choose_device(device))
+    except LacunaError:
+        return None
 
 
 def _speed(model: OnDisk, bandwidth: float | None) -> float | None:

@@ -56,12 +56,17 @@ def models_in(folder: Path) -> list[Path]:
     return named if len(named) < 2 else [file for file in named if not _is_no_model(file)]
 
 
-def only_model(folder: Path) -> Path | None:
-    """The one GGUF model in `folder`, or None if there is none. Raises ModelUnusable if there are several."""
+def only_model(folder: Path, prefix: str) -> Path | None:
+    """The one GGUF model in `folder`, or None if there is none. Raises ModelUnusable if there are several.
+
+    `prefix` and a path in the folder name a file to the user.
+    """
     models = models_in(folder)
     if len(models) > 1:
         names = [file.relative_to(folder).as_posix() for file in models]
-        raise ModelUnusable(f"{folder} holds {len(models)} GGUF models ({listed(names)}).", "Name the file.")
+        raise ModelUnusable(
+            f"{folder} holds {len(models)} GGUF models ({listed(names)}).", f"Name one, such as {prefix}{names[0]}"
+        )
     return models[0] if models else None
 
 

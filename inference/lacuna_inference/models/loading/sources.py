@@ -117,7 +117,8 @@ def inspect(name: str, path: Path) -> ModelFolder:
         return _inspect_gguf(name, path)
     config_file = path / "config.json"
     has_safetensors = config_file.is_file() and any(path.glob("*.safetensors"))
-    if not has_safetensors and (only := gguf_files.only_model(path)) is not None:
+    prefix = f"{name.rstrip('/')}{':' if path.parent.name == 'snapshots' else '/'}"
+    if not has_safetensors and (only := gguf_files.only_model(path, prefix)) is not None:
         return _inspect_gguf(name, only)
     if not config_file.is_file():
         if (path / _ADAPTER).is_file():

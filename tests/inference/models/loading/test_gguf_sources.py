@@ -117,7 +117,8 @@ def test_files_beside_a_model_do_not_count(tmp_path: Path, name: str, type_: str
 def test_a_folder_with_several_lists_them(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         write_gguf(tmp_path / f"{name}.gguf")
-    assert "holds 4 GGUF models (a.gguf, b.gguf, c.gguf, ...). Name the file." in refusal(tmp_path)
+    message = refusal(tmp_path)
+    assert f"holds 4 GGUF models (a.gguf, b.gguf, c.gguf, ...). Name one, such as {tmp_path}/a.gguf" in message
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_hub_id_alone(home: Path) -> None:
     one = in_hub(home / "hub", "some/one-GGUF", FILES[:1])
     assert found("some/one-GGUF") == one / FILES[0]
     in_hub(home / "hub", "some/two-GGUF", FILES)
-    assert "holds 2 GGUF models" in refusal("some/two-GGUF")
+    assert f"such as some/two-GGUF:{FILES[1]}" in refusal("some/two-GGUF")
 
 
 def test_quantizations_in_folders_and_parts(home: Path) -> None:
