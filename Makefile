@@ -7,8 +7,8 @@ READY := $(VENV)/.ready
 
 .PHONY: run test test-long test-all test-slow test-models lint types fix docs wheel setup clean extension vsix test-extension test-vscode playground editors test-editors screenshots latency
 
-run: $(READY)  ## complete the shipped example with the bundled model
-	$(BIN)/lacuna complete examples/temperature.py
+run: $(READY)  ## complete the shipped example with the bundled model, or MODEL=file.gguf
+	$(BIN)/lacuna complete examples/temperature.py $(if $(MODEL),--model $(MODEL))
 
 WORKERS ?= 2
 
@@ -24,9 +24,14 @@ test-slow: $(READY)  ## what takes minutes: a bundle on a machine without a netw
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
 	$(BIN)/python -m pytest -m slow
 
-test-models: $(READY)  ## what needs real models: their ids against llama.cpp's; FOLDER=folder-with-GGUF-files
-	$(BIN)/python -m pip install --quiet xllamacpp
-	LACUNA_MODELS=$(abspath $(FOLDER)) LACUNA_STRINGS=100000 $(BIN)/python -m pytest -m models
+# FOLDER is fetched into once, 580 MB; STRINGS are compared with llama.cpp's tokens, for each model.
+FOLDER ?= .models
+STRINGS ?= 100000
+
+test-models: $(READY)  ## what needs real models, and llama.cpp beside them: FOLDER=folder-with-GGUF-files
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt xllamacpp
+	$(BIN)/python tests/models/fetch.py $(FOLDER)
+	LACUNA_MODELS=$(abspath $(FOLDER)) LACUNA_STRINGS=$(STRINGS) $(BIN)/python -m pytest -m models
 
 extension: vscode-extension/dist/extension.js  ## build the extension for VS Code
 

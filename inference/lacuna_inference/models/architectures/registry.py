@@ -22,6 +22,7 @@ from lacuna_inference.models.forward.network import Network, OwnForward
 from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS, tuning_of
 from lacuna_inference.models.gguf.tensors import GgufTensors
 from lacuna_inference.models.loading import memory
+from lacuna_inference.models.loading.quantizing import Quantizer
 from lacuna_inference.models.loading.shards import Shard, ShardedTensors, ShardingPlan, with_all_reduce
 from lacuna_inference.models.loading.sketch import ITEM_BYTES, Sketch
 from lacuna_inference.models.loading.sources import ModelFolder
@@ -172,10 +173,13 @@ def _build_network(config: dict[str, Any], held: Mapping[str, Tensor], spec: For
     architecture = _architecture(config)
     assert architecture is not None
     kernel = QUANTIZED_KERNELS.get(spec.quantization)
-    weights = Weights(held, spec.dtype, spec.device, kernel)
-    network: Network = architecture.build(config, weights, spec.context)
     if kernel is not None:
+        with Quantizer(kernel) as quantizer:
+            weights = Weights(held, spec.dtype, spec.device, quantizer)
+            network: Network = architecture.build(config, weights, spec.context)
         return network, tuning_of(kernel)
+    weights = Weights(held, spec.dtype, spec.device)
+    network = architecture.build(config, weights, spec.context)
     return network, (tune if spec.tuned else keep_plain)(weights.linears)
 
 

@@ -70,22 +70,18 @@ class Tuning:
 class Linear:
     """x [tokens, in] -> [tokens, out]."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> None:
-        """A `mapped` weight is in a memory-mapped file: it is copied if its kernel keeps it as it is."""
-        self._weight: Tensor | None = weight
+    def __init__(self, weight: Matrix, bias: Tensor | None = None, mapped: bool = False) -> None:
+        """A `mapped` weight is in a memory-mapped file: it is copied if its kernel keeps it as it is.
+
+        One that is no tensor needs kernels for quantized weights.
+        """
+        self._weight: Tensor | None = cast(Tensor, weight)
         self._bias, self._mapped = bias, mapped
         (self.outputs, self.inputs), self.nbytes = weight.shape, weight.nbytes
         self.dtype, self.device = weight.dtype, weight.device
-        self.decode_product = self.batch_product = plain(weight, bias)
+        self.decode_product = self.batch_product = plain(cast(Tensor, weight), bias)
         self.column_weight: Tensor | None = None
         """The weight, where `columns` is the decode kernel and there is no bias."""
-
-    @classmethod
-    def quantized(cls, weight: Matrix, bias: Tensor | None, kernel: Kernel) -> Linear:
-        """With the weight in the layout of `kernel`, which reads it a few rows at a time."""
-        linear = cls(cast(Tensor, weight), bias)
-        linear.set_kernels(kernel, kernel)
-        return linear
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.decode_product(x) if len(x) <= MAX_DECODE_ROWS else self.batch_product(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import cast
 
@@ -36,7 +37,7 @@ def _byte_pairs(vocabulary: GgufVocabulary, merges: Sequence[str], whole_words: 
 def _without_missing(vocabulary: GgufVocabulary) -> list[pre_tokenizers.PreTokenizer]:
     """Removes the characters of bytes that the vocabulary lacks, and keeps apart what is before and after them."""
     if missing := _ALPHABET.difference(vocabulary.ids):
-        return [pre_tokenizers.Split(Regex(f"[{''.join(sorted(missing))}]"), "removed")]
+        return [pre_tokenizers.Split(Regex(f"[{''.join(map(re.escape, sorted(missing)))}]"), "removed")]
     return []
 
 

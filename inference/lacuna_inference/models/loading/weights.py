@@ -16,11 +16,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models.forward.linear import Kernel, Linear, Matrix
+from lacuna_inference.models.forward.linear import Linear
 from lacuna_inference.models.gguf.header import TensorInfo
 from lacuna_inference.models.gguf.rows import Rows
 from lacuna_inference.models.gguf.types import GGML_TYPES
-from lacuna_inference.models.loading.memory import return_freed
+from lacuna_inference.models.loading.quantizing import Quantizer
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 """Shapes of tensors by name."""
 _TYPES = {kind.name: kind for kind in GGML_TYPES.values() if kind.name in ("F32", "F16", "BF16")}
 """Types of safetensors whose rows can be read one by one; GGUF has them under the same names."""
-_MAX_FREED = 2**28
-"""Bytes of weights in fp32 that were read and freed, after which their memory is returned to the system."""
 Lookup: TypeAlias = Callable[[Tensor], Tensor]
 """Token ids [n] -> embeddings [n, width]."""
 
@@ -72,7 +70,7 @@ class TensorFiles(Mapping[str, Tensor]):
 class StoredTensors(Protocol):
     """Tensors in files, whose shapes are known without reading them."""
 
-    def __contains__(self, name: object) -> bool: ...
+    def __contains__(self, name: object, /) -> bool: ...
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -147,12 +145,15 @@ class Weights:
     """`tensors` in one dtype on one device, and the layers built from them; `linears` are all linear layers so far."""
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device, kernel: Kernel | None = None
+        self,
+        tensors: Mapping[str, Tensor],
+        dtype: torch.dtype,
+        device: torch.device,
+        quantizer: Quantizer | None = None,
     ) -> None:
-        """With a `kernel` for quantized weights, each layer is quantized as soon as it is read."""
-        self._tensors, self.dtype, self.device, self._kernel = tensors, dtype, device, kernel
+        """With a `quantizer`, each layer is quantized as soon as it is read, and can be used when the quantizer is done."""
+        self._tensors, self.dtype, self.device, self._quantizer = tensors, dtype, device, quantizer
         self._embedding: Tensor | None = None
-        self._freed = 0
         self.linears: list[Linear] = []
 
     def __contains__(self, name: str) -> bool:
@@ -174,7 +175,7 @@ class Weights:
 
         Where the layers are quantized, its rows stay in the file: a prompt looks up few of them.
         """
-        if self._kernel is not None and (rows := self._rows(name)) is not None:
+        if self._quantizer is not None and (rows := self._rows(name)) is not None:
             return rows.lookup
         self._embedding = weight = self.take(f"{name}.weight")
         return lambda ids: F.embedding(ids, weight)
@@ -187,8 +188,9 @@ class Weights:
 
     def linear(self, *names: str) -> Linear:
         """The layers `names`, which read the same input, fused into one."""
-        if self._kernel is not None and len(names) == 1 and (rows := self._rows(names[0])) is not None:
-            return self._quantized(rows, self.optional(f"{names[0]}.bias"), self._kernel)
+        if self._quantizer is not None and len(names) == 1 and (rows := self._rows(names[0])) is not None:
+            self.linears.append(self._quantizer.layer(rows, self.optional(f"{names[0]}.bias")))
+            return self.linears[-1]
         biases = [self.optional(f"{name}.bias") for name in names]
         read = [self._read(f"{name}.weight") for name in names]
         weight = concatenated([tensor for tensor, _ in read])
@@ -198,17 +200,8 @@ class Weights:
 
     def layer(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> Linear:
         """The layer with this weight [out, in]; `mapped` if the weight is in a memory-mapped file."""
-        if self._kernel is not None:
-            return self._quantized(weight, bias, self._kernel)
-        self.linears.append(Linear(weight, bias, mapped))
-        return self.linears[-1]
-
-    def _quantized(self, weight: Matrix, bias: Tensor | None, kernel: Kernel) -> Linear:
-        self.linears.append(Linear.quantized(weight, bias, kernel))
-        self._freed += weight.nbytes
-        if self._freed > _MAX_FREED:
-            return_freed()
-            self._freed = 0
+        quantizer = self._quantizer
+        self.linears.append(Linear(weight, bias, mapped) if quantizer is None else quantizer.layer(weight, bias))
         return self.linears[-1]
 
     def _rows(self, name: str) -> Rows | None:
