@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import warnings
 
+BLANKS = " \t"
+"""The characters that indent a line."""
 TAB_WIDTH = 4
 """Columns per tab, only for comparing indentation; no tab is ever replaced."""
 
 
 def indentation(line: str) -> int:
     """Width of the leading blanks of `line`, in columns."""
-    blanks = line[: len(line) - len(line.lstrip(" \t"))]
+    blanks = line[: len(line) - len(line.lstrip(BLANKS))]
     return len(blanks.expandtabs(TAB_WIDTH))
 
 

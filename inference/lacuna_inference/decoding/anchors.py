@@ -1,9 +1,9 @@
 """Anchors: where the holes of open documents begin, so that the prompt stays the same while the user types.
 
-By default, the hole begins at the start of the cursor's line. A closing bracket that an editor inserts automatically
-would change the first token of the suffix and so invalidate the suffix's part of the KV cache. It is therefore left out
-of the prompt until the cursor leaves the line. The model then writes it itself, and whatever an answer repeats of the
-text after it is trimmed anyway.
+By default, the hole begins in the cursor's line, before its text (`prompt.planner.hole_start`). A closing bracket that
+an editor inserts automatically would change the first token of the suffix and so invalidate the suffix's part of the KV
+cache. It is therefore left out of the prompt until the cursor leaves the line. The model then writes it itself, and
+whatever an answer repeats of the text after it is trimmed anyway.
 """
 
 from __future__ import annotations
@@ -34,14 +34,11 @@ class Anchors:
         self._anchors: PerDocument[Anchor] = PerDocument()
         self.windows: PerDocument[Window] = PerDocument()
 
-    def of(self, document_id: str | None, prefix: str, suffix: str) -> Anchor:
-        """The anchor for the cursor between `prefix` and `suffix`; the document's last one while it is valid."""
-        line_start = prefix.rfind("\n") + 1
+    def of(self, document_id: str | None, prefix: str, suffix: str, start: int) -> Anchor:
+        """The anchor for the cursor between `prefix` and `suffix`: the document's last one while it is valid, or one
+        at `start`, a position in `prefix`."""
         last = self._anchors.get(document_id)
-        if last is not None and _is_valid(last, prefix, suffix, line_start):
-            anchor = last
-        else:
-            anchor = Anchor(prefix[:line_start], suffix)
+        anchor = last if last is not None and _is_valid(last, prefix, suffix) else Anchor(prefix[:start], suffix)
         self._anchors.put(document_id, anchor)
         return anchor
 
@@ -50,9 +47,9 @@ class Anchors:
         self._anchors.put(document_id, Anchor(before, suffix))
 
 
-def _is_valid(anchor: Anchor, prefix: str, suffix: str, line_start: int) -> bool:
+def _is_valid(anchor: Anchor, prefix: str, suffix: str) -> bool:
     """Whether the cursor is after `anchor`, on its line, and only closing brackets were inserted after the cursor."""
-    if not prefix.startswith(anchor.before) or len(anchor.before) < line_start:
+    if not prefix.startswith(anchor.before) or len(anchor.before) <= prefix.rfind("\n"):
         return False
     if len(prefix) - len(anchor.before) > MAX_TYPED_CODE_POINTS:
         return False

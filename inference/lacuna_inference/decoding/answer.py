@@ -22,7 +22,7 @@ from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.forward import Steps, run_steps
 from lacuna_inference.prompt.families import Layout
-from lacuna_inference.prompt.planner import Prompt, PromptSpec, fills_together, plan
+from lacuna_inference.prompt.planner import Prompt, PromptSpec, fills_together, hole_start, plan
 
 
 def answer(decoder: Decoder, model: str, request: Request, cancel: CancelToken, queued_at: float) -> CompletionResult:
@@ -155,7 +155,9 @@ def prompt_for(decoder: Decoder, request: Request) -> Prompt:
     if len(request.parts) == 2 and decoder.layout is Layout.ANCHORED:
         if request.relayout_on_pause:
             _relayout(decoder, request)
-        anchor = decoder.anchors.of(None if request.is_prefetch else request.document_id, *request.parts)
+        before, after = request.parts
+        start = hole_start(before, decoder.tokenizer.family)
+        anchor = decoder.anchors.of(None if request.is_prefetch else request.document_id, before, after, start)
         spec = replace(spec, parts=(request.parts[0], anchor.suffix), anchor=len(anchor.before))
     spec = replace(spec, window=decoder.anchors.windows.get(request.document_id))
     prompt = plan(spec, decoder.tokenizer, decoder.context)
@@ -167,7 +169,7 @@ def prompt_for(decoder: Decoder, request: Request) -> Prompt:
 def _relayout(decoder: Decoder, request: Request) -> None:
     """Moves the document's anchor to the cursor, before the healed prefix."""
     before, after = request.parts
-    healed_prefix = decoder.tokenizer.healed_prefix(before)
+    healed_prefix = decoder.tokenizer.healed_prefix(before, decoder.tokenizer.family.trailing_blanks)
     decoder.anchors.move(request.document_id, before[: len(before) - len(healed_prefix)], after)
 
 

@@ -36,6 +36,20 @@ class Layout(StrEnum):
     """At the cursor, as the model was trained."""
 
 
+class TrailingBlanks(Enum):
+    """What a prompt does with the blanks before the cursor: what the model saw at the end of a prefix in training."""
+
+    KEPT = "kept"
+    """A line's indentation stays. The holes of training began at random characters (Bavarian et al., 2022, arXiv
+    2207.14255) or at nodes of the syntax tree, so many prefixes ended with it, and the answer was the statement alone.
+    Behind other text as LAST_HEALED: some of these models would write the blank before a word twice."""
+    LAST_HEALED = "last healed"
+    """The last one begins the answer, together with what follows it. Prefixes ended between two tokens, and tokenizers
+    join the last blank before a word to it. This is also right for text from left to right."""
+    HEALED = "healed"
+    """All of them begin the answer. Holes began at the start of a line, or tokens hold a blank and several words."""
+
+
 HEADER, PREFIX, SUFFIX, LINE = Placeholder.HEADER, Placeholder.PREFIX, Placeholder.SUFFIX, Placeholder.LINE
 LayoutPart = str | Placeholder
 
@@ -76,6 +90,8 @@ class Family:
     """N-grams of the open file are mixed in (`lacuna_inference.in_file.ngrams`), with shares fitted to this model."""
     text_begins_bare: bool = False
     """Sentencepiece adds a blank before a text; it must be removed for the suffix."""
+    trailing_blanks: TrailingBlanks = TrailingBlanks.KEPT
+    """For the hole between two texts; without a text behind the cursor, KEPT becomes LAST_HEALED."""
     begin_added: bool = False
     """The published tokenizer adds `begin` before every text, and so do servers that are sent text."""
 
@@ -94,6 +110,12 @@ class Family:
     def anchored_untrained(self) -> bool:
         """Whether the model was not trained with the anchored layout."""
         return self.layout(Layout.ANCHORED) != self.infill
+
+    @property
+    def blanks_left_to_right(self) -> TrailingBlanks:
+        """What a prompt without a text behind the cursor does with the blanks before it."""
+        kept = self.trailing_blanks is TrailingBlanks.KEPT
+        return TrailingBlanks.LAST_HEALED if kept else self.trailing_blanks
 
     @property
     def _suffix_last(self) -> bool:
@@ -122,14 +144,17 @@ FAMILIES: tuple[Family, ...] = (
         ("<|endoftext|>", "<|mask:0|>", SUFFIX, "<|mask:1|>", HEADER, PREFIX, "<|mask:2|>", LINE),
         ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
         model_types=("llama",), identified_by_tokens=False, header=headers.lacuna, mixes_file_ngrams=True,
+        trailing_blanks=TrailingBlanks.HEALED,
     ),
     Family(
         "incoder", "InCoder 1B, 6B", _CAUSAL_MASKING, ("<|endofmask|>", "<|endoftext|>"), "<|endoftext|>",
         model_types=("xglm",), header=headers.incoder, mask=_causal_mask,
+        trailing_blanks=TrailingBlanks.HEALED,
     ),
     Family(
         "codegen2", "CodeGen2, CodeGen2.5",
         (PREFIX, "<mask_1>", SUFFIX, "<|endoftext|>", "<sep>", "<mask_1>"), ("<eom>", "<|endoftext|>"),
+        trailing_blanks=TrailingBlanks.LAST_HEALED,
     ),
     Family(
         "santacoder", "SantaCoder 1.1B",

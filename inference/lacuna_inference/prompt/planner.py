@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt import context_budget
-from lacuna_inference.prompt.families import Family, Layout, Placeholder
+from lacuna_inference.prompt.families import Family, Layout, Placeholder, TrailingBlanks
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
+from lacuna_inference.text import BLANKS
 
 LINE_STEPS = 8
 """The room reserved for the cursor's line grows in steps of an eighth of the room, and is at least one step."""
@@ -44,8 +45,8 @@ class PromptSpec:
 
     One part is a left-to-right prompt. More than two need a family with masks; see `fills_together`.
     `max_tokens` is the room reserved for each fill; together, the fills get at most half of the context.
-    In an anchored layout, the hole begins at `anchor`, a position in the first part in code points, or at the start of
-    the cursor's line. `window` is the window of the document's last prompt; a prompt with one hole keeps it while it
+    In an anchored layout, the hole begins at `anchor`, a position in the first part in code points, or at `hole_start`.
+    `window` is the window of the document's last prompt; a prompt with one hole keeps it while it
     fits.
     """
 
@@ -79,11 +80,22 @@ def fills_together(family: Family) -> bool:
     return family.mask is not None
 
 
+def hole_start(prefix: str, family: Family) -> int:
+    """Where an anchored hole begins if nothing is known of the document, in code points.
+
+    That is the start of the cursor's line, or where the blanks before the cursor stay in the prompt, the end of its
+    indentation.
+    """
+    start = prefix.rfind("\n") + 1
+    kept = family.trailing_blanks is TrailingBlanks.KEPT
+    return len(prefix) - len(prefix[start:].lstrip(BLANKS)) if kept else start
+
+
 def _left_to_right(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt:
     prefix, path = spec.parts[0], spec.path
     if not prefix and tokenizer.family.header and not tokenizer.family.header(path):
         path = UNNAMED
-    prefix, healed_prefix = _healed(prefix, tokenizer)
+    prefix, healed_prefix = _healed(prefix, tokenizer, tokenizer.family.blanks_left_to_right)
     header, room = _header(path, tokenizer, room - len(tokenizer.begin) - 1 - len(tokenizer.encode(healed_prefix)))
     start, shown = last_tokens(prefix, room, tokenizer.encode)
     return Prompt(
@@ -97,11 +109,13 @@ def _one_hole(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt
     prefix, suffix = spec.parts
     layout = tokenizer.family.layout(spec.layout) or ()
     fixed = sum(isinstance(element, str) for element in layout)
-    prefix, healed_prefix = _healed(prefix, tokenizer)
     line = ""
     if Placeholder.LINE in layout:
-        start = len(_anchored(prefix)[0]) if spec.anchor is None else spec.anchor
+        start = hole_start(prefix, tokenizer.family) if spec.anchor is None else spec.anchor
+        prefix, healed_prefix = _healed(prefix, tokenizer, tokenizer.family.blanks_left_to_right, start)
         prefix, line = prefix[:start], prefix[start:]
+    else:
+        prefix, healed_prefix = _healed(prefix, tokenizer, tokenizer.family.trailing_blanks)
     fixed += len(tokenizer.encode(healed_prefix))
     header, room = _header(spec.path if Placeholder.HEADER in layout else None, tokenizer, room - fixed)
     line_start, line_ids = last_tokens(line, room // 2, tokenizer.encode_bare)
@@ -147,16 +161,13 @@ def _several_holes(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> P
     return Prompt(tuple(ids), between, whole=shown.window == Window(0, 0))
 
 
-def _healed(prefix: str, tokenizer: PromptTokenizer) -> tuple[str, str]:
-    """`prefix` without its healed prefix, and the healed prefix."""
-    healed_prefix = tokenizer.healed_prefix(prefix)
+def _healed(prefix: str, tokenizer: PromptTokenizer, blanks: TrailingBlanks, anchor: int = 0) -> tuple[str, str]:
+    """`prefix` without its healed prefix, and the healed prefix. Blanks before `anchor` are not healed."""
+    healed_prefix = tokenizer.healed_prefix(prefix, blanks)
+    before_anchor = healed_prefix[: max(0, anchor - len(prefix) + len(healed_prefix))]
+    if before_anchor.isspace():
+        healed_prefix = healed_prefix[len(before_anchor) :]
     return prefix[: len(prefix) - len(healed_prefix)], healed_prefix
-
-
-def _anchored(prefix: str) -> tuple[str, str]:
-    """`prefix` up to the cursor's line, and that line up to the cursor."""
-    start = prefix.rfind("\n") + 1
-    return prefix[:start], prefix[start:]
 
 
 def _header(path: str | None, tokenizer: PromptTokenizer, room: int) -> tuple[list[int], int]:

@@ -13,10 +13,11 @@ from tokenizers import Tokenizer
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.prompt.detokenizer import REPLACEMENT, Detokenizer
-from lacuna_inference.prompt.families import Family
+from lacuna_inference.prompt.families import Family, TrailingBlanks
 from lacuna_inference.prompt.incremental import IncrementalEncoder
 from lacuna_inference.prompt.lines import LineEncoder
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
+from lacuna_inference.text import BLANKS
 
 MAX_HEALED_TOKENS = 8
 """Tokens of the word at the cursor that is healed; each costs a forward pass, so longer words are not healed."""
@@ -96,9 +97,14 @@ class PromptTokenizer:
         """As `encode`, without the blank that sentencepiece adds before a text."""
         return [token for part in self._split_sentinels(text) for token in self._encode_bare(part)]
 
-    def healed_prefix(self, prefix: str) -> str:
-        """The end of `prefix` that is healed: the last pre-token of its last line."""
-        return self.last_pre_token(prefix[prefix.rfind("\n") + 1 :][-_HEALING_WINDOW:])
+    def healed_prefix(self, prefix: str, blanks: TrailingBlanks) -> str:
+        """The end of `prefix` that is healed: the last pre-token of its last line, or of blanks what `blanks` says."""
+        line = prefix[prefix.rfind("\n") + 1 :]
+        if blanks is TrailingBlanks.KEPT:
+            line = line.lstrip(BLANKS)
+        if blanks is TrailingBlanks.HEALED or not line.endswith(tuple(BLANKS)):
+            return self.last_pre_token(line[-_HEALING_WINDOW:])
+        return line[-1] if self.spells else ""
 
     def last_pre_token(self, text: str) -> str:
         """The end of `text` that could be tokenized differently if more text followed: its last word, roughly.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,26 @@ class Vocabulary:
         self._ids = np.array([token for _, token in ordered], np.int64)
         self._max_length = max(map(len, self._sorted_bytes), default=0)
         self.bytes_of = tokens
+        self._before_text: dict[bytes, NDArray[np.int64]] = {}
+
+    @cached_property
+    def not_blank(self) -> NDArray[np.int64]:
+        """Ids of the tokens that do not begin with white space."""
+        return self._ids[[not data[:1].isspace() for data in self._sorted_bytes]]
 
     def agreeing(self, wanted: bytes) -> NDArray[np.int64]:
         """Ids of the tokens that begin with `wanted`, and of those that `wanted` begins with."""
         longer = self._between(wanted, wanted + b"\xff" * self._max_length)
         lengths = range(1, min(len(wanted), self._max_length + 1))
         return np.concatenate([longer, *(self._between(wanted[:n], wanted[:n] + b"\0") for n in lengths)])
+
+    def agreeing_before_text(self, wanted: bytes) -> NDArray[np.int64]:
+        """As `agreeing`, without tokens in which white space follows `wanted`. Cached: it looks at every token."""
+        if wanted not in self._before_text:
+            agreeing, after = self.agreeing(wanted), slice(len(wanted), len(wanted) + 1)
+            goes_on_blank = [self.bytes_of[token][after].isspace() for token in agreeing.tolist()]
+            self._before_text[wanted] = agreeing[~np.array(goes_on_blank, bool)]
+        return self._before_text[wanted]
 
     def _between(self, low: bytes, high: bytes) -> NDArray[np.int64]:
         return self._ids[bisect_left(self._sorted_bytes, low) : bisect_left(self._sorted_bytes, high)]

@@ -14,6 +14,7 @@ from lacuna_inference.decoding.anchors import Anchors
 from lacuna_inference.decoding.answer import answer, prompt_for
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
+from lacuna_inference.prompt.families import TrailingBlanks
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_lab.bench.accelerations_steps import Acceleration
 
@@ -44,7 +45,7 @@ class Contestant(Protocol):
 class UnhealedTokenizer(PromptTokenizer):
     """A tokenizer without token healing: prompts end at the cursor, even inside a word."""
 
-    def healed_prefix(self, prefix: str) -> str:
+    def healed_prefix(self, prefix: str, blanks: TrailingBlanks) -> str:
         return ""
 
 

@@ -33,6 +33,11 @@ class Problem:
     test: str
     entry_point: str
 
+    @property
+    def is_single_line(self) -> bool:
+        """Whether exactly one line is missing: published harnesses then take the first line of an answer."""
+        return self.task.startswith("SingleLine")
+
     def program(self, answer: str) -> str:
         """A program that fails unless `answer` solves the task. An answer that replaces whole lines gets a line end."""
         if self.truth.endswith("\n") and not answer.endswith("\n"):
@@ -73,10 +78,11 @@ def read(path: Path) -> list[Problem]:
 def answer(engine: Engine, problem: Problem, max_tokens: int, samples: int, temperature: float) -> ProblemResult:
     """Requests `samples` answers: a single one greedily, several at `temperature`, each with its own seed.
 
-    A left-to-right answer ends before the first line without indentation, an infill where the model ends it.
+    A left-to-right answer ends before the first line without indentation, one for a single line with the line, and any
+    other infill where the model ends it.
     """
     left_to_right = problem.suffix is None
-    stop = Stop(max_tokens, dedent_below=1 if left_to_right else None)
+    stop = Stop(max_tokens, single_line=problem.is_single_line, dedent_below=1 if left_to_right else None)
     parts = (problem.prefix,) if problem.suffix is None else (problem.prefix, problem.suffix)
     answers = []
     for number in range(samples):

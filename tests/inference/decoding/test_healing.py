@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from types import MethodType
 
 import pytest
-from helpers import ScriptedForward, family_text, scripted_decoder
+import torch
+from helpers import ScriptedCache, ScriptedForward, family_text, scripted_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from lacuna_inference.api import CancelToken, Request, Stop
+from lacuna_inference.api import CancelToken, Request, Stop, StopReason
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.answer import answer
+from lacuna_inference.decoding.healing import Healing
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.models.loading.sources import bundled_folder
 from lacuna_inference.prompt.families import by_name
@@ -95,6 +99,55 @@ def test_healing_takes_no_tokens_from_the_answer() -> None:
     none = answer(decoder, "scripted", Request(("foo", "\n"), None, Stop(9)), CancelToken(), 0.0).candidates[0].fills[0]
     assert (one.text, one.tokens) == ("o", 1)
     assert (none.text, none.tokens, none.mean_logprob) == ("", 0, 0.0)
+
+
+def blank_lover(family: str, written: str) -> Decoder:
+    """A model that writes blanks for ever, or `written` where it may not begin with one, and then ends."""
+    text = family_text(family, words=True)
+    blank, end = text.encode(" ")[0], min(text.ends)
+    answer_ids = text.encode(written)
+
+    def logits(self: ScriptedForward, ids: Sequence[int], kv_cache: ScriptedCache, n_logits: int = 1) -> torch.Tensor:
+        kv_cache.tokens += ids
+        rows = torch.zeros(n_logits, self.vocabulary)
+        done = next((n for n in range(len(answer_ids), 0, -1) if kv_cache.tokens[-n:] == answer_ids[:n]), 0)
+        rows[:, end if done == len(answer_ids) else answer_ids[done]] = 9.0
+        rows[:, blank] += 0.0 if done else 10.0
+        return rows
+
+    forward = ScriptedForward(text.size, lambda _: 0)
+    forward.step = MethodType(logits, forward)  # type: ignore[method-assign]
+    return Decoder(PrefixCachePool(forward), text, 512)
+
+
+@pytest.mark.parametrize(
+    ("family", "prefix"), [("codegen", "x\n    "), ("codegen", "x\n\t"), ("codegen", "x = "), ("starcoder", "x = ")]
+)
+def test_a_model_that_likes_blanks_writes_no_more_of_them(family: str, prefix: str) -> None:
+    decoder = blank_lover(family, "y()")
+    fill = answer(decoder, "m", Request((prefix, "\nz\n"), None, Stop(16)), CancelToken(), 0.0).candidates[0].fills[0]
+    assert (fill.text, fill.reason) == ("y()", StopReason.END_OF_HOLE)
+
+
+def test_the_blanks_of_an_empty_line_are_part_of_the_prompt_while_it_is_typed() -> None:
+    decoder = scripted_decoder("y", "starcoder")
+    evaluated = []
+    for line in ("    ", "    y", "    y ", "    y ="):
+        request = Request(("x\n" + line, "\nz\n" * 20), None, Stop(4), document_id="d")
+        evaluated.append(answer(decoder, "m", request, CancelToken(), 0.0).metrics.evaluated_tokens)
+    assert evaluated[0] > 60
+    assert max(evaluated[1:]) < 8
+
+
+def test_the_model_may_end_behind_healed_blanks() -> None:
+    text = family_text("codegen", words=True)
+    healing = Healing(" ", text)
+    healing.take(text.encode(" ")[0])
+    allowed = healing.allowed()
+    assert allowed is not None
+    assert text.ends <= set(allowed.tolist())
+    healing.take(min(text.ends))
+    assert healing.allowed() is None
 
 
 def test_a_long_word_is_not_healed() -> None:

@@ -82,6 +82,37 @@ def test_the_line_follows_the_anchor_or_ends_the_prefix(layout: Layout, golden: 
         assert (list(prompt.ids), prompt.healed_prefix) == (expected, " e"), name
 
 
+SPACE = 220  # the blank in the sorted byte-level alphabet
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "layout", "ids", "healed_prefix"),
+    [
+        ("starcoder", "a\n  ", Layout.CANONICAL, [256, A, N, SPACE, SPACE, 257, B, 258], ""),
+        ("starcoder", "a\n  ", Layout.ANCHORED, [256, A, N, SPACE, SPACE, 257, B, 258], ""),
+        ("starcoder", "a\n  c", Layout.CANONICAL, [256, A, N, SPACE, SPACE, 257, B, 258], "c"),
+        ("starcoder", "a\n  c", Layout.ANCHORED, [256, A, N, SPACE, SPACE, 257, B, 258], "c"),
+        ("starcoder", "a\n c ", Layout.CANONICAL, [256, A, N, SPACE, C, 257, B, 258], " "),
+        ("starcoder", "a\n c ", Layout.ANCHORED, [256, A, N, SPACE, 257, B, 258, C], " "),
+        ("seed-coder", "a\n  ", Layout.ANCHORED, [256, 257, B, 258, A, N, SPACE, SPACE, 259], ""),
+        ("codegen2", "a\n  ", Layout.CANONICAL, [A, N, SPACE, 256, B, 257, 258, 256], " "),
+        ("incoder", "a\n  ", Layout.ANCHORED, [256, A, N, 257, B, 258, 257], "  "),
+        ("lacuna", "a\n  ", Layout.ANCHORED, [256, 257, B, 258, A, N, 259], "  "),
+        ("codegen", "a\n  ", Layout.ANCHORED, [A, N, SPACE], " "),
+    ],
+)
+def test_blanks_before_the_cursor_are_where_the_model_saw_them_in_training(
+    name: str, prefix: str, layout: Layout, ids: list[int], healed_prefix: str
+) -> None:
+    prompt = plan(PromptSpec((prefix, "b"), None, 16, layout=layout), family_text(name, words=True), 128)
+    assert (list(prompt.ids), prompt.healed_prefix) == (ids, healed_prefix)
+
+
+def test_without_a_suffix_the_last_blank_is_healed_in_every_family_that_keeps_blanks() -> None:
+    prompt = plan(PromptSpec(("a\n  ",), None, 16), family_text("starcoder", words=True), 128)
+    assert (list(prompt.ids), prompt.healed_prefix) == ([A, N, SPACE], " ")
+
+
 def test_incoder_fills_two_holes_in_one_text() -> None:
     text = family_text("incoder")
     prompt = plan(PromptSpec(("a", "b", "c"), None, 16), text, 128)

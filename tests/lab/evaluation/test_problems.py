@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lacuna_inference.api import Stop
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.evaluation import problems
@@ -61,6 +62,18 @@ def test_the_published_solution_is_an_exact_match_and_passes(tmp_path: Path) -> 
         assert not passes(problem.program(wrong.answers[0]))
     span = replace(problem, prefix="def add(a, b):\n    c = a", truth=" +", suffix=" b\n    return c\n")
     assert " a + b" in span.program(" +")
+
+
+@pytest.mark.parametrize(
+    ("task", "single_line"),
+    [("SingleLineInfilling/HumanEval/0/L0", True), ("MultiLineInfilling/HumanEval/0/L0_L2", False)],
+)
+def test_only_where_one_line_is_missing_the_answer_ends_with_it(tmp_path: Path, task: str, single_line: bool) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({**RECORD, "task_id": task}))
+    (problem,) = problems.read(tmp_path / "a.jsonl")
+    engine = FakeEngine("    c = a + b")
+    problems.answer(engine, problem, 32, 1, 0.0)
+    assert engine.requests[0].stop == Stop(32, single_line=single_line)
 
 
 def test_pass_at_k_is_unbiased() -> None:

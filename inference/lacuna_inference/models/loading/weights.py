@@ -151,7 +151,7 @@ class Weights:
         device: torch.device,
         quantizer: Quantizer | None = None,
     ) -> None:
-        """With a `quantizer`, each layer is quantized as soon as it is read, and can be used when the quantizer is done."""
+        """With a `quantizer`, layers are quantized as soon as they are read; they can be used when it is done."""
         self._tensors, self.dtype, self.device, self._quantizer = tensors, dtype, device, quantizer
         self._embedding: Tensor | None = None
         self.linears: list[Linear] = []
