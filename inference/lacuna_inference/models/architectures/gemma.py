@@ -48,7 +48,7 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
 
     network = llama.assemble(_complete(config), weights, context, _norm, gated)
     embed = network.embed
-    scale = torch.tensor(math.sqrt(config["hidden_size"]), dtype=network.head.dtype, device=network.head.device)
+    scale = torch.tensor(math.sqrt(config["hidden_size"]), dtype=weights.dtype, device=weights.device)
     return replace(network, embed=lambda ids, at: embed(ids, at) * scale)
 
 

@@ -41,7 +41,7 @@ def build(config: dict[str, Any], weights: Weights, context: int) -> Network:
     heads, epsilon = _heads(config), config.get("layer_norm_epsilon", 1e-5)
     activation = config.get("activation_function", _ACTIVATION)
     embedding, positions = weights.embedding("transformer.wte"), weights.take("transformer.wpe.weight")
-    head = weights.head("lm_head", "transformer.wte")
+    head = weights.head("lm_head", "transformer.wte")  # first: no other layer needs more memory to be read
 
     def block(at: str) -> Block:
         return Block(

@@ -6,6 +6,7 @@ So the rest of the engine need not know where a model comes from. The keys are t
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from lacuna_inference.models.gguf.header import GgufFile
@@ -22,7 +23,7 @@ _SIZES = {
 }  # fmt: skip
 """Keys of a config.json, and of the metadata after the name of the architecture."""
 _LONGROPE = ("rope_factors_short", "rope_factors_long")
-_YARN = {"beta_fast": "yarn_beta_fast", "beta_slow": "yarn_beta_slow", "attention_factor": "attn_factor"}
+_YARN = {"beta_fast": "yarn_beta_fast", "beta_slow": "yarn_beta_slow"}
 
 
 def config_of(file: GgufFile) -> dict[str, Any]:
@@ -55,6 +56,9 @@ def _rope_scaling(file: GgufFile) -> dict[str, Any] | None:
         return None
     scaling = _rope(file) | {"rope_type": kind, "factor": file.metadata.get(f"{at}factor")}
     extra = {key: file.metadata.get(f"{at}{suffix}") for key, suffix in _YARN.items()}
+    if kind == "yarn" and (factor := file.metadata.get(f"{at}attn_factor")) is not None:
+        # llama.cpp multiplies YaRN's magnitude by it; a config.json's replaces that magnitude
+        extra["attention_factor"] = factor * (1 + 0.1 * math.log(max(1.0, scaling["factor"] or 1.0)))
     return scaling | {key: value for key, value in extra.items() if value is not None}
 
 

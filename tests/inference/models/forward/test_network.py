@@ -281,6 +281,17 @@ def test_quantized_weights_stay_near_and_report_their_dtype(kind: str, max_diver
     assert (logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean() > same_top
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(("kind", "near"), [("int8", 0.05), ("int4", 0.5)])
+def test_every_architecture_can_be_quantized(name: str, kind: str, near: float, tmp_path: Path) -> None:
+    model, _ = same(name, tmp_path)
+    spec = registry.ForwardSpec(torch.float32, torch.device("cpu"), CONTEXT, kind)
+    forward = registry.read(sources.find(str(tmp_path)), spec)
+    expected = full_logits(model, IDS)
+    difference = forward.step(IDS, forward.new_kv_cache(), len(IDS)) - expected
+    assert 0 < torch.linalg.vector_norm(difference) <= near * torch.linalg.vector_norm(expected)
+
+
 @pytest.mark.parametrize("shape", [(32, 64), (50, 96), (7, 32)])
 @pytest.mark.parametrize("rows", [1, 3, 70])
 def test_four_bits_are_the_nearest_of_sixteen_values_in_each_group(shape: tuple[int, int], rows: int) -> None:

@@ -101,6 +101,26 @@ def test_logits_are_those_of_the_safetensors(name: str, tmp_path: Path) -> None:
     assert (logits_of(forward_of(as_gguf(folder))) - expected).abs().max() <= 1e-5
 
 
+@pytest.mark.parametrize(("attn_factor", "magnitude"), [(None, None), (1.0, 1.1386), (0.5, 0.5693)])
+def test_a_file_s_factor_multiplies_yarn_s_magnitude(
+    attn_factor: float | None, magnitude: float | None, tmp_path: Path
+) -> None:
+    """As in llama.cpp. In a config.json, `attention_factor` is the magnitude itself: 1 + ln(4) / 10 by default."""
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "qwen2")
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(4.0)
+    writer.add_rope_scaling_orig_ctx_len(32)
+    if attn_factor is not None:
+        writer.add_rope_scaling_attn_factors(attn_factor)
+    writer.add_token_list(["a"])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    scaling = config_of(read_gguf(tmp_path / "model.gguf"))["rope_scaling"]
+    assert scaling["rope_type"] == "yarn"
+    assert scaling.get("attention_factor") == (None if magnitude is None else pytest.approx(magnitude, abs=1e-4))
+
+
 @pytest.mark.parametrize("name", ["llama", "qwen2"])
 def test_eight_bits_in_the_file_and_in_memory_stay_near(name: str, tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path, name)
