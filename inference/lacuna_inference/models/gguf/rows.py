@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from io import FileIO
 
 import torch
@@ -71,3 +72,30 @@ class Rows:
                 raise ModelUnusable(f"{self._info.path} became shorter while it was read.", "Fetch the file again.")
             wanted = wanted[read:]
         return rows
+
+
+class StackedRows:
+    """Matrices with the same columns, one below the other."""
+
+    dtype, device = torch.float32, torch.device("cpu")
+
+    def __init__(self, parts: Sequence[Rows]) -> None:
+        self._parts = parts
+        self.shape = torch.Size((sum(map(len, parts)), parts[0].shape[1]))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        start, end, _ = rows.indices(len(self))
+        pieces: list[Tensor] = []
+        for part in self._parts:
+            if start < len(part) and end > 0:
+                pieces.append(part[max(0, start) : end])
+            start, end = start - len(part), end - len(part)
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all in fp32."""
+        return sum(part.nbytes for part in self._parts)

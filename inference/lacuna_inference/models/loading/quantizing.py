@@ -16,7 +16,8 @@ from torch import Tensor
 from lacuna_inference.models.forward.linear import Kernel, Linear, Matrix
 from lacuna_inference.models.loading.memory import return_freed
 
-_MAX_FREED = 2**28
+_SAMPLE = (64, 64)
+_MAX_FREED = 2**27
 """Bytes of weights in fp32 that were read and freed, after which their memory is returned to the system."""
 
 
@@ -29,6 +30,7 @@ class Quantizer:
         self._unfinished: deque[Future[None]] = deque()
 
     def __enter__(self) -> Quantizer:
+        self._kernel(torch.ones(_SAMPLE), None)  # what is measured first is measured with all threads
         torch.set_num_threads(1)
         return self
 
@@ -41,7 +43,7 @@ class Quantizer:
 
     def layer(self, weight: Matrix, bias: Tensor | None) -> Linear:
         """The layer of `weight` [out, in], which may be read from a file in parts. Raises what packing one raised."""
-        self._wait(self._threads)  # unpacked layers take memory
+        self._wait(self._threads)  # layers that wait take memory
         layer = Linear(weight, bias)
         self._unfinished.append(self._pool.submit(layer.set_kernels, self._kernel, self._kernel))
         self._freed += weight.nbytes

@@ -18,7 +18,7 @@ from torch import Tensor
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.models.forward.linear import Linear
 from lacuna_inference.models.gguf.header import TensorInfo
-from lacuna_inference.models.gguf.rows import Rows
+from lacuna_inference.models.gguf.rows import Rows, StackedRows
 from lacuna_inference.models.gguf.types import GGML_TYPES
 from lacuna_inference.models.loading.quantizing import Quantizer
 
@@ -188,14 +188,16 @@ class Weights:
 
     def linear(self, *names: str) -> Linear:
         """The layers `names`, which read the same input, fused into one."""
-        if self._quantizer is not None and len(names) == 1 and (rows := self._rows(names[0])) is not None:
-            self.linears.append(self._quantizer.layer(rows, self.optional(f"{names[0]}.bias")))
-            return self.linears[-1]
         biases = [self.optional(f"{name}.bias") for name in names]
-        read = [self._read(f"{name}.weight") for name in names]
-        weight = concatenated([tensor for tensor, _ in read])
         present = [bias for bias in biases if bias is not None]
         bias = concatenated(present) if len(present) == len(names) else None
+        if self._quantizer is not None:
+            rows = [part for part in map(self._rows, names) if part is not None]
+            if len(rows) == len(names):
+                self.linears.append(self._quantizer.layer(StackedRows(rows), bias))
+                return self.linears[-1]
+        read = [self._read(f"{name}.weight") for name in names]
+        weight = concatenated([tensor for tensor, _ in read])
         return self.layer(weight, bias, mapped=len(read) == 1 and read[0][1])
 
     def layer(self, weight: Tensor, bias: Tensor | None = None, mapped: bool = False) -> Linear:

@@ -20,7 +20,7 @@ from lacuna_inference.models.forward.network import OwnForward
 from lacuna_inference.models.gguf.config import config_of
 from lacuna_inference.models.gguf.header import read_gguf
 from lacuna_inference.models.gguf.names import name_in_gguf
-from lacuna_inference.models.gguf.rows import Rows
+from lacuna_inference.models.gguf.rows import Rows, StackedRows
 from lacuna_inference.models.gguf.tensors import GgufTensors
 from lacuna_inference.models.loading import sources
 
@@ -144,6 +144,16 @@ def test_rows_are_found_in_any_order(tmp_path: Path) -> None:
     ids = torch.tensor([7, 0, len(rows) - 1, 7])
     assert torch.equal(rows.lookup(ids), whole[ids])
     assert torch.equal(rows[3:9], whole[3:9])
+
+
+def test_matrices_one_below_the_other(tmp_path: Path) -> None:
+    header = read_gguf(as_gguf(save_tiny_model(tmp_path), Q8_0))
+    parts = [Rows(header.tensors[f"blk.0.ffn_{name}.weight"]) for name in ("gate", "up", "gate")]
+    stacked, whole = StackedRows(parts), torch.cat([part.read() for part in parts])
+    assert stacked.shape == whole.shape
+    for start in range(0, len(whole), 7):
+        for end in (start + 1, start + len(parts[0]), len(whole)):
+            assert torch.equal(stacked[start:end], whole[start:end])
 
 
 def test_a_file_that_shrinks_is_named(tmp_path: Path) -> None:
