@@ -33,7 +33,8 @@ class Healing:
         if self._rest:
             agreeing = vocabulary.agreeing_before_text if self._no_blank_next else vocabulary.agreeing
             return agreeing(self._rest)
-        return np.append(vocabulary.not_blank, list(self._tokenizer.ends)) if self._no_blank_next else None
+        ends = np.array(sorted(self._tokenizer.ends), np.int64)
+        return np.append(vocabulary.not_blank, ends) if self._no_blank_next else None
 
     def take(self, token: int) -> bool:
         """Notes that `token`, which must be allowed, was generated; whether it extends beyond the healed prefix."""

@@ -259,8 +259,8 @@ def test_the_canonical_layout_is_restored_in_a_pause() -> None:
     engine = engine_with(model)
     before = "a\nxxxxxxxxxx ="
     follow(engine, model, Request((before + " fo", "\nb"), document_id="document", prefetch_next=True))
-    assert model.decoder.anchors.of("document", before + " foo", "\nb").before == before
-    assert model.decoder.anchors.of("document", before + "\n", "\nb").before == before + "\n"
+    assert model.decoder.anchors.of("document", before + " foo", "\nb", 0).before == before
+    assert model.decoder.anchors.of("document", before + "\n", "\nb", len(before) + 1).before == before + "\n"
     engine.close()
 
 

@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 from lacuna_inference.models.gguf.header import GgufFile
-from lacuna_inference.models.gguf.rows import Rows
 
 _SIZES = {
     "hidden_size": "embedding_length", "num_hidden_layers": "block_count", "intermediate_size": "feed_forward_length",
@@ -64,6 +63,8 @@ def _rope_scaling(file: GgufFile) -> dict[str, Any] | None:
 
 def _divisors(file: GgufFile) -> dict[str, Any] | None:
     """Divisors of the frequencies that are stored as tensors: those of LongRoPE, and Llama 3.1's, worked out."""
+    from lacuna_inference.models.gguf.rows import Rows  # it imports torch, which takes a second
+
     names = ("rope_freqs", "rope_freqs") if "rope_freqs.weight" in file.tensors else _LONGROPE
     infos = [file.tensors.get(f"{name}.weight") for name in names]
     if any(info is None for info in infos):
