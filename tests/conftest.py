@@ -15,6 +15,11 @@ from lacuna_inference.models.loading.sources import configure_libraries
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="lacuna-state-")
 """Servers that tests start must not count in the user's statistics."""
+DOWNLOADS = {"HF_HOME": "huggingface", "PLAYWRIGHT_BROWSERS_PATH": "ms-playwright", "PIP_CACHE_DIR": "pip"}
+for _name, _folder in DOWNLOADS.items():
+    os.environ.setdefault(_name, str(Path.home() / ".cache" / _folder))
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lacuna-cache-")
+"""Nor do they keep KV caches beside the user's; downloads stay where they are."""
 configure_libraries()
 settings.register_profile("any machine", deadline=None)  # a busy machine must not fail a test
 settings.load_profile("any machine")

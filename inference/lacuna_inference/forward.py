@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -72,6 +73,31 @@ class Forward(Protocol):
         After a failure none of them was run.
         """
         ...
+
+
+@runtime_checkable
+class ExportingForward(Protocol):
+    """What a `Forward` can do besides: copy KV caches to and from host memory, bit by bit."""
+
+    @property
+    def kv_dtype(self) -> torch.dtype: ...
+
+    def kv_shape(self, length: int) -> tuple[int, ...]:
+        """The shape of the keys and values of `length` tokens, as `export_kv` returns them."""
+        ...
+
+    def export_kv(self, kv_cache: Any) -> Tensor:
+        """A copy of the keys and values in `kv_cache`, contiguous and in host memory."""
+        ...
+
+    def import_kv(self, keys_values: Tensor, length: int) -> Any:
+        """A new KV cache that holds what `export_kv` returned for `length` tokens."""
+        ...
+
+
+def exporting(forward: Forward) -> ExportingForward | None:
+    """`forward` itself if its KV caches can be copied to host memory, otherwise None."""
+    return forward if isinstance(forward, ExportingForward) else None
 
 
 def run_steps(steps: Steps[_Result], forward: Forward) -> _Result:

@@ -18,6 +18,7 @@ from lacuna_lab.cli.judge import lab_app
 from lacuna_server import exit_codes
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_bundle import bundle_app
+from lacuna_server.cli_cache import cache_app
 from lacuna_server.cli_models import models_app
 from lacuna_server.cli_options import MODEL_SETTINGS, Candidates, Given, Json, command
 from lacuna_server.commands import complete as complete_command
@@ -32,6 +33,7 @@ app.add_typer(lab_app)
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(cache_app, name="cache")
 
 
 def run(streams: tuple[BinaryIO, BinaryIO] | None = None) -> NoReturn:

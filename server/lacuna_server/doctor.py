@@ -14,6 +14,7 @@ import psutil
 from lacuna_inference import __version__
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import LacunaError
+from lacuna_server import kv_folder
 from lacuna_server.settings import Settings
 
 
@@ -42,6 +43,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _memory()
     yield from _model(settings)
     yield _cache()
+    yield _kv_caches()
     yield _offline()
 
 
@@ -137,6 +139,12 @@ def _cache() -> Finding:
     from lacuna_inference.models.loading.hub import cached_models
 
     return Finding("hub cache", Status.GOOD, f"{len(cached_models())} model(s) in {HF_HUB_CACHE}")
+
+
+def _kv_caches() -> Finding:
+    count, size = kv_folder.usage()
+    found = f"{count} file(s), {size / 2**20:.0f} MiB in {kv_folder.folder()}"
+    return Finding("saved KV caches", Status.GOOD, found, "To remove them: lacuna cache clear" if count else "")
 
 
 def _offline() -> Finding:

@@ -10,6 +10,7 @@ from lacuna_inference.api import BUNDLED, Engine, ModelOptions
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.engine.replicas import ReplicatedEngine
 from lacuna_inference.errors import BadRequest
+from lacuna_server import kv_folder
 from lacuna_server.contradictions import named_twice
 from lacuna_server.settings import Settings
 from lacuna_server.token_file import read_token
@@ -21,8 +22,16 @@ _PROMPTED_HERE = frozenset({"openai", "tgi"})
 
 
 def make(settings: Settings) -> Engine:
-    """The engine, not started. Raises BadRequest for an address or a file that cannot be used."""
-    return local(settings.model_options()) if settings.engine is None else _remote(settings, settings.engine)
+    """The engine of an editor, not started. Raises BadRequest for an address or a file that cannot be used.
+
+    A model in this process keeps KV caches on the disk; without a budget for them, those kept before are removed.
+    """
+    if settings.engine is not None:
+        return _remote(settings, settings.engine)
+    if not settings.kv_cache_disk_mb:
+        kv_folder.clear()
+    kept_bytes = settings.kv_cache_disk_mb * 2**20
+    return local(replace(settings.model_options(), kv_cache_folder=kv_folder.folder(), kv_cache_disk_bytes=kept_bytes))
 
 
 def examine(settings: Settings) -> None:

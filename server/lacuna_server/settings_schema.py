@@ -125,6 +125,15 @@ class SettingsSchema(BaseSettings):
     look_ahead: Annotated[bool, Field(description="while you read a suggestion, compute the one that follows it")] = (
         True
     )
+    kv_cache_disk_mb: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=2**20,
+            description="MiB on disk for what the model has read of your recent files, so that it need not read them"
+            " again after a restart; `0` keeps nothing",
+        ),
+    ] = 512
     deadline_ms: Annotated[
         int | None, Field(ge=1, description="show the text so far after this many milliseconds, up to a line's end")
     ] = None

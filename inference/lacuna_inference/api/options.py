@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 BUNDLED = "bundled"
 """Name of the model in the package."""
@@ -44,3 +45,7 @@ class ModelOptions:
     """Maximum tokens of a draft; 0 for none, None for what suits the device and the forward."""
     batch: int = 8
     """Maximum requests in one batch, if their caches fit."""
+    kv_cache_folder: Path | None = None
+    """A private folder in which the KV caches of documents are kept; None keeps none."""
+    kv_cache_disk_bytes: int = 0
+    """Maximum size of all files in that folder."""

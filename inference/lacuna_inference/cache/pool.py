@@ -1,4 +1,4 @@
-"""The prefix caches of the most recently used documents, within a memory budget."""
+"""The prefix caches of the most recently used documents, within a memory budget; and of others, on the disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from lacuna_inference.cache.counts import TokenCounts
-from lacuna_inference.cache.prefix_cache import PrefixCache
+from lacuna_inference.cache.disk import DiskCaches
+from lacuna_inference.cache.kv_file import Header
+from lacuna_inference.cache.prefix_cache import PrefixCache, common_prefix
 from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.forward import Forward
 
@@ -16,6 +18,8 @@ _CacheKey: TypeAlias = tuple[str | int, bool]
 """A document's id, or a number for requests without one; and whether the cache is for prefetching."""
 _MIN_SHARE = 4
 """A cache without a document serves a prompt if it holds at least 1/4 of the prompt."""
+MIN_SAVED_TOKENS = 64
+"""Fewer tokens are read as quickly as they are loaded from the disk."""
 
 
 class PrefixCachePool:
@@ -25,8 +29,9 @@ class PrefixCachePool:
     are never evicted.
     """
 
-    def __init__(self, forward: Forward, budget: int = 512 * 2**20) -> None:
-        self.forward = forward
+    def __init__(self, forward: Forward, budget: int = 512 * 2**20, disk: DiskCaches | None = None) -> None:
+        """`disk` has caches of documents that are not in memory, if it is given."""
+        self.forward, self.disk = forward, disk
         self._budget = budget
         self._caches: OrderedDict[_CacheKey, PrefixCache] = OrderedDict()
         self._anonymous = 0
@@ -45,9 +50,22 @@ class PrefixCachePool:
         """
         key = self._best_match(ids) if document_id is None else self._key_of(document_id, ids, is_prefetch)
         if key not in self._caches:
-            self._caches[key] = self._evicted() or PrefixCache(self.forward, self.counts)
+            evicted = self._evicted()
+            self._caches[key] = self._loaded(key, ids) or evicted or PrefixCache(self.forward, self.counts)
         self._caches.move_to_end(key)
         return self._caches[key]
+
+    def of_documents(self) -> Iterator[tuple[str, PrefixCache]]:
+        """The idle caches of documents, the most recently used first, without those for prefetching."""
+        for (document_id, is_prefetch), cache in reversed(list(self._caches.items())):
+            if isinstance(document_id, str) and not is_prefetch and not cache.busy:
+                yield document_id, cache
+
+    def on_disk(self, document_id: str | None) -> Header | None:
+        """What is saved of a document that has no cache in memory; None if nothing is."""
+        if self.disk is None or document_id is None or (document_id, False) in self._caches:
+            return None
+        return self.disk.find(document_id)
 
     @contextmanager
     def lease(
@@ -109,6 +127,17 @@ class PrefixCachePool:
             return key
         self._anonymous += 1
         return (self._anonymous, False)
+
+    def _loaded(self, key: _CacheKey, ids: Sequence[int]) -> PrefixCache | None:
+        """A document's cache from the disk, if it holds enough of the prompt."""
+        document_id, is_prefetch = key
+        if self.disk is None or not isinstance(document_id, str) or is_prefetch:
+            return None
+        header = self.disk.find(document_id)
+        if header is None or common_prefix(header.tokens, ids) < MIN_SAVED_TOKENS:
+            return None
+        kv_cache = self.disk.load(document_id, header)
+        return None if kv_cache is None else PrefixCache(self.forward, self.counts, kv_cache, header.tokens)
 
     def _swap(self, one: _CacheKey, other: _CacheKey) -> None:
         first, second = self._caches.pop(one, None), self._caches.pop(other, None)

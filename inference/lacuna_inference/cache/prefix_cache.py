@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -25,11 +26,16 @@ Draft = Callable[[], list[int]]
 class PrefixCache:
     """The tokens of one KV cache, with the logits after some of them."""
 
-    def __init__(self, forward: Forward, counts: TokenCounts | None = None) -> None:
-        """Costs are added to `counts`, which the request that leases the cache may replace."""
+    def __init__(
+        self, forward: Forward, counts: TokenCounts | None = None, kv_cache: Any = None, tokens: Sequence[int] = ()
+    ) -> None:
+        """Costs are added to `counts`, which the request that leases the cache may replace.
+
+        A given `kv_cache` holds these `tokens`.
+        """
         self._forward = forward
-        self._kv_cache: KVCache = forward.new_kv_cache()
-        self._tokens: list[int] = []
+        self._kv_cache: KVCache = forward.new_kv_cache() if kv_cache is None else kv_cache
+        self._tokens: list[int] = list(tokens)
         self._logits = LogitsCache()
         self._draft_span = range(0)
         self._takes_drafts = True
@@ -38,10 +44,17 @@ class PrefixCache:
         """Tokens of the last answer generated here, with some before it."""
         self.busy = False
         """A request is using this cache."""
+        self.saved: tuple[int, ...] = tuple(tokens)
+        """The tokens that a copy on the disk holds."""
 
     @property
     def tokens(self) -> tuple[int, ...]:
         return tuple(self._tokens)
+
+    @property
+    def kv_cache(self) -> Any:
+        """The forward's KV cache; only to be copied."""
+        return self._kv_cache
 
     @property
     def nbytes(self) -> int:
@@ -79,14 +92,11 @@ class PrefixCache:
 
     def common_prefix(self, ids: Sequence[int]) -> int:
         """How many of the first tokens of `ids` are cached."""
-        count = min(len(self._tokens), len(ids))
-        if self._tokens[:count] == list(ids[:count]):
-            return count
-        return next(n for n, (held, wanted) in enumerate(zip(self._tokens, ids, strict=False)) if held != wanted)
+        return common_prefix(self._tokens, ids)
 
     def clear(self) -> None:
         """Drops everything; valid also after a step that failed midway."""
-        self.answer = []
+        self.answer, self.saved = [], ()
         self._kv_cache.rollback(0)
         self._tokens.clear()
         self._logits.clear()
@@ -113,6 +123,14 @@ class PrefixCache:
         self._takes_drafts = self._takes_drafts and kept == length
         del self._tokens[kept:]
         self._logits.truncate(kept)
+
+
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many of the first tokens are the same."""
+    count = min(len(one), len(other))
+    if list(one[:count]) == list(other[:count]):
+        return count
+    return next(n for n, (first, second) in enumerate(zip(one, other, strict=False)) if first != second)
 
 
 class LogitsCache:

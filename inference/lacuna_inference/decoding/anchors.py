@@ -42,6 +42,10 @@ class Anchors:
         self._anchors.put(document_id, anchor)
         return anchor
 
+    def last(self, document_id: str) -> Anchor | None:
+        """The anchor of a document's last prompt."""
+        return self._anchors.get(document_id)
+
     def move(self, document_id: str | None, before: str, suffix: str) -> None:
         """Sets the anchor of a document explicitly, for example inside a line."""
         self._anchors.put(document_id, Anchor(before, suffix))

@@ -19,6 +19,7 @@ from lacuna_inference.api import (
 from lacuna_inference.decoding import prompted
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.decoding.request import RequestState
+from lacuna_inference.decoding.resuming import resume
 from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.forward import Steps, run_steps
 from lacuna_inference.prompt.families import Layout
@@ -152,6 +153,8 @@ def _fills(decoder: Decoder, sampling: Sampling, state: RequestState) -> Steps[t
 def prompt_for(decoder: Decoder, request: Request) -> Prompt:
     """The prompt of a request with one hole, or with several that the family fills in one prompt."""
     spec = PromptSpec(request.parts, request.path, request.stop.max_tokens, decoder.layout)
+    if len(request.parts) == 2 and (saved := decoder.caches.on_disk(request.document_id)) is not None:
+        resume(decoder.anchors, request.document_id or "", saved.notes, *request.parts)
     if len(request.parts) == 2 and decoder.layout is Layout.ANCHORED:
         if request.relayout_on_pause:
             _relayout(decoder, request)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lacuna_inference.api import ModelFacts, ModelOptions
+from lacuna_inference.cache.disk import DiskCaches
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.loop import Decoder
-from lacuna_inference.forward import Forward
-from lacuna_inference.models import facts, loader
+from lacuna_inference.forward import Forward, exporting
+from lacuna_inference.models import facts, identity, loader
 from lacuna_inference.models.architectures.registry import ForwardSpec
 from lacuna_inference.models.loader import Progress
 from lacuna_inference.models.loading.config import end_ids
@@ -85,10 +86,18 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
     progress(0.9, "warming up")
     layout = Layout.ANCHORED if options.layout == "auto" else Layout(options.layout)
     relayout_on_pause = options.layout == "auto" and family.anchored_untrained
-    decoder = Decoder(
-        PrefixCachePool(forward), prompt_tokenizer, context, max_draft_tokens, kind, layout, relayout_on_pause
-    )
+    key = identity.key_of(folder, quantization, dtype, kind, device.type, context, family.name, options.layout)
+    caches = PrefixCachePool(forward, disk=_disk(options, key, forward, context))
+    decoder = Decoder(caches, prompt_tokenizer, context, max_draft_tokens, kind, layout, relayout_on_pause)
     dtype_name = str(dtype).removeprefix("torch.") if quantization == "none" else quantization
     device_names = ", ".join(map(str, devices))
     model_facts = facts.of(folder, prompt_tokenizer, context, dtype_name)
     return LoadedModel(decoder, folder.name, family, device_names, dtype_name, forward, kind, workers, model_facts)
+
+
+def _disk(options: ModelOptions, key: str, forward: Forward, context: int) -> DiskCaches | None:
+    """The saved KV caches, if the options ask for them and this forward's can be saved."""
+    exported = exporting(forward)
+    if options.kv_cache_folder is None or options.kv_cache_disk_bytes <= 0 or exported is None:
+        return None
+    return DiskCaches(options.kv_cache_folder, options.kv_cache_disk_bytes, key, exported, context)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from lacuna_inference.engine.assemble import LoadedModel
     from lacuna_inference.engine.batch import Finished
+    from lacuna_inference.engine.keeping import Keeper
 
 logger = logging.getLogger(__name__)
 
@@ -134,15 +135,16 @@ class ModelEngine(ThreadedEngine):
     def _serve(self, model: LoadedModel) -> str:
         """Answers requests in batches. Ends after a long idle time, or when the model fails; returns the failure."""
         from lacuna_inference.engine.batch import Batch, unexpected
+        from lacuna_inference.engine.keeping import Keeper
 
-        batch = Batch(model.decoder, model.name, self._max_batch)
+        batch, keeper = Batch(model.decoder, model.name, self._max_batch), Keeper(model.decoder)
 
         def may_start() -> bool:
             return batch.has_room and not (model.failure or batch.failure)
 
         try:
             while not (model.failure or batch.failure):
-                while may_start() and (state := self._scheduler.take(0.0 if batch else self._idle_unload_s)):
+                while may_start() and (state := self._scheduler.take(0.0) if batch else self._wait(keeper)):
                     self._resolve(model, batch.start(state))
                 if not batch:
                     break
@@ -152,7 +154,20 @@ class ModelEngine(ThreadedEngine):
             raise
         failure = model.failure or batch.failure
         self._resolve(model, batch.abort(EngineUnavailable(failure, "The model is loaded again; ask again.")))
+        if not failure:
+            keeper.close()
         return failure
+
+    def _wait(self, keeper: Keeper) -> RequestState | None:
+        """The next request; None after a long idle time, or when the engine was closed. Meanwhile caches are saved."""
+        unload_at = None if self._idle_unload_s is None else time.monotonic() + self._idle_unload_s
+        while True:
+            to_unload, to_save = None if unload_at is None else unload_at - time.monotonic(), keeper.wait_s()
+            patience = min((seconds for seconds in (to_unload, to_save) if seconds is not None), default=None)
+            state = self._scheduler.take(None if patience is None else max(0.0, patience))
+            if state is not None or self._closed or patience is None or patience == to_unload:
+                return state
+            keeper.save_one()
 
     def _resolve(self, model: LoadedModel, finished: Finished) -> None:
         for state, outcome in finished:

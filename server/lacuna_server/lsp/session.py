@@ -9,7 +9,7 @@ from typing import Any
 
 from lsprotocol import types
 
-from lacuna_inference.api import Engine
+from lacuna_inference.api import Engine, Phase
 from lacuna_inference.errors import LacunaError
 from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.completer import Completer
@@ -25,6 +25,9 @@ from lacuna_server.lsp.lifecycle import Lifecycle
 from lacuna_server.lsp.reading import at, number
 from lacuna_server.settings import Settings
 from lacuna_server.statistics import Latencies, Statistics, statistics_file
+
+_ENGINE_END_S = 1.5
+"""Seconds that the engine may take to end: less than the process may take."""
 
 
 class Session:
@@ -207,8 +210,10 @@ class Session:
         self._reported.update(warnings)
 
     def end(self) -> None:
-        """Must be called before the process ends."""
+        """Must be called before the process ends. Gives the engine a moment to save what it keeps on the disk."""
         self.statistics.save()
+        if self.settings.kv_cache_disk_mb and self.settings.engine is None and self.engine.state.phase is Phase.WARM:
+            self.engine.close(_ENGINE_END_S)
 
 
 def _section(sent: Any) -> Mapping[str, Any] | None:

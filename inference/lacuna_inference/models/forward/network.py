@@ -85,13 +85,17 @@ class Network:
         return logits if self.logit_divisor == 1.0 else logits / self.logit_divisor
 
 
+def kv_shape(network: Network, length: int) -> tuple[int, int, int, int]:
+    """The shape of the keys and values of `length` tokens."""
+    return len(network.blocks), 2 * network.heads.n_kv_heads, length, network.heads.head_dim
+
+
 class KVTensor:
     """Keys and values of one sequence [layers, 2 * n_kv_heads, context, head_dim]; the first `length` tokens count."""
 
     def __init__(self, network: Network) -> None:
-        heads, weight = network.heads, network.head
-        shape = (len(network.blocks), 2 * heads.n_kv_heads, network.context, heads.head_dim)
-        self.keys_values = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+        weight = network.head
+        self.keys_values = torch.zeros(kv_shape(network, network.context), dtype=weight.dtype, device=weight.device)
         self.length = 0
 
     @property
@@ -102,6 +106,11 @@ class KVTensor:
         """Drops everything after the first `length` tokens; returns how many it kept. Costs nothing."""
         self.length = max(0, min(self.length, length))
         return self.length
+
+    def export(self) -> Tensor:
+        """A copy of the keys and values that count [layers, 2 * n_kv_heads, length, head_dim], in host memory."""
+        held = self.keys_values[:, :, : self.length]
+        return torch.empty(held.shape, dtype=held.dtype).copy_(held)
 
 
 SingleTokenStep = Callable[[int, KVTensor], Tensor]
@@ -132,6 +141,26 @@ class OwnForward:
     def new_kv_cache(self) -> KVTensor:
         """An empty KV cache for one sequence."""
         return KVTensor(self.network)
+
+    @property
+    def kv_dtype(self) -> torch.dtype:
+        return self.network.head.dtype
+
+    def kv_shape(self, length: int) -> tuple[int, ...]:
+        """The shape of the keys and values of `length` tokens."""
+        return kv_shape(self.network, length)
+
+    def export_kv(self, kv_cache: KVTensor) -> Tensor:
+        """A copy of the keys and values in `kv_cache`, in host memory."""
+        return kv_cache.export()
+
+    @torch.inference_mode()
+    def import_kv(self, keys_values: Tensor, length: int) -> KVTensor:
+        """A new KV cache with these keys and values of `length` tokens."""
+        kv_cache = self.new_kv_cache()
+        kv_cache.keys_values[:, :, :length] = keys_values
+        kv_cache.length = length
+        return kv_cache
 
     @torch.inference_mode()
     def step(self, ids: Sequence[int], kv_cache: KVTensor, n_logits: int = 1) -> Tensor:

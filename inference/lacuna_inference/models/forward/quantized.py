@@ -84,6 +84,11 @@ QUANTIZED_KERNELS: dict[str, Kernel] = {"int8": int8, "int4": int4}
 """By the values of the setting `quantization`."""
 
 
+def arithmetic_of(quantization: str) -> str:
+    """Which of the products that differ in their rounding is used here for `quantization`, on a CPU."""
+    return "16-bit activations" if quantization == "int8" and _multiplies_integers() else "bfloat16 activations"
+
+
 def quantize_rows(weight: Matrix) -> tuple[Tensor, Tensor]:
     """The rows of `weight` as int8 [out, in], and the fp32 scale of each [out]; read a few rows at a time."""
     outputs, inputs = weight.shape

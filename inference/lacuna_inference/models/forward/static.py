@@ -135,6 +135,26 @@ class StaticForward:
     def new_kv_cache(self) -> StagedCache:
         return StagedCache(self._stage.nbytes // self._network.context)
 
+    @property
+    def kv_dtype(self) -> torch.dtype:
+        return self._general.kv_dtype
+
+    def kv_shape(self, length: int) -> tuple[int, ...]:
+        """The shape of the keys and values of `length` tokens."""
+        return self._general.kv_shape(length)
+
+    def export_kv(self, kv_cache: StagedCache) -> Tensor:
+        """A copy of the keys and values in `kv_cache`, in host memory."""
+        held = kv_cache.copy if kv_cache.copy is not None else self._stage.keys_values
+        held = held[:, :, : kv_cache.length]
+        return torch.empty(held.shape, dtype=held.dtype).copy_(held)
+
+    def import_kv(self, keys_values: Tensor, length: int) -> StagedCache:
+        """A new KV cache with these keys and values of `length` tokens."""
+        kv_cache = self.new_kv_cache()
+        kv_cache.copy, kv_cache.length = keys_values.to(self._stage.keys_values.device), length
+        return kv_cache
+
     @torch.inference_mode()
     def step(self, ids: Sequence[int], kv_cache: StagedCache, n_logits: int = 1) -> Tensor:
         """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""

@@ -1,0 +1,45 @@
+"""What besides its KV cache makes a document's next prompt the same as its last one: the window, and the anchor.
+
+Both are saved with the cache, without any text: the anchor as the lengths and a hash of the texts around it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from lacuna_inference.decoding.anchors import Anchor, Anchors
+from lacuna_inference.prompt.windows import Window
+
+Notes = Mapping[str, Any]
+
+
+def notes_of(anchors: Anchors, document_id: str) -> Notes:
+    """What to save of a document, as JSON."""
+    notes: dict[str, Any] = {}
+    if (window := anchors.windows.get(document_id)) is not None:
+        notes["window"] = [window.before, window.after]
+    if (anchor := anchors.last(document_id)) is not None:
+        notes["anchor"] = [len(anchor.before), len(anchor.suffix), _hash(anchor)]
+    return notes
+
+
+def resume(anchors: Anchors, document_id: str, notes: Notes, prefix: str, suffix: str) -> None:
+    """Restores what was saved of a document, as far as it applies to the text around the cursor.
+
+    `notes` may hold anything. A window that does not fit the text any more is ignored later, as one in memory would be.
+    """
+    match notes.get("window"):
+        case [int(before), int(after)] if before >= 0 and after >= 0:
+            anchors.windows.put(document_id, Window(before, after))
+    match notes.get("anchor"):
+        case [int(before), int(after), str(digest)] if 0 <= before <= len(prefix) and 0 <= after <= len(suffix):
+            anchor = Anchor(prefix[:before], suffix[len(suffix) - after :])
+            if _hash(anchor) == digest:
+                anchors.move(document_id, anchor.before, anchor.suffix)
+
+
+def _hash(anchor: Anchor) -> str:
+    texts = f"{anchor.before}\0{anchor.suffix}".encode(errors="surrogatepass")
+    return hashlib.blake2b(texts, digest_size=16).hexdigest()
