@@ -25,7 +25,10 @@ settings.register_profile("any machine", deadline=None)  # a busy machine must n
 settings.load_profile("any machine")
 
 
-LONG = ("e2e", "editors", "server/http", "lab/precision/test_study.py", "lab/bench/test_accelerations_models.py")
+LONG = (
+    "e2e", "editors", "server/http", "lab/precision/test_study.py", "lab/bench/test_accelerations_models.py",
+    "inference/models/test_transformers_cache.py", "inference/models/parallel",
+)  # fmt: skip
 """Tests that start processes or take long: `make test` runs one for each face, `make test-all` all of them."""
 
 

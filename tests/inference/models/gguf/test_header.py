@@ -145,6 +145,7 @@ LONG = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", LONG.values(), ids=LONG.keys())
 def test_long_headers_of_nothing(scratch: Path, content: bytes) -> None:
     file = read(scratch, content)
