@@ -173,9 +173,9 @@ def test_figures_of_typed_keys() -> None:
     }
     found = {figure.name: figure for figure in parts.typed_keys(keys, replies)}
     assert found["mean"].ratio == pytest.approx(10)
-    assert (found["prompt tokens read a key"].lacuna, found["prompt tokens read a key"].peer) == (25, 50)
+    assert (found["prompt tokens read a key"].own, found["prompt tokens read a key"].peer) == (25, 50)
     exact = found["rest of the line exact"]
-    assert (exact.lacuna, exact.peer, exact.of, exact.ratio) == (2, 1, 2, 2)
+    assert (exact.own, exact.peer, exact.of, exact.ratio) == (2, 1, 2, 2)
     assert found["mean, where llama.vim shows what it keeps"].peer == 0.5
     alone = parts.typed_keys(keys, {parts.LACUNA: replies[parts.LACUNA]})
     assert all(figure.peer is None and figure.ratio is None for figure in alone)
@@ -197,10 +197,10 @@ def test_all_parts_are_measured_and_every_process_is_closed() -> None:
     starter = Starter()
     found = {f"{figure.part}: {figure.name}": figure for figure in measured(starter)}
     assert found["decoding: without drafts, 3 times 48 tokens"].ratio == 2
-    assert found["prompt: 256 tokens"].lacuna == pytest.approx(250)
-    assert (found["memory: file"].lacuna, found["memory: KV cache, 256 tokens read"].peer) == (500, 7)
+    assert found["prompt: 256 tokens"].own == pytest.approx(250)
+    assert (found["memory: file"].own, found["memory: KV cache, 256 tokens read"].peer) == (500, 7)
     assert found["start: process to first suggestion"].ratio == pytest.approx(0.8)
-    assert found["1 problems: exact"].lacuna == 0
+    assert found["1 problems: exact"].own == 0
     assert starter.drafts == [True, False, True, True, True]
     assert all(contestant.closed for contestant in starter.started)
 

@@ -27,12 +27,12 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of Lacuna and of its peer, each None if it was not measured; `of` is what a count is out of."""
+    """One figure: Lacuna's `own` and its peer's, None where not measured. `of` is what a count is out of."""
 
     part: str
     name: str
     unit: Unit
-    lacuna: float | None
+    own: float | None
     peer: float | None
     better: Better | None = Better.LESS
     of: int | None = None
@@ -40,9 +40,9 @@ class Figure:
     @property
     def ratio(self) -> float | None:
         """How many times better Lacuna is; below 1 it is worse. None where one is missing or zero."""
-        if not self.lacuna or not self.peer or self.better is None:
+        if not self.own or not self.peer or self.better is None:
             return None
-        return self.lacuna / self.peer if self.better is Better.MORE else self.peer / self.lacuna
+        return self.own / self.peer if self.better is Better.MORE else self.peer / self.own
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "ratio": self.ratio}
@@ -53,7 +53,7 @@ def table(figures: Sequence[Figure], peer: str = "llama.cpp") -> Iterator[str]:
     yield f"| what | Lacuna | {peer} | ratio |"
     yield "| --- | --- | --- | --- |"
     for figure in figures:
-        cells = (shown(figure.lacuna, figure), shown(figure.peer, figure))
+        cells = (shown(figure.own, figure), shown(figure.peer, figure))
         ratio = "" if figure.ratio is None else _rounded(figure.ratio)
         yield f"| {figure.part}: {figure.name} | {' | '.join(cells)} | {ratio} |"
 

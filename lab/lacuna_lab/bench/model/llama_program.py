@@ -26,7 +26,8 @@ def _serve(file: str, context: int, threads: int, cache_reuse: int, gpu: int) ->
     parameters = xllamacpp.CommonParams()
     parameters.model.path = file
     parameters.n_ctx, parameters.n_parallel, parameters.port = context, 1, 0
-    parameters.n_batch = min(parameters.n_batch, context - N_PREDICT)  # /infill cuts what is around a hole to a batch
+    # /infill cuts what is around a hole to a batch, and refuses what is then longer than the context
+    parameters.n_batch = min(parameters.n_batch, max(context // 2, context - N_PREDICT))
     parameters.n_cache_reuse = cache_reuse
     if not gpu:
         parameters.n_gpu_layers = 0
