@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.inference.models.gguf.gguf_files import write_gguf
+from tokenizers import pre_tokenizers
 
 from lacuna_lab import random_models
+from lacuna_lab.bench.model import rivals
 
 LACUNA = Path(sys.executable).with_name("lacuna")
 
@@ -87,3 +90,24 @@ def test_the_study_of_accelerations_is_written_with_its_chart(tmp_path: Path) ->
     rows = json.loads((tmp_path / "accelerations.json").read_text())["rows"]
     assert {"ladder", "instead", "alone", "left out", "crowd"} == {row["group"] for row in rows}
     assert (tmp_path / "accelerations.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_lacuna_and_llama_cpps_server_are_compared_on_one_file(tmp_path: Path) -> None:
+    sentinels = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"]
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *sentinels]
+    kinds = [1] * 256 + [3] * len(sentinels)
+    described = {"model": "gpt2", "pre": "default", "tokens": tokens, "token_type": kinds, "merges": ["a b"]}
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in described.items()}
+    file = write_gguf(tmp_path / "tiny.gguf", {**metadata, "tokenizer.ggml.eos_token_id": 259}, with_model=True)
+    words = ("bench", "model", str(file), "--keys", "2", "--device", "cpu", "--part", "keys", "--part", "memory")
+    done = run_lacuna(*words, "--out", str(tmp_path / "report"))
+    assert "| 2 typed keys: p50 |" in done.stdout
+    found = json.loads((tmp_path / "report" / "model.json").read_text())
+    assert found["context"] == 512
+    (peak,) = [figure for figure in found["figures"] if figure["name"] == "peak of the process"]
+    assert peak["own"] > found["figures"][-1]["own"] > 0
+    if rivals.is_installed():
+        assert peak["peer"] > 0
+    else:
+        assert "pip install xllamacpp" in done.stderr
+    assert "no part called 'speed'" in run_lacuna("bench", "model", str(file), "--part", "speed", code=2).stderr

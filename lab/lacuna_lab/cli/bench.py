@@ -179,3 +179,42 @@ def bench_http(
     users = typed.users or (1, 4, 16, 64)
     plan = bench.HttpBenchPlan(users, typed.seconds, typed.rounds, typed.seed, typed.batch)
     bench.run(settings_module.load(**given), plan, llama_cpp or [], transformers, json)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBenchOptions:
+    """What both are asked."""
+
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="keys, first, holes, prompt, memory, decode, start or problems; repeatable; all by default."),
+    ] = None
+    file: Annotated[Path | None, typer.Option(help="File to type into; by default a held-out one.")] = None
+    keys: Annotated[int, typer.Option(min=1, help="Keys that are typed into two lines.")] = 101
+    seed: Annotated[int, typer.Option(help="Random seed for files and positions.")] = 0
+    problems: Annotated[
+        Path | None, typer.Option(help="Also fill the lines of HumanEval-SingleLineInfilling.jsonl.gz.")
+    ] = None
+    problems_count: Annotated[int, typer.Option(min=1, help="Use only the first problems, this many.")] = 200
+    cache_reuse: Annotated[
+        int, typer.Option(min=0, help="Least tokens of a chunk that llama.cpp moves in its KV cache; 0 for never.")
+    ] = 256
+
+
+@bench_app.command("model")
+@command
+def bench_model(
+    model: Annotated[str, typer.Argument(help="A GGUF file, or the name of one from: lacuna models list.")],
+    given: Annotated[dict[str, Any], Given("family", "device", "context", "max_tokens")],
+    asked: ModelBenchOptions,
+    out: Annotated[Path | None, typer.Option(help="Also write the table and JSON to this folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare Lacuna with llama.cpp's server on one GGUF file: typed keys, answers, prompts, memory, start."""
+    configure_libraries()
+    from lacuna_lab.commands import bench_model as bench
+
+    plan = bench.ModelBenchPlan(
+        asked.part or [], asked.file, asked.keys, asked.seed, asked.problems, asked.problems_count, asked.cache_reuse
+    )
+    bench.compare(settings_module.load(model=model, **given), plan, out, json)
