@@ -1,4 +1,4 @@
-"""`lacuna models`: inspect, fetch and convert models."""
+"""`lacuna models`: choose, inspect, fetch and convert models."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import MODEL_HELP, Family, Revision
 from lacuna_server.commands import models as models_command
+from lacuna_server.commands import recommend as recommend_command
 
-models_app = typer.Typer(no_args_is_help=True, help="Inspect, fetch and convert models.")
+models_app = typer.Typer(no_args_is_help=True, help="Choose, inspect, fetch and convert models.")
 
 
 @models_app.command("list")
@@ -31,6 +32,18 @@ def models_info(
     """Show a model's size, prompt family and context, and whether it fits."""
     configure_libraries()
     models_command.info(settings_module.load(model=model, family=family, revision=revision), json)
+
+
+@models_app.command("recommend")
+def models_recommend(
+    languages: Annotated[
+        str, typer.Option(help="Only models that know all of these languages, for example go,rust.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure this machine for some seconds and say how fast published models would be here, and which to choose."""
+    configure_libraries()
+    recommend_command.recommend(settings_module.load(), languages, json)
 
 
 @models_app.command("fetch")

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 EVERY = "*"
-"""In `languages`: the model was trained on so many that they are not listed."""
+"""In `languages`: the model completes many, which are not listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A published model, and the files of it that are fetched; the fields are explained in catalogue.toml.
 
-    `bytes` are those of the weight files, `context` is in tokens. `file` is a GGUF file, empty for safetensors; `sha256`
-    is its sum, empty if it is not known. `login` says that the hub asks for an account that accepted the conditions.
+    `bytes` are those of the weight files, `context` is in tokens. `file` is a GGUF file, empty for safetensors;
+    `sha256` is its sum, empty if it is not known. `login` says that the hub asks for an account that accepted the
+    conditions.
     """
 
     name: str

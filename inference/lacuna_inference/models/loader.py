@@ -100,7 +100,11 @@ def choose_quantization(folder: ModelFolder, options: ModelOptions, device: torc
     plain = options.dtype != "auto" or options.acceleration == "compile"
     if plain or device.type != "cpu" or choose_forward(folder, options, context)[0] != "own":
         return "none"
-    parameters = sum(tensor.parameters for tensor in tensors_of(folder))
+    return quantization_for(sum(tensor.parameters for tensor in tensors_of(folder)))
+
+
+def quantization_for(parameters: int) -> str:
+    """What `auto` means on a CPU for a model of so many parameters: `none` or `int8`."""
     return "int8" if parameters > _MAX_FP32_PARAMETERS else "none"
 
 

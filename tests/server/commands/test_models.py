@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from helpers import byte_tokenizer, save_tiny_model
 
 from lacuna_server import doctor
-from lacuna_server.commands import models
+from lacuna_server.commands import models, recommend
 from lacuna_server.settings import Settings
 
 
@@ -43,3 +44,23 @@ def test_doctor_says_it_too(unknown: Settings) -> None:
     found = next(finding for finding in doctor._model(unknown) if finding.subject == "prompt family")
     assert found.verdict is doctor.Status.NOTE
     assert "belong to no known family" in found.found
+
+
+def test_recommend_lists_the_catalogue_and_marks_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lacuna_inference.models import machine
+    from lacuna_inference.models.machine import Cost, Machine, Speed
+
+    speed = Speed(Cost(0.001, 1e-9), Cost(0.0001, 1e-11))
+    here = Machine("cpu", 2**35, 1e11, {"int8": speed, "float32": speed})
+    monkeypatch.setattr(machine, "measured", lambda device, types: here)
+    recommend.recommend(Settings(device="cpu"), "", as_json=False)
+    out = capsys.readouterr().out
+    assert re.search(r"\* +qwen2.5-coder-1.5b +1\.\d s +2\d\d ms", out)
+    assert "Run: lacuna models fetch qwen2.5-coder-1.5b" in out
+    recommend.recommend(Settings(device="cpu"), "go, Rust", as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in said["models"] if row["best"]] == ["qwen2.5-coder-1.5b"]
+    assert "bundled" not in {row["name"] for row in said["models"]}
+    assert said["machine"]["device"] == "cpu"
