@@ -1,6 +1,6 @@
-"""Models that other programs keep: LM Studio's and llama.cpp's files by their names, beside Ollama's.
+"""Models in programs' own folders: Lacuna's, LM Studio's and llama.cpp's by their names, beside Ollama's.
 
-`lmstudio:PUBLISHER/REPO/FILE` or a part of it, `llama.cpp:FILE`, `ollama:NAME:TAG`.
+`lacuna:NAME`, `lmstudio:PUBLISHER/REPO/FILE` or a part of it, `llama.cpp:FILE`, `ollama:NAME:TAG`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from lacuna_inference.models.loading import ollama, places
 from lacuna_inference.models.loading.files import listed
 from lacuna_inference.models.loading.gguf_files import SUFFIX, has_suffix, is_beside
 
-OLLAMA, LM_STUDIO, LLAMA_CPP = "ollama", "lmstudio", "llama.cpp"
-_TITLES = {LM_STUDIO: "LM Studio", LLAMA_CPP: "llama.cpp"}
+OWN, OLLAMA, LM_STUDIO, LLAMA_CPP = "lacuna", "ollama", "lmstudio", "llama.cpp"
+_TITLES = {OWN: "Lacuna", LM_STUDIO: "LM Studio", LLAMA_CPP: "llama.cpp"}
 
 
 def find(name: str) -> Path | None:
-    """The GGUF file of a name that begins with a program's; None if it begins otherwise.
+    """The GGUF file, or Lacuna's folder, of a name that begins with a program's; None if it begins otherwise.
 
     Raises ModelNotFound if the program has no such model, or several; ModelUnusable if it has no file that can be used.
     """
     program, colon, asked = name.partition(":")
-    if not colon or not asked or program not in (OLLAMA, LM_STUDIO, LLAMA_CPP):
+    if not colon or not asked or program not in (OLLAMA, *_TITLES):
         return None
     if program == OLLAMA:
         return ollama.find(asked)
-    known = dict(_lm_studio() if program == LM_STUDIO else _llama_cpp())
+    known = dict({OWN: own_models, LM_STUDIO: _lm_studio, LLAMA_CPP: _llama_cpp}[program]())
     wanted = asked.lower().removesuffix(SUFFIX)
     matching = {shown: path for shown, path in known.items() if wanted in _spellings(shown)}
     if len(matching) == 1:
@@ -41,13 +41,23 @@ def find(name: str) -> Path | None:
 
 
 def models() -> Iterator[tuple[str, Path | LacunaError]]:
-    """Names of all models, with their programs', and the GGUF file of each or why it has none."""
+    """Names of all models, with their programs', and the file or folder of each, or why it has none."""
+    for shown, path in own_models():
+        yield f"{OWN}:{shown}", path
     for shown, found in ollama.models():
         yield f"{OLLAMA}:{shown}", found
     for shown, path in _lm_studio():
         yield f"{LM_STUDIO}:{shown}", path
     for shown, path in _llama_cpp():
         yield f"{LLAMA_CPP}:{shown}", path
+
+
+def own_models() -> Iterator[tuple[str, Path]]:
+    """The models in Lacuna's own folder: the name and the folder of each."""
+    with suppress(OSError):
+        for path in sorted(places.own().iterdir()):
+            if path.is_dir() and not path.name.startswith(".") and path.suffix != ".partial":
+                yield path.name, path
 
 
 def _lm_studio() -> Iterator[tuple[str, Path]]:

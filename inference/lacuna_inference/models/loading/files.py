@@ -37,6 +37,8 @@ PICKLED = Format(
     re.compile(r"(optimizer|scheduler|scaler|rng_state|training_args|trainer_state|random_states|adapter_model).*"),
 )
 """Files that a trainer writes next to a checkpoint (optimizer.pt, rng_state.pth) are not part of the model."""
+BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model", "LICENSE*", "README*")
+"""Files that belong to a model beside its weights: config, tokenizer, licence."""
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
 
 

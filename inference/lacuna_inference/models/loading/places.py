@@ -1,4 +1,4 @@
-"""Where other programs keep their models on this machine. Facts about their folders; reads no model."""
+"""Where Lacuna and other programs keep models on this machine. Facts about their folders; reads no model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import json
 import os
 import sys
 from pathlib import Path
+
+from platformdirs import user_data_dir
+
+
+def own() -> Path:
+    """The folder whose folders are the models that Lacuna took from a package index."""
+    return Path(user_data_dir("lacuna", appauthor=False)) / "models"
 
 
 def ollama() -> list[Path]:

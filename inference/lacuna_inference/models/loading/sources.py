@@ -13,6 +13,7 @@ from typing import Any
 
 from lacuna_inference.api import BUNDLED
 from lacuna_inference.errors import ModelNotFound, ModelUnusable
+from lacuna_inference.models import catalogue
 from lacuna_inference.models.damage import AGAIN
 from lacuna_inference.models.gguf.config import config_of
 from lacuna_inference.models.gguf.header import GgufFile, is_gguf, read_gguf
@@ -82,13 +83,13 @@ def folder_of(name: str, revision: str | None = None) -> Path:
     """The folder or the GGUF file of `name`, whatever it holds. Raises ModelNotFound.
 
     `name` is `bundled`, a path, a hub id in the local cache, one with `:FILE` or `:QUANTIZATION` for a GGUF file there,
-    or the name of another program's model (see `elsewhere`).
+    a name of the catalogue, or the name of a model in a program's folder (see `elsewhere`).
     """
     if name == BUNDLED:
         return bundled_folder()
     # first, so that a file that happens to have this name cannot replace the model
     try:
-        if (found := hub.find(name, revision) or elsewhere.find(name)) is not None:
+        if (found := hub.find(name, revision) or elsewhere.find(name) or _of_catalogue(name)) is not None:
             return found
     except ModelNotFound:
         if (path := _existing(name)) is None:
@@ -96,7 +97,7 @@ def folder_of(name: str, revision: str | None = None) -> Path:
         return path
     if (path := _existing(name)) is not None:
         return path
-    if hub.split_name(name)[0] is None:
+    if hub.split_name(name)[0] is None and catalogue.find(name) is None:
         what = "file" if gguf_files.has_suffix(Path(name)) else "folder"
         raise ModelNotFound(
             f"There is no {what} {name}.", f"Name a model folder, a GGUF file, a hub id, or {BUNDLED!r}."
@@ -138,6 +139,15 @@ def inspect(name: str, path: Path) -> ModelFolder:
     if not any((path / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelUnusable(f"{path} has no tokenizer (tokenizer.json).", "Copy the tokenizer's files into the folder.")
     return folder
+
+
+def _of_catalogue(name: str) -> Path | None:
+    """A model of the catalogue, in Lacuna's own folder or in the hub's cache; None if it is not there."""
+    entry = catalogue.find(name)
+    if entry is None:
+        return None
+    own = {shown.lower(): path for shown, path in elsewhere.own_models()}
+    return own.get(entry.name) or hub.find(entry.source, None)
 
 
 def _existing(name: str) -> Path | None:

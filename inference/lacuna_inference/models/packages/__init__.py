@@ -1,0 +1,1 @@
+"""Models as Python packages, pure data, for those who reach a package index only."""
