@@ -1,4 +1,4 @@
-"""Writes the settings into the VS Code extension's package.json, and their descriptions into package.nls.json."""
+"""Writes into the VS Code extension what follows from the code: settings and their descriptions, published models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lacuna_inference.models import catalogue
 from lacuna_server.settings import PROTECTED, Settings
 
 _OTHER_NAMES = {"engine": "engine.url", "engine_kind": "engine.kind", "engine_ca_file": "engine.caFile"}
@@ -36,8 +37,15 @@ def descriptions() -> dict[str, str]:
     }
 
 
+def models() -> list[dict[str, Any]]:
+    """The models of the catalogue that can be fetched, for the extension's menu; each once, as the smallest file."""
+    smallest = {entry.title: entry for entry in catalogue.entries() if entry.source}  # GGUF files come last
+    kept = ("name", "title", "source", "bytes", "licence", "conditions", "languages")
+    return [{key: getattr(entry, key) for key in kept} for entry in smallest.values()]
+
+
 def written(folder: Path) -> dict[Path, str]:
-    """The text of both files, by path. Everything in them that does not come from the schema is kept."""
+    """The text of the files, by path. Everything in them that does not come from the code is kept."""
     package, translations = folder / "package.json", folder / "package.nls.json"
     manifest = json.loads(package.read_text(encoding="utf-8"))
     declared = manifest["contributes"]["configuration"]["properties"]
@@ -49,7 +57,8 @@ def written(folder: Path) -> dict[Path, str]:
     manifest["contributes"]["configuration"]["properties"] = {**kept, **properties()}
     texts = json.loads(translations.read_text(encoding="utf-8"))
     texts = {key: text for key, text in texts.items() if not key.startswith("settings.")} | descriptions()
-    return {package: _json(manifest), translations: _json(texts)}
+    listed = folder / "src" / "catalogue.json"
+    return {package: _json(manifest), translations: _json(texts), listed: _json(models())}
 
 
 def _declared(name: str, field: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import { Accepts } from "./accepts";
 import { install } from "./install";
+import { hints } from "./hints";
 import { statusItems } from "./items";
 import { chooseModel, menu, snooze, toggleLanguage } from "./menu";
 import { problems } from "./problems";
@@ -48,6 +49,7 @@ export function activate(context: vscode.ExtensionContext): void {
     explanations,
     statusItems(running),
     problems(running),
+    hints(context.globalState),
     vscode.workspace.onDidGrantWorkspaceTrust(() => running.restart()),
     vscode.workspace.onDidChangeConfiguration((change) => {
       if (ONLY_AT_START.some((name) => change.affectsConfiguration(`lacuna.${name}`))) void running.restart();

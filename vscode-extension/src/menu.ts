@@ -1,6 +1,9 @@
 /** The menu, and commands that choose a model, snooze, and turn a language on or off. */
 
 import * as vscode from "vscode";
+import { fetchable, gib } from "./catalogue";
+import type { Published } from "./catalogue";
+import { fetchModel } from "./fetching";
 import type { Server } from "./server";
 
 type Item = vscode.QuickPickItem & { command?: string };
@@ -66,25 +69,38 @@ interface Model {
   problem?: string;
 }
 
+type Choice = vscode.QuickPickItem & { choose?: () => Thenable<string | undefined> };
+
 export async function chooseModel(server: Server): Promise<void> {
   const { t } = vscode.l10n;
-  const folder = { label: `$(folder) ${t("A folder…")}`, name: "" };
-  const file = { label: `$(file) ${t("A GGUF file…")}`, name: "" };
-  const listed = server.execute<Model[]>("lacuna.models").then((models) => [
-    ...models.map(({ name, bytes, fits, type, problem }) => ({
-      label: name,
-      name,
-      description: [`${Math.max(1, Math.round(bytes / 2 ** 20))} MiB`, type].filter(Boolean).join(", "),
-      detail: problem || fitting(fits),
-    })),
-    folder,
-    file,
+  const listed = server.execute<Model[]>("lacuna.models").then((models): Choice[] => [
+    ...models.map(onDisk),
+    { label: `$(folder) ${t("A folder…")}`, choose: () => pick(false) },
+    { label: `$(file) ${t("A GGUF file…")}`, choose: () => pick(true) },
+    { label: t("Published models"), kind: vscode.QuickPickItemKind.Separator },
+    ...fetchable(models.map(({ name }) => name)).map((model) => toFetch(server, model)),
   ]);
   const picked = await vscode.window.showQuickPick(listed, { title: t("Models on this machine") });
-  if (picked === undefined) return;
-  const chosen = picked === folder || picked === file ? await pick(picked === file) : picked.name;
+  const chosen = await picked?.choose?.();
   if (!chosen) return;
   await vscode.workspace.getConfiguration("lacuna").update("model", chosen, vscode.ConfigurationTarget.Global);
+}
+
+function onDisk({ name, bytes, fits, type, problem }: Model): Choice {
+  return {
+    label: name,
+    description: [`${Math.max(1, Math.round(bytes / 2 ** 20))} MiB`, type].filter(Boolean).join(", "),
+    detail: problem || fitting(fits),
+    choose: () => Promise.resolve(name),
+  };
+}
+
+function toFetch(server: Server, model: Published): Choice {
+  return {
+    label: `$(cloud-download) ${model.title}`,
+    description: `${gib(model.bytes)}, ${model.licence}`,
+    choose: () => fetchModel(server.program, model),
+  };
 }
 
 function fitting(fits: boolean | null): string {

@@ -44,6 +44,11 @@ export class Server implements vscode.Disposable {
     this.python.onDidChange(() => void this.restartIfOtherServer());
   }
 
+  /** The server's program; empty if it was not found. */
+  get program(): string {
+    return this.command;
+  }
+
   /** The folder with the server's wheel in the extension. */
   get wheels(): string {
     return path.join(this.context.extensionPath, "wheels");
