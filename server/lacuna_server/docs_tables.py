@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from lacuna_inference.models import catalogue
 from lacuna_inference.prompt.families import FAMILIES, Family, LayoutPart, Placeholder
 from lacuna_server import settings
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.manifest import name_of
 
-TABLES = ("settings", "families", "reasons")
+TABLES = ("settings", "families", "reasons", "catalogue")
 _EXTENSION = Path("vscode-extension")
 _CHINESE_FOLDER = "zh-CN"
 _CHINESE = {
@@ -28,6 +29,8 @@ _CHINESE = {
     "Qwen2.5-Coder 0.5B to 32B, Qwen3-Coder, Qwen3.5, others with their tokens":
         "Qwen2.5-Coder 0.5B 至 32B、Qwen3-Coder、Qwen3.5，以及使用相同 token 的其他模型",
     "GLM-4.5 to GLM-4.7": "GLM-4.5 至 GLM-4.7",
+    "name": "名称", "model": "模型", "from": "来源", "size": "大小", "licence": "许可证", "completes": "补全的语言",
+    "context": "上下文", "many languages": "多种语言",
     "settings.engineTokenFile": "存放其所需 token 的文件（仅命令行和环境变量）",
     "settings.completionChannel": "`auto`、`inline`、`popup` 或 `both`：编辑器在哪里显示建议",
 }  # fmt: skip
@@ -45,7 +48,8 @@ def filled(file: Path) -> str:
     """
     text = file.read_text(encoding="utf-8")
     translate = _chinese(_root(file)) if _CHINESE_FOLDER in file.parts else _english
-    for name, rows in zip(TABLES, (_settings(translate), _families(translate), _reasons(translate)), strict=True):
+    tables = (_settings(translate), _families(translate), _reasons(translate), _catalogue(translate))
+    for name, rows in zip(TABLES, tables, strict=True):
         pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         content = _markdown(rows).replace("\\", "\\\\")
         text = pattern.sub(rf"\g<1>{content}\n\g<2>", text)
@@ -71,6 +75,18 @@ def _reasons(translate: Translate) -> Iterator[Row]:
     yield tuple(translate(head, head) for head in ("reason", "meaning"))
     for reason in Withheld:
         yield f"`{reason}`", translate(reason.sentence, reason.sentence)
+
+
+def _catalogue(translate: Translate) -> Iterator[Row]:
+    yield tuple(translate(head, head) for head in ("name", "model", "from", "size", "licence", "completes", "context"))
+    for entry in catalogue.entries():
+        many = translate("many languages", "many languages")
+        yield (
+            f"`{entry.name}`", entry.title, f"`{entry.source}`" if entry.source else translate("Lacuna", "Lacuna"),
+            f"{entry.bytes / 10**9:.2g} GB" if entry.bytes < 10**9 else f"{entry.bytes / 10**9:.1f} GB",
+            f"{entry.licence} \\*" if entry.conditions else entry.licence,
+            many if catalogue.EVERY in entry.languages else ", ".join(entry.languages), f"{entry.context}",
+        )  # fmt: skip
 
 
 def _markdown(rows: Iterator[Row]) -> str:

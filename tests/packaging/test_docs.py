@@ -15,12 +15,12 @@ from lacuna_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["docs", "docs/zh-CN"]
-TABLES = {"settings": "settings.md", "families": "models.md", "reasons": "reasons.md"}
+TABLES = {"settings": "settings.md", "families": "models.md", "reasons": "reasons.md", "catalogue": "models.md"}
 """The page that each generated table is on, in both folders."""
 IN_BOTH_LANGUAGES = [
     ("README.md", "README.zh-CN.md"),
     ("docs/editors/README.md", "docs/zh-CN/editors.md"),
-    *((f"docs/{name}", f"docs/zh-CN/{name}") for name in (*TABLES.values(), "measuring.md")),
+    *((f"docs/{name}", f"docs/zh-CN/{name}") for name in (*sorted(set(TABLES.values())), "measuring.md")),
 ]
 LONGEST_README_IN_LINES = 200
 
