@@ -22,7 +22,7 @@ def download(hub_id: str, name: str, commit: str, sha256: str, size: int) -> Non
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     url, headers = hf_hub_url(hub_id, name, revision=commit), build_hf_headers()
     metadata = get_hf_file_metadata(url, headers=headers)

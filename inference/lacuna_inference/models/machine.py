@@ -6,7 +6,7 @@ A pass takes some time for each layer, and some for each weight. Two networks of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,7 @@ class Machine:
     speeds: Mapping[str, Speed]
 
 
-def measured(device: torch.device, types: Iterator[str] | set[str]) -> Machine:
+def measured(device: torch.device, types: Collection[str]) -> Machine:
     """Measures `device` with weights of each of `types`."""
     free = memory.available_bytes(device)
     speeds = {kind: _speed(kind, device, free) for kind in sorted(types)}
