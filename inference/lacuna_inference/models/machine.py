@@ -30,7 +30,7 @@ _PROMPT_PARAMETERS = 50_000_000
 """About so many weights are multiplied by the prompt that is measured."""
 _SHARE = 8
 """At most one part in this many of the free memory is used."""
-_RUNS, _TOKENS = 2, 8
+_RUNS, _TOKENS = 4, 16
 _SMALL, _LARGE = (896, 4864, 14), (2048, 11_008, 16)
 """Width, hidden width and heads of the networks: those of Qwen2.5-Coder 0.5B and 3B."""
 _SMALL_FP32, _LARGE_FP32 = (384, 1024, 4), (768, 2048, 8)
@@ -107,17 +107,18 @@ def _sample(shape: tuple[int, int, int], kind: str, device: torch.device, free: 
     forward = _built(config, kind, device)
     few = max(1, min(layers, round(_PROMPT_PARAMETERS / size)))
     shallow = OwnForward(replace(forward.network, blocks=forward.network.blocks[:few]), forward.tuning)
-    prompt_s = min(_read(shallow)[1] for _ in range(_RUNS)) / few
+    prompt_s = sum(map(min, zip(*(_chunk_seconds(shallow) for _ in range(_RUNS)), strict=True))) / few
     return size, (prompt_s, _token_s(registry.accelerate(forward, "auto")[0]) / layers)
 
 
-def _read(forward: Forward) -> tuple[Any, float]:
-    """A KV cache that holds the prompt, and the seconds that reading it takes."""
-    kv_cache, begun = forward.new_kv_cache(), time.perf_counter()
+def _chunk_seconds(forward: Forward) -> list[float]:
+    """The seconds of each step in which a prompt is read. Of several runs, the fastest of each step counts."""
+    kv_cache, seconds = forward.new_kv_cache(), []
     for start in range(0, PROMPT_TOKENS, PREFILL_CHUNK):
-        count = min(PREFILL_CHUNK, PROMPT_TOKENS - start)
-        _done(forward.step([1] * count, kv_cache))
-    return kv_cache, time.perf_counter() - begun
+        begun = time.perf_counter()
+        _done(forward.step([1] * min(PREFILL_CHUNK, PROMPT_TOKENS - start), kv_cache))
+        seconds.append(time.perf_counter() - begun)
+    return seconds
 
 
 def _token_s(forward: Forward) -> float:
