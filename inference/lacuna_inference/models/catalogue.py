@@ -72,5 +72,6 @@ def find(name: str) -> Entry | None:
 
 def _entry(row: dict[str, Any], shapes: dict[str, Any]) -> Entry:
     shape = shapes[row.pop("shape_of", row["name"])]
-    lists = {key: tuple(value) for key, value in row.items() if isinstance(value, list)}
-    return Entry(**(row | lists | {"shape": shape}))
+    lists: dict[str, Any] = {key: tuple(value) for key, value in row.items() if isinstance(value, list)}
+    fields: dict[str, Any] = {**row, **lists, "shape": shape}
+    return Entry(**fields)

@@ -71,12 +71,16 @@ def parse(text: str | bytes, package: str) -> Manifest:
             str(content["name"]), int(content["part"]), int(content["count"]), str(content["sha256"]),
             tuple(_file(entry) for entry in content["files"]),
         )  # fmt: skip
-        valid = is_name(manifest.name) and 1 <= manifest.part <= manifest.count and _SUM.fullmatch(manifest.sha256)
     except (ValueError, KeyError, TypeError, RecursionError):
-        valid = None
-    if not valid:
+        manifest = None
+    if manifest is None or not _is_valid(manifest):
         raise LacunaError(f"The manifest of {package} is damaged.", "Ask who made the package.")
     return manifest
+
+
+def _is_valid(manifest: Manifest) -> bool:
+    counted = 1 <= manifest.part <= manifest.count
+    return counted and is_name(manifest.name) and _SUM.fullmatch(manifest.sha256) is not None
 
 
 def _file(entry: dict[str, Any]) -> PackedFile:
