@@ -173,7 +173,7 @@ def _multiplies_integers() -> bool:
     if not multiplies_integers_exactly():
         return False
     product, other = (make(_sample(), torch.ones(_SAMPLE), None) for make in (integer_product, bfloat16_product))
-    return all(_seconds(product, rows) < limit * _seconds(other, rows) for rows, limit in _LIMITS)
+    return _seconds(product, _PROMPT_ROWS) < _seconds(other, _PROMPT_ROWS)
 
 
 def _sample() -> Tensor:
@@ -183,8 +183,8 @@ def _sample() -> Tensor:
 
 
 _SAMPLE = 1024
-_LIMITS = ((1, 2.5), (64, 1.0))
-"""Rows, and the share of the other kernel's time that the product of integers may take for so many."""
+_PROMPT_ROWS = 64
+"""Rows that are compared: the difference is large there, where that for one row is small and differs by the moment."""
 
 
 def _seconds(product: Product, rows: int) -> float:
