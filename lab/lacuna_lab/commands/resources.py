@@ -133,7 +133,7 @@ def _plain(
 def _sketch(subject: ModelSubject, context: int) -> dict[str, Any]:
     """The sketch under the names of the first release, which scripts may read."""
     found = asdict(estimate.sketch(subject, context))
-    return {**found, "heads": {_HEADS[name]: value for name, value in found["heads"].items()}}
+    return {**found, "heads": {key: found["heads"][name] for name, key in _HEADS.items()}}
 
 
 _HEADS = {"n_heads": "queries", "n_kv_heads": "keys", "head_dim": "size", "rotary_dim": "rotary"}
