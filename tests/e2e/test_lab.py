@@ -53,7 +53,8 @@ def test_the_estimate_matches_the_measurement(dtype: str) -> None:
     assert measured["kv"] == pytest.approx(need["kv_token"] * found["context"], rel=0.05)
     assert measured["disk"] == need["disk"]
     # a small model: libraries' own memory is some megabytes of what was measured, and one order may do instead of two
-    least = need["weights"] if dtype == "int8" else 51e6
+    # and beside eight bits, the rows of the embedding stay in the file
+    least = 0.5 * need["weights"] if dtype == "int8" else 51e6
     assert least <= measured["weights"] <= need["resident"] * 1.05 + 4e6
 
 
