@@ -1,6 +1,7 @@
 """Suggestion reuse: while the user types what was suggested, the rest of the suggestion is the answer.
 
-Greedy decoding would generate the same text again, from logits that the prefix cache holds, so it is skipped. This
+Greedy decoding would generate the same text again, from logits that the prefix cache holds, so it is skipped. (Where
+fill candidates are mixed in, it might not: they are ranked anew at every cursor. What is shown then stays.) This
 applies only to answers that ended naturally; one that was cut by a limit would now be longer.
 """
 
