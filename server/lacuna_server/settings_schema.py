@@ -16,7 +16,7 @@ from lacuna_server.contradictions import named_twice
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
 Quantization = Literal["auto", "none", "int8", "int4"]
 LayoutKind = Literal["auto", "anchored", "canonical"]
-ForwardKind = Literal["auto", "own", "transformers"]
+ForwardKind = Literal["auto", "own", "llama.cpp", "transformers"]
 Acceleration = Literal["auto", "graphs", "compile", "none"]
 Level = Literal["debug", "info", "warning", "error"]
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
@@ -82,7 +82,10 @@ class SettingsSchema(BaseSettings):
     ] = "auto"
     forward: Annotated[
         ForwardKind,
-        Field(description="what runs the model: `auto`, `own` or `transformers` (slower, supports all models)"),
+        Field(
+            description="what runs the model: `auto`, `own`, `llama.cpp` (GGUF files, if it is installed) or "
+            "`transformers` (slower, supports all other models)"
+        ),
     ] = "auto"
     acceleration: Annotated[
         Acceleration,

@@ -31,7 +31,7 @@ class ModelOptions:
     """`int8` or `int4` for 8-bit or 4-bit weights, with the own forward on a CPU; `none`; or `auto`: 8 bits there for a
     model that is large or slow in fp32."""
     forward: str = "auto"
-    """`own`, `transformers`, or `auto`: the own forward if it supports the model."""
+    """`own`, `llama.cpp` (GGUF files), `transformers`, or `auto`: the own forward if it supports the model."""
     acceleration: str = "auto"
     """How the own forward's short steps are recorded: `graphs` (CUDA graphs), `compile` (torch.compile), `none`, or
     `auto`: graphs on a CUDA device."""

@@ -12,8 +12,9 @@ from lacuna_inference.cache.disk import DiskCaches
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.forward import Forward, exporting
-from lacuna_inference.models import facts, identity, loader
+from lacuna_inference.models import facts, forward_choice, identity, loader
 from lacuna_inference.models.architectures.registry import ForwardSpec
+from lacuna_inference.models.describe import type_in_memory
 from lacuna_inference.models.loader import Progress
 from lacuna_inference.models.loading.config import end_ids
 from lacuna_inference.models.loading.memory import return_freed
@@ -72,7 +73,7 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
     context = loader.context_of(folder.config, family, options.context)
     return_freed()  # building a tokenizer takes more memory than keeping it
     progress(0.15, "reading the weights")
-    quantization = loader.choose_quantization(folder, options, device, context)
+    quantization = forward_choice.choose_quantization(folder, options, device, context)
     workers: Workers | None = None
     if options.spread == "tensor" and len(devices) > 1:
         workers = loader.start_shards(folder, dtype, devices, options, context, progress)
@@ -80,7 +81,7 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
         kind = f"own, in {len(devices)} parts"
     else:
         spec = ForwardSpec(dtype, device, context, quantization)
-        forward, kind = loader.read_forward(folder, spec, options, kept if device.type == "cuda" else None)
+        forward, kind = forward_choice.read_forward(folder, spec, options, kept if device.type == "cuda" else None)
     max_draft_tokens = forward.max_draft_tokens if options.draft_tokens is None else options.draft_tokens
     return_freed()
     progress(0.9, "warming up")
@@ -89,7 +90,7 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
     key = identity.key_of(folder, quantization, dtype, kind, device.type, context, family.name, options.layout)
     caches = PrefixCachePool(forward, disk=_disk(options, key, forward, context))
     decoder = Decoder(caches, prompt_tokenizer, context, max_draft_tokens, kind, layout, relayout_on_pause)
-    dtype_name = str(dtype).removeprefix("torch.") if quantization == "none" else quantization
+    dtype_name = type_in_memory(folder, options, device, context)
     device_names = ", ".join(map(str, devices))
     model_facts = facts.of(folder, prompt_tokenizer, context, dtype_name)
     return LoadedModel(decoder, folder.name, family, device_names, dtype_name, forward, kind, workers, model_facts)

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from lacuna_inference.api import ModelOptions
-from lacuna_inference.models import facts, loader
+from lacuna_inference.models import facts, forward_choice, loader
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.loading import memory
+from lacuna_inference.models.loading import memory, stored
 from lacuna_inference.models.loading.sketch import ITEM_BYTES
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
@@ -54,8 +54,9 @@ def describe(options: ModelOptions) -> Description:
     context = loader.context_of(folder.config, family, options.context)
     kind = type_in_memory(folder, options, device, context)
     parameters = _parameters(folder, options)
-    weight_bytes = round(parameters * ITEM_BYTES[kind])
-    forward, not_own = loader.choose_forward(folder, options, context)
+    item = ITEM_BYTES.get(kind)
+    weight_bytes = facts.stored_size(folder).weight_bytes if item is None else round(parameters * item)
+    forward, not_own = forward_choice.choose_forward(folder, options, context)
     free = memory.available_bytes(device)
     return Description(
         name=folder.name,
@@ -78,8 +79,10 @@ def describe(options: ModelOptions) -> Description:
 
 
 def type_in_memory(folder: ModelFolder, options: ModelOptions, device: torch.device, context: int) -> str:
-    """The type of the weights in memory: `int8`, `int4`, or a dtype such as `float32`."""
-    quantization = loader.choose_quantization(folder, options, device, context)
+    """The type of the weights in memory: `int8`, `int4`, a dtype such as `float32`, or one of GGUF such as `Q4_K_M`."""
+    if forward_choice.choose_forward(folder, options, context)[0] == "llama.cpp":
+        return stored.type_of(folder, stored.tensors_of(folder))
+    quantization = forward_choice.choose_quantization(folder, options, device, context)
     dtype = loader.choose_dtype(options.dtype, folder.config, device)
     return str(dtype).removeprefix("torch.") if quantization == "none" else quantization
 

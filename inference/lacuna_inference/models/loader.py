@@ -1,4 +1,4 @@
-"""Loads a model: finds its folder, recognizes its prompt family, chooses device, dtype and forward, reads it."""
+"""What is needed to load a model: its folder, prompt family, devices, dtype and context."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.forward import Forward
+from lacuna_inference.models import forward_choice
 from lacuna_inference.models.architectures import registry
-from lacuna_inference.models.architectures.registry import ForwardSpec
 from lacuna_inference.models.loading import memory, sources
 from lacuna_inference.models.loading.config import another_task, positions
 from lacuna_inference.models.loading.sources import ModelFolder
-from lacuna_inference.models.loading.stored import tensors_of
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.models.parallel import workers
 from lacuna_inference.models.parallel.worker import WorkerPlan
@@ -34,8 +31,6 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[float, str], None]
 _MAX_LAYER_SHARE = 0.9
 """Share of a device's free memory that layers may take; the rest is for activations."""
-_MAX_FP32_PARAMETERS = 2**27
-"""Larger models get 8-bit weights on a CPU: in fp32, a token would take the time to read 512 MiB, 20 ms and more."""
 _HALF_ON_CUDA = ("xglm", "codegen")
 """Published in fp32 or fp16 before bf16 was common; fp16 loses about 60 times less than bf16 on them."""
 _DTYPES = {
@@ -48,7 +43,7 @@ def validate(options: ModelOptions) -> None:
     """Checks what can be checked without a device and without reading weights. Raises the errors of loading."""
     folder = find(options)
     family = choose_family(folder, read_tokenizer(folder, options), options.family)
-    choose_forward(folder, options, context_of(folder.config, family, options.context))
+    forward_choice.choose_forward(folder, options, context_of(folder.config, family, options.context))
 
 
 def find(options: ModelOptions) -> ModelFolder:
@@ -66,67 +61,6 @@ def checked(folder: ModelFolder) -> ModelFolder:
         where = folder.path / "config.json" if folder.gguf is None else folder.path
         raise ModelUnusable(f"{where} is wrong: {flaw}.", "Correct it, or fetch the model again.")
     return folder
-
-
-def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
-    """`own` or `transformers`, and why not the own one. Raises BadRequest if the configured one cannot run it.
-
-    Raises ModelUnusable for a GGUF file that the own forward cannot run: transformers would take it apart in fp32.
-    """
-    reason = registry.why_not_supported(folder, context)
-    if reason is None and (options.device_map or options.max_memory):
-        reason = "it is spread over several devices"
-    if reason is not None and folder.gguf is not None:
-        raise ModelUnusable(
-            f"Lacuna cannot run the GGUF file {folder.name}: {reason}.", "Use the model as a folder with safetensors."
-        )
-    if options.forward == "transformers" and folder.gguf is not None:
-        raise BadRequest(
-            f"transformers does not run the GGUF file {folder.name}.", "Set forward = auto (LACUNA_FORWARD)."
-        )
-    if options.forward == "transformers":
-        return "transformers", "the settings say so"
-    if options.forward == "own" and reason:
-        raise BadRequest(
-            f"The own forward does not run {folder.name}: {reason}.", "Set forward = auto (LACUNA_FORWARD)."
-        )
-    return ("transformers", reason) if reason else ("own", "")
-
-
-def choose_quantization(folder: ModelFolder, options: ModelOptions, device: torch.device, context: int) -> str:
-    """`none`, `int8` or `int4`. `auto` is `int8` on a CPU for a model that is large or slow in fp32."""
-    if options.quantization != "auto":
-        return options.quantization
-    plain = options.dtype != "auto" or options.acceleration == "compile"
-    if plain or device.type != "cpu" or choose_forward(folder, options, context)[0] != "own":
-        return "none"
-    return quantization_for(sum(tensor.parameters for tensor in tensors_of(folder)))
-
-
-def quantization_for(parameters: int) -> str:
-    """What `auto` means on a CPU for a model of so many parameters: `none` or `int8`."""
-    return "int8" if parameters > _MAX_FP32_PARAMETERS else "none"
-
-
-def read_forward(
-    folder: ModelFolder, spec: ForwardSpec, options: ModelOptions, kept: dict[str, Tensor] | None
-) -> tuple[Forward, str]:
-    """Reads the forward that runs the model; returns it and its name. Raises BadRequest, and what reading raises."""
-    kind, reason = choose_forward(folder, options, spec.context)
-    quantized = spec.quantization != "none"
-    if quantized and (kind != "own" or spec.device.type != "cpu"):
-        because = f"{folder.name} runs on transformers: {reason}" if kind != "own" else f"the device is {spec.device}"
-        raise BadRequest(
-            f"{spec.quantization} weights are for the own forward on a CPU, and {because}.",
-            "Set quantization = none (LACUNA_QUANTIZATION).",
-        )
-    if kind == "own":
-        forward = registry.read(folder, replace(spec, tuned=options.acceleration != "compile"), kept)
-        return registry.accelerate(forward, options.acceleration)
-    logger.info("%s runs on transformers' own modules: %s.", folder.name, reason)
-    from lacuna_inference.models import transformers_forward
-
-    return transformers_forward.read(folder, spec.dtype, spec.device, options), kind
 
 
 def choose_devices(options: ModelOptions) -> tuple[torch.device, ...]:
@@ -166,7 +100,7 @@ def start_shards(
         reason = "its devices are of different kinds"
     quantization = options.quantization
     if quantization == "auto":
-        quantization = "none" if reason else choose_quantization(folder, options, devices[0], context)
+        quantization = "none" if reason else forward_choice.choose_quantization(folder, options, devices[0], context)
     if reason is None and quantization != "none" and devices[0].type != "cpu":
         reason = f"{quantization} weights are for a CPU"
     if reason is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.errors import LacunaError
-from lacuna_inference.models import loader
+from lacuna_inference.models import facts, forward_choice, loader
 from lacuna_inference.models.describe import type_in_memory
 from lacuna_inference.models.loading import elsewhere, gguf_files, hub, memory, sources, stored
 from lacuna_inference.models.loading.sketch import ITEM_BYTES
@@ -97,10 +97,11 @@ def _row(name: str, found: Path | LacunaError, size: int, options: ModelOptions)
 def _fitting(row: OnDisk, folder: ModelFolder, tensors: list[StoredTensor], options: ModelOptions) -> OnDisk:
     """`row` with what loading the model would take. Raises a LacunaError if it cannot be run."""
     context = loader.context_of(folder.config, by_name(row.family), options.context)
-    loader.choose_forward(folder, options, context)
+    forward_choice.choose_forward(folder, options, context)
     device = loader.choose_device(options.device)
-    item = ITEM_BYTES[type_in_memory(folder, options, device, context)]
-    weights = round(item * sum(tensor.parameters for tensor in tensors))
+    item = ITEM_BYTES.get(type_in_memory(folder, options, device, context))
+    parameters = sum(tensor.parameters for tensor in tensors)
+    weights = facts.stored_size(folder).weight_bytes if item is None else round(item * parameters)
     free = memory.available_bytes(device)
     fits = free is None or weights * memory.HEADROOM <= free
     return replace(row, fits=fits, read_bytes=round(weights * stored.share_read(folder, tensors)))

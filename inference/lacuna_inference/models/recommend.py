@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lacuna_inference.models import catalogue, loader, machine
+from lacuna_inference.models import catalogue, forward_choice, machine
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.catalogue import Entry
 from lacuna_inference.models.loading.sketch import Sketch
@@ -92,5 +92,5 @@ def _type(parameters: int, device: torch.device) -> str:
     """The type of the weights in memory of a model of so many parameters."""
     if device.type != "cpu":
         return "float16"
-    quantization = loader.quantization_for(parameters)
+    quantization = forward_choice.quantization_for(parameters)
     return "float32" if quantization == "none" else quantization

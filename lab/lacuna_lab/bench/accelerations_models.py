@@ -18,7 +18,7 @@ from lacuna_inference.engine import assemble
 from lacuna_inference.engine.assemble import LoadedModel
 from lacuna_inference.errors import LacunaError
 from lacuna_inference.forward import Forward
-from lacuna_inference.models import loader
+from lacuna_inference.models import forward_choice
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.forward.network import OwnForward
 from lacuna_inference.models.loading import sources
@@ -111,7 +111,7 @@ class Models:
                 self._skip(_LIBRARY, error.message.rstrip("."))
                 return
         else:
-            _, reason = loader.choose_forward(self._folder, self._options, loaded.decoder.context)
+            _, reason = forward_choice.choose_forward(self._folder, self._options, loaded.decoder.context)
             self._skip((Runner.OWN,), f"it does not run this model: {reason}")
             library = self._loaded.pop(Runner.OWN)
         self._loaded |= dict.fromkeys(_LIBRARY, library)

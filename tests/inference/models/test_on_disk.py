@@ -14,6 +14,7 @@ from small_gguf import in_hub, in_ollama, write_gguf, write_split
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.models import facts, soundness
 from lacuna_inference.models.bandwidth import measured
+from lacuna_inference.models.llama_cpp import library
 from lacuna_inference.models.loading import memory, sources, stored
 from lacuna_inference.models.on_disk import OnDisk, on_disk
 
@@ -67,7 +68,10 @@ def test_a_folder_in_the_hub_s_cache(no_models: Path, tmp_path: Path) -> None:
     assert 0 < row.read_bytes < weights <= row.bytes
 
 
-def test_broken_models_are_listed_with_their_faults(no_models: Path, tmp_path: Path) -> None:
+def test_broken_models_are_listed_with_their_faults(
+    no_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "is_installed", lambda: False)
     home, whole = no_models, write_gguf(tmp_path / "m.gguf", tensors=SIZES)
     folder = home / ".lmstudio" / "models" / "P" / "R"
     write_split(folder, "split", 2)[1].unlink()

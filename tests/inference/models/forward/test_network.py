@@ -14,7 +14,7 @@ from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine import assemble
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.forward import Step
-from lacuna_inference.models import loader
+from lacuna_inference.models import forward_choice, loader
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.forward import linear, quantized, single, static
 from lacuna_inference.models.forward.network import OwnForward
@@ -109,6 +109,11 @@ def full_logits(model: Any, ids: list[int]) -> torch.Tensor:
         return model(torch.tensor([padded]), position_ids=torch.arange(CONTEXT)[None]).logits[0, : len(ids)]
 
 
+def same_logits(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether they differ by at most 1e-5 of the largest: which kernels multiply in fp32 depends on the processor."""
+    return bool((found - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max())))
+
+
 def check_every_kind_of_step(model: Any, forward: OwnForward | StaticForward) -> None:
     kv_cache: Any = forward.new_kv_cache()
     held: list[int] = []
@@ -117,7 +122,7 @@ def check_every_kind_of_step(model: Any, forward: OwnForward | StaticForward) ->
         logits = forward.step(ids, kv_cache, rows)
         held.extend(ids)
         assert kv_cache.length == len(held)
-        assert (logits - full_logits(model, held)[-rows:]).abs().max() <= 1e-5
+        assert same_logits(logits, full_logits(model, held)[-rows:])
 
     check(IDS)
     check([4])
@@ -173,7 +178,7 @@ def test_recorded_steps_serve_several_kv_caches(tmp_path: Path, monkeypatch: pyt
     for _ in range(2):
         for kv_cache, ids in texts.items():
             logits = forward.step([9, 8], kv_cache, 2)
-            assert (logits - full_logits(model, [*ids, 9, 8])[-2:]).abs().max() <= 1e-5
+            assert same_logits(logits, full_logits(model, [*ids, 9, 8])[-2:])
             assert kv_cache.rollback(len(ids)) == len(ids)
 
 
@@ -223,7 +228,7 @@ def test_every_kernel_gives_the_same_logits(
     kv_cache = forward.new_kv_cache()
     for ids in (IDS[:7], IDS[7:8], IDS[8:11], IDS[11:13]):
         logits = forward.step(ids, kv_cache)
-    assert (logits[0] - full_logits(model, IDS[:13])[-1]).abs().max() <= 1e-5
+    assert same_logits(logits[0], full_logits(model, IDS[:13])[-1])
 
 
 def test_a_large_model_keeps_its_weights_in_one_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +261,7 @@ def test_kv_caches_are_independent(tmp_path: Path) -> None:
     forward.step(IDS[:5], one)
     forward.step(IDS[5:9], two)
     logits = forward.step(IDS[9:12], one)
-    assert (logits[0] - full_logits(model, IDS[:5] + IDS[9:12])[-1]).abs().max() <= 1e-5
+    assert same_logits(logits[0], full_logits(model, IDS[:5] + IDS[9:12])[-1])
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "granite", "gemma", "starcoder2", "gpt_bigcode", "xglm", "codegen"])
@@ -356,15 +361,15 @@ def test_unsupported_models_are_left_to_transformers(
     folder = sources.find(str(tmp_path))
     assert reason in (registry.why_not_supported(folder, CONTEXT) or "")
     options = ModelOptions(str(tmp_path))
-    assert loader.choose_forward(folder, options, CONTEXT)[0] == "transformers"
+    assert forward_choice.choose_forward(folder, options, CONTEXT)[0] == "transformers"
     with pytest.raises(BadRequest, match=reason):
-        loader.choose_forward(folder, ModelOptions(str(tmp_path), forward="own"), CONTEXT)
+        forward_choice.choose_forward(folder, ModelOptions(str(tmp_path), forward="own"), CONTEXT)
 
 
 def test_a_model_spread_over_devices_is_left_to_transformers(tmp_path: Path) -> None:
     folder = sources.find(str(save_tiny_model(tmp_path)))
-    assert loader.choose_forward(folder, ModelOptions(device_map="auto"), CONTEXT)[0] == "transformers"
-    assert loader.choose_forward(folder, ModelOptions(), CONTEXT) == ("own", "")
+    assert forward_choice.choose_forward(folder, ModelOptions(device_map="auto"), CONTEXT)[0] == "transformers"
+    assert forward_choice.choose_forward(folder, ModelOptions(), CONTEXT) == ("own", "")
 
 
 def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
@@ -412,7 +417,7 @@ def test_batched_steps_equal_separate_steps(name: str, tmp_path: Path) -> None:
             held[number] += ids
             asked.append(Step(ids, kv_caches[number], min(2, length)))
         for ids, step, logits in zip(held, asked, forward.step_batch(asked), strict=True):
-            torch.testing.assert_close(logits, full_logits(model, ids)[-step.n_logits :], rtol=0, atol=1e-5)
+            assert same_logits(logits, full_logits(model, ids)[-step.n_logits :])
 
 
 @pytest.mark.parametrize("name", VARIANTS)

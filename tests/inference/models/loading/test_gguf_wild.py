@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import LacunaError
-from lacuna_inference.models import loader
+from lacuna_inference.models import forward_choice, loader
 from lacuna_inference.models.loading import sources, stored
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
 from lacuna_inference.models.on_disk import on_disk
@@ -88,7 +88,7 @@ def test_any_metadata_is_a_model_or_one_sentence(
         folder = loader.checked(sources.find(str(file)))
         stored.share_read(folder, stored.tensors_of(folder))
         family = loader.recognize_family(folder, stored.token_names(folder))
-        loader.choose_forward(folder, options, loader.context_of(folder.config, family, 2048))
+        forward_choice.choose_forward(folder, options, loader.context_of(folder.config, family, 2048))
         read_tokenizer(folder, options)
     except LacunaError as error:
         assert "\n" not in str(error)  # noqa: PT017

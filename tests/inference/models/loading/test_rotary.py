@@ -14,7 +14,7 @@ from helpers import save_tiny_model
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine import assemble
 from lacuna_inference.errors import ModelUnusable
-from lacuna_inference.models import loader, transformers_forward
+from lacuna_inference.models import forward_choice, loader, transformers_forward
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.forward.network import rotation_table
 from lacuna_inference.models.loading import frequencies, rotary
@@ -85,7 +85,7 @@ def configured(tiny: Path, to: Path, changes: Config) -> ModelOptions:
 def test_logits_are_those_of_transformers(tiny: Path, tmp_path: Path, changes: Config, runs: str) -> None:
     options = configured(tiny, tmp_path, changes)
     folder = loader.find(options)
-    assert loader.choose_forward(folder, options, CONTEXT)[0] == runs
+    assert forward_choice.choose_forward(folder, options, CONTEXT)[0] == runs
     if runs == "own":
         ours = registry.read(folder, registry.ForwardSpec(torch.float32, CPU, CONTEXT, tuned=False))
         theirs = transformers_forward.read(folder, torch.float32, CPU, options)
