@@ -19,7 +19,8 @@ from lacuna_inference.models.architectures import codegen, gemma, gpt_bigcode, g
 from lacuna_inference.models.forward import single, static
 from lacuna_inference.models.forward.linear import Tuning, keep_plain, tune
 from lacuna_inference.models.forward.network import Network, OwnForward
-from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS, tuning_of
+from lacuna_inference.models.forward.quantized import QUANTIZED_KERNELS, same_with_any_threads, tuning_of
+from lacuna_inference.models.forward.threads import ThreadChooser
 from lacuna_inference.models.gguf.tensors import GgufTensors
 from lacuna_inference.models.loading import memory
 from lacuna_inference.models.loading.quantizing import Quantizer
@@ -90,7 +91,9 @@ def build(config: dict[str, Any], held: Mapping[str, Tensor], spec: ForwardSpec)
     """The forward of the model that `config` describes, from the tensors `held`."""
     network, tuning = _build_network(config, held, spec)
     single_step = None if single.obstacle(network) else single.SingleStep(network)
-    return OwnForward(network, tuning, single_step)
+    steady = spec.device.type == "cpu" and same_with_any_threads(spec.quantization)
+    threads = ThreadChooser(torch.get_num_threads(), torch.set_num_threads) if steady else None
+    return OwnForward(network, tuning, single_step, threads)
 
 
 def read_shard(

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lacuna_inference.forward import Step
 from lacuna_inference.models.forward.linear import UNTUNED, Linear, Tuning
+from lacuna_inference.models.forward.threads import ThreadChooser
 
 TokenwiseLayer = Callable[[Tensor], Tensor]
 """[tokens, in] -> [tokens, out], each token independently."""
@@ -130,12 +131,21 @@ class _Span:
 class OwnForward:
     """`Forward` over a `Network`. Up to `max_draft_tokens` extra tokens take little longer than one alone."""
 
-    def __init__(self, network: Network, tuning: Tuning = UNTUNED, single: SingleTokenStep | None = None) -> None:
-        """`tuning` says which kernels the layers use; `single` is a faster step for one token, if there is one."""
+    def __init__(
+        self,
+        network: Network,
+        tuning: Tuning = UNTUNED,
+        single: SingleTokenStep | None = None,
+        threads: ThreadChooser | None = None,
+    ) -> None:
+        """`tuning` says which kernels the layers use; `single` is a faster step for one token, if there is one.
+
+        `threads` chooses the number of threads of each pass, if results do not depend on it.
+        """
         self.network = network
         self.tuning = tuning
         self.max_draft_tokens = tuning.max_draft_tokens
-        self._single = single
+        self._single, self._threads = single, threads
         self._device = network.head.device
 
     def new_kv_cache(self) -> KVTensor:
@@ -167,12 +177,14 @@ class OwnForward:
         """Appends `ids` to `kv_cache`; returns logits [n_logits, vocabulary] after each of the last `n_logits`."""
         if len(ids) == 1 and self._single is not None:
             return self._single(ids[0], kv_cache)
-        return self._pass([Step(ids, kv_cache, n_logits)])[0]
+        return self.step_batch([Step(ids, kv_cache, n_logits)])[0]
 
     @torch.inference_mode()
     def step_batch(self, steps: Sequence[Step]) -> list[Tensor]:
         """Runs steps of different KV caches in one pass: the weights are read once for all of them."""
-        return self._pass(steps)
+        if self._threads is None:
+            return self._pass(steps)
+        return self._threads.run(sum(len(step.ids) for step in steps), lambda: self._pass(steps))
 
     def _pass(self, steps: Sequence[Step]) -> list[Tensor]:
         """Concatenates the tokens of all steps; only attention treats the steps separately."""

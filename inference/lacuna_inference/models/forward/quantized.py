@@ -89,6 +89,11 @@ def arithmetic_of(quantization: str) -> str:
     return "16-bit activations" if quantization == "int8" and _multiplies_integers() else "bfloat16 activations"
 
 
+def same_with_any_threads(quantization: str) -> bool:
+    """Whether results on a CPU do not depend on the number of threads, down to the last bit: integers have no order."""
+    return quantization == "int8" and _multiplies_integers()
+
+
 def quantize_rows(weight: Matrix) -> tuple[Tensor, Tensor]:
     """The rows of `weight` as int8 [out, in], and the fp32 scale of each [out]; read a few rows at a time."""
     outputs, inputs = weight.shape
