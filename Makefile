@@ -12,8 +12,9 @@ run: $(READY)  ## complete the shipped example with the bundled model, or MODEL=
 
 WORKERS ?= 2
 
+# Each worker has one core: threads of several that wait for each other would take ten times as long.
 test: $(READY) lint types  ## what must hold before a commit, in five minutes: every package, a path of each face
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not slow and not models"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not slow and not models"
 
 test-long: $(READY)  ## what starts servers, editors and browsers, one after the other
 	$(BIN)/python -m pytest -m "long and not slow"
