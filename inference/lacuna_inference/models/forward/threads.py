@@ -2,7 +2,7 @@
 
 OpenMP's threads wait for each other hundreds of times in a pass. Where one of them has lost its core to another
 program, all wait until it runs again: on two cores, beside eight busy processes, SmolLM2-135M decoded 2 tokens/s with
-two threads and 20 with one. Only for forwards whose results do not depend on the number of threads.
+two threads and 20 with one. Results must not depend on the number of threads, or be allowed to.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Part:
 class Context:
     """A model in memory, with room for `sequences` sequences of `context` tokens each. Not thread-safe."""
 
-    def __init__(self, library: Library, file: Path, context: int, sequences: int, threads: int, gpu: bool) -> None:
+    def __init__(self, library: Library, file: Path, context: int, sequences: int, gpu: bool) -> None:
         """Raises ModelUnusable if llama.cpp cannot load the file, or is another llama.cpp than expected."""
         self._functions = functions = library.functions
         model_params = functions.llama_model_default_params()
@@ -53,7 +53,6 @@ class Context:
                 f"llama.cpp ({library.name} {library.version}) does not take a context of {context} tokens for {file}.",
                 f"Choose a smaller --context, or a version of {library.name} that Lacuna was tested with.",
             )
-        functions.llama_set_n_threads(self._context, threads, threads)
         self._memory = functions.llama_get_memory(self._context)
         self.max_batch: int = functions.llama_n_batch(self._context)
         """Tokens of one pass."""
@@ -81,6 +80,10 @@ class Context:
                 self.drop(part.sequence, part.start)
             raise RuntimeError(f"llama.cpp could not read {len(ids)} tokens (code {failure})")
         return self._logits(parts)
+
+    def set_threads(self, threads: int) -> None:
+        """Sets how many threads the next passes use."""
+        self._functions.llama_set_n_threads(self._context, threads, threads)
 
     def drop(self, sequence: int, start: int = 0) -> bool:
         """Drops a sequence's tokens from position `start` on; False if a recurrent state cannot be taken back."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.forward import Step
+from lacuna_inference.models.forward.threads import ThreadChooser
 from lacuna_inference.models.llama_cpp import library
 from lacuna_inference.models.llama_cpp.context import Context, Part
 
@@ -35,7 +36,7 @@ def read(file: Path, context: int, gpu: bool) -> LlamaCppForward:
     found = library.load()
     if found is None:
         raise ModelUnusable(f"llama.cpp, which would run {file}, is not installed.", f"Run {library.INSTALL}.")
-    return LlamaCppForward(Context(found, file, context, SEQUENCES, torch.get_num_threads(), gpu))
+    return LlamaCppForward(Context(found, file, context, SEQUENCES, gpu), torch.get_num_threads())
 
 
 class SequenceCache:
@@ -63,10 +64,16 @@ class SequenceCache:
 
 
 class LlamaCppForward:
-    """The sequences of one `Context`. Not thread-safe."""
+    """The sequences of one `Context`. Not thread-safe.
 
-    def __init__(self, context: Context) -> None:
+    Logits depend a little on how many tokens a pass reads and on the number of threads, as llama.cpp's own do.
+    """
+
+    def __init__(self, context: Context, threads: int) -> None:
+        """Passes use up to `threads` threads."""
         self._context = context
+        self._threads = ThreadChooser(threads, context.set_threads)
+        context.set_threads(threads)
         self._holders: list[weakref.ref[SequenceCache] | None] = [None] * SEQUENCES
         self._used = list(range(SEQUENCES))
         """The sequences, the least recently used first."""
@@ -127,7 +134,7 @@ class LlamaCppForward:
             Part(step.ids, self._place(cache, caches), cache.length, step.n_logits)
             for step, cache in zip(steps, caches, strict=True)
         ]
-        logits = self._context.read(parts)
+        logits = self._threads.run(sum(len(part.ids) for part in parts), lambda: self._context.read(parts))
         for step, cache in zip(steps, caches, strict=True):
             cache.length += len(step.ids)
         return logits
