@@ -155,7 +155,7 @@ def test_fetch_without_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     said = refused("models", "fetch", "some/model", code=1)
-    assert re.search(r"^lacuna: some/model could not be fetched: .*[^.]\. Check the network, ", said)
+    assert re.search(r"^lacuna: some/model could not be fetched: .*[^.]\. Check the network and run ", said)
 
 
 def test_doctor_reports_every_check_and_fails_when_one_is_bad(tmp_path: Path) -> None:
