@@ -23,7 +23,8 @@ from lacuna_server import engines
 from lacuna_server import settings as settings_module
 
 PATIENCE_S = 60.0
-TEXT = ("def f():\n    return ", "\n")
+TEXT = ("def f():\n    return x", "\n")
+"""Here the random weights write on: an answer that has ended would be reused, without the worker processes."""
 
 
 def options(folder: Path, **changed: Any) -> ModelOptions:
