@@ -52,6 +52,8 @@ class StopReason(StrEnum):
     """A single-line request reached the end of its line."""
     DEDENT = "dedent"
     """A block ended: a line was indented less than the block."""
+    OUTSIDE = "outside"
+    """What follows is no part of the hole: the text after the cursor again, what that text closes, or an explanation."""
     MAX_LINES = "max-lines"
     MAX_TOKENS = "max-tokens"
     CONTEXT_FULL = "context-full"
