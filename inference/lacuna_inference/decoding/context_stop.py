@@ -1,4 +1,4 @@
-"""Where an answer leaves its hole: it repeats the text after the cursor, closes what that text closes, or explains itself.
+"""Where an answer leaves its hole: it repeats the text after the cursor, closes what that closes, or explains itself.
 
 Models close a hole with a token of their own, but chat-tuned ones hardly ever: they write on into the text that is
 there already, or begin a Markdown fence. The text alone tells where; nothing here knows tokens or models.
@@ -8,46 +8,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
-from lacuna_inference.api import StopReason
+from lacuna_inference.api import Stop, StopReason
+from lacuna_inference.decoding.guessed_end import AnswerLine, guessed_end
 from lacuna_inference.decoding.stopping import Cut
 from lacuna_inference.decoding.surroundings import Surroundings
 from lacuna_inference.decoding.syntax import CLOSERS, PROSE, Scan
-from lacuna_inference.text import indentation
 
 _FENCE = "```"
 _SENTENCE = re.compile(r"[A-Z][a-z']+(?: [\w'`(),-]+){4,}[.:]")
 _SENTENCE_BEGUN = re.compile(r"[A-Z][a-z']*(?: [\w'`(),-]*)*[.:]?")
-_OPENERS = (":", "{", "(", "[", ",", "\\", "=")
 _CONTINUATIONS = ("else", "catch", "finally", "elseif")
 """Words that continue a statement whose block was closed on the line before."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A line of the answer: where it begins, its text, and whether it has ended."""
-
-    start: int
-    text: str
-    whole: bool
-
-    @property
-    def end(self) -> int:
-        """Where its text ends, without blanks."""
-        return self.start + len(self.text.rstrip())
+def context_stop(before: str, after: str, path: str | None, stop: Stop, closes_holes: bool = True) -> ContextStop:
+    """What ends the answer between `before` and `after`, from a model that `closes_holes` or seldom does."""
+    return ContextStop(Surroundings(before, after, path), stop.dedent_below is not None, not closes_holes)
 
 
 class ContextStop:
-    """Finds where a growing text leaves its hole. With `blocks`, also where its first block ends, between braces."""
+    """Finds where a growing text leaves its hole. Where `blocks` end an answer, the first one between braces does. With
+    `guesses`, statements and paragraphs do, too."""
 
-    def __init__(self, around: Surroundings, blocks: bool = False, guess: bool = False) -> None:
+    def __init__(self, around: Surroundings, blocks: bool = False, guesses: bool = False) -> None:
         self.certain = 0
         """How many code points of the last text no rule here can cut any more."""
         self._around = around
         self._syntax = around.syntax
-        self._blocks = blocks and around.syntax.braces
-        self._guess = guess
+        self.ends_blocks = blocks and around.syntax.braces
+        """It finds where blocks end."""
+        self._guesses = guesses
         self._start = 0
         """Where the last line of the text begins."""
         self._inside = around.inside
@@ -63,18 +55,16 @@ class ContextStop:
         """Where to cut `text`, or None to continue. It must begin with the text of the last call, which had no cut."""
         while True:
             newline = text.find("\n", self._start)
-            line = _Line(self._start, text[self._start : newline + 1 or None], newline >= 0)
+            line = AnswerLine(self._start, text[self._start : newline + 1 or None], newline >= 0)
             self.certain = len(text.rstrip())
             scan = self._syntax.scan(line.text, self._inside)
             cuts = [*self._marks(text, line, scan), *self._rest(text, line), *self._lines(text, line)]
-            self._hold(self._repeated, self._block_end)
+            self._hold(self._repeated, self._block_end, None if scan.unsure is None else line.start + scan.unsure)
             if cuts and self._repeated is not None:
                 return self._repeated, StopReason.OUTSIDE
-            if cuts or not line.whole:
+            if cuts or (cuts := [*self._guess(text, line, scan)]) or not line.whole:
                 return min(cuts, default=None)
-            if self._guess and (end := self._paragraph_end(text, line, scan)) is not None:
-                return end, StopReason.OUTSIDE
-            if self._blocks and line.text.lstrip().startswith("}") and not self._depth and not scan.inside:
+            if self.ends_blocks and line.text.lstrip().startswith("}") and not self._depth and not scan.inside:
                 self._block_end = line.end
             self._start, self._inside = newline + 1, scan.inside
 
@@ -82,7 +72,7 @@ class ContextStop:
         """What is after `positions` is not certain."""
         self.certain = min([self.certain, *(position for position in positions if position is not None)])
 
-    def _marks(self, text: str, line: _Line, scan: Scan) -> Iterator[Cut]:
+    def _marks(self, text: str, line: AnswerLine, scan: Scan) -> Iterator[Cut]:
         """Cuts before a quote or a bracket that the text after the cursor has."""
         around, depth, closed = self._around, self._depth, self._closed
         for mark in scan.marks:
@@ -106,13 +96,13 @@ class ContextStop:
         if line.whole:
             self._depth, self._closed = depth, closed
 
-    def _join(self, text: str, line: _Line, position: int) -> int:
+    def _join(self, text: str, line: AnswerLine, position: int) -> int:
         """Where to cut `text`, which closes at `position` what the text after the cursor closes."""
         if self._around.rest.strip():
             return min(position, _overlap(text, line.start, position + 1, self._around.rest))
         return position if text[line.start : position].strip() else len(text[:position].rstrip())
 
-    def _rest(self, text: str, line: _Line) -> Iterator[Cut]:
+    def _rest(self, text: str, line: AnswerLine) -> Iterator[Cut]:
         """Cuts a line that ends as the cursor's line does."""
         rest = self._around.rest
         if not rest.strip():
@@ -130,7 +120,7 @@ class ContextStop:
         steps = (-1 if mark.text in CLOSERS else 1 for mark in scan.marks if not mark.ends)
         return not sum(steps) and scan.inside == self._around.inside
 
-    def _lines(self, text: str, line: _Line) -> Iterator[Cut]:
+    def _lines(self, text: str, line: AnswerLine) -> Iterator[Cut]:
         """Cuts before a line that does not belong to the hole."""
         content, before = line.text.strip(), len(text[: line.start].rstrip())
         if not content:
@@ -150,26 +140,14 @@ class ContextStop:
         indented = line.text.rstrip() if line.start else self._around.line_before + line.text.rstrip()
         yield from self._repeats(indented, before, line.whole)
 
-    def _paragraph_end(self, text: str, line: _Line, scan: Scan) -> int | None:
-        """Where the statement or paragraph that `line` belongs to ends, if it does here; a guess."""
-        around, content = self._around, line.text.strip()
-        end = len(text[: line.end].rstrip())
-        if around.rest.strip() or not text[:end].strip() or scan.inside != around.inside:
-            return None
-        opens = content.endswith(_OPENERS)
-        if around.line_before.strip() and not text[:line.start].strip():
-            whole = not self._depth and self._closed >= around.closed_below[1]
-            return end if whole and not opens else None
-        if not content:
-            return None if self._depth else end
-        below = indentation(around.lines_below[0]) if around.lines_below else 0
-        indented = line.text if line.start else around.line_before + line.text
-        if not around.line_before.strip() and below > indentation(indented) and opens:
-            return end
-        least = indentation(around.line_before) + 1 if around.line_before.strip() else min(below, indentation(around.line_before))
-        if line.start and not self._depth and indentation(line.text) < least and content[0] not in CLOSERS:
-            return len(text[: line.start].rstrip())
-        return None
+    def _guess(self, text: str, line: AnswerLine, scan: Scan) -> Iterator[Cut]:
+        """Cuts where a statement or a paragraph ends."""
+        if self._guesses:
+            outer = self._around.inside
+            is_outer = scan.inside == (outer if not line.whole or self._syntax.spans_lines(outer) else "")
+            line = replace(line, depth=self._depth, closed=self._closed, is_outer=is_outer)
+            if (end := guessed_end(self._around, text, line)) is not None:
+                yield end, StopReason.OUTSIDE
 
     def _repeats(self, line: str, before: int, whole: bool) -> Iterator[Cut]:
         """Cuts `before` a line that is there below, or one line earlier where the first does not tell."""
@@ -179,13 +157,13 @@ class ContextStop:
         if repeated is not None:
             if whole and line == below[1]:
                 yield repeated, StopReason.OUTSIDE
-            elif whole or not below[1].startswith(line):
-                self._repeated = None
-        possible = below if before else below[:1]  # an answer that begins with a line further below may go on otherwise
+                return
+            self._repeated = None if whole or not below[1].startswith(line) else repeated
+        if not before:  # the indentation at the cursor may be wrong; and a line from further below may go on otherwise
+            line, below = line.strip(), tuple(other.strip() for other in below[:2])
         if not whole:
-            if any(other.startswith(line) for other in possible) or below[0].strip().startswith(line.strip()):
-                self._hold(before)
-        elif (line in possible or line.strip() == below[0].strip()) and self._around.is_telling(line):
+            self._hold(before if any(other.startswith(line) for other in below) else None)
+        elif line in below[: None if before else 1] and self._around.is_telling(line):
             yield before, StopReason.OUTSIDE
         elif below[1:] and line == below[0]:
             self._repeated = before

@@ -1,4 +1,4 @@
-"""What stands around a hole: what is open at the cursor, what the text after it closes, and with which lines it goes on.
+"""What stands around a hole: what is open at the cursor, what the text below closes, and with which lines it goes on.
 
 Everything is found when it is first asked for. The text above the cursor's line is read once for all keys typed there.
 """
@@ -15,7 +15,7 @@ _MAX_CODE_POINTS = 100_000
 """Code points that are read on either side of the cursor."""
 _LINES_BELOW = 12
 """Lines after the cursor's that an answer may run into."""
-_MIN_WORD_CHARACTERS = 4
+_MIN_WORD_CHARACTERS = 9
 """Letters and digits of a line that can show by itself that the answer repeats it."""
 
 _LONG = 20
@@ -80,7 +80,7 @@ class Surroundings:
         return tuple(islice((line.rstrip() for line in lines if line.strip()), _LINES_BELOW))
 
     def is_telling(self, line: str) -> bool:
-        """Whether `line`, one of those below, is hardly twice in a text by chance: it is the next and long, or unique."""
+        """Whether `line`, one of those below, is hardly there twice by chance: it is the next and long, or unique."""
         stripped = line.strip()
         if sum(map(str.isalnum, stripped)) < _MIN_WORD_CHARACTERS:
             return False

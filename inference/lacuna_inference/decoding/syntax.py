@@ -17,16 +17,17 @@ _SPANNING = frozenset(('"""', "'''", "`", "/*", "<!--", "--[["))
 """What may be open over several lines."""
 _CLOSED_BY = {"/*": "*/", "<!--": "-->", "--[[": "]]"}
 _LINE_COMMENTS = frozenset(("#", "//", "--"))
-_CHARACTER = r"'(?:\\[^\n']+|\\'|[^\\'\n])'"
+_CHARACTER = r"'(?:\\'|\\[^\n']+|[^\\'\n])'|(?P<begun>'(?:\\'?[^\n']{0,8}|[^\\'\n])?\Z)"
 """A character, in languages where a quote alone is something else: a lifetime, a label, an apostrophe."""
-_EXPRESSION = r"(?<=[(,=:\[!&|?{};]) ?/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/"
+_OPERAND = r"(?<=[(,=:\[!&|?{};]) ?/(?![*/])"
+_EXPRESSION = rf"{_OPERAND}(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/|(?P<begun>{_OPERAND}[^\n]*\Z)"
 """A regular expression of JavaScript, where an operand is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
     """How a language opens strings and comments, and whether braces enclose its blocks. `literals` is a regular
-    expression of what is skipped whole."""
+    expression of what is skipped whole; its group `begun` is the beginning of such a thing at the end of a text."""
 
     openers: tuple[str, ...]
     braces: bool = False
@@ -70,6 +71,8 @@ class Syntax:
             if match is None:
                 return Scan(tuple(marks), "")
             at, found = match.end(), match.group()
+            if self.literals and match["begun"] is not None:
+                return Scan(tuple(marks), "", match.start())
             if found in _BRACKETS:
                 marks.append(Mark(match.start(), found))
             elif found in self.openers:
@@ -87,10 +90,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The marks of a text, and what is open at its end."""
+    """The marks of a text, and what is open at its end. From `unsure` on, what follows the text decides."""
 
     marks: tuple[Mark, ...]
     inside: str
+    unsure: int | None = None
 
 
 def open_brackets(marks: Iterable[Mark]) -> tuple[list[str], list[str]]:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from lacuna_inference.api import CompletionResult, Request
+from lacuna_inference.api import CompletionResult, Request, StopReason
 
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 _RESULT: TypeAdapter[CompletionResult] = TypeAdapter(CompletionResult)
@@ -27,6 +27,8 @@ _REQUEST_NAMES = {
     "prompt_logprobs": "prompt_alternatives",
     "tokenize": "tokens",
 }
+_REASONS = {StopReason.OUTSIDE: StopReason.END_OF_HOLE}
+"""Stop reasons that clients of the first release do not know, and what comes nearest."""
 _RESULT_NAMES = {
     "metrics": "counters",
     "prompt_logprobs": "prompt",
@@ -57,6 +59,8 @@ def request_from_json(body: Any) -> Request:
 
 def result_to_json(result: CompletionResult) -> dict[str, Any]:
     body: dict[str, Any] = _renamed(asdict(result), _RESULT_NAMES, deep=True)
+    for fill in (fill for candidate in body["candidates"] for fill in candidate["fills"]):
+        fill["reason"] = _REASONS.get(fill["reason"], fill["reason"])
     return body
 
 
