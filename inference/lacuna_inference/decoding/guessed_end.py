@@ -11,7 +11,8 @@ from lacuna_inference.decoding.surroundings import Surroundings
 from lacuna_inference.decoding.syntax import CLOSERS
 from lacuna_inference.text import indentation
 
-_CONTINUED = (":", "{", "(", "[", ",", "\\", "=")
+_BRACKETS = ("{", "(", "[")
+_CONTINUED = (":", *_BRACKETS, ",", "\\", "=")
 """At the end of a line: what it begins goes on below."""
 
 
@@ -37,24 +38,26 @@ class AnswerLine:
 def guessed_end(around: Surroundings, text: str, line: AnswerLine) -> int | None:
     """Where to cut `text`, whose last line is `line`; None where it seems to go on."""
     content, before = line.text.strip(), len(text[: line.start].rstrip())
+    if _opens_for_below(around, line):
+        return line.end
     if line.depth or not line.is_outer or not (before or content):
-        return None if line.depth != 1 or not _opens_for_below(around, line) else line.end
+        return None
     if around.line_before.strip() and not before:
         is_complete = line.whole and line.closed >= around.closed_below[1]
         return line.end if is_complete and (around.rest.strip() or not content.endswith(_CONTINUED)) else None
     if not content:
         return before if line.whole else None
-    if line.start and content[0] not in CLOSERS and indentation(line.text) < _least_indentation(around):
-        return before
-    return line.end if _opens_for_below(around, line) else None
+    leaves_block = line.start and content[0] not in CLOSERS and indentation(line.text) < _least_indentation(around)
+    return before if leaves_block else None
 
 
 def _opens_for_below(around: Surroundings, line: AnswerLine) -> bool:
     """Whether `line` opens what the more indented line below the cursor is in."""
-    if not line.whole or around.line_before.strip() or not around.lines_below:
+    opened = line.depth == int(line.text.rstrip().endswith(_BRACKETS))
+    if not line.whole or not opened or not line.text.rstrip().endswith((":", *_BRACKETS)) or not around.lines_below:
         return False
     width = indentation(line.text if line.start else around.line_before + line.text)
-    return line.text.rstrip().endswith(_CONTINUED[:4]) and width < indentation(around.lines_below[0])
+    return line.is_outer and width < indentation(around.lines_below[0])
 
 
 def _least_indentation(around: Surroundings) -> int:

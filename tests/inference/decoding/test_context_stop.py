@@ -129,6 +129,8 @@ def test_between_braces_a_block_ends_with_its_brace(path: str, document: str, an
         ("if a:\n    |\n    e()\n", "b()^\nd()\n"),
         ("|\n    e()\n", "for a in b:^\n    c()\n"),
         ("x = |  # one\n", "1^\ny = 2\n"),
+        ("if a|\n    e()\n", " > 1:^\n    c()\n"),
+        ("x = f(\n    |\n        e)\n", "[^\n        1,\n"),
     ],
 )
 def test_the_answer_of_a_chat_tuned_model_ends_with_a_statement(document: str, answer: str) -> None:
