@@ -139,10 +139,11 @@ def test_names_on_the_wire_are_those_of_the_first_release() -> None:
     assert {"looks_ahead", "settles", "alternatives", "prompt_alternatives", "tokens"} <= set(sent)
     assert request_from_json({"parts": ["a"], "document_id": "of a later release"}).document_id is None
     tokens = (TokenLogprob("a", -1.0, (("b", -2.0),)),)
-    fill = Fill("a", StopReason.NEWLINE, 1, -1.0, tokens)
+    fill = Fill("a", StopReason.OUTSIDE, 1, -1.0, tokens)
     answered = result_to_json(CompletionResult((Candidate((fill,)),), RequestMetrics(), "m", tokens))
     assert set(answered) == {"candidates", "counters", "model", "prompt"}
     assert answered["candidates"][0]["fills"][0]["scored"][0]["alternatives"] == [["b", -2.0]]
+    assert answered["candidates"][0]["fills"][0]["reason"] == "end-of-hole"
 
 
 @pytest.mark.parametrize(
