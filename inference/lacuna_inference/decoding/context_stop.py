@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lacuna_inference.api import Stop, StopReason
-from lacuna_inference.decoding.guessed_end import AnswerLine, guessed_end
+from lacuna_inference.decoding.guessed_end import AnswerLine, guessed_end, is_new
 from lacuna_inference.decoding.stopping import Cut
 from lacuna_inference.decoding.surroundings import Surroundings
 from lacuna_inference.decoding.syntax import CLOSERS, PROSE, Scan
@@ -19,8 +19,6 @@ from lacuna_inference.decoding.syntax import CLOSERS, PROSE, Scan
 _FENCE = "```"
 _SENTENCE = re.compile(r"[A-Z][a-z']+(?: [\w'`(),-]+){4,}[.:]")
 _SENTENCE_BEGUN = re.compile(r"[A-Z][a-z']*(?: [\w'`(),-]*)*[.:]?")
-_CONTINUATIONS = ("else", "catch", "finally", "elseif")
-"""Words that continue a statement whose block was closed on the line before."""
 
 
 def context_stop(before: str, after: str, path: str | None, stop: Stop, closes_holes: bool = True) -> ContextStop:
@@ -126,10 +124,10 @@ class ContextStop:
         if not content:
             return
         if self._block_end is not None:
-            if content.startswith(_CONTINUATIONS):
-                self._block_end = None
-            elif line.whole or not any(word.startswith(content) for word in _CONTINUATIONS):
+            if is_new(content, line.whole):
                 yield self._block_end, StopReason.DEDENT
+            elif line.whole:
+                self._block_end = None
         if not line.start and self._around.line_before.strip():
             return
         if not self._inside and self._syntax is not PROSE:
@@ -148,6 +146,7 @@ class ContextStop:
             line = replace(line, depth=self._depth, closed=self._closed, is_outer=is_outer)
             if (end := guessed_end(self._around, text, line)) is not None:
                 yield end, StopReason.OUTSIDE
+            self._hold(None if line.whole else len(text[: line.start].rstrip()))
 
     def _repeats(self, line: str, before: int, whole: bool) -> Iterator[Cut]:
         """Cuts `before` a line that is there below, or one line earlier where the first does not tell."""

@@ -11,6 +11,8 @@ from lacuna_inference.decoding.surroundings import Surroundings
 from lacuna_inference.decoding.syntax import CLOSERS
 from lacuna_inference.text import indentation
 
+_CONTINUATIONS = ("else", "elif", "elseif", "except", "finally", "catch", "rescue", "ensure", "end")
+"""Words that continue a statement after a block of it."""
 _BRACKETS = ("{", "(", "[")
 _CONTINUED = (":", *_BRACKETS, ",", "\\", "=")
 """At the end of a line: what it begins goes on below."""
@@ -47,8 +49,22 @@ def guessed_end(around: Surroundings, text: str, line: AnswerLine) -> int | None
         return line.end if is_complete and (around.rest.strip() or not content.endswith(_CONTINUED)) else None
     if not content:
         return before if line.whole else None
-    leaves_block = line.start and content[0] not in CLOSERS and indentation(line.text) < _least_indentation(around)
-    return before if leaves_block else None
+    if not line.start or content[0] in CLOSERS:
+        return None
+    ends_block = is_new(content, line.whole) and _is_after_block(around, text, line)
+    return before if ends_block or indentation(line.text) < _least_indentation(around) else None
+
+
+def is_new(content: str, whole: bool) -> bool:
+    """Whether a line with `content`, which may grow unless it is `whole`, does not continue the statement before it."""
+    begun = not whole and any(word.startswith(content) for word in _CONTINUATIONS)
+    return not begun and not content.startswith(_CONTINUATIONS)
+
+
+def _is_after_block(around: Surroundings, text: str, line: AnswerLine) -> bool:
+    """Whether `line` is indented as the answer's first line, and the one before it more."""
+    first, previous = text.split("\n", 1)[0], text[: line.start].rstrip().rpartition("\n")[2]
+    return indentation(line.text) <= indentation(around.line_before + first) < indentation(previous)
 
 
 def _opens_for_below(around: Surroundings, line: AnswerLine) -> bool:

@@ -129,6 +129,7 @@ def test_between_braces_a_block_ends_with_its_brace(path: str, document: str, an
         ("if a:\n    |\n    e()\n", "b()^\nd()\n"),
         ("|\n    e()\n", "for a in b:^\n    c()\n"),
         ("x = |  # one\n", "1^\ny = 2\n"),
+        ("if a:\n    |\n    e()\n", "if b:\n        c()\n    else:\n        d()^\n    f()\n"),
         ("if a|\n    e()\n", " > 1:^\n    c()\n"),
         ("x = f(\n    |\n        e)\n", "[^\n        1,\n"),
     ],
