@@ -52,6 +52,8 @@ class StopReason(StrEnum):
     """A single-line request reached the end of its line."""
     DEDENT = "dedent"
     """A block ended: a line was indented less than the block."""
+    OUTSIDE = "outside"
+    """What follows is not in the hole: the text after the cursor again, what that text closes, or an explanation."""
     MAX_LINES = "max-lines"
     MAX_TOKENS = "max-tokens"
     CONTEXT_FULL = "context-full"
@@ -67,6 +69,7 @@ class Stop:
 
     `dedent_below` is a width in columns: a line after the first that is indented less ends the answer. `strings` are
     stop strings. `truncate_before` are regular expressions for CodeGen's `truncate_before_pattern`; None disables it.
+    `outside` ends an answer between two texts where it leaves its hole (`StopReason.OUTSIDE`).
     """
 
     max_tokens: int = 64
@@ -75,6 +78,7 @@ class Stop:
     max_lines: int | None = None
     truncate_before: tuple[str, ...] | None = None
     strings: tuple[str, ...] = ()
+    outside: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strings", tuple(map(without_surrogates, self.strings)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lacuna_inference.api import Fill, Stop, StopReason, TokenLogprob
+from lacuna_inference.decoding.context_stop import ContextStop
 from lacuna_inference.decoding.healing import Healing
 from lacuna_inference.decoding.stopping import TextStop, certain_length, truncate_before
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
@@ -14,10 +17,12 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 class Hole:
     """`tokens` are all generated tokens, including those that spell `healed_prefix`; `reason` is set at the end.
 
-    `stop.max_tokens` limits the tokens that add text after `healed_prefix`.
+    `stop.max_tokens` limits the tokens that add text after `healed_prefix`. `context` knows the text around the hole.
     """
 
-    def __init__(self, healed_prefix: str, stop: Stop, tokenizer: PromptTokenizer) -> None:
+    def __init__(
+        self, healed_prefix: str, stop: Stop, tokenizer: PromptTokenizer, context: ContextStop | None = None
+    ) -> None:
         self.tokens: list[int] = []
         self.reason = StopReason.MAX_TOKENS if stop.max_tokens < 1 else None
         self.healed_prefix = healed_prefix
@@ -25,7 +30,9 @@ class Hole:
         self._tokenizer = tokenizer
         self._healing = Healing(healed_prefix, tokenizer)
         self._detokenizer = tokenizer.detokenizer()
-        self._text_stop = TextStop(stop)
+        self._context = context
+        # between braces, indentation does not tell where a block ends
+        self._text_stop = TextStop(replace(stop, dedent_below=None) if context and context.ends_blocks else stop)
         self._logprobs: list[float] = []
         self._top_logprobs: list[tuple[tuple[str, float], ...]] = []
         self._ends: list[int] = []
@@ -49,7 +56,8 @@ class Hole:
         self._top_logprobs.append(top_logprobs)
         self._text = text[len(self.healed_prefix) :]
         self._ends.append(len(self._text))
-        if (cut := self._text_stop.find(self._text)) is not None:
+        cuts = [self._text_stop.find(self._text), self._context.find(self._text) if self._context else None]
+        if (cut := min((cut for cut in cuts if cut is not None), default=None)) is not None:
             self._text, self.reason = self._text[: cut[0]], cut[1]
         elif len(self._logprobs) >= self._stop.max_tokens:
             self.reason = StopReason.MAX_TOKENS
@@ -77,7 +85,9 @@ class Hole:
     def certain_tokens(self, reported: int = 0) -> tuple[TokenLogprob, ...]:
         """The tokens after the first `reported` whose text can no longer be cut; all once the hole has ended."""
         if self.reason is None:
-            return self._tokens(self._text, certain_length(self._text, self._stop), reported, whole=True)
+            certain = certain_length(self._text, self._stop)
+            certain = min(certain, self._context.certain) if self._context else certain
+            return self._tokens(self._text, certain, reported, whole=True)
         text = self._truncated()
         return self._tokens(text, len(text), reported, whole=False)
 

@@ -11,6 +11,7 @@ from lacuna_inference.api import MAX_RELATED_FILES, Fill, Request, Sampling, Sto
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.cache.prefix_cache import PrefixCache
 from lacuna_inference.decoding.anchors import Anchors
+from lacuna_inference.decoding.context_stop import ContextStop, context_stop
 from lacuna_inference.decoding.hole import Hole
 from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.decoding.sampler import Sampler
@@ -33,7 +34,8 @@ Choice = Callable[[Tensor], tuple[int, float]]
 class Decoder:
     """A warm model: its caches, its tokenizer, its context and longest draft in tokens, and what runs it.
 
-    With `relayout_on_pause`, a document's prompt returns to the layout of training while the user pauses.
+    With `relayout_on_pause`, a document's prompt returns to the layout of training while the user pauses. A model that
+    `closes_holes` ends its answers itself, as a rule.
     """
 
     caches: PrefixCachePool
@@ -43,6 +45,7 @@ class Decoder:
     forward_name: str = ""
     layout: Layout = Layout.ANCHORED
     relayout_on_pause: bool = False
+    closes_holes: bool = True
     anchors: Anchors = field(default_factory=Anchors)
     reuse: SuggestionReuse = field(default_factory=SuggestionReuse)
 
@@ -57,7 +60,7 @@ class Decoder:
         state.prompt_is_whole = state.prompt_is_whole and prompt.whole
         index = FileIndex(parts, prompt.healed_prefix, self.tokenizer)
         sampler = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
-        stop, fills = self._stop(prompt, state), []
+        stop, fills = self._stop(prompt, state), list[Fill]()
         with self.caches.lease(request.document_id, ids, request.is_prefetch, state.counts) as cache:
             lookup = PromptLookup(
                 lambda: self._examples(index.followed_by(cache.answer), request), self.max_draft_tokens
@@ -66,7 +69,8 @@ class Decoder:
             for number in range(prompt.holes):
                 if number:
                     ids += prompt.between[number - 1]
-                hole = Hole("" if number else prompt.healed_prefix, stop, self.tokenizer)
+                context = self._context_stop(parts, fills, state.request)
+                hole = Hole("" if number else prompt.healed_prefix, stop, self.tokenizer, context)
                 yield from writer.write(hole, ids, self.choice(hole, sampler, index, parts, number))
                 if self.max_draft_tokens:
                     cache.answer = index.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))
@@ -98,6 +102,15 @@ class Decoder:
         if limit < stop.max_tokens:
             state.token_limit = limit
         return replace(stop, max_tokens=limit)
+
+    def _context_stop(self, parts: Sequence[str], fills: Sequence[Fill], request: Request) -> ContextStop | None:
+        """Where the hole after `fills` is left; None for a text without an end, as a raw prompt is."""
+        if len(parts) <= len(fills) + 1 or not request.stop.outside:
+            return None
+        before = "".join(text for fill, part in zip(fills, parts, strict=False) for text in (part, fill.text))
+        return context_stop(
+            before + parts[len(fills)], parts[len(fills) + 1], request.path, request.stop, self.closes_holes
+        )
 
     def _examples(self, index: FileIndex, request: Request) -> FileIndex:
         """What drafts are taken from: other files first, because the latest match counts."""

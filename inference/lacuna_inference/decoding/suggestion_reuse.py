@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from lacuna_inference.api import Fill, Raw, Request, StopReason
 from lacuna_inference.decoding.per_document import PerDocument
 
-_ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.NEWLINE, StopReason.DEDENT})
+_ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.OUTSIDE, StopReason.NEWLINE, StopReason.DEDENT})
 
 
 @dataclass(frozen=True, slots=True)

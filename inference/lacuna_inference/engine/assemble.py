@@ -89,7 +89,10 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
     relayout_on_pause = options.layout == "auto" and family.anchored_untrained
     key = identity.key_of(folder, quantization, dtype, kind, device.type, context, family.name, options.layout)
     caches = PrefixCachePool(forward, disk=_disk(options, key, forward, context))
-    decoder = Decoder(caches, prompt_tokenizer, context, max_draft_tokens, kind, layout, relayout_on_pause)
+    closes_holes = not loader.is_chat_tuned(folder)
+    decoder = Decoder(
+        caches, prompt_tokenizer, context, max_draft_tokens, kind, layout, relayout_on_pause, closes_holes
+    )
     dtype_name = type_in_memory(folder, options, device, context)
     device_names = ", ".join(map(str, devices))
     model_facts = facts.of(folder, prompt_tokenizer, context, dtype_name)

@@ -168,6 +168,11 @@ def doubt(folder: ModelFolder, tokenizer: Tokenizer, family: Family, name: str |
     return recognition.doubt(family, tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
 
 
+def is_chat_tuned(folder: ModelFolder) -> bool:
+    """Whether the model was tuned to answer people, by its names: such models seldom close the hole they fill."""
+    return recognition.is_chat_tuned(_traits(folder))
+
+
 def _traits(folder: ModelFolder) -> Traits:
     """The model's traits in its config and names. Only the last component of a path describes the model."""
     paths = [folder.name, str(folder.config.get("_name_or_path", "")), str(folder.path), _hub_name(folder.path)]

@@ -11,6 +11,7 @@ from lacuna_inference.prompt.families import FAMILIES, Family
 _UNTRAINED = ("opencoder", "replit-code", "mamba-codestral")
 _UNTRAINED_TYPES = ("mamba", "mamba2")
 """Names and types of models that have a family's sentinels but were not trained to fill holes."""
+_CHAT_TUNED = ("instruct", "chat", "it")
 _INFILL_TOKEN = re.compile(
     r"<[|｜\[]?(fim|code)[-_▁](prefix|suffix|middle|begin|hole|end)[|｜\]]?>"
     r"|▁?<(AIX-SPAN-)?(PRE|POST|SUF|MID|MIDDLE)>|\[(PREFIX|SUFFIX|MIDDLE)\]|<\|(pre|suf|mid|prefix|suffix|middle)\|>|<\|mask:0\|>|<mask_1>"
@@ -59,6 +60,11 @@ def doubt(family: Family | None, vocabulary: Collection[str], traits: Traits) ->
     same, layout = set(family.sentinels), family.infill
     others = [other.name for other in FAMILIES if set(other.sentinels) == same and other.infill != layout]
     return f"{' and '.join(others)} share its tokens in another layout" if others else None
+
+
+def is_chat_tuned(traits: Traits) -> bool:
+    """Whether the name is that of a model tuned to answer people, such as `Qwen2.5-Coder-7B-Instruct`."""
+    return any(_has_word(traits.name, word) for word in _CHAT_TUNED)
 
 
 def _rank(family: Family, traits: Traits) -> int | None:

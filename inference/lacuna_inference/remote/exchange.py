@@ -10,6 +10,7 @@ from typing import Any
 
 from lacuna_inference.api import Candidate, CompletionResult, Fill, Request, RequestMetrics, StopReason
 from lacuna_inference.decoding import stopping
+from lacuna_inference.decoding.context_stop import context_stop
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.remote import answers
 from lacuna_inference.remote.answers import GeneratedText
@@ -126,7 +127,10 @@ def _fill(generated: GeneratedText, http_request: HttpRequest, request: Request,
     if ends:
         text, reason = text[: min(ends)], StopReason.END_OF_HOLE
     text = http_request.shown.unescape(text)
-    if (cut := stopping.text_stop(text, request.stop)) is not None:
+    cuts = [stopping.text_stop(text, request.stop)]
+    if len(request.parts) > 1 and request.stop.outside:
+        cuts.append(context_stop(request.parts[0], request.parts[1], request.path, request.stop).find(text))
+    if (cut := min((cut for cut in cuts if cut is not None), default=None)) is not None:
         text, reason = text[: cut[0]], cut[1]
     if request.stop.truncate_before is not None:
         text = stopping.truncate_before(text, request.stop.truncate_before)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from lacuna_inference.api import CompletionResult, Request
+from lacuna_inference.api import CompletionResult, Request, StopReason
 
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 _RESULT: TypeAdapter[CompletionResult] = TypeAdapter(CompletionResult)
@@ -27,6 +27,9 @@ _REQUEST_NAMES = {
     "prompt_logprobs": "prompt_alternatives",
     "tokenize": "tokens",
 }
+_OUTSIDE = "outside"
+"""Marks a fill whose reason is `StopReason.OUTSIDE`. Clients of the first release, which do not know it, read that the
+model closed the hole."""
 _RESULT_NAMES = {
     "metrics": "counters",
     "prompt_logprobs": "prompt",
@@ -57,12 +60,24 @@ def request_from_json(body: Any) -> Request:
 
 def result_to_json(result: CompletionResult) -> dict[str, Any]:
     body: dict[str, Any] = _renamed(asdict(result), _RESULT_NAMES, deep=True)
+    for fill in (fill for candidate in body["candidates"] for fill in candidate["fills"]):
+        if fill["reason"] == StopReason.OUTSIDE:
+            fill |= {"reason": StopReason.END_OF_HOLE, _OUTSIDE: True}
     return body
 
 
 def result_from_json(body: Any) -> CompletionResult:
     """Raises pydantic's ValidationError for anything but a result."""
-    return _RESULT.validate_python(_renamed(body, {old: new for new, old in _RESULT_NAMES.items()}, deep=True))
+    names = {old: new for new, old in _RESULT_NAMES.items()}
+    return _RESULT.validate_python(_with_outside(_renamed(body, names, deep=True)))
+
+
+def _with_outside(value: Any) -> Any:
+    """`value` with the reason of fills that are marked."""
+    if isinstance(value, Mapping):
+        marked = {key: _with_outside(inner) for key, inner in value.items() if key != _OUTSIDE}
+        return marked | ({"reason": StopReason.OUTSIDE} if value.get(_OUTSIDE) is True else {})
+    return [_with_outside(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _renamed(value: Any, names: Mapping[str, str], deep: bool = False) -> Any:

@@ -14,6 +14,8 @@ from lacuna_lab.evaluation.holes import SINGLE_LINE, EvaluationHole, HoleKind, c
 from lacuna_lab.evaluation.metrics import edit_similarity
 
 MAX_LINES = 8
+ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.OUTSIDE})
+"""Why an answer ends that has no limit but its own: the model closed the hole, or left it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def by_engine(engine: Engine, max_tokens: int) -> Answerer:
         stop = Stop(max_tokens, single_line=left_to_right, max_lines=None if left_to_right else MAX_LINES + 2)
         parts = (hole.prefix,) if left_to_right else (hole.prefix, hole.suffix)
         fill = engine.submit(Request(parts, hole.file.name, stop)).result().candidates[0].fills[0]
-        return HoleAnswer(fill.text, fill.reason is StopReason.END_OF_HOLE)
+        return HoleAnswer(fill.text, fill.reason in ENDED)
 
     return answer
 

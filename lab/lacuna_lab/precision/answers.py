@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import median
 
-from lacuna_inference.api import CancelToken, Request, StopReason
+from lacuna_inference.api import CancelToken, Request
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.anchors import Anchors
 from lacuna_inference.decoding.answer import answer
@@ -73,7 +73,7 @@ def _answer(decoder: Decoder, request: Request) -> run.HoleAnswer:
         fill = answer(decoder, "", request, CancelToken(), time.perf_counter()).candidates[0].fills[0]
     except NotFinite:
         return run.HoleAnswer("", False)
-    return run.HoleAnswer(fill.text, fill.reason is StopReason.END_OF_HOLE)
+    return run.HoleAnswer(fill.text, fill.reason in run.ENDED)
 
 
 def compare(

@@ -111,4 +111,4 @@ def _timings(result: CompletionResult, fill: Fill) -> Json:
 def _stop_type(fill: Fill) -> str:
     if was_cut(fill):
         return "limit"
-    return "eos" if fill.reason is StopReason.END_OF_HOLE else "word"
+    return "eos" if fill.reason in (StopReason.END_OF_HOLE, StopReason.OUTSIDE) else "word"

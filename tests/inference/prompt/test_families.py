@@ -11,7 +11,7 @@ from lacuna_inference.api import Request
 from lacuna_inference.errors import BadRequest, ModelUnusable
 from lacuna_inference.prompt.families import FAMILIES, Family, Layout, Placeholder, by_name
 from lacuna_inference.prompt.planner import PromptSpec, plan
-from lacuna_inference.prompt.recognition import Traits, doubt, infill_tokens, recognize
+from lacuna_inference.prompt.recognition import Traits, doubt, infill_tokens, is_chat_tuned, recognize
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.remote.prompt import as_text
 
@@ -276,6 +276,20 @@ def test_tokens_decide_or_the_model_type_where_they_are_shared(
     found = recognize(vocabulary, Traits(model_type, name))
     assert found is not None
     assert found.name == family
+
+
+@pytest.mark.parametrize(
+    ("name", "chat_tuned"),
+    [
+        ("a.gguf qwen2.5 coder 0.5b instruct awq", True),
+        ("codegemma-7b-it", True),
+        ("deepseek-coder-6.7b-instruct", True),
+        ("codellama-7b", False),
+        ("instructions-7b-fitted", False),
+    ],
+)
+def test_models_tuned_for_chat_are_known_by_their_names(name: str, chat_tuned: bool) -> None:
+    assert is_chat_tuned(Traits("llama", name)) is chat_tuned
 
 
 @pytest.mark.parametrize(

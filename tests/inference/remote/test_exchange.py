@@ -138,6 +138,14 @@ def test_candidates_that_may_be_equal_keep_their_number(sampling: Sampling) -> N
     assert [candidate.text for candidate in completions.candidates] == ["1", "1", "1"]
 
 
+def test_an_answer_that_leaves_its_hole_is_cut() -> None:
+    completions, _ = exchange("llama.cpp", Request(("print(", ")\n"), "a.py"), lambda _, __: "a, b)\nprint(c)")
+    (fill,) = completions.candidates[0].fills
+    assert (fill.text, fill.reason) == ("a, b", StopReason.OUTSIDE)
+    whole, _ = exchange("llama.cpp", Request(("print(", ")\n"), stop=Stop(outside=False)), lambda _, __: "a)\n")
+    assert whole.candidates[0].text == "a)\n"
+
+
 @pytest.mark.parametrize("kind", ["openai", "tgi"])
 def test_the_four_most_important_stops_are_sent_and_all_are_applied(kind: str) -> None:
     stop = Stop(single_line=True, strings=("@@", "##", "!!"))

@@ -31,7 +31,7 @@ from lacuna_inference.api import (
 from lacuna_inference.errors import BadRequest, EngineUnavailable, RequestCancelled
 from lacuna_inference.remote import engine as remote
 from lacuna_inference.remote.engine import RemoteEngine, RemoteOptions
-from lacuna_inference.remote.json_form import request_from_json, request_to_json, result_to_json
+from lacuna_inference.remote.json_form import request_from_json, request_to_json, result_from_json, result_to_json
 
 REQUEST_HERE = Request(
     ("import os\nx = os.", "\nprint(x)\n"), path="a.py", stop=Stop(max_tokens=9, single_line=True), sampling=Sampling()
@@ -139,10 +139,13 @@ def test_names_on_the_wire_are_those_of_the_first_release() -> None:
     assert {"looks_ahead", "settles", "alternatives", "prompt_alternatives", "tokens"} <= set(sent)
     assert request_from_json({"parts": ["a"], "document_id": "of a later release"}).document_id is None
     tokens = (TokenLogprob("a", -1.0, (("b", -2.0),)),)
-    fill = Fill("a", StopReason.NEWLINE, 1, -1.0, tokens)
-    answered = result_to_json(CompletionResult((Candidate((fill,)),), RequestMetrics(), "m", tokens))
+    fill = Fill("a", StopReason.OUTSIDE, 1, -1.0, tokens)
+    result = CompletionResult((Candidate((fill,)),), RequestMetrics(), "m", tokens)
+    answered = result_to_json(result)
     assert set(answered) == {"candidates", "counters", "model", "prompt"}
     assert answered["candidates"][0]["fills"][0]["scored"][0]["alternatives"] == [["b", -2.0]]
+    assert answered["candidates"][0]["fills"][0]["reason"] == "end-of-hole"
+    assert result_from_json(json.loads(json.dumps(answered))) == result
 
 
 @pytest.mark.parametrize(
