@@ -58,7 +58,8 @@ class Decoder:
         index = FileIndex(parts, prompt.healed_prefix, self.tokenizer)
         sampler = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
         stop, fills = self._stop(prompt, state), []
-        with self.caches.lease(request.document_id, ids, request.is_prefetch, state.counts) as cache:
+        idle = state.in_background
+        with self.caches.lease(request.document_id, ids, request.is_prefetch, state.counts, idle) as cache:
             lookup = PromptLookup(
                 lambda: self._examples(index.followed_by(cache.answer), request), self.max_draft_tokens
             )

@@ -22,6 +22,8 @@ class RequestState:
     cancel: CancelToken
     in_background: bool = False
     """Nobody waits for it: it was queued by the engine itself."""
+    reads_ahead: bool = False
+    """Its prompt is only read."""
     future: Future[CompletionResult] = field(default_factory=Future)
     queued_at: float = field(default_factory=time.perf_counter)
     turn: int = 0

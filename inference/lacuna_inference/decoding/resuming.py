@@ -40,6 +40,15 @@ def resume(anchors: Anchors, document_id: str, notes: Notes, prefix: str, suffix
                 anchors.move(document_id, anchor.before, anchor.suffix)
 
 
+def cursor_in(notes: Notes, text: str) -> int | None:
+    """Where the cursor was in `text` when `notes` were saved, in code points; None if it has changed there."""
+    match notes.get("anchor"):
+        case [int(before), int(after), str(digest)] if before >= 0 and after >= 0 and before + after <= len(text):
+            cursor = len(text) - after
+            return cursor if _hash(Anchor(text[:before], text[cursor:])) == digest else None
+    return None
+
+
 def _hash(anchor: Anchor) -> str:
     texts = f"{anchor.before}\0{anchor.suffix}".encode(errors="surrogatepass")
     return hashlib.blake2b(texts, digest_size=16).hexdigest()

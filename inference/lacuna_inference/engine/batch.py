@@ -16,6 +16,7 @@ from torch import Tensor
 from lacuna_inference.api import CompletionResult
 from lacuna_inference.decoding.answer import answer_steps
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.reading import reading_steps
 from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine.health import Health, empty_device_cache
 from lacuna_inference.errors import (
@@ -98,7 +99,8 @@ class Batch:
 
     def _answer(self, state: RequestState) -> Steps[CompletionResult]:
         state.concurrency = lambda: max(1, len(self))
-        return (yield from answer_steps(self._decoder, self._model, state))
+        steps = reading_steps if state.reads_ahead else answer_steps
+        return (yield from steps(self._decoder, self._model, state))
 
     def _drain_finished(self) -> Finished:
         finished, self._finished = self._finished, []

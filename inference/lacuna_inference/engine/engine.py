@@ -77,6 +77,11 @@ class ModelEngine(ThreadedEngine):
         self.start()
         return state.future
 
+    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+        with self._changed:
+            if self._refusal() is None:
+                self._scheduler.enqueue_reading(request, cancel)
+
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
             self._closed = True

@@ -1,4 +1,4 @@
-"""Prefix and suggestion reuse, drafts, prefetching and cancels over random typing: the texts of the plain loop."""
+"""Reuse, drafts, prefetching, reading ahead and cancels over random typing: the texts of the plain loop."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from lacuna_inference.api import CancelToken, Request, Stop
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.reading import reading_steps
+from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.errors import RequestCancelled
-from lacuna_inference.forward import Forward
+from lacuna_inference.forward import Forward, run_steps
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.forward.static import StaticForward
 
@@ -41,6 +43,15 @@ class Step:
     looks_until_cancel: int | None
     prefetch: bool
     relayout_on_pause: bool
+    reads_ahead: ReadAhead | None
+
+
+@dataclass(frozen=True)
+class ReadAhead:
+    """The document is read before it is asked for, with a cursor or without, perhaps not to its end."""
+
+    cursor: bool
+    looks_until_cancel: int
 
 
 STEPS = st.lists(
@@ -54,6 +65,7 @@ STEPS = st.lists(
         looks_until_cancel=st.none() | st.integers(0, 6),
         prefetch=st.booleans(),
         relayout_on_pause=st.booleans(),
+        reads_ahead=st.none() | st.builds(ReadAhead, st.booleans(), st.integers(1, 9)),
     ),
     min_size=1,
     max_size=8,
@@ -93,6 +105,13 @@ def ask(decoder: Decoder, request: Request) -> str:
     return answer(decoder, "tiny", request, CancelToken(), 0.0).candidates[0].text
 
 
+def read_ahead(decoder: Decoder, request: Request, how: ReadAhead) -> None:
+    parts = request.parts if how.cursor else ("".join(request.parts),)
+    state = RequestState(replace(request, parts=parts), CancelsItself(how.looks_until_cancel), reads_ahead=True)
+    with suppress(RequestCancelled):
+        run_steps(reading_steps(decoder, "tiny", state), decoder.caches.forward)
+
+
 @settings(max_examples=25)
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("family", ["lacuna", "starcoder", "codegen"])
@@ -116,6 +135,8 @@ def test_typing_gives_the_results_of_the_plain_loop(
             related_files=(OTHER_FILE,),
             relayout_on_pause=step.relayout_on_pause,
         )
+        if step.reads_ahead is not None:
+            read_ahead(fast, request, step.reads_ahead)
         if step.looks_until_cancel is not None:
             with suppress(RequestCancelled):
                 answer(fast, "tiny", request, CancelsItself(step.looks_until_cancel), 0.0)

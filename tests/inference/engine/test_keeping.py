@@ -9,6 +9,7 @@ import pytest
 from helpers import save_tiny_model, until
 
 from lacuna_inference.api import CompletionResult, ModelOptions, Request, Stop
+from lacuna_inference.cache.counts import TokenCounts
 from lacuna_inference.cache.disk import SUFFIX
 from lacuna_inference.engine import keeping
 from lacuna_inference.engine.assemble import load_model
@@ -140,7 +141,8 @@ def test_a_document_is_saved_at_most_every_few_minutes(options: ModelOptions) ->
     def read_into(document: str, ids: list[int]) -> None:
         from lacuna_inference.api import CancelToken
 
-        model.decoder.caches.cache_for(document, ids).compute_logits_after(ids, CancelToken())
+        with model.decoder.caches.lease(document, ids, is_prefetch=False, counts=TokenCounts()) as cache:
+            cache.compute_logits_after(ids, CancelToken())
 
     def saved() -> int:
         assert keeper._writer is not None

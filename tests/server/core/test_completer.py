@@ -296,3 +296,33 @@ def test_an_answer_reports_its_stop_reason_and_confidence() -> None:
     assert not answer.cut
     cut = asyncio.run(Completer(FakeEngine("g(x))")).complete(at_cursor("f(|)"), Rules(), Policy()))
     assert (cut.texts, cut.cut) == (("g(x)",), True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "policy", "read"),
+    [
+        (Rules(in_comments=False), Policy(look_ahead=True), True),
+        (Rules(), Policy(look_ahead=False), False),
+        (Rules(off=True), Policy(look_ahead=True), False),
+        (Rules(automatic=False), Policy(look_ahead=True), False),
+        (Rules(languages={"python": False}), Policy(look_ahead=True), False),
+        (Rules(exclude=("test.*",)), Policy(look_ahead=True), False),
+        (Rules(max_characters=3), Policy(look_ahead=True), False),
+        (Rules(model_languages=("rust",)), Policy(look_ahead=True), False),
+    ],
+)
+def test_only_documents_that_may_be_completed_are_read_ahead(rules: Rules, policy: Policy, read: bool) -> None:
+    engine = FakeEngine()
+    completer = Completer(engine)
+    completer.read_ahead(at_cursor("|# a comment\r\n"), rules, policy)
+    assert [pending.request.parts for pending in engine.read] == [("# a comment\n",)] * read
+
+
+def test_a_document_that_is_closed_is_not_read_any_more() -> None:
+    engine = FakeEngine()
+    completer = Completer(engine)
+    completer.read_ahead(at_cursor("|x"), Rules(), Policy(look_ahead=True))
+    assert not engine.read[0].cancel.cancelled
+    completer.forget("test")
+    assert engine.read[0].cancel.cancelled
+    completer.forget("test")
