@@ -77,7 +77,7 @@ class Engine(Protocol):
         """Reads a document's prompt into its prefix cache while nobody asks, in short steps. There is no answer.
 
         With one part, the text is whole and nobody knows the cursor; with two, it is between them. Only the last few
-        documents are read, until a request for them comes or `cancel`, and only once the model is loaded. An engine
+        documents are read, until a request has read them or `cancel`, and only once the model is loaded. An engine
         whose time others pay for reads nothing.
         """
 

@@ -28,8 +28,8 @@ MIN_SAVED_TOKENS = 64
 class PrefixCachePool:
     """Prefix caches of the most recently used documents, as many as fit in `budget` bytes, at least one.
 
-    A document has one for its requests and one for prefetching. Requests without a document share the rest. Busy caches
-    are never evicted.
+    A document has one for its requests, and one for prefetching and narrow prompts. Requests without a document share
+    the rest. Busy caches are never evicted.
     """
 
     def __init__(self, forward: Forward, budget: int = 512 * 2**20, disk: DiskCaches | None = None) -> None:
@@ -46,12 +46,18 @@ class PrefixCachePool:
         """Bytes of all caches together."""
         return sum(cache.nbytes for cache in self._caches.values())
 
-    def cache_for(self, document_id: str | None, ids: Sequence[int], is_prefetch: bool = False) -> PrefixCache:
-        """The cache of a document for the prompt `ids`; the prefetched one if that holds more of the prompt.
+    def cache_for(
+        self, document_id: str | None, ids: Sequence[int], is_prefetch: bool = False, ahead: bool = False
+    ) -> PrefixCache:
+        """The cache of a document for the prompt `ids`; the prefetched one if that holds more of the prompt, unless the
+        prompt is read `ahead` beside it.
 
         Without a document it is an idle cache that holds the beginning of the prompt, or a new one.
         """
-        key = self._best_match(ids) if document_id is None else self._key_of(document_id, ids, is_prefetch)
+        if document_id is None:
+            key = self._best_match(ids)
+        else:
+            key = (document_id, is_prefetch) if ahead else self._key_of(document_id, ids, is_prefetch)
         if key not in self._caches:
             evicted = self._evicted()
             self._caches[key] = self._loaded(key, ids) or evicted or PrefixCache(self.forward, self.counts)
@@ -85,7 +91,7 @@ class PrefixCachePool:
         While `idle`, its steps are short; `ahead` of the first request, its time of use stays as it is. If the request
         fails during a step, the cache's content is unreliable, so the cache is dropped.
         """
-        cache = self.cache_for(document_id, ids, is_prefetch)
+        cache = self.cache_for(document_id, ids, is_prefetch, ahead)
         cache.busy, cache.counts, cache.chunk = True, counts, IDLE_CHUNK if idle else PREFILL_CHUNK
         cache.used_at = cache.used_at if ahead else time.monotonic()
         try:
@@ -102,6 +108,19 @@ class PrefixCachePool:
         """Whether one more cache fits without evicting another."""
         largest = max((cache.nbytes for cache in self._caches.values()), default=0)
         return self.nbytes + largest <= self._budget or not self._caches
+
+    def held(self, document_id: str, ids: Sequence[int]) -> int:
+        """How many of the first tokens of `ids` a document's caches hold, in memory or on the disk."""
+        caches = [self._caches[key] for key in _keys(document_id) if key in self._caches]
+        held = max((cache.common_prefix(ids) for cache in caches), default=0)
+        saved = self.on_disk(document_id)
+        return held if saved is None else max(held, common_prefix(saved.tokens, ids))
+
+    def has_room_beside(self, document_id: str) -> bool:
+        """Whether both caches of a document fit without evicting another."""
+        missing = sum(key not in self._caches for key in _keys(document_id))
+        largest = max((cache.nbytes for cache in self._caches.values()), default=0)
+        return self.nbytes + missing * largest <= self._budget
 
     def make_room_ahead(self, document_id: str) -> bool:
         """Whether a document that was only opened has a cache, or can get one without evicting one in use."""
@@ -131,7 +150,7 @@ class PrefixCachePool:
             del self._caches[key]
 
     def _key_of(self, document_id: str, ids: Sequence[int], is_prefetch: bool) -> _CacheKey:
-        main, prefetched = (document_id, False), (document_id, True)
+        main, prefetched = _keys(document_id)
         if not is_prefetch and prefetched in self._caches:
             held = self._caches[main].common_prefix(ids) if main in self._caches else -1
             if self._caches[prefetched].common_prefix(ids) > held:
@@ -178,3 +197,8 @@ class PrefixCachePool:
         cache.clear()
         cache.counts = self.counts
         return cache
+
+
+def _keys(document_id: str) -> tuple[_CacheKey, _CacheKey]:
+    """The keys of a document's caches."""
+    return (document_id, False), (document_id, True)

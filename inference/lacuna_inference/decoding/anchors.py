@@ -33,6 +33,7 @@ class Anchors:
     def __init__(self) -> None:
         self._anchors: PerDocument[Anchor] = PerDocument()
         self.windows: PerDocument[Window] = PerDocument()
+        self.narrow_windows: PerDocument[Window] = PerDocument()
 
     def of(self, document_id: str | None, prefix: str, suffix: str, start: int) -> Anchor:
         """The anchor for the cursor between `prefix` and `suffix`: the document's last one while it is valid, or one

@@ -43,7 +43,7 @@ def reading_steps(decoder: Decoder, model: str, state: RequestState) -> Steps[Co
 def _prompt(decoder: Decoder, request: Request) -> Prompt | None:
     """What to read; None if prompts for different cursors have no beginning in common, and the cursor is unknown."""
     if len(request.parts) == 2:
-        return prompt_for(decoder, request)
+        return prompt_for(decoder, replace(request, may_be_narrow=False))
     text, saved = request.parts[0], decoder.caches.on_disk(request.document_id)
     cursor = None if saved is None else cursor_in(saved.notes, text)
     if cursor is not None:

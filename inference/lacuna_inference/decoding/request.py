@@ -40,6 +40,7 @@ class RequestState:
     """The hole that is being filled."""
     prompt_is_whole: bool = True
     """Whether the prompts showed all of the text."""
+    prompt_is_narrow: bool = False
     token_limit: int | None = None
     """Tokens that the context had room for in a hole, where more were requested."""
 

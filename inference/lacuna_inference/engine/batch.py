@@ -6,6 +6,7 @@ Requests join and leave between passes. Knows nothing of threads; `engine` drive
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,7 +83,11 @@ class Batch:
         """Runs one pass for all requests; returns the finished ones."""
         self._drop_cancelled()
         batch = list(self._running)
-        for running, logits in zip(batch, self._step_batch([running.step for running in batch]), strict=True):
+        started = time.perf_counter()
+        of_steps = self._step_batch([running.step for running in batch])
+        if len(batch) == 1 and not isinstance(of_steps[0], Exception):
+            self._decoder.speed.record(len(batch[0].step.ids), time.perf_counter() - started)
+        for running, logits in zip(batch, of_steps, strict=True):
             if self.failure:
                 break
             self._resume(running, _sending(running.steps, logits))

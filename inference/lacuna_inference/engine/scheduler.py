@@ -63,7 +63,6 @@ class Scheduler:
         with self._changed:
             if state.request.document_id is not None:
                 self._replace_older(state.request.document_id)
-                self._readings.pop(state.request.document_id, None)
             self._prefetch.clear()
             for running in self._running:
                 if running.in_background:
@@ -102,6 +101,16 @@ class Scheduler:
                     self._drop_reading(document_id)
 
         cancel.on_cancel(withdraw)
+
+    def is_to_read(self, document_id: str) -> bool:
+        """Whether a document waits to be read, or to be read further."""
+        with self._changed:
+            return document_id in self._readings
+
+    def drop_reading(self, document_id: str) -> None:
+        """What was queued to be read of a document has been read by a request."""
+        with self._changed:
+            self._drop_reading(document_id)
 
     def take(self, patience: float | None = None) -> RequestState | None:
         """The next request; `done` must follow. Waits for one; None after `close`, or after `patience` seconds.

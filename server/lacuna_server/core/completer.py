@@ -113,10 +113,14 @@ class Completer:
         answer = await complete(self._engine, snapshot, policy, invoked)
         if answer.metrics.total_s:
             self._pace.on_answer(self._clock() - started)
-        # an answer that the deadline cut short is longer the next time
-        if answer.withheld not in _TRANSIENT and answer.stop is not StopReason.DEADLINE:
+        if answer.withheld not in _TRANSIENT and not _improves(answer):
             self._cache.put(snapshot, answer)
         return replace(answer, delay_s=delay)
+
+
+def _improves(answer: Suggestions) -> bool:
+    """Whether a later answer is longer, because the deadline cut this one short, or is based on more text."""
+    return answer.stop is StopReason.DEADLINE or answer.metrics.narrow
 
 
 async def _refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:

@@ -11,12 +11,14 @@ from helpers import ScriptedForward, loaded, scripted_decoder, until
 from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Stop
 from lacuna_inference.cache import pool
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.narrowing import MIN_TOKENS
+from lacuna_inference.decoding.speed import ReadingSpeed
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.engine.replicas import ReplicatedEngine
 from lacuna_inference.forward import IDLE_CHUNK
 
-LINES = [f"v{number} = {number}\n" for number in range(30)]
+LINES = [f"v{number} = {number}\n" for number in range(40)]
 TEXT = "".join(LINES)
 DOCUMENT = "file:///w/a.py"
 
@@ -28,8 +30,14 @@ class Reading:
         self.hook: Callable[[int], None] = lambda _: None
         self.decoder: Decoder = scripted_decoder("1", family, lambda number: self.hook(number))
         self.engine = ModelEngine(ModelOptions("scripted"), lambda _: loaded(self.decoder))
-        self.engine._scheduler._quiet_s = 0.0
+        self.be_idle_after(0.0)
         self.ask("warm\n", "", "warm")
+
+    def be_idle_after(self, seconds: float) -> None:
+        """How long nobody must ask before something is read."""
+        with self.engine._scheduler._changed:
+            self.engine._scheduler._quiet_s = seconds
+            self.engine._scheduler._changed.notify()
 
     @property
     def forward(self) -> ScriptedForward:
@@ -63,8 +71,8 @@ class Reading:
         return entered, release
 
 
-def request(*parts: str, document_id: str = DOCUMENT) -> Request:
-    return Request(parts, "a.py", Stop(max_tokens=4), document_id=document_id)
+def request(*parts: str, document_id: str = DOCUMENT, may_be_narrow: bool = False) -> Request:
+    return Request(parts, "a.py", Stop(max_tokens=4), document_id=document_id, may_be_narrow=may_be_narrow)
 
 
 @pytest.fixture
@@ -97,7 +105,7 @@ def test_of_a_long_text_the_first_window_is_read_and_kept(reading: Reading) -> N
     reading.read(text)
     reading.wait()
     assert 300 < reading.held() < reading.decoder.context
-    cursor = text.index("v20")
+    cursor = text.index("v20 ")
     assert evaluated(reading.ask(text[:cursor], text[cursor:])) < reading.held() - cursor + 8
 
 
@@ -187,3 +195,98 @@ def test_a_replica_reads_the_documents_that_it_will_be_asked_for() -> None:
         engine.submit(request(TEXT, "", document_id=name))
     for replica in replicas:
         assert [r.document_id for r in replica.requests] == [pending.request.document_id for pending in replica.read]
+
+
+class Slow(ReadingSpeed):
+    """A machine that reads so few tokens in the time for a prompt."""
+
+    def tokens_in(self, seconds: float) -> int:
+        return 20
+
+
+BEFORE, AFTER = "".join(LINES[:20]), "".join(LINES[20:])
+
+
+@pytest.fixture
+def slow(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> Reading:
+    monkeypatch.setattr(reading.decoder.speed, "__class__", Slow)
+    return reading
+
+
+def narrow(slow: Reading, before: str, after: str = AFTER) -> CompletionResult:
+    return slow.engine.submit(request(before, after, may_be_narrow=True)).result(10)
+
+
+def test_a_cold_cursor_is_answered_from_the_lines_around_it(slow: Reading) -> None:
+    first = narrow(slow, BEFORE)
+    assert first.metrics.narrow
+    assert first.metrics.whole
+    assert MIN_TOKENS - 40 < first.metrics.prompt_tokens <= MIN_TOKENS
+    slow.wait()
+    later = narrow(slow, BEFORE + "x")
+    assert not later.metrics.narrow
+    assert evaluated(later) <= 1
+    assert later.metrics.prompt_tokens > len(TEXT)
+
+
+def test_until_the_window_is_read_keys_cost_only_what_was_typed(slow: Reading) -> None:
+    slow.be_idle_after(60.0)
+    narrow(slow, BEFORE)
+    for number in range(1, 4):
+        entered, release = slow.block()
+        slow.be_idle_after(0.0)
+        assert entered.wait(10)  # a step of reading the window
+        slow.be_idle_after(60.0)
+        key = slow.engine.submit(request(BEFORE + "x" * number, AFTER, may_be_narrow=True))
+        slow.hook = lambda _: None
+        release.set()
+        answer = key.result(10)
+        assert answer.metrics.narrow
+        assert evaluated(answer) <= 1
+        assert slow.held() == number * IDLE_CHUNK
+    slow.be_idle_after(0.0)
+    slow.wait()
+    assert not narrow(slow, BEFORE + "xy").metrics.narrow
+
+
+def test_a_request_that_does_not_ask_for_it_sees_the_whole_window(slow: Reading) -> None:
+    answer = slow.ask(BEFORE, AFTER)
+    assert not answer.metrics.narrow
+    assert answer.metrics.prompt_tokens > len(TEXT)
+
+
+def test_nothing_is_narrow_where_memory_is_short(slow: Reading) -> None:
+    slow.decoder.caches._budget = slow.decoder.caches.nbytes
+    assert not narrow(slow, BEFORE).metrics.narrow
+
+
+def test_a_measured_machine_that_is_fast_shows_the_whole_window(reading: Reading) -> None:
+    assert (reading.decoder.speed.tokens_in(1.0) or 0) > 1000
+    answer = reading.engine.submit(request(BEFORE, AFTER, may_be_narrow=True)).result(10)
+    assert not answer.metrics.narrow
+
+
+def test_the_speed_is_that_of_recent_long_steps() -> None:
+    speed = ReadingSpeed()
+    assert speed.tokens_in(1.0) is None
+    speed.record(8, 1.0)
+    assert speed.tokens_in(1.0) is None
+    speed.record(100, 1.0)
+    assert speed.tokens_in(0.5) == 50
+    speed.record(100, 3.0)
+    assert speed.tokens_in(1.0) == 50
+
+
+def test_a_suggestion_that_is_typed_along_does_not_end_the_reading(slow: Reading) -> None:
+    slow.be_idle_after(60.0)
+    narrow(slow, BEFORE)
+    along = narrow(slow, BEFORE + "1")
+    assert along.metrics.forward_passes == 0
+    assert slow.engine._scheduler.is_to_read(DOCUMENT)
+    slow.be_idle_after(0.0)
+    slow.wait()
+    assert not narrow(slow, BEFORE + "2").metrics.narrow
+    slow.be_idle_after(60.0)
+    slow.read(BEFORE, AFTER)
+    slow.ask(BEFORE + "3", AFTER)
+    until(lambda: not slow.engine._scheduler.is_to_read(DOCUMENT))

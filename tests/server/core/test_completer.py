@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from helpers import at_cursor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import EngineState, Phase, StopReason
+from lacuna_inference.api import CancelToken, CompletionResult, EngineState, Phase, Request, StopReason
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.core.admission import Rules, may_be_read, refusal
 from lacuna_server.core.answer_cache import AnswerCache
@@ -326,3 +327,26 @@ def test_a_document_that_is_closed_is_not_read_any_more() -> None:
     completer.forget("test")
     assert engine.read[0].cancel.cancelled
     completer.forget("test")
+
+
+class Narrow(FakeEngine):
+    """An engine whose answers are narrow wherever they may be."""
+
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
+        result = super().submit(request, cancel).result()
+        narrow: Future[CompletionResult] = Future()
+        metrics = replace(result.metrics, narrow=request.may_be_narrow)
+        narrow.set_result(replace(result, metrics=metrics))
+        return narrow
+
+
+@pytest.mark.parametrize(("look_ahead", "requests"), [(True, 2), (False, 1)])
+def test_an_answer_from_a_narrow_window_is_not_given_again(look_ahead: bool, requests: int) -> None:
+    engine = Narrow("1")
+    completer, policy = Completer(engine), Policy(look_ahead=look_ahead)
+    for _ in range(2):
+        answer = asyncio.run(completer.complete(at_cursor("x = |"), Rules(), policy))
+        assert answer.texts == ("1",)
+    assert len(engine.requests) == requests
+    asyncio.run(completer.complete(at_cursor("x = |"), Rules(), policy, invoked=True))
+    assert not engine.requests[-1].may_be_narrow
