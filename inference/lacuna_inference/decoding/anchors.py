@@ -47,6 +47,14 @@ class Anchors:
         """The anchor of a document's last prompt."""
         return self._anchors.get(document_id)
 
+    def cursor_in(self, document_id: str, text: str) -> int | None:
+        """Where a document's last cursor is in `text`, in code points; None if the text around the anchor changed."""
+        last = self._anchors.get(document_id)
+        if last is None or len(last.before) + len(last.suffix) > len(text):
+            return None
+        found = text.startswith(last.before) and text.endswith(last.suffix)
+        return len(text) - len(last.suffix) if found else None
+
     def move(self, document_id: str | None, before: str, suffix: str) -> None:
         """Sets the anchor of a document explicitly, for example inside a line."""
         self._anchors.put(document_id, Anchor(before, suffix))

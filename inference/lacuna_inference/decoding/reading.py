@@ -12,7 +12,7 @@ from lacuna_inference.api import CompletionResult, Request, RequestMetrics
 from lacuna_inference.decoding.answer import prompt_for
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.decoding.request import RequestState
-from lacuna_inference.decoding.resuming import cursor_in
+from lacuna_inference.decoding.resuming import resume
 from lacuna_inference.forward import Steps
 from lacuna_inference.prompt import context_budget
 from lacuna_inference.prompt.planner import LINE_STEPS, Prompt, PromptSpec, plan
@@ -44,9 +44,10 @@ def _prompt(decoder: Decoder, request: Request) -> Prompt | None:
     """What to read; None if prompts for different cursors have no beginning in common, and the cursor is unknown."""
     if len(request.parts) == 2:
         return prompt_for(decoder, replace(request, may_be_narrow=False))
-    text, saved = request.parts[0], decoder.caches.on_disk(request.document_id)
-    cursor = None if saved is None else cursor_in(saved.notes, text)
-    if cursor is not None:
+    text, document_id = request.parts[0], request.document_id or ""
+    if (saved := decoder.caches.on_disk(document_id)) is not None:
+        resume(decoder.anchors, document_id, saved.notes, text, text)
+    if (cursor := decoder.anchors.cursor_in(document_id, text)) is not None:
         return prompt_for(decoder, replace(request, parts=(text[:cursor], text[cursor:])))
     return _beginning(decoder, request, text) if decoder.tokenizer.family.suffix_last else None
 

@@ -28,7 +28,8 @@ def notes_of(anchors: Anchors, document_id: str) -> Notes:
 def resume(anchors: Anchors, document_id: str, notes: Notes, prefix: str, suffix: str) -> None:
     """Restores what was saved of a document, as far as it applies to the text around the cursor.
 
-    `notes` may hold anything. A window that does not fit the text any more is ignored later, as one in memory would be.
+    Where nobody knows the cursor, both are the whole text. `notes` may hold anything. A window that does not fit the
+    text any more is ignored later, as one in memory would be.
     """
     match notes.get("window"):
         case [int(before), int(after)] if before >= 0 and after >= 0:
@@ -38,15 +39,6 @@ def resume(anchors: Anchors, document_id: str, notes: Notes, prefix: str, suffix
             anchor = Anchor(prefix[:before], suffix[len(suffix) - after :])
             if _hash(anchor) == digest:
                 anchors.move(document_id, anchor.before, anchor.suffix)
-
-
-def cursor_in(notes: Notes, text: str) -> int | None:
-    """Where the cursor was in `text` when `notes` were saved, in code points; None if it has changed there."""
-    match notes.get("anchor"):
-        case [int(before), int(after), str(digest)] if before >= 0 and after >= 0 and before + after <= len(text):
-            cursor = len(text) - after
-            return cursor if _hash(Anchor(text[:before], text[cursor:])) == digest else None
-    return None
 
 
 def _hash(anchor: Anchor) -> str:

@@ -109,6 +109,17 @@ def test_of_a_long_text_the_first_window_is_read_and_kept(reading: Reading) -> N
     assert evaluated(reading.ask(text[:cursor], text[cursor:])) < reading.held() - cursor + 8
 
 
+@pytest.mark.parametrize("family", ["starcoder", "refact"])
+def test_a_document_that_is_opened_again_is_read_at_its_last_cursor(family: str) -> None:
+    reading = Reading(family)
+    reading.ask("".join(LINES[:20]), "".join(LINES[20:]))
+    reading.decoder.caches.clear()
+    reading.read(TEXT)
+    reading.wait()
+    assert evaluated(reading.ask("".join(LINES[:20]), "".join(LINES[20:]))) == 0
+    reading.engine.close()
+
+
 def test_text_that_follows_in_the_prompt_is_read_only_for_a_known_cursor() -> None:
     reading = Reading("refact")
     reading.read(TEXT)
