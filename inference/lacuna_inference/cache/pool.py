@@ -116,15 +116,13 @@ class PrefixCachePool:
         saved = self.on_disk(document_id)
         return held if saved is None else max(held, common_prefix(saved.tokens, ids))
 
-    def has_room_beside(self, document_id: str) -> bool:
-        """Whether both caches of a document fit without evicting another."""
-        missing = sum(key not in self._caches for key in _keys(document_id))
-        largest = max((cache.nbytes for cache in self._caches.values()), default=0)
-        return self.nbytes + missing * largest <= self._budget
+    def has_room_for_both(self) -> bool:
+        """Whether both caches of a document fit, if others are evicted."""
+        return 2 * max((cache.nbytes for cache in self._caches.values()), default=0) <= self._budget
 
     def make_room_ahead(self, document_id: str) -> bool:
-        """Whether a document that was only opened has a cache, or can get one without evicting one in use."""
-        if (document_id, False) in self._caches or self.has_room():
+        """Whether a document has a cache, or can get one without evicting one in use, because it was only opened."""
+        if any(key in self._caches for key in _keys(document_id)) or self.has_room():
             return True
         unused_since = time.monotonic() - IN_USE_S
         unused = [key for key, cache in self._caches.items() if not cache.busy and cache.used_at < unused_since]

@@ -270,5 +270,6 @@ def _warm_up(model: LoadedModel) -> None:
     from lacuna_inference.decoding.answer import answer
 
     answer(model.decoder, model.name, _WARM_UP, CancelToken(), time.perf_counter())
+    model.decoder.caches.clear()  # one for each would stay in memory
     read = answer(model.decoder, model.name, _MEASURED, CancelToken(), time.perf_counter()).metrics
     model.decoder.speed.record(read.evaluated_tokens, read.total_s)

@@ -267,8 +267,13 @@ def test_a_request_that_does_not_ask_for_it_sees_the_whole_window(slow: Reading)
 
 
 def test_nothing_is_narrow_where_memory_is_short(slow: Reading) -> None:
-    slow.decoder.caches._budget = slow.decoder.caches.nbytes
-    assert not narrow(slow, BEFORE).metrics.narrow
+    slow.ask("x\n", "", "other")
+    slow.decoder.caches._budget = slow.decoder.caches.nbytes  # for two caches
+    assert narrow(slow, BEFORE).metrics.narrow
+    slow.wait()
+    assert not narrow(slow, BEFORE + "x").metrics.narrow
+    slow.decoder.caches._budget //= 2
+    assert not narrow(slow, "y" + BEFORE).metrics.narrow
 
 
 def test_a_measured_machine_that_is_fast_shows_the_whole_window(reading: Reading) -> None:
