@@ -125,9 +125,11 @@ class PrefixCachePool:
         if any(key in self._caches for key in _keys(document_id)) or self.has_room():
             return True
         unused_since = time.monotonic() - IN_USE_S
-        unused = [key for key, cache in self._caches.items() if not cache.busy and cache.used_at < unused_since]
-        for key in unused:
-            del self._caches[key]
+        idle = [(key, cache) for key, cache in self._caches.items() if not cache.busy]
+        for key, cache in idle:
+            (owner, is_prefetch), unused = key, cache.used_at < unused_since
+            if unused or is_prefetch or isinstance(owner, int):
+                del self._caches[key]
             if self.has_room():
                 return True
         return False

@@ -184,6 +184,7 @@ def test_of_many_documents_only_the_last_few_are_read(reading: Reading) -> None:
 
 
 def test_no_cache_in_use_is_evicted(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading.decoder.caches.clear()
     reading.ask("x\n", "")
     reading.decoder.caches._budget = reading.decoder.caches.nbytes
     reading.read(TEXT, document_id="other")
