@@ -19,6 +19,8 @@ VocabRow = NDArray[np.float32]
 
 PREFILL_CHUNK = 256
 """Tokens of one prefill step; cancellation is checked between steps."""
+IDLE_CHUNK = 64
+"""The same while nobody waits for the answer: a request that arrives waits for the step to end."""
 MAX_CACHED_LOGITS = 128
 """Positions whose logits are kept."""
 

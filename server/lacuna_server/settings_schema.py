@@ -125,9 +125,10 @@ class SettingsSchema(BaseSettings):
         ),
     ] = None
     batch: Annotated[int, Field(ge=1, le=256, description="maximum requests in one batch, if their caches fit")] = 8
-    look_ahead: Annotated[bool, Field(description="while you read a suggestion, compute the one that follows it")] = (
-        True
-    )
+    look_ahead: Annotated[
+        bool,
+        Field(description="while you pause, read the file that you opened, and compute what follows a suggestion"),
+    ] = True
     kv_cache_disk_mb: Annotated[
         int,
         Field(

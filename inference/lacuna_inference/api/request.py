@@ -172,6 +172,9 @@ class Request:
     """Compute the likely next request while the engine is idle; needs a `document_id`."""
     relayout_on_pause: bool = False
     """The user pauses: from now on the hole may begin at the cursor, as the model was trained."""
+    may_be_narrow: bool = False
+    """The prompt may show less of the text, if reading as much as fits would take long. The rest is read while idle,
+    and shown once it is. Needs a `document_id` and two parts."""
     related_files: tuple[str, ...] = ()
     """Texts that drafts may come from, the most relevant last. They make an answer faster, and never change it."""
     is_prefetch: bool = False

@@ -55,6 +55,8 @@ class RequestMetrics:
     """The forward that ran the model: `own`, with how its steps were recorded if they were, or `transformers`."""
     whole: bool = True
     """Whether the prompt showed all of the text; otherwise the text is longer than the context."""
+    narrow: bool = False
+    """Whether the prompt showed only the lines at the cursor, because reading more would have taken long."""
     limit: int | None = None
     """Tokens of a fill that the context had room for, if more were requested."""
     layout: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from lacuna_inference.cache.disk import DiskCaches
 from lacuna_inference.cache.kv_file import Header
 from lacuna_inference.cache.prefix_cache import PrefixCache, common_prefix
 from lacuna_inference.errors import BadRequest, RequestCancelled
-from lacuna_inference.forward import Forward
+from lacuna_inference.forward import IDLE_CHUNK, PREFILL_CHUNK, Forward
 
 _CacheKey: TypeAlias = tuple[str | int, bool]
 """A document's id, or a number for requests without one; and whether the cache is for prefetching."""
 _MIN_SHARE = 4
 """A cache without a document serves a prompt if it holds at least 1/4 of the prompt."""
+IN_USE_S = 600.0
+"""Seconds after a request in which its cache is not given up for a document that was only opened."""
 MIN_SAVED_TOKENS = 64
 """Fewer tokens are read as quickly as they are loaded from the disk."""
 
@@ -25,8 +28,8 @@ MIN_SAVED_TOKENS = 64
 class PrefixCachePool:
     """Prefix caches of the most recently used documents, as many as fit in `budget` bytes, at least one.
 
-    A document has one for its requests and one for prefetching. Requests without a document share the rest. Busy caches
-    are never evicted.
+    A document has one for its requests, and one for prefetching and narrow prompts. Requests without a document share
+    the rest. Busy caches are never evicted.
     """
 
     def __init__(self, forward: Forward, budget: int = 512 * 2**20, disk: DiskCaches | None = None) -> None:
@@ -43,12 +46,18 @@ class PrefixCachePool:
         """Bytes of all caches together."""
         return sum(cache.nbytes for cache in self._caches.values())
 
-    def cache_for(self, document_id: str | None, ids: Sequence[int], is_prefetch: bool = False) -> PrefixCache:
-        """The cache of a document for the prompt `ids`; the prefetched one if that holds more of the prompt.
+    def cache_for(
+        self, document_id: str | None, ids: Sequence[int], is_prefetch: bool = False, ahead: bool = False
+    ) -> PrefixCache:
+        """The cache of a document for the prompt `ids`; the prefetched one if that holds more of the prompt, unless the
+        prompt is read `ahead` beside it.
 
         Without a document it is an idle cache that holds the beginning of the prompt, or a new one.
         """
-        key = self._best_match(ids) if document_id is None else self._key_of(document_id, ids, is_prefetch)
+        if document_id is None:
+            key = self._best_match(ids)
+        else:
+            key = (document_id, is_prefetch) if ahead else self._key_of(document_id, ids, is_prefetch)
         if key not in self._caches:
             evicted = self._evicted()
             self._caches[key] = self._loaded(key, ids) or evicted or PrefixCache(self.forward, self.counts)
@@ -56,9 +65,9 @@ class PrefixCachePool:
         return self._caches[key]
 
     def of_documents(self) -> Iterator[tuple[str, PrefixCache]]:
-        """The idle caches of documents, the most recently used first, without those for prefetching."""
+        """The idle caches that answered requests of documents, the most recently used first."""
         for (document_id, is_prefetch), cache in reversed(list(self._caches.items())):
-            if isinstance(document_id, str) and not is_prefetch and not cache.busy:
+            if isinstance(document_id, str) and not is_prefetch and not cache.busy and cache.used_at:
                 yield document_id, cache
 
     def on_disk(self, document_id: str | None) -> Header | None:
@@ -69,14 +78,22 @@ class PrefixCachePool:
 
     @contextmanager
     def lease(
-        self, document_id: str | None, ids: Sequence[int], is_prefetch: bool, counts: TokenCounts
+        self,
+        document_id: str | None,
+        ids: Sequence[int],
+        is_prefetch: bool,
+        counts: TokenCounts,
+        idle: bool = False,
+        ahead: bool = False,
     ) -> Iterator[PrefixCache]:
         """The cache for a prompt, held exclusively by one request that counts its cost in `counts`.
 
-        If the request fails during a step, the cache's content is unreliable, so the cache is dropped.
+        While `idle`, its steps are short; `ahead` of the first request, its time of use stays as it is. If the request
+        fails during a step, the cache's content is unreliable, so the cache is dropped.
         """
-        cache = self.cache_for(document_id, ids, is_prefetch)
-        cache.busy, cache.counts = True, counts
+        cache = self.cache_for(document_id, ids, is_prefetch, ahead)
+        cache.busy, cache.counts, cache.chunk = True, counts, IDLE_CHUNK if idle else PREFILL_CHUNK
+        cache.used_at = cache.used_at if ahead else time.monotonic()
         try:
             yield cache
         except (RequestCancelled, BadRequest):  # raised between two steps
@@ -91,6 +108,31 @@ class PrefixCachePool:
         """Whether one more cache fits without evicting another."""
         largest = max((cache.nbytes for cache in self._caches.values()), default=0)
         return self.nbytes + largest <= self._budget or not self._caches
+
+    def held(self, document_id: str, ids: Sequence[int]) -> int:
+        """How many of the first tokens of `ids` a document's caches hold, in memory or on the disk."""
+        caches = [self._caches[key] for key in _keys(document_id) if key in self._caches]
+        held = max((cache.common_prefix(ids) for cache in caches), default=0)
+        saved = self.on_disk(document_id)
+        return held if saved is None else max(held, common_prefix(saved.tokens, ids))
+
+    def has_room_for_both(self) -> bool:
+        """Whether both caches of a document fit, if others are evicted."""
+        return 2 * max((cache.nbytes for cache in self._caches.values()), default=0) <= self._budget
+
+    def make_room_ahead(self, document_id: str) -> bool:
+        """Whether a document has a cache, or can get one without evicting one in use, because it was only opened."""
+        if any(key in self._caches for key in _keys(document_id)) or self.has_room():
+            return True
+        unused_since = time.monotonic() - IN_USE_S
+        idle = [(key, cache) for key, cache in self._caches.items() if not cache.busy]
+        for key, cache in idle:
+            (owner, is_prefetch), unused = key, cache.used_at < unused_since
+            if unused or is_prefetch or isinstance(owner, int):
+                del self._caches[key]
+            if self.has_room():
+                return True
+        return False
 
     def has_room_beside_busy(self) -> bool:
         """Whether one more cache fits beside the busy ones if all of them grow to the size of the largest."""
@@ -108,7 +150,7 @@ class PrefixCachePool:
             del self._caches[key]
 
     def _key_of(self, document_id: str, ids: Sequence[int], is_prefetch: bool) -> _CacheKey:
-        main, prefetched = (document_id, False), (document_id, True)
+        main, prefetched = _keys(document_id)
         if not is_prefetch and prefetched in self._caches:
             held = self._caches[main].common_prefix(ids) if main in self._caches else -1
             if self._caches[prefetched].common_prefix(ids) > held:
@@ -144,13 +186,19 @@ class PrefixCachePool:
         self._caches |= {key: cache for key, cache in ((one, second), (other, first)) if cache is not None}
 
     def _evicted(self) -> PrefixCache | None:
-        """The least recently used idle cache, emptied, if one more would not fit."""
+        """The least recently used idle cache, emptied, if one more would not fit; first those that were never used."""
         if self.has_room():
             return None
-        key = next((key for key, cache in self._caches.items() if not cache.busy), None)
+        idle = [key for key, cache in self._caches.items() if not cache.busy]
+        key = min(idle, key=lambda key: self._caches[key].used_at, default=None)
         if key is None:
             return None
         cache = self._caches.pop(key)
         cache.clear()
         cache.counts = self.counts
         return cache
+
+
+def _keys(document_id: str) -> tuple[_CacheKey, _CacheKey]:
+    """The keys of a document's caches."""
+    return (document_id, False), (document_id, True)

@@ -46,6 +46,10 @@ class PrefixCache:
         """A request is using this cache."""
         self.saved: tuple[int, ...] = tuple(tokens)
         """The tokens that a copy on the disk holds."""
+        self.used_at = 0.0
+        """When a request used it last, on the monotonic clock; 0 if it was only read in advance."""
+        self.chunk = PREFILL_CHUNK
+        """Tokens of one prefill step at most."""
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -85,7 +89,7 @@ class PrefixCache:
             if cancel.cancelled:
                 raise RequestCancelled
             held = len(self._tokens)
-            chunk = list(ids[held : held + PREFILL_CHUNK])
+            chunk = list(ids[held : held + self.chunk])
             last = held + len(chunk) == length
             yield from self._read(chunk, draft() if draft and last and self._takes_drafts else [])
         return self._logits[length]
@@ -96,7 +100,7 @@ class PrefixCache:
 
     def clear(self) -> None:
         """Drops everything; valid also after a step that failed midway."""
-        self.answer, self.saved = [], ()
+        self.answer, self.saved, self.used_at = [], (), 0.0
         self._kv_cache.rollback(0)
         self._tokens.clear()
         self._logits.clear()

@@ -33,6 +33,7 @@ class Anchors:
     def __init__(self) -> None:
         self._anchors: PerDocument[Anchor] = PerDocument()
         self.windows: PerDocument[Window] = PerDocument()
+        self.narrow_windows: PerDocument[Window] = PerDocument()
 
     def of(self, document_id: str | None, prefix: str, suffix: str, start: int) -> Anchor:
         """The anchor for the cursor between `prefix` and `suffix`: the document's last one while it is valid, or one
@@ -45,6 +46,14 @@ class Anchors:
     def last(self, document_id: str) -> Anchor | None:
         """The anchor of a document's last prompt."""
         return self._anchors.get(document_id)
+
+    def cursor_in(self, document_id: str, text: str) -> int | None:
+        """Where a document's last cursor is in `text`, in code points; None if the text around the anchor changed."""
+        last = self._anchors.get(document_id)
+        if last is None or len(last.before) + len(last.suffix) > len(text):
+            return None
+        found = text.startswith(last.before) and text.endswith(last.suffix)
+        return len(text) - len(last.suffix) if found else None
 
     def move(self, document_id: str | None, before: str, suffix: str) -> None:
         """Sets the anchor of a document explicitly, for example inside a line."""

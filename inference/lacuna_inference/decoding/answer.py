@@ -18,6 +18,7 @@ from lacuna_inference.api import (
 )
 from lacuna_inference.decoding import prompted
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.narrowing import narrowed
 from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.decoding.resuming import resume
 from lacuna_inference.errors import BadRequest, RequestCancelled
@@ -122,6 +123,7 @@ def _metrics(decoder: Decoder, state: RequestState) -> RequestMetrics:
         total_s=state.elapsed_s,
         forward=decoder.forward_name,
         whole=state.prompt_is_whole,
+        narrow=state.prompt_is_narrow,
         limit=state.token_limit,
         layout=decoder.layout,
     )
@@ -152,6 +154,15 @@ def _fills(decoder: Decoder, sampling: Sampling, state: RequestState) -> Steps[t
 
 def prompt_for(decoder: Decoder, request: Request) -> Prompt:
     """The prompt of a request with one hole, or with several that the family fills in one prompt."""
+    spec = _spec(decoder, request)
+    prompt = plan(spec, decoder.tokenizer, decoder.context)
+    if prompt.window is not None and not request.is_prefetch:
+        decoder.anchors.windows.put(request.document_id, prompt.window)
+    return narrowed(decoder, request, spec, prompt) if request.may_be_narrow else prompt
+
+
+def _spec(decoder: Decoder, request: Request) -> PromptSpec:
+    """What the prompt is made of. Notes where the hole begins."""
     spec = PromptSpec(request.parts, request.path, request.stop.max_tokens, decoder.layout)
     if len(request.parts) == 2 and (saved := decoder.caches.on_disk(request.document_id)) is not None:
         resume(decoder.anchors, request.document_id or "", saved.notes, *request.parts)
@@ -162,11 +173,7 @@ def prompt_for(decoder: Decoder, request: Request) -> Prompt:
         start = hole_start(before, decoder.tokenizer.family)
         anchor = decoder.anchors.of(None if request.is_prefetch else request.document_id, before, after, start)
         spec = replace(spec, parts=(request.parts[0], anchor.suffix), anchor=len(anchor.before))
-    spec = replace(spec, window=decoder.anchors.windows.get(request.document_id))
-    prompt = plan(spec, decoder.tokenizer, decoder.context)
-    if prompt.window is not None and not request.is_prefetch:
-        decoder.anchors.windows.put(request.document_id, prompt.window)
-    return prompt
+    return replace(spec, window=decoder.anchors.windows.get(request.document_id))
 
 
 def _relayout(decoder: Decoder, request: Request) -> None:

@@ -15,6 +15,7 @@ from lacuna_inference.decoding.context_stop import ContextStop, context_stop
 from lacuna_inference.decoding.hole import Hole
 from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.decoding.sampler import Sampler
+from lacuna_inference.decoding.speed import ReadingSpeed
 from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.forward import Steps
@@ -47,6 +48,7 @@ class Decoder:
     relayout_on_pause: bool = False
     closes_holes: bool = True
     anchors: Anchors = field(default_factory=Anchors)
+    speed: ReadingSpeed = field(default_factory=ReadingSpeed)
     reuse: SuggestionReuse = field(default_factory=SuggestionReuse)
 
     def fill(
@@ -58,10 +60,12 @@ class Decoder:
         """
         request, ids = state.request, list(prompt.ids)
         state.prompt_is_whole = state.prompt_is_whole and prompt.whole
+        state.prompt_is_narrow = prompt.narrow
         index = FileIndex(parts, prompt.healed_prefix, self.tokenizer)
         sampler = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
         stop, fills = self._stop(prompt, state), list[Fill]()
-        with self.caches.lease(request.document_id, ids, request.is_prefetch, state.counts) as cache:
+        beside, idle = request.is_prefetch or prompt.narrow, state.in_background
+        with self.caches.lease(request.document_id, ids, beside, state.counts, idle) as cache:
             lookup = PromptLookup(
                 lambda: self._examples(index.followed_by(cache.answer), request), self.max_draft_tokens
             )

@@ -22,6 +22,8 @@ class RequestState:
     cancel: CancelToken
     in_background: bool = False
     """Nobody waits for it: it was queued by the engine itself."""
+    reads_ahead: bool = False
+    """Its prompt is only read."""
     future: Future[CompletionResult] = field(default_factory=Future)
     queued_at: float = field(default_factory=time.perf_counter)
     turn: int = 0
@@ -38,6 +40,7 @@ class RequestState:
     """The hole that is being filled."""
     prompt_is_whole: bool = True
     """Whether the prompts showed all of the text."""
+    prompt_is_narrow: bool = False
     token_limit: int | None = None
     """Tokens that the context had room for in a hole, where more were requested."""
 

@@ -28,7 +28,8 @@ def notes_of(anchors: Anchors, document_id: str) -> Notes:
 def resume(anchors: Anchors, document_id: str, notes: Notes, prefix: str, suffix: str) -> None:
     """Restores what was saved of a document, as far as it applies to the text around the cursor.
 
-    `notes` may hold anything. A window that does not fit the text any more is ignored later, as one in memory would be.
+    Where nobody knows the cursor, both are the whole text. `notes` may hold anything. A window that does not fit the
+    text any more is ignored later, as one in memory would be.
     """
     match notes.get("window"):
         case [int(before), int(after)] if before >= 0 and after >= 0:

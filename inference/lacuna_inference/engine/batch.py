@@ -6,6 +6,7 @@ Requests join and leave between passes. Knows nothing of threads; `engine` drive
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 from lacuna_inference.api import CompletionResult
 from lacuna_inference.decoding.answer import answer_steps
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.reading import reading_steps
 from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.engine.health import Health, empty_device_cache
 from lacuna_inference.errors import (
@@ -81,7 +83,11 @@ class Batch:
         """Runs one pass for all requests; returns the finished ones."""
         self._drop_cancelled()
         batch = list(self._running)
-        for running, logits in zip(batch, self._step_batch([running.step for running in batch]), strict=True):
+        started = time.perf_counter()
+        of_steps = self._step_batch([running.step for running in batch])
+        if len(batch) == 1 and not isinstance(of_steps[0], Exception):
+            self._decoder.speed.record(len(batch[0].step.ids), time.perf_counter() - started)
+        for running, logits in zip(batch, of_steps, strict=True):
             if self.failure:
                 break
             self._resume(running, _sending(running.steps, logits))
@@ -98,7 +104,8 @@ class Batch:
 
     def _answer(self, state: RequestState) -> Steps[CompletionResult]:
         state.concurrency = lambda: max(1, len(self))
-        return (yield from answer_steps(self._decoder, self._model, state))
+        steps = reading_steps if state.reads_ahead else answer_steps
+        return (yield from steps(self._decoder, self._model, state))
 
     def _drain_finished(self) -> Finished:
         finished, self._finished = self._finished, []

@@ -53,6 +53,8 @@ Progress = Callable[[float, str], None]
 Load = Callable[[Progress], "LoadedModel"]
 
 _WARM_UP = Request(("def add(a, b):\n    return ", "\n"), path="warm_up.py", stop=Stop(max_tokens=4))
+_MEASURED = Request(("numbers = [1, 2, 3]\n" * 6, "\n"), path="warm_up.py", stop=Stop(max_tokens=0))
+"""Some seventy tokens, whose reading is timed."""
 
 
 class ModelEngine(ThreadedEngine):
@@ -76,6 +78,11 @@ class ModelEngine(ThreadedEngine):
             self._scheduler.add(state)
         self.start()
         return state.future
+
+    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+        with self._changed:
+            if self._refusal() is None:
+                self._scheduler.enqueue_reading(request, cancel)
 
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
@@ -178,7 +185,14 @@ class ModelEngine(ThreadedEngine):
             self._scheduler.done(state)
 
     def _enqueue_prefetch(self, model: LoadedModel, request: Request, result: CompletionResult) -> None:
-        """Queues what is worth prefetching after an answer. A failure is only logged: the caller has the answer."""
+        """Queues what is worth computing after an answer. A failure is only logged: the caller has the answer."""
+        document_id = request.document_id or ""
+        if result.metrics.narrow:
+            self._scheduler.enqueue_reading(replace(request, on_token=None), CancelToken())
+        elif result.metrics.prompt_tokens:
+            self._scheduler.drop_reading(document_id)
+        if self._scheduler.is_to_read(document_id):  # first: prefetching would need its caches
+            return
         try:
             for prefetch in prefetch_requests(model.decoder, request, result):
                 self._scheduler.enqueue_prefetch(prefetch)
@@ -256,3 +270,6 @@ def _warm_up(model: LoadedModel) -> None:
     from lacuna_inference.decoding.answer import answer
 
     answer(model.decoder, model.name, _WARM_UP, CancelToken(), time.perf_counter())
+    model.decoder.caches.clear()  # one for each would stay in memory
+    read = answer(model.decoder, model.name, _MEASURED, CancelToken(), time.perf_counter()).metrics
+    model.decoder.speed.record(read.evaluated_tokens, read.total_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class FakeEngine:
         self._reason = reason
         self.pending: list[Pending] = []
         self.requests: list[Request] = []
+        self.read: deque[Pending] = deque(maxlen=64)
+        """What was to be read ahead, the last ones."""
         self.closed = False
 
     @property
@@ -79,6 +82,9 @@ class FakeEngine:
         if not self._held and self._state.phase is Phase.WARM:
             self.release()
         return pending.future
+
+    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+        self.read.append(Pending(request, cancel))
 
     def release(self) -> None:
         """Answers all pending requests."""

@@ -24,7 +24,7 @@ def prefetch_requests(decoder: Decoder, request: Request, result: CompletionResu
         return
     if request.document_id is None or request.is_prefetch or request.relayout_on_pause or not request.prefetch_next:
         return
-    silent = replace(request, on_token=None, deadline_s=None)
+    silent = replace(request, on_token=None, deadline_s=None, may_be_narrow=False)
     if any(fill.reason is StopReason.DEADLINE for fill in result.candidates[0].fills):
         yield silent
         return

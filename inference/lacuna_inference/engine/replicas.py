@@ -60,6 +60,11 @@ class ReplicatedEngine:
         future.add_done_callback(lambda _: self._done(number))
         return future
 
+    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+        with self._changed:
+            number = self._route(request)
+        self._engines[number].read_ahead(request, cancel)
+
     def watch(self, listener: Listener) -> None:
         with self._changed:
             self._listeners.add(listener, self.state)

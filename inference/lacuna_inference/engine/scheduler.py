@@ -21,6 +21,8 @@ from lacuna_inference.errors import LacunaError, RequestCancelled
 QUIET_S = 0.25
 """Seconds without a request before prefetching starts: while the user types, its results would be discarded."""
 
+MAX_READINGS = 2
+"""Documents that wait to be read ahead: when an editor opens many at once, the last ones are probably in view."""
 _REMEMBERED = 4096
 """Documents whose turn is remembered."""
 
@@ -42,6 +44,8 @@ class Scheduler:
         self._changed = threading.Condition()
         self._waiting: deque[RequestState] = deque()
         self._prefetch: deque[Request] = deque()
+        self._readings: dict[str, tuple[Request, CancelToken]] = {}
+        """What is read ahead, by document, the latest last. One that was interrupted stays until it is complete."""
         self._running: list[RequestState] = []
         self._turns = count(1)
         self._turn_of: OrderedDict[str | None, int] = OrderedDict()
@@ -50,9 +54,9 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits, runs, or is to be prefetched."""
+        """Whether nothing waits, runs, or is to be prefetched or read ahead."""
         with self._changed:
-            return not (self._waiting or self._running or self._prefetch)
+            return not (self._waiting or self._running or self._prefetch or self._readings)
 
     def add(self, state: RequestState) -> None:
         """Queues a request. Older ones of its document fail; prefetching stops, because the text has changed."""
@@ -78,10 +82,40 @@ class Scheduler:
             if not self._waiting:
                 self._prefetch.append(request)
 
+    def enqueue_reading(self, request: Request, cancel: CancelToken) -> None:
+        """Queues a document to be read while the engine is idle, instead of an older state of it."""
+        document_id = request.document_id
+        if document_id is None:
+            return
+        reading = request, cancel
+        with self._changed:
+            self._drop_reading(document_id)
+            self._readings[document_id] = reading
+            while len(self._readings) > MAX_READINGS:
+                self._drop_reading(next(iter(self._readings)))
+            self._changed.notify()
+
+        def withdraw() -> None:
+            with self._changed:
+                if self._readings.get(document_id) is reading:
+                    self._drop_reading(document_id)
+
+        cancel.on_cancel(withdraw)
+
+    def is_to_read(self, document_id: str) -> bool:
+        """Whether a document waits to be read, or to be read further."""
+        with self._changed:
+            return document_id in self._readings
+
+    def drop_reading(self, document_id: str) -> None:
+        """What was queued to be read of a document has been read by a request."""
+        with self._changed:
+            self._drop_reading(document_id)
+
     def take(self, patience: float | None = None) -> RequestState | None:
         """The next request; `done` must follow. Waits for one; None after `close`, or after `patience` seconds.
 
-        Prefetching comes only while nothing else runs.
+        Prefetching and reading ahead come only while nothing else runs.
         """
         started = time.monotonic()
         with self._changed:
@@ -90,7 +124,7 @@ class Scheduler:
                 if (state := self._next(waited)) is not None:
                     self._running.append(state)
                     return state
-                limits = [self._quiet_s if self._prefetch else None, patience]
+                limits = [self._quiet_s if self._prefetch or self._readings else None, patience]
                 left = [limit - waited for limit in limits if limit is not None]
                 if patience is not None and waited >= patience:
                     return None
@@ -103,7 +137,11 @@ class Scheduler:
             if state not in self._running:  # it failed with all others
                 return
             self._running.remove(state)
-            if not state.cancel.cancelled:
+            if state.cancel.cancelled:
+                return
+            if state.reads_ahead:
+                self._readings.pop(state.request.document_id or "", None)
+            else:
                 self._give_turn(state)
 
     def fail_all(self, error: LacunaError) -> None:
@@ -129,6 +167,7 @@ class Scheduler:
 
     def _fail_waiting(self, error: LacunaError) -> None:
         self._prefetch.clear()
+        self._readings.clear()
         while self._waiting:
             resolve(self._waiting.popleft(), error)
 
@@ -157,8 +196,13 @@ class Scheduler:
                 resolve(state, RequestCancelled())
             elif state.future.set_running_or_notify_cancel():
                 return state
-        if self._prefetch and not self._running and waited >= self._quiet_s:
+        if self._running or waited < self._quiet_s:
+            return None
+        if self._prefetch:
             return RequestState(self._prefetch.popleft(), CancelToken(), in_background=True)
+        if self._readings:
+            request, _ = next(reversed(self._readings.values()))
+            return RequestState(request, CancelToken(), in_background=True, reads_ahead=True)
         return None
 
     def _priority(self, state: RequestState) -> tuple[int, int]:
@@ -175,6 +219,13 @@ class Scheduler:
         self._turn_of.move_to_end(_document(state))
         if len(self._turn_of) > _REMEMBERED:
             self._turn_of.popitem(last=False)
+
+    def _drop_reading(self, document_id: str) -> None:
+        """Forgets what is to be read of a document, and cancels it if it is being read."""
+        self._readings.pop(document_id, None)
+        for running in self._running:
+            if running.reads_ahead and running.request.document_id == document_id:
+                running.cancel.cancel()
 
     def _replace_older(self, document_id: str) -> None:
         """Fails the document's waiting requests, and cancels the running ones."""

@@ -102,7 +102,7 @@ class Family:
         """
         if self.infill is None or wanted is Layout.CANONICAL:
             return self.infill and tuple(part for part in self.infill if part is not LINE)
-        if LINE in self.infill or not self._suffix_last:
+        if LINE in self.infill or not self.suffix_last:
             return self.infill
         return (*self.infill, LINE)
 
@@ -118,9 +118,9 @@ class Family:
         return TrailingBlanks.LAST_HEALED if kept else self.trailing_blanks
 
     @property
-    def _suffix_last(self) -> bool:
-        infill = self.infill or ()
-        return infill.index(SUFFIX) > infill.index(PREFIX)
+    def suffix_last(self) -> bool:
+        """Whether a prompt begins with the text before the hole; then it shares that with prompts for other cursors."""
+        return self.infill is None or self.infill.index(SUFFIX) > self.infill.index(PREFIX)
 
     @property
     def sentinels(self) -> tuple[str, ...]:

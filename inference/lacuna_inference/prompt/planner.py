@@ -25,7 +25,7 @@ class Prompt:
 
     `healed_prefix` is the end of the text before the cursor if `ids` leave it out: the answer must begin with it.
     `window` is the part of the document that is shown, if it begins and ends with whole lines. `whole` says whether all
-    of it is shown.
+    of it is shown; one that is `narrow` shows less than fits.
     """
 
     ids: tuple[int, ...]
@@ -33,6 +33,7 @@ class Prompt:
     healed_prefix: str = ""
     window: Window | None = None
     whole: bool = True
+    narrow: bool = False
 
     @property
     def holes(self) -> int:

@@ -92,6 +92,9 @@ class RemoteEngine(ThreadedEngine):
             self._loop.call_soon_threadsafe(self._begin, job)
         return job.future
 
+    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+        """Nothing: the server's time is others'."""
+
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:
             self._closed = True

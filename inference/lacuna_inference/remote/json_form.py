@@ -27,6 +27,7 @@ _REQUEST_NAMES = {
     "prompt_logprobs": "prompt_alternatives",
     "tokenize": "tokens",
 }
+_LOCAL = ("on_token", "may_be_narrow")
 _OUTSIDE = "outside"
 """Marks a fill whose reason is `StopReason.OUTSIDE`. Clients of the first release, which do not know it, read that the
 model closed the hole."""
@@ -39,8 +40,8 @@ _RESULT_NAMES = {
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
-    """A request as JSON, without its `on_token`."""
-    values = {field.name: getattr(request, field.name) for field in fields(request) if field.name != "on_token"}
+    """A request as JSON, without what counts in this process only: a server has no idle time for one document."""
+    values = {field.name: getattr(request, field.name) for field in fields(request) if field.name not in _LOCAL}
     nested = {name: None if values[name] is None else asdict(values[name]) for name in ("stop", "sampling", "tokenize")}
     return {_REQUEST_NAMES.get(name, name): value for name, value in {**values, **nested}.items()}
 

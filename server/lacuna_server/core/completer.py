@@ -7,12 +7,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from lacuna_inference.api import Engine, RequestMetrics, StopReason
+from lacuna_inference.api import CancelToken, Engine, Request, RequestMetrics, Stop, StopReason
 from lacuna_server.core.admission import Rules, refusal
 from lacuna_server.core.answer_cache import AnswerCache
 from lacuna_server.core.pace import Pace
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.service import Policy, Suggestions, complete
+from lacuna_server.core.service import Policy, Suggestions, complete, with_lf
 from lacuna_server.core.snapshot import Snapshot
 
 _TRANSIENT = frozenset({Withheld.LOADING, Withheld.UNAVAILABLE, Withheld.CANCELLED, Withheld.LOOP})
@@ -42,6 +42,7 @@ class Completer:
         self._pace = Pace()
         self._running: dict[RequestKey, _Pending] = {}
         self._newest: dict[str, RequestKey] = {}
+        self._read_ahead: dict[str, CancelToken] = {}
 
     async def complete(self, snapshot: Snapshot, rules: Rules, policy: Policy, invoked: bool = False) -> Suggestions:
         """What to show at the cursor, or why nothing is shown.
@@ -58,12 +59,24 @@ class Completer:
         self._newest[snapshot.document_id] = key
         return await self._shared(key, lambda: self._compute(key, snapshot, policy, invoked))
 
+    def read_ahead(self, snapshot: Snapshot, rules: Rules, policy: Policy) -> None:
+        """Has the engine read a document that was opened, while nobody asks. The cursor of `snapshot` means nothing."""
+        anywhere = replace(rules, in_comments=True, in_strings=True)
+        if not policy.look_ahead or refusal(snapshot, anywhere, invoked=False) is not None:
+            return
+        cancel = self._read_ahead[snapshot.document_id] = CancelToken()
+        text, stop = with_lf(snapshot.text), Stop(policy.max_tokens)
+        request = Request((text,), snapshot.path, stop, document_id=snapshot.document_id)
+        self._engine.read_ahead(request, cancel)
+
     def forget_answers(self) -> None:
         """Clears the cache: other settings give other answers."""
         self._cache.clear()
 
     def forget(self, document_id: str) -> None:
-        """Forgets the state of the document `document_id`."""
+        """Forgets the state of the document `document_id`; it is not read ahead any more."""
+        if (reading := self._read_ahead.pop(document_id, None)) is not None:
+            reading.cancel()
         self._pace.forget(document_id)
         self._newest.pop(document_id, None)
 
@@ -100,10 +113,14 @@ class Completer:
         answer = await complete(self._engine, snapshot, policy, invoked)
         if answer.metrics.total_s:
             self._pace.on_answer(self._clock() - started)
-        # an answer that the deadline cut short is longer the next time
-        if answer.withheld not in _TRANSIENT and answer.stop is not StopReason.DEADLINE:
+        if answer.withheld not in _TRANSIENT and not _improves(answer):
             self._cache.put(snapshot, answer)
         return replace(answer, delay_s=delay)
+
+
+def _improves(answer: Suggestions) -> bool:
+    """Whether a later answer is longer, because the deadline cut this one short, or is based on more text."""
+    return answer.stop is StopReason.DEADLINE or answer.metrics.narrow
 
 
 async def _refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:

@@ -33,7 +33,8 @@ _LIMITS = frozenset({StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CON
 class Policy:
     """The settings for generating suggestions. Lengths are in tokens and lines.
 
-    `deadline_s` limits automatic suggestions. `look_ahead` lets the engine prefetch what follows a suggestion.
+    `deadline_s` limits automatic suggestions. `look_ahead` lets the engine compute
+    and read in pauses what comes next; then an automatic suggestion need not wait until the whole text is read.
     """
 
     max_tokens: int = 64
@@ -106,6 +107,7 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
         document_id=snapshot.document_id or None,
         deadline_s=None if invoked else policy.deadline_s,
         prefetch_next=policy.look_ahead,
+        may_be_narrow=policy.look_ahead and not invoked,
         related_files=tuple(map(_cached_with_lf, snapshot.related_files)),
     )
 

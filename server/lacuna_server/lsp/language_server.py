@@ -163,6 +163,8 @@ class LacunaProtocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.synchronize(synchronization.did_open, params)
+        if (uri := reading.text(reading.at(params, "textDocument", "uri"))) is not None:
+            self._server.session.opened(uri)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,6 +64,8 @@ class Session:
         self._sent: Mapping[str, Any] = {}
         self._chosen: dict[str, Any] = {}
         """Settings chosen by a command; they are kept when the client sends others."""
+        self._opened: deque[str] = deque(maxlen=2)
+        """The last documents that were opened; the engine reads them once its model is there."""
         self.last: Suggestions | None = None
         """The latest answer, for `lacuna.explain`."""
 
@@ -105,6 +108,18 @@ class Session:
         if answer.texts:
             self.latencies.add(time.perf_counter() - started)
         return answer
+
+    def opened(self, uri: str) -> None:
+        """Notes that a document was opened: the engine reads it while nobody asks."""
+        self._opened.append(uri)
+        self.read_ahead()
+
+    def read_ahead(self) -> None:
+        """Has the engine read the documents that were opened last, if the model is there."""
+        while self._opened and self.engine.state.phase is Phase.WARM:
+            if (snapshot := self.snapshot(self._opened.popleft(), types.Position(0, 0))) is not None:
+                policy = _policy(self.settings_at(snapshot.uri_path))
+                self.completer.read_ahead(snapshot, self.rules_at(snapshot.uri_path), policy)
 
     def initialize(self, params: Any) -> None:
         """Reads the client's capabilities, its folders and its initializationOptions from raw parameters."""

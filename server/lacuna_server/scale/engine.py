@@ -70,6 +70,9 @@ class RayEngine:
             refused.set_exception(EngineUnavailable("The engine was closed."))
             return refused
 
+    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+        """Nothing: the cluster's time is others'."""
+
     def watch(self, listener: Listener) -> None:
         with self._changed:
             self._listeners.add(listener, self._state)

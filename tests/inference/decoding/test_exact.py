@@ -1,4 +1,4 @@
-"""Prefix and suggestion reuse, drafts, prefetching and cancels over random typing: the texts of the plain loop."""
+"""Reuse, drafts, prefetching, reading ahead and cancels over random typing: the texts of the plain loop."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from typing import Any
 import pytest
 import torch
 from helpers import family_text, tiny_model
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request, Stop
 from lacuna_inference.cache.pool import PrefixCachePool
+from lacuna_inference.decoding import narrowing
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.loop import Decoder
+from lacuna_inference.decoding.reading import reading_steps
+from lacuna_inference.decoding.request import RequestState
+from lacuna_inference.decoding.speed import ReadingSpeed
 from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.errors import RequestCancelled
-from lacuna_inference.forward import Forward
+from lacuna_inference.forward import Forward, run_steps
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.forward.static import StaticForward
 
-CONTEXT = 96
+CONTEXT, NARROW = 96, 20
 STOPS = (Stop(6), Stop(12, single_line=True), Stop(9, max_lines=2))
 OTHER_FILE = "abab (ab) = ba\nbaab(a)\n"
 TEXT = st.text("ab(=\n ", max_size=12)
@@ -41,6 +45,16 @@ class Step:
     looks_until_cancel: int | None
     prefetch: bool
     relayout_on_pause: bool
+    reads_ahead: ReadAhead | None
+    may_be_narrow: bool
+
+
+@dataclass(frozen=True)
+class ReadAhead:
+    """The document is read before it is asked for, with a cursor or without, perhaps not to its end."""
+
+    cursor: bool
+    looks_until_cancel: int
 
 
 STEPS = st.lists(
@@ -54,6 +68,8 @@ STEPS = st.lists(
         looks_until_cancel=st.none() | st.integers(0, 6),
         prefetch=st.booleans(),
         relayout_on_pause=st.booleans(),
+        reads_ahead=st.none() | st.builds(ReadAhead, st.booleans(), st.integers(1, 9)),
+        may_be_narrow=st.booleans(),
     ),
     min_size=1,
     max_size=8,
@@ -89,19 +105,38 @@ def forward(family: str, recorded: bool) -> tuple[Any, Forward]:
     return text, StaticForward(network.network, 5, lambda run: run) if recorded else network
 
 
+class Slow(ReadingSpeed):
+    """A machine that reads this many tokens in the time for a prompt."""
+
+    def tokens_in(self, seconds: float) -> int:
+        return NARROW
+
+
 def ask(decoder: Decoder, request: Request) -> str:
     return answer(decoder, "tiny", request, CancelToken(), 0.0).candidates[0].text
 
 
-@settings(max_examples=25)
+def read_ahead(decoder: Decoder, request: Request, how: ReadAhead) -> None:
+    parts = request.parts if how.cursor else ("".join(request.parts),)
+    state = RequestState(replace(request, parts=parts), CancelsItself(how.looks_until_cancel), reads_ahead=True)
+    with suppress(RequestCancelled):
+        run_steps(reading_steps(decoder, "tiny", state), decoder.caches.forward)
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narrowing, "MIN_TOKENS", NARROW)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("family", ["lacuna", "starcoder", "codegen"])
-@given(text=TEXT, steps=STEPS, widest=st.integers(0, 6))
+@given(text=st.text("ab(=\n ", min_size=10, max_size=60), steps=STEPS, widest=st.integers(0, 6))
 def test_typing_gives_the_results_of_the_plain_loop(
     family: str, recorded: bool, text: str, steps: list[Step], widest: int
 ) -> None:
     tokens, network = forward(family, recorded)
-    fast = Decoder(PrefixCachePool(network), tokens, CONTEXT, widest)
+    fast = Decoder(PrefixCachePool(network), tokens, CONTEXT, widest, speed=Slow())
     cursor, suggested = len(text), ""
     for step in steps:
         cursor = cursor if step.jump is None else step.jump % (len(text) + 1)
@@ -116,15 +151,21 @@ def test_typing_gives_the_results_of_the_plain_loop(
             related_files=(OTHER_FILE,),
             relayout_on_pause=step.relayout_on_pause,
         )
+        if step.reads_ahead is not None:
+            read_ahead(fast, request, step.reads_ahead)
         if step.looks_until_cancel is not None:
             with suppress(RequestCancelled):
                 answer(fast, "tiny", request, CancelsItself(step.looks_until_cancel), 0.0)
         kept = fast.reuse.rest_of(request) if tokens.family.mixes_file_ngrams else None
-        suggested = ask(fast, request)
+        request = replace(request, may_be_narrow=step.may_be_narrow)
+        result = answer(fast, "tiny", request, CancelToken(), 0.0)
+        suggested = result.candidates[0].text
         plain = replace(fast, caches=PrefixCachePool(network), max_draft_tokens=0, reuse=SuggestionReuse())
         if kept is None:
-            assert suggested == ask(plain, replace(request, related_files=(), relayout_on_pause=False))
+            same = replace(request, related_files=(), relayout_on_pause=False, may_be_narrow=result.metrics.narrow)
+            assert suggested == ask(plain, same)
         else:  # fill candidates are ranked anew at every cursor, so the plain loop may change its mind
             assert suggested == kept.text
         if step.prefetch:
-            ask(fast, replace(request, parts=(before + suggested, after), is_prefetch=True, relayout_on_pause=False))
+            following = replace(request, parts=(before + suggested, after), is_prefetch=True, relayout_on_pause=False)
+            ask(fast, replace(following, may_be_narrow=False))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from helpers import save_tiny_model, until
 
-from lacuna_inference.api import CompletionResult, ModelOptions, Request, Stop
+from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Stop
+from lacuna_inference.cache.counts import TokenCounts
 from lacuna_inference.cache.disk import SUFFIX
 from lacuna_inference.engine import keeping
 from lacuna_inference.engine.assemble import load_model
@@ -79,6 +80,23 @@ def test_the_window_and_the_anchor_stay_where_they_were(options: ModelOptions) -
     assert elsewhere.candidates
 
 
+@pytest.mark.parametrize(("lines", "layout", "most"), [(10, "auto", 0), (60, "auto", 0), (60, "canonical", 30)])
+def test_a_document_that_is_opened_after_a_restart_is_read_at_its_last_cursor(
+    options: ModelOptions, lines: int, layout: str, most: int
+) -> None:
+    options = replace(options, layout=layout)
+    text = "".join(f"v{number} = {number}\n" for number in range(lines))
+    cursor = text.index("v7 ") if lines < 60 else text.index("v40 ")
+    asked = request(text[:cursor], text[cursor:])
+    ask(options, asked)
+    engine = ModelEngine(options)
+    engine.submit(Request(("warm", ""))).result(60)
+    engine.read_ahead(replace(asked, parts=(text,)), CancelToken())
+    until(lambda: engine._scheduler.idle)
+    assert read(engine.submit(asked).result(60)) <= most  # in the canonical layout, only the window is known
+    assert engine.close(60)
+
+
 def test_an_edit_elsewhere_costs_only_what_changed(options: ModelOptions) -> None:
     ask(options, request(LINES + "x", "\n"))
     (again,) = ask(options, request(LINES + "y = 2\nx", "\n"))
@@ -138,9 +156,8 @@ def test_a_document_is_saved_at_most_every_few_minutes(options: ModelOptions) ->
     assert keeper.wait_s() is None
 
     def read_into(document: str, ids: list[int]) -> None:
-        from lacuna_inference.api import CancelToken
-
-        model.decoder.caches.cache_for(document, ids).compute_logits_after(ids, CancelToken())
+        with model.decoder.caches.lease(document, ids, is_prefetch=False, counts=TokenCounts()) as cache:
+            cache.compute_logits_after(ids, CancelToken())
 
     def saved() -> int:
         assert keeper._writer is not None

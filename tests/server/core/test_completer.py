@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from helpers import at_cursor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacuna_inference.api import EngineState, Phase, StopReason
+from lacuna_inference.api import CancelToken, CompletionResult, EngineState, Phase, Request, StopReason
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.core.admission import Rules, may_be_read, refusal
 from lacuna_server.core.answer_cache import AnswerCache
@@ -296,3 +297,56 @@ def test_an_answer_reports_its_stop_reason_and_confidence() -> None:
     assert not answer.cut
     cut = asyncio.run(Completer(FakeEngine("g(x))")).complete(at_cursor("f(|)"), Rules(), Policy()))
     assert (cut.texts, cut.cut) == (("g(x)",), True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "policy", "read"),
+    [
+        (Rules(in_comments=False), Policy(look_ahead=True), True),
+        (Rules(), Policy(look_ahead=False), False),
+        (Rules(off=True), Policy(look_ahead=True), False),
+        (Rules(automatic=False), Policy(look_ahead=True), False),
+        (Rules(languages={"python": False}), Policy(look_ahead=True), False),
+        (Rules(exclude=("test.*",)), Policy(look_ahead=True), False),
+        (Rules(max_characters=3), Policy(look_ahead=True), False),
+        (Rules(model_languages=("rust",)), Policy(look_ahead=True), False),
+    ],
+)
+def test_only_documents_that_may_be_completed_are_read_ahead(rules: Rules, policy: Policy, read: bool) -> None:
+    engine = FakeEngine()
+    completer = Completer(engine)
+    completer.read_ahead(at_cursor("|# a comment\r\n"), rules, policy)
+    assert [pending.request.parts for pending in engine.read] == [("# a comment\n",)] * read
+
+
+def test_a_document_that_is_closed_is_not_read_any_more() -> None:
+    engine = FakeEngine()
+    completer = Completer(engine)
+    completer.read_ahead(at_cursor("|x"), Rules(), Policy(look_ahead=True))
+    assert not engine.read[0].cancel.cancelled
+    completer.forget("test")
+    assert engine.read[0].cancel.cancelled
+    completer.forget("test")
+
+
+class Narrow(FakeEngine):
+    """An engine whose answers are narrow wherever they may be."""
+
+    def submit(self, request: Request, cancel: CancelToken | None = None) -> Future[CompletionResult]:
+        result = super().submit(request, cancel).result()
+        narrow: Future[CompletionResult] = Future()
+        metrics = replace(result.metrics, narrow=request.may_be_narrow)
+        narrow.set_result(replace(result, metrics=metrics))
+        return narrow
+
+
+@pytest.mark.parametrize(("look_ahead", "requests"), [(True, 2), (False, 1)])
+def test_an_answer_from_a_narrow_window_is_not_given_again(look_ahead: bool, requests: int) -> None:
+    engine = Narrow("1")
+    completer, policy = Completer(engine), Policy(look_ahead=look_ahead)
+    for _ in range(2):
+        answer = asyncio.run(completer.complete(at_cursor("x = |"), Rules(), policy))
+        assert answer.texts == ("1",)
+    assert len(engine.requests) == requests
+    asyncio.run(completer.complete(at_cursor("x = |"), Rules(), policy, invoked=True))
+    assert not engine.requests[-1].may_be_narrow
