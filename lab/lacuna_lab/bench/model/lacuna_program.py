@@ -76,7 +76,8 @@ def request_of(question: Question) -> Request:
     document = question.document or None
     if question.ids:
         return Request(("",), stop=replace(stop, single_line=False), ids=question.ids)
-    return Request((question.prefix, question.suffix), question.path, stop, document_id=document)
+    narrow = question.may_be_narrow
+    return Request((question.prefix, question.suffix), question.path, stop, document_id=document, may_be_narrow=narrow)
 
 
 def _kv_bytes(model: LoadedModel, tokens: int) -> int:

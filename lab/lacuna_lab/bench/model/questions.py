@@ -18,7 +18,11 @@ N_PREDICT = 128
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Text around a hole, or the `ids` of a prompt to continue. `document` names the text that it is a version of."""
+    """Text around a hole, or the `ids` of a prompt to continue. `document` names the text that it is a version of.
+
+    An editor asks by itself, so Lacuna may answer from a narrow window first, if `may_be_narrow`. That is for questions
+    with time after them: the whole window is read while nobody asks.
+    """
 
     prefix: str = ""
     suffix: str = ""
@@ -27,6 +31,7 @@ class Question:
     max_tokens: int = 64
     single_line: bool = True
     ids: tuple[int, ...] = ()
+    may_be_narrow: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -107,9 +112,8 @@ def cold_window(file: SourceFile, characters: int, max_tokens: int) -> Question:
     at = line_start + _indent(text[line_start:])
     start = text.rfind("\n", 0, max(0, at - characters * 3 // 5)) + 1
     end = text.find("\n", middle + characters * 2 // 5)
-    return Question(
-        text[start:at], text[middle : end if end >= 0 else None], file.name, f"{file.path} cold", max_tokens
-    )
+    after = text[middle : end if end >= 0 else None]
+    return Question(text[start:at], after, file.name, f"{file.path} cold", max_tokens, may_be_narrow=True)
 
 
 def _code_lines(text: str, lines: Sequence[str]) -> set[int]:
