@@ -57,13 +57,12 @@ def test_greedy_answers_are_those_of_llama_cpps_server(drafts: int | None) -> No
     options = ModelOptions(str(CODER), device="cpu", context=CONTEXT, forward="llama.cpp", draft_tokens=drafts)
     engine = ModelEngine(options)
     engine.start()
-    same, differing = 0, list[tuple[str, str]]()
+    differing = list[tuple[str, str]]()
     with closing(engine), closing(LlamaServer(CODER, CONTEXT)) as server:
         for prompt in prompts(HOLES):
             ids = tokens_of(engine, prompt)
             request = Request(("",), stop=Stop(ANSWER_TOKENS), ids=ids)
             ours = engine.submit(request).result(300).candidates[0].text
             theirs = server.ask(Question(ids=ids, max_tokens=ANSWER_TOKENS)).text
-            same += ours == theirs
             differing += [] if ours == theirs else [(ours, theirs)]
-    assert same >= 0.95 * HOLES, differing
+    assert len(differing) <= max(1, 0.05 * HOLES), differing  # drafts and ties may change one
