@@ -17,7 +17,6 @@ _LINES_BELOW = 12
 """Lines after the cursor's that an answer may run into."""
 _MIN_WORD_CHARACTERS = 9
 """Letters and digits of a line that can show by itself that the answer repeats it."""
-
 _LONG = 20
 """Characters of a line that is hardly written twice in a row."""
 

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _MAX_FP32_PARAMETERS = 2**27
 """Larger models get 8-bit weights on a CPU: in fp32, a token would take the time to read 512 MiB, 20 ms and more."""
 _CONFIGURED = "the settings say so"
+_OTHERWISE = "Use the model as a folder with safetensors."
 
 
 def choose_forward(folder: ModelFolder, options: ModelOptions, context: int) -> tuple[str, str]:
@@ -64,17 +65,11 @@ def _choose_for_gguf(folder: ModelFolder, options: ModelOptions, reason: str | N
         return "llama.cpp", _CONFIGURED
     if reason is None:
         return "own", ""
-    if options.forward == "auto" and not options.device_map and not options.max_memory:
-        if library.is_installed():
-            return "llama.cpp", reason
-        raise ModelUnusable(
-            f"The own forward cannot run the GGUF file {folder.name}: {reason}.",
-            f"Run {library.INSTALL}, and llama.cpp will run it.",
-        )
-    raise ModelUnusable(
-        f"The own forward cannot run the GGUF file {folder.name}: {reason}.",
-        "Use the model as a folder with safetensors.",
-    )
+    may_be_llama_cpp = options.forward == "auto" and not options.device_map and not options.max_memory
+    if may_be_llama_cpp and library.is_installed():
+        return "llama.cpp", reason
+    advice = f"Run {library.INSTALL}, and llama.cpp will run it." if may_be_llama_cpp else _OTHERWISE
+    raise ModelUnusable(f"The own forward cannot run the GGUF file {folder.name}: {reason}.", advice)
 
 
 def choose_quantization(folder: ModelFolder, options: ModelOptions, device: torch.device, context: int) -> str:

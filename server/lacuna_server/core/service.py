@@ -33,8 +33,8 @@ _LIMITS = frozenset({StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CON
 class Policy:
     """The settings for generating suggestions. Lengths are in tokens and lines.
 
-    `deadline_s` limits automatic suggestions. `look_ahead` lets the engine compute
-    and read in pauses what comes next; then an automatic suggestion need not wait until the whole text is read.
+    `deadline_s` limits automatic suggestions. `look_ahead` lets the engine compute and
+    read in pauses what comes next; then an automatic suggestion need not wait until the whole text is read.
     """
 
     max_tokens: int = 64

@@ -51,10 +51,10 @@ MAX_TWO_LAYOUTS_BYTES = 256 * 2**20
 """Models of at most this size may keep their weights in two layouts."""
 _MIN_RUNS, _MEASURED_S = 3, 0.025
 """Least runs and seconds that each kernel is measured for: the result of a few short runs would be left to chance."""
-_DRAFT_LENGTHS = (7, 3, 1)
+DRAFT_LENGTHS = (7, 3, 1)
 _LARGE_PAGE, _CACHE_LINE = 2 * 2**20, 64
 """Bytes of a large page, and of a line of the processor's cache."""
-_MAX_DRAFT_COST = 1.7
+MAX_DRAFT_COST = 1.7
 """A pass with a draft may take this many times as long as one without."""
 
 
@@ -165,7 +165,7 @@ def keep_plain(layers: Sequence[Linear]) -> Tuning:
     return UNTUNED
 
 
-UNTUNED = Tuning(plain, plain, _DRAFT_LENGTHS[0])
+UNTUNED = Tuning(plain, plain, DRAFT_LENGTHS[0])
 
 
 def tune(layers: Sequence[Linear]) -> Tuning:
@@ -223,15 +223,14 @@ def _large_pages(size: int, count: int) -> Callable[[Tensor], Tensor]:
 def _fastest(layers: Sequence[Linear]) -> Tuning:
     kernels = [plain, columns, *([packed] if can_pack(layers[0].dtype) else [])]
     if sum(layer.nbytes for layer in layers) > MAX_TWO_LAYOUTS_BYTES and packed in kernels:
-        return Tuning(packed, packed, _DRAFT_LENGTHS[0])  # measured: reads at the memory's speed up to eight rows
+        return Tuning(packed, packed, DRAFT_LENGTHS[0])  # measured: reads at the memory's speed up to eight rows
     products: Products = {kernel: [layer.product_of(kernel) for layer in layers] for kernel in kernels}
     one_row, four_rows = (_seconds(layers, products, rows) for rows in (1, 4))
     decode_kernel, batch_kernel = min(kernels, key=one_row.__getitem__), min(kernels, key=four_rows.__getitem__)
     cheap = [
         length
-        for length in _DRAFT_LENGTHS
-        if _pass_s(layers, products, decode_kernel, batch_kernel, length + 1)
-        <= _MAX_DRAFT_COST * one_row[decode_kernel]
+        for length in DRAFT_LENGTHS
+        if _pass_s(layers, products, decode_kernel, batch_kernel, length + 1) <= MAX_DRAFT_COST * one_row[decode_kernel]
     ]
     return Tuning(decode_kernel, batch_kernel, next(iter(cheap), 0))
 

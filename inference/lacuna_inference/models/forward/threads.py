@@ -1,8 +1,8 @@
 """Chooses between all threads and one for each pass, because other programs may keep the processor busy.
 
 OpenMP's threads wait for each other hundreds of times in a pass. Where one of them has lost its core to another
-program, all wait until it runs again: on two cores, beside eight busy processes, SmolLM2-135M decoded 2 tokens/s with
-two threads and 20 with one. Results must not depend on the number of threads, or be allowed to.
+program, all wait until it runs again: on two cores, at a load average of 8, SmolLM2-135M decoded 2 tokens/s with two
+threads and 20 with one. Results must not depend on the number of threads, or be allowed to.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ class ThreadChooser:
 
     def run(self, tokens: int, run_pass: Callable[[], Result]) -> Result:
         """Runs a pass over so many tokens."""
-        kind = self._kinds.get("one" if tokens == 1 else "few" if tokens <= _FEW else "many")
-        if self._threads < 2 or kind is None:
+        if self._threads < 2:
             return run_pass()
+        kind = self._kinds["one" if tokens == 1 else "few" if tokens <= _FEW else "many"]
+        comparable = tokens <= _FEW or tokens >= _MANY
         start = self._clock()
-        chosen = kind.choose(start)
+        chosen = kind.choose(start) if comparable else kind.chosen
         self._set_threads(chosen)
         try:
             return run_pass()
         finally:
             self._set_threads(self._threads)
             end = self._clock()
-            if tokens <= _FEW or tokens >= _MANY:
+            if comparable:
                 kind.learn(chosen, (end - start) / (1 if tokens <= _FEW else tokens), end)
 
 
@@ -55,24 +56,24 @@ class _Kind:
     """What is known of passes that take about the same time."""
 
     def __init__(self, threads: int) -> None:
-        self._chosen, self._other = threads, 1
+        self.chosen, self._other = threads, 1
         self._seconds: float | None = None
         """Of the latest passes with the chosen number of threads, a mean."""
         self._trial_at, self._interval = 0.0, _MIN_INTERVAL_S
 
     def choose(self, now: float) -> int:
-        return self._other if self._seconds is not None and now >= self._trial_at else self._chosen
+        return self._other if self._seconds is not None and now >= self._trial_at else self.chosen
 
     def learn(self, threads: int, seconds: float, now: float) -> None:
         """Learns that a pass with so many `threads` took so many `seconds`."""
-        if threads == self._chosen:
+        if threads == self.chosen:
             if self._seconds is not None and threads > 1 and seconds > _SUDDENLY * self._seconds:
                 self._interval, self._trial_at = _MIN_INTERVAL_S, min(self._trial_at, now)
             mean = seconds if self._seconds is None else self._seconds
             self._seconds = mean + _WEIGHT * (seconds - mean)
             return
         if self._seconds is not None and seconds < _FASTER * self._seconds:
-            self._chosen, self._other, self._seconds = threads, self._chosen, seconds
+            self.chosen, self._other, self._seconds = threads, self.chosen, seconds
             self._interval = _MIN_INTERVAL_S
         else:
             self._interval = min(2 * self._interval, _MAX_INTERVAL_S)

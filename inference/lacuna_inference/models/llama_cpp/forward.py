@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.forward import Step
+from lacuna_inference.models.forward.linear import DRAFT_LENGTHS, MAX_DRAFT_COST
 from lacuna_inference.models.forward.threads import ThreadChooser
 from lacuna_inference.models.llama_cpp import library
 from lacuna_inference.models.llama_cpp.context import Context, Part
@@ -19,9 +20,6 @@ from lacuna_inference.models.llama_cpp.context import Context, Part
 SEQUENCES = 4
 """KV caches that llama.cpp holds at a time: it takes their memory at the start."""
 _WARM_UP_TOKENS = 8
-_DRAFT_LENGTHS = (7, 3, 1)
-_MAX_DRAFT_COST = 1.7
-"""A pass with a draft may take this many times as long as one without."""
 _RUNS = 3
 
 
@@ -50,7 +48,7 @@ class SequenceCache:
 
     @property
     def nbytes(self) -> int:
-        return self.length * self._forward.token_bytes
+        return self._forward.kv_shape(self.length)[0] if self.length else 0
 
     def rollback(self, length: int) -> int:
         """Drops everything after the first `length` tokens; returns how many it kept: none of a recurrent state."""
@@ -77,7 +75,7 @@ class LlamaCppForward:
         self._holders: list[weakref.ref[SequenceCache] | None] = [None] * SEQUENCES
         self._used = list(range(SEQUENCES))
         """The sequences, the least recently used first."""
-        self.token_bytes = self._first_bytes = 0
+        self._token_bytes = self._first_bytes = 0
         self.max_draft_tokens = self._measured()
 
     def new_kv_cache(self) -> SequenceCache:
@@ -104,7 +102,7 @@ class LlamaCppForward:
 
     def kv_shape(self, length: int) -> tuple[int, ...]:
         """The bytes that llama.cpp keeps of `length` tokens."""
-        return (self._first_bytes + self.token_bytes * length,)
+        return (self._first_bytes + self._token_bytes * length,)
 
     def export_kv(self, kv_cache: SequenceCache) -> Tensor:
         """A copy of the keys and values in `kv_cache`, in host memory."""
@@ -173,10 +171,10 @@ class LlamaCppForward:
         for _ in range(2):
             self.step([0] * _WARM_UP_TOKENS, kv_cache)
             sizes.append(self._context.state_bytes(self._place(kv_cache)))
-        self.token_bytes = (sizes[1] - sizes[0]) // _WARM_UP_TOKENS
-        self._first_bytes = sizes[0] - self.token_bytes * _WARM_UP_TOKENS
+        self._token_bytes = (sizes[1] - sizes[0]) // _WARM_UP_TOKENS
+        self._first_bytes = sizes[0] - self._token_bytes * _WARM_UP_TOKENS
         alone = self._seconds(kv_cache, 1)
-        longest = (n for n in _DRAFT_LENGTHS if self._seconds(kv_cache, n + 1) <= _MAX_DRAFT_COST * alone)
+        longest = (n for n in DRAFT_LENGTHS if self._seconds(kv_cache, n + 1) <= MAX_DRAFT_COST * alone)
         return next(longest, 0)
 
     def _seconds(self, kv_cache: SequenceCache, rows: int) -> float:

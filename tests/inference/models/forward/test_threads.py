@@ -73,6 +73,13 @@ def test_long_prompts_are_judged_apart_and_by_the_token() -> None:
     assert machine.run(10, tokens=1).count(2) <= 3
 
 
+def test_passes_that_cannot_be_compared_are_no_trials() -> None:
+    machine = Machine(QUIET)
+    machine.run(2, tokens=64)
+    machine.now += 1000
+    assert machine.run(20, tokens=20) == [2] * 20
+
+
 def test_a_pass_that_fails_leaves_all_threads() -> None:
     machine = Machine(BUSY)
     machine.run(100)
