@@ -1,0 +1,176 @@
+/* Products of 8-bit weights and activations of nearly 16 bits, for x86-64 processors with AVX-512 VNNI. See native.py.
+
+   Each row of activations is split into two rows of bytes, the second with what rounding left of the first. Weights are
+   packed in blocks of 64 outputs: in each block the inputs by fours, in each four 4 bytes of every output; inputs are
+   padded to a multiple of 4, and outputs to whole blocks, with zeros.
+
+   Needs no library. To be compiled without contraction, so that a compiler does not change how results are rounded. */
+
+#include <immintrin.h>
+#include <stdint.h>
+
+enum { BLOCK = 64, LANES = 16, VECTORS = BLOCK / LANES, TILE = 3, PART = 8 * TILE, AHEAD = 4096, ZERO_SHIFT = 7 };
+static const float LARGEST = 127.0f, REST = 254.0f, TINY = 1e-12f, ZERO = 1 << ZERO_SHIFT;
+
+struct product {
+    const float *x;        /* [rows, inputs] */
+    const int8_t *weight;  /* packed */
+    const int32_t *sums;   /* of the weights of each output */
+    const float *scales;   /* [outputs] */
+    const float *bias;     /* [outputs], or null */
+    float *out;            /* [rows, outputs] */
+    uint8_t *split;        /* [rows, 2, padded inputs] */
+    float *row_scales;     /* [rows] */
+    int64_t rows, inputs, outputs;
+    int (*thread_number)(void);
+    int (*threads)(void);
+};
+
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#define INLINE static inline __attribute__((always_inline)) VNNI
+
+INLINE int64_t padded(int64_t inputs) { return (inputs + 3) / 4 * 4; }
+
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+INLINE __mmask16 lanes(int64_t left) { return left >= LANES ? 0xffff : (__mmask16)((1u << left) - 1); }
+
+INLINE void store_bytes(uint8_t *to, __mmask16 mask, __m512 whole_numbers) {
+    __m512i bytes = _mm512_cvtps_epi32(_mm512_add_ps(whole_numbers, _mm512_set1_ps(ZERO)));
+    _mm512_mask_cvtepi32_storeu_epi8(to, mask, bytes);
+}
+
+INLINE __m512 rounded(__m512 x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+/* What a row is divided by to become bytes; no number if the row has something that is none. */
+INLINE float row_scale(const float *x, int64_t inputs) {
+    __m512 most = _mm512_setzero_ps();
+    __mmask16 undefined = 0;
+    for (int64_t k = 0; k < inputs; k += LANES) {
+        __m512 values = _mm512_maskz_loadu_ps(lanes(inputs - k), x + k);
+        undefined |= _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q);
+        most = _mm512_max_ps(most, _mm512_abs_ps(values));
+    }
+    float largest = _mm512_reduce_max_ps(most);
+    return undefined ? __builtin_nanf("") : (largest < TINY ? TINY : largest) / LARGEST;
+}
+
+INLINE float split_row(const float *x, int64_t inputs, uint8_t *first, uint8_t *second) {
+    float scale = row_scale(x, inputs);
+    for (int64_t k = 0; k < inputs; k += LANES) {
+        __mmask16 mask = lanes(inputs - k);
+        __m512 scaled = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, x + k), _mm512_set1_ps(scale));
+        __m512 whole = rounded(scaled);
+        store_bytes(first + k, mask, whole);
+        store_bytes(second + k, mask, rounded(_mm512_mul_ps(_mm512_sub_ps(scaled, whole), _mm512_set1_ps(REST))));
+    }
+    return scale;
+}
+
+/* The body of a parallel region: splits this thread's share of the rows. */
+VNNI void lacuna_split(void *shared) {
+    const struct product *p = shared;
+    int64_t number = p->thread_number(), threads = p->threads(), length = padded(p->inputs);
+    for (int64_t row = p->rows * number / threads; row < p->rows * (number + 1) / threads; row++) {
+        uint8_t *first = p->split + 2 * row * length;
+        p->row_scales[row] = split_row(p->x + row * p->inputs, p->inputs, first, first + length);
+    }
+}
+
+/* A block of outputs of `rows` rows. The number is a constant where this is called, so that all sums are in registers. */
+INLINE void multiply_tile(const struct product *p, int64_t block, int64_t row, const int rows) {
+    int64_t length = padded(p->inputs), at = block * BLOCK;
+    const int8_t *weight = p->weight + at * length;
+    const uint32_t *fours[2 * TILE];
+    __m512i sums[2 * TILE][VECTORS];
+#pragma GCC unroll 8
+    for (int r = 0; r < 2 * rows; r++) {
+        fours[r] = (const uint32_t *)(p->split + (2 * row + r) * length);
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) /* activations stand 128 above what they mean */
+            sums[r][v] = _mm512_sub_epi32(
+                _mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(p->sums + at + v * LANES), ZERO_SHIFT));
+    }
+    for (int64_t k = 0; k < length / 4; k++, weight += 4 * BLOCK) {
+        __m512i weights[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            weights[v] = _mm512_loadu_si512(weight + v * BLOCK);
+            _mm_prefetch((const char *)weight + AHEAD + v * BLOCK, _MM_HINT_T0);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < 2 * rows; r++) {
+            __m512i four = _mm512_set1_epi32((int)fours[r][k]);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++)
+                sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], four, weights[v]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            int64_t output = at + v * LANES;
+            if (output >= p->outputs)
+                break;
+            __mmask16 mask = lanes(p->outputs - output);
+            __m512 scales = _mm512_maskz_loadu_ps(mask, p->scales + output);
+            __m512 first = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[2 * r][v]), scales);
+            __m512 second = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[2 * r + 1][v]), scales);
+            __m512 result = _mm512_fmadd_ps(second, _mm512_set1_ps(1 / REST), first);
+            result = _mm512_mul_ps(result, _mm512_set1_ps(p->row_scales[row + r]));
+            if (p->bias)
+                result = _mm512_add_ps(result, _mm512_maskz_loadu_ps(mask, p->bias + output));
+            _mm512_mask_storeu_ps(p->out + (row + r) * p->outputs + output, mask, result);
+        }
+    }
+}
+
+/* The body of a parallel region: multiplies this thread's share of the blocks by the split rows. A block is read from
+   memory once for all rows; only for many rows and threads is it shared. */
+VNNI void lacuna_multiply(void *shared) {
+    const struct product *p = shared;
+    int64_t number = p->thread_number(), threads = p->threads(), blocks = (p->outputs + BLOCK - 1) / BLOCK;
+    int64_t parts = smaller((p->rows + PART - 1) / PART, threads), in_part = (p->rows + parts - 1) / parts;
+    in_part = (in_part + TILE - 1) / TILE * TILE;
+    for (int64_t unit = blocks * parts * number / threads; unit < blocks * parts * (number + 1) / threads; unit++) {
+        int64_t block = unit / parts, row = unit % parts * in_part, end = smaller(p->rows, row + in_part);
+        for (; row + TILE <= end; row += TILE)
+            multiply_tile(p, block, row, TILE);
+        if (end - row == 2)
+            multiply_tile(p, block, row, 2);
+        else if (end - row == 1)
+            multiply_tile(p, block, row, 1);
+    }
+}
+
+struct rows {
+    const float *rows; /* [count, inputs] */
+    int8_t *packed;    /* whole blocks of zeros */
+    int32_t *sums;     /* [count] */
+    float *scales;     /* [count] */
+    int64_t count, inputs;
+};
+
+/* Rounds fp32 weights to 8 bits and packs them; the first row is the first of a block. */
+VNNI void lacuna_pack(void *arguments) {
+    const struct rows *p = arguments;
+    int64_t length = padded(p->inputs);
+    for (int64_t row = 0; row < p->count; row++) {
+        const float *weights = p->rows + row * p->inputs;
+        int8_t *fours = p->packed + row / BLOCK * BLOCK * length + row % BLOCK * 4;
+        __m512i sum = _mm512_setzero_si512();
+        float scale = p->scales[row] = row_scale(weights, p->inputs);
+        for (int64_t k = 0; k < p->inputs; k += LANES, fours += LANES * BLOCK) {
+            __m512 scaled = _mm512_div_ps(_mm512_maskz_loadu_ps(lanes(p->inputs - k), weights + k), _mm512_set1_ps(scale));
+            __m512i values = _mm512_cvtps_epi32(scaled);
+            sum = _mm512_add_epi32(sum, values);
+            __m128i bytes = _mm512_cvtepi32_epi8(values);
+            for (int64_t four = 0; four < smaller(LANES, length - k) / 4; four++) {
+                *(int32_t *)(fours + four * 4 * BLOCK) = _mm_cvtsi128_si32(bytes);
+                bytes = _mm_srli_si128(bytes, 4);
+            }
+        }
+        p->sums[row] = _mm512_reduce_add_epi32(sum);
+    }
+}

@@ -1,0 +1,135 @@
+"""Products with 8-bit weights in machine code of our own, compiled from `native.c` when Lacuna is packaged.
+
+oneDNN is made for many rows. On two cores of an EPYC it took 32 ms to multiply 494 MB of weights by one row and 543 ms
+by 128; this takes 12 and 350. It needs Linux, a processor with AVX-512 VNNI, and the OpenMP threads of torch, which it
+shares. Elsewhere products are oneDNN's or torch's (see `quantized.py`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lacuna_inference.models.forward.linear import Matrix, Product
+
+LIBRARY = Path(__file__).with_name("native-linux-x86_64.so")
+MAX_INPUTS = 2**16
+"""The sum of more products of two bytes could overflow."""
+_BLOCK, _FOUR = 64, 4
+"""Outputs and inputs that packed weights are padded to a multiple of."""
+_CHUNK = 2**18
+"""Weights that are packed at once: more do not stay in the processor's cache."""
+_MIN_SHARED_ROWS = 8
+"""Fewer rows are split by one thread: to wake the others would take longer."""
+
+
+class Native:
+    """The compiled functions, and the OpenMP library whose threads run them."""
+
+    def __init__(self, compiled: ctypes.CDLL, openmp: ctypes.CDLL) -> None:
+        """Raises AttributeError if a function is missing."""
+        self._split, self._multiply = (_address_of(compiled[name]) for name in ("lacuna_split", "lacuna_multiply"))
+        self._pack = compiled.lacuna_pack
+        self._pack.restype = None
+        self._thread_number, self._threads = (
+            _address_of(openmp[name]) for name in ("omp_get_thread_num", "omp_get_num_threads")
+        )
+        self._parallel = openmp.GOMP_parallel
+        self._parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+        self._parallel.restype = None
+
+    def product(self, weight: Matrix, bias: Tensor | None) -> Product:
+        """fp32 rows times `weight` [out, in], whose rows are rounded to 8 bits with a scale each. Not thread-safe."""
+        outputs, inputs = weight.shape
+        packed, sums, scales = self._packed(weight)
+        bias = None if bias is None else bias.contiguous()
+        shared = _Shared(
+            weight=packed.data_ptr(), sums=sums.data_ptr(), scales=scales.data_ptr(),
+            bias=None if bias is None else bias.data_ptr(), inputs=inputs, outputs=outputs,
+            thread_number=self._thread_number, threads=self._threads,
+        )  # fmt: skip
+        split_bytes, at, in_use = (
+            2 * _padded(inputs, _FOUR),
+            ctypes.addressof(shared),
+            (shared, packed, sums, scales, bias),
+        )
+
+        def multiply(x: Tensor) -> Tensor:
+            rows, threads = x.shape[0], torch.get_num_threads()
+            x, out = x.contiguous(), torch.empty((rows, outputs))
+            split, row_scales = torch.empty(rows * split_bytes, dtype=torch.uint8), torch.empty(rows)
+            shared = in_use[0]
+            shared.x, shared.out, shared.rows = x.data_ptr(), out.data_ptr(), rows
+            shared.split, shared.row_scales = split.data_ptr(), row_scales.data_ptr()
+            self._parallel(self._split, at, threads if rows >= _MIN_SHARED_ROWS else 1, 0)
+            self._parallel(self._multiply, at, threads, 0)
+            return out
+
+        return multiply
+
+    def _packed(self, weight: Matrix) -> tuple[Tensor, Tensor, Tensor]:
+        """The packed weights, their sums and the scales of all outputs; `weight` is read a few rows at a time."""
+        outputs, inputs = weight.shape
+        row_bytes, padded_outputs = _padded(inputs, _FOUR), _padded(outputs, _BLOCK)
+        packed = torch.zeros(padded_outputs * row_bytes, dtype=torch.int8)
+        sums, scales = torch.zeros(padded_outputs, dtype=torch.int32), torch.empty(outputs)
+        step = max(_BLOCK, _CHUNK // inputs // _BLOCK * _BLOCK)
+        for start in range(0, outputs, step):
+            rows = weight[start : start + step].float().contiguous()
+            arguments = _Rows(
+                rows.data_ptr(), packed.data_ptr() + start * row_bytes, sums[start:].data_ptr(),
+                scales[start:].data_ptr(), len(rows), inputs,
+            )  # fmt: skip
+            self._pack(ctypes.byref(arguments))
+        return packed, sums, scales
+
+
+class _Shared(ctypes.Structure):
+    """`struct product` of `native.c`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "sums", "scales", "bias", "out", "split", "row_scales")),
+        *((name, ctypes.c_int64) for name in ("rows", "inputs", "outputs")),
+        *((name, ctypes.c_void_p) for name in ("thread_number", "threads")),
+    )
+
+
+class _Rows(ctypes.Structure):
+    """`struct rows` of `native.c`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("rows", "packed", "sums", "scales")),
+        *((name, ctypes.c_int64) for name in ("count", "inputs")),
+    )
+
+
+@cache
+def load() -> Native | None:
+    """The compiled products; None where they cannot be used."""
+    if not (sys.platform == "linux" and LIBRARY.exists() and torch.cpu._is_vnni_supported()):
+        return None
+    try:
+        openmp = _loaded_openmp()
+        return None if openmp is None else Native(ctypes.CDLL(str(LIBRARY)), openmp)
+    except (OSError, AttributeError):  # on a file system without execution, or with a library that is not GCC's
+        return None
+
+
+def _loaded_openmp() -> ctypes.CDLL | None:
+    """The library of GCC's OpenMP that this process has loaded, with torch; None if there is none, or more than one."""
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    paths = {line.split(maxsplit=5)[-1] for line in lines if "/libgomp" in line}
+    return ctypes.CDLL(paths.pop()) if len(paths) == 1 else None
+
+
+def _address_of(function: object) -> int | None:
+    return ctypes.cast(function, ctypes.c_void_p).value  # type: ignore[arg-type]
+
+
+def _padded(length: int, step: int) -> int:
+    return -(-length // step) * step

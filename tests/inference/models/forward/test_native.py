@@ -1,0 +1,105 @@
+"""Machine code for 8-bit weights: equal to oneDNN's product to the last bit, whatever the shape, rows and threads."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lacuna_inference.models.forward import native, quantized
+from lacuna_inference.models.forward.linear import Product
+
+ours = native.load()
+needs_native = pytest.mark.skipif(ours is None, reason="this processor has no AVX-512 VNNI")
+
+
+def native_product(weight: Tensor, bias: Tensor | None = None) -> Product:
+    assert ours is not None
+    return ours.product(weight, bias)
+
+
+def onednn_product(weight: Tensor, bias: Tensor | None = None) -> Product:
+    return quantized.integer_product(*quantized.quantize_rows(weight), bias)
+
+
+def wild(rows: int, inputs: int) -> Tensor:
+    """Rows of very different sizes, some with one value that is far larger than the others."""
+    x = torch.randn(rows, inputs) * torch.logspace(-6, 6, rows)[:, None]
+    x[::2, 0] *= 1000
+    return x
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="made for Linux on x86-64")
+def test_it_was_compiled_when_lacuna_was_installed() -> None:
+    assert native.LIBRARY.exists()
+
+
+@needs_native
+@settings(deadline=None, max_examples=60)
+@given(outputs=st.integers(1, 300), inputs=st.integers(1, 300), rows=st.integers(1, 70), seed=st.integers(0, 99))
+def test_equal_to_onednn(outputs: int, inputs: int, rows: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    weight, bias, x = torch.randn(outputs, inputs), torch.randn(outputs) if seed % 2 else None, wild(rows, inputs)
+    assert torch.equal(native_product(weight, bias)(x), onednn_product(weight, bias)(x))
+
+
+@needs_native
+def test_large_matrices_are_packed_in_parts() -> None:
+    weight, x = torch.randn(700, 1500), wild(5, 1500)
+    assert torch.equal(native_product(weight)(x), onednn_product(weight)(x))
+
+
+@needs_native
+@pytest.mark.parametrize("rows", [1, 2, 3, 25, 100])
+def test_the_number_of_threads_changes_nothing(rows: int) -> None:
+    product, x, threads = native_product(torch.randn(130, 70)), wild(rows, 70), torch.get_num_threads()
+    try:
+        found = [product(x) for count in (1, 2, 5) if torch.set_num_threads(count) is None]
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@needs_native
+def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
+    product, x = native_product(torch.randn(100, 96)), wild(50, 96)
+    together = product(x)
+    for count in (1, 2, 7, 49):
+        assert torch.equal(product(x[-count:]), together[-count:])
+
+
+@needs_native
+def test_rows_that_are_not_contiguous() -> None:
+    product, x = native_product(torch.randn(64, 32)), wild(4, 64)
+    assert torch.equal(product(x[:, ::2]), product(x[:, ::2].contiguous()))
+
+
+@needs_native
+def test_what_is_no_number_stays_none() -> None:
+    product, x = native_product(torch.ones(8, 16)), torch.zeros(2, 16)
+    x[1, 3] = float("nan")
+    found = product(x)
+    assert not found[0].any()
+    assert found[1].isnan().all()
+    weight = torch.ones(8, 16)
+    weight[5, 2] = float("nan")
+    assert native_product(weight)(torch.ones(1, 16)).isnan().tolist() == [[n == 5 for n in range(8)]]
+
+
+def test_without_the_library_other_products_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, x = torch.randn(8, 16), torch.randn(3, 16)
+    expected = quantized.int8(weight, None)(x)
+    monkeypatch.setattr(native, "LIBRARY", native.LIBRARY.with_name("missing.so"))
+    native.load.cache_clear()
+    try:
+        assert native.load() is None
+        torch.testing.assert_close(quantized.int8(weight, None)(x), expected, rtol=0.02, atol=0.1)
+    finally:
+        monkeypatch.undo()
+        native.load.cache_clear()
