@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lacuna_inference.models.forward import native
 from lacuna_inference.models.forward.linear import Linear
 from lacuna_inference.models.forward.network import TokenwiseLayer
 
@@ -33,6 +34,10 @@ class RmsNorm:
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.weight.dtype is torch.float32:
+            if x.dtype is torch.float32 and x.device.type == "cpu" and not torch.compiler.is_compiling():
+                ours = native.load()
+                if ours is not None:
+                    return ours.norm(x, self.weight, self.epsilon)
             return F.rms_norm(x.float(), (x.shape[-1],), self.weight, self.epsilon).to(x.dtype)
         return self.weight * F.rms_norm(x.float(), (x.shape[-1],), None, self.epsilon).to(x.dtype)
 

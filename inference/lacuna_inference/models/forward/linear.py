@@ -8,16 +8,16 @@ batches.
 
 from __future__ import annotations
 
-import mmap
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from lacuna_inference.models.forward import pages
 
 Product = Callable[[Tensor], Tensor]
 """[tokens, in] -> [tokens, out]."""
@@ -199,16 +199,8 @@ def layouts_kept(dtype: torch.dtype, size: int) -> tuple[str, ...]:
 
 
 def _large_pages(size: int, count: int) -> Callable[[Tensor], Tensor]:
-    """Copies up to `count` tensors, `size` bytes in all, into one block of large pages, if Linux has them.
-
-    Reading 52 MB in pages of 4 KiB took a twentieth longer.
-    """
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
-        return lambda tensor: tensor
-    block = mmap.mmap(-1, size + _LARGE_PAGE + count * _CACHE_LINE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # a kernel without large pages
-        block.madvise(mmap.MADV_HUGEPAGE)
-    memory = torch.frombuffer(block, dtype=torch.uint8)
+    """Copies up to `count` tensors, `size` bytes in all, into one block of large pages."""
+    memory = pages.zeros(size + _LARGE_PAGE + count * _CACHE_LINE)
     used = -memory.data_ptr() % _LARGE_PAGE
 
     def copied(tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-enum { BLOCK = 64, LANES = 16, VECTORS = BLOCK / LANES, TILE = 3, PART = 8 * TILE, AHEAD = 4096, ZERO_SHIFT = 7 };
+enum { BLOCK = 64, LANES = 16, VECTORS = BLOCK / LANES, TILE = 3, PART = 8 * TILE, ZERO_SHIFT = 7 };
 static const float LARGEST = 127.0f, REST = 254.0f, TINY = 1e-12f, ZERO = 1 << ZERO_SHIFT;
 
 struct product {
@@ -94,10 +94,8 @@ INLINE void multiply_tile(const struct product *p, int64_t block, int64_t row, c
     for (int64_t k = 0; k < length / 4; k++, weight += 4 * BLOCK) {
         __m512i weights[VECTORS];
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) {
+        for (int v = 0; v < VECTORS; v++)
             weights[v] = _mm512_loadu_si512(weight + v * BLOCK);
-            _mm_prefetch((const char *)weight + AHEAD + v * BLOCK, _MM_HINT_T0);
-        }
 #pragma GCC unroll 8
         for (int r = 0; r < 2 * rows; r++) {
             __m512i four = _mm512_set1_epi32((int)fours[r][k]);
@@ -173,4 +171,98 @@ VNNI void lacuna_pack(void *arguments) {
         }
         p->sums[row] = _mm512_reduce_add_epi32(sum);
     }
+}
+
+struct norm {
+    const float *x, *weight; /* [rows, width], [width] */
+    float *out;              /* [rows, width] */
+    int64_t rows, width;
+    float epsilon;
+};
+
+/* Root-mean-square norm. */
+VNNI void lacuna_norm(const struct norm *p) {
+    for (int64_t row = 0; row < p->rows; row++) {
+        const float *x = p->x + row * p->width;
+        __m512 squares = _mm512_setzero_ps();
+        for (int64_t k = 0; k < p->width; k += LANES) {
+            __m512 values = _mm512_maskz_loadu_ps(lanes(p->width - k), x + k);
+            squares = _mm512_fmadd_ps(values, values, squares);
+        }
+        float mean = _mm512_reduce_add_ps(squares) / (float)p->width + p->epsilon;
+        float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean)));
+        for (int64_t k = 0; k < p->width; k += LANES) {
+            __mmask16 mask = lanes(p->width - k);
+            __m512 values = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + k), _mm512_set1_ps(1 / root));
+            values = _mm512_mul_ps(values, _mm512_maskz_loadu_ps(mask, p->weight + k));
+            _mm512_mask_storeu_ps(p->out + row * p->width + k, mask, values);
+        }
+    }
+}
+
+struct attention {
+    const float *queries;       /* [rows, heads, head_dim], rows `query_stride` apart */
+    const float *keys, *values; /* [kv heads, positions, head_dim], heads `kv_stride` apart */
+    float *out;                 /* [rows, heads, head_dim] */
+    float *scores;              /* [threads, start + rows] */
+    int64_t rows, start, heads, kv_heads, head_dim, query_stride, kv_stride;
+    float scale;
+    int (*thread_number)(void);
+    int (*threads)(void);
+};
+
+/* exp(x) for x <= 0, within two units in the last place. */
+INLINE __m512 exponential(__m512 x) {
+    x = _mm512_max_ps(x, _mm512_set1_ps(-120.0f));
+    __m512 power = rounded(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)));
+    __m512 rest = _mm512_fnmadd_ps(power, _mm512_set1_ps(0.693359375f), x); /* ln 2 in two parts */
+    rest = _mm512_fnmadd_ps(power, _mm512_set1_ps(-2.12194440e-4f), rest);
+    __m512 sum = _mm512_set1_ps(1.0f / 5040);
+    const float taylor[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
+    for (int n = 0; n < 7; n++)
+        sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(taylor[n]));
+    return _mm512_scalef_ps(sum, power);
+}
+
+INLINE void attend(const struct attention *p, int64_t row, int64_t head, float *scores) {
+    const float *query = p->queries + row * p->query_stride + head * p->head_dim;
+    int64_t kv_head = head / (p->heads / p->kv_heads), seen = p->start + row + 1;
+    const float *keys = p->keys + kv_head * p->kv_stride, *values = p->values + kv_head * p->kv_stride;
+    __m512 most = _mm512_set1_ps(-__builtin_inff()), total = _mm512_setzero_ps();
+    for (int64_t at = 0; at < seen; at++) {
+        __m512 sum = _mm512_setzero_ps();
+        for (int64_t d = 0; d < p->head_dim; d += LANES)
+            sum = _mm512_fmadd_ps(_mm512_loadu_ps(query + d), _mm512_loadu_ps(keys + at * p->head_dim + d), sum);
+        scores[at] = _mm512_reduce_add_ps(sum) * p->scale;
+        most = _mm512_max_ps(most, _mm512_set1_ps(scores[at]));
+    }
+    for (int64_t at = 0; at < seen; at += LANES) {
+        __mmask16 mask = lanes(seen - at);
+        __m512 shares = exponential(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, scores + at), most));
+        total = _mm512_mask_add_ps(total, mask, total, shares);
+        _mm512_mask_storeu_ps(scores + at, mask, shares);
+    }
+    float whole = _mm512_reduce_add_ps(total);
+    for (int64_t d = 0; d < p->head_dim; d += 4 * LANES) {
+        __m512 sums[4];
+        int64_t vectors = smaller(4, (p->head_dim - d) / LANES);
+        for (int v = 0; v < 4; v++)
+            sums[v] = _mm512_setzero_ps();
+        for (int64_t at = 0; at < seen; at++)
+            for (int v = 0; v < vectors; v++)
+                sums[v] = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]),
+                                          _mm512_loadu_ps(values + at * p->head_dim + d + v * LANES), sums[v]);
+        for (int v = 0; v < vectors; v++)
+            _mm512_storeu_ps(p->out + (row * p->heads + head) * p->head_dim + d + v * LANES,
+                             _mm512_div_ps(sums[v], _mm512_set1_ps(whole)));
+    }
+}
+
+/* The body of a parallel region: this thread's share of the heads of all rows. A row sees those before it, and itself. */
+VNNI void lacuna_attend(void *shared) {
+    const struct attention *p = shared;
+    int64_t number = p->thread_number(), threads = p->threads(), units = p->rows * p->heads;
+    float *scores = p->scores + number * (p->start + p->rows);
+    for (int64_t unit = units * number / threads; unit < units * (number + 1) / threads; unit++)
+        attend(p, unit / p->heads, unit % p->heads, scores);
 }

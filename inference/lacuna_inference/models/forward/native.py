@@ -15,11 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lacuna_inference.models.forward import pages
 from lacuna_inference.models.forward.linear import Matrix, Product
 
 LIBRARY = Path(__file__).with_name("native-linux-x86_64.so")
 MAX_INPUTS = 2**16
 """The sum of more products of two bytes could overflow."""
+LANES = 16
+"""Values that are computed together; heads whose size is no multiple are left to torch."""
 _BLOCK, _FOUR = 64, 4
 """Outputs and inputs that packed weights are padded to a multiple of."""
 _CHUNK = 2**18
@@ -33,9 +36,11 @@ class Native:
 
     def __init__(self, compiled: ctypes.CDLL, openmp: ctypes.CDLL) -> None:
         """Raises AttributeError if a function is missing."""
-        self._split, self._multiply = (_address_of(compiled[name]) for name in ("lacuna_split", "lacuna_multiply"))
-        self._pack = compiled.lacuna_pack
-        self._pack.restype = None
+        self._split, self._multiply, self._attend = (
+            _address_of(compiled[name]) for name in ("lacuna_split", "lacuna_multiply", "lacuna_attend")
+        )
+        self._pack, self._norm = compiled.lacuna_pack, compiled.lacuna_norm
+        self._pack.restype = self._norm.restype = None
         self._thread_number, self._threads = (
             _address_of(openmp[name]) for name in ("omp_get_thread_num", "omp_get_num_threads")
         )
@@ -53,11 +58,8 @@ class Native:
             bias=None if bias is None else bias.data_ptr(), inputs=inputs, outputs=outputs,
             thread_number=self._thread_number, threads=self._threads,
         )  # fmt: skip
-        split_bytes, at, in_use = (
-            2 * _padded(inputs, _FOUR),
-            ctypes.addressof(shared),
-            (shared, packed, sums, scales, bias),
-        )
+        split_bytes, at = 2 * _padded(inputs, _FOUR), ctypes.addressof(shared)
+        in_use = (shared, packed, sums, scales, bias)
 
         def multiply(x: Tensor) -> Tensor:
             rows, threads = x.shape[0], torch.get_num_threads()
@@ -72,11 +74,34 @@ class Native:
 
         return multiply
 
+    def norm(self, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        """The root-mean-square norm of x [rows, width], fp32."""
+        x, out = x.contiguous(), torch.empty(x.shape)
+        arguments = _Norm(x.data_ptr(), weight.data_ptr(), out.data_ptr(), *x.shape, epsilon)
+        self._norm(ctypes.byref(arguments))
+        return out
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, start: int, scale: float) -> Tensor:
+        """Attention of queries [rows, heads, head_dim] to the keys and values before them and their own.
+
+        `keys` and `values` are [kv heads, start + rows or more, head_dim], in a KV cache. All are fp32, their last
+        dimension is contiguous, and `head_dim` is a multiple of `LANES`. Returns [rows, heads * head_dim].
+        """
+        rows, heads, head_dim = queries.shape
+        threads = torch.get_num_threads()
+        out, scores = torch.empty((rows, heads * head_dim)), torch.empty(threads * (start + rows))
+        arguments = _Attention(
+            queries.data_ptr(), keys.data_ptr(), values.data_ptr(), out.data_ptr(), scores.data_ptr(), rows, start,
+            heads, len(keys), head_dim, queries.stride(0), keys.stride(0), scale, self._thread_number, self._threads,
+        )  # fmt: skip
+        self._parallel(self._attend, ctypes.addressof(arguments), threads, 0)
+        return out
+
     def _packed(self, weight: Matrix) -> tuple[Tensor, Tensor, Tensor]:
         """The packed weights, their sums and the scales of all outputs; `weight` is read a few rows at a time."""
         outputs, inputs = weight.shape
         row_bytes, padded_outputs = _padded(inputs, _FOUR), _padded(outputs, _BLOCK)
-        packed = torch.zeros(padded_outputs * row_bytes, dtype=torch.int8)
+        packed = pages.zeros(padded_outputs * row_bytes)
         sums, scales = torch.zeros(padded_outputs, dtype=torch.int32), torch.empty(outputs)
         step = max(_BLOCK, _CHUNK // inputs // _BLOCK * _BLOCK)
         for start in range(0, outputs, step):
@@ -105,6 +130,30 @@ class _Rows(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("rows", "packed", "sums", "scales")),
         *((name, ctypes.c_int64) for name in ("count", "inputs")),
+    )
+
+
+class _Norm(ctypes.Structure):
+    """`struct norm` of `native.c`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "out")),
+        *((name, ctypes.c_int64) for name in ("rows", "width")),
+        ("epsilon", ctypes.c_float),
+    )
+
+
+class _Attention(ctypes.Structure):
+    """`struct attention` of `native.c`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("queries", "keys", "values", "out", "scores")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("rows", "start", "heads", "kv_heads", "head_dim", "query_stride", "kv_stride")
+        ),
+        ("scale", ctypes.c_float),
+        *((name, ctypes.c_void_p) for name in ("thread_number", "threads")),
     )
 
 

@@ -10,15 +10,18 @@ Attention is written three times for speed: here for any number of tokens, in `s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.forward import Step
+from lacuna_inference.models.forward import native
 from lacuna_inference.models.forward.linear import UNTUNED, Linear, Tuning
 from lacuna_inference.models.forward.threads import ThreadChooser
 
@@ -95,16 +98,19 @@ class KVTensor:
     """Keys and values of one sequence [layers, 2 * n_kv_heads, context, head_dim]; the first `length` tokens count."""
 
     def __init__(self, network: Network) -> None:
-        weight = network.head
-        self.keys_values = torch.zeros(kv_shape(network, network.context), dtype=weight.dtype, device=weight.device)
-        self.length = 0
+        self.keys_values = _zeros(kv_shape(network, network.context), network.head.dtype, network.head.device)
+        self.length = self._longest = 0
 
     @property
     def nbytes(self) -> int:
-        return self.keys_values.nbytes
+        """Bytes of memory. On a CPU, the system gives it when it is first written to."""
+        if self.keys_values.device.type != "cpu":
+            return self.keys_values.nbytes
+        return self.keys_values.nbytes * max(self.length, self._longest) // self.keys_values.shape[2]
 
     def rollback(self, length: int) -> int:
         """Drops everything after the first `length` tokens; returns how many it kept. Costs nothing."""
+        self._longest = max(self._longest, self.length)
         self.length = max(0, min(self.length, length))
         return self.length
 
@@ -114,6 +120,8 @@ class KVTensor:
         return torch.empty(held.shape, dtype=held.dtype).copy_(held)
 
 
+_FEW = 4
+"""Tokens whose attention takes our own code less time than torch's."""
 SingleTokenStep = Callable[[int, KVTensor], Tensor]
 """Appends one token to a KV cache; returns logits [1, vocabulary]."""
 
@@ -147,6 +155,8 @@ class OwnForward:
         self.max_draft_tokens = tuning.max_draft_tokens
         self._single, self._threads = single, threads
         self._device = network.head.device
+        fits = network.head.dtype is torch.float32 and network.heads.head_dim % native.LANES == 0
+        self._native = native.load() if fits and self._device.type == "cpu" else None
 
     def new_kv_cache(self) -> KVTensor:
         """An empty KV cache for one sequence."""
@@ -227,6 +237,10 @@ class OwnForward:
         heads, keys_values = self.network.heads, span.kv_cache.keys_values[layer]
         keys_values[:, span.start : span.end] = qkv[:, heads.n_heads :].transpose(0, 1)
         seen = keys_values[:, : span.end]
+        if span.count <= _FEW and self._native is not None:
+            queries = qkv[:, : heads.n_heads]
+            keys, values = keys_values[: heads.n_kv_heads], keys_values[heads.n_kv_heads :]
+            return self._native.attend(queries, keys, values, span.start, heads.scale or heads.head_dim**-0.5)
         if span.count == 1:  # the query heads of a key head as its queries: twice as fast as repeated keys
             queries = qkv[0, : heads.n_heads].view(1, heads.n_kv_heads, -1, heads.head_dim)
             keys, values = seen[None, : heads.n_kv_heads], seen[None, heads.n_kv_heads :]
@@ -264,6 +278,12 @@ def rotation_table(context: int, frequencies: Tensor, magnitude: float = 1.0) ->
     """
     angles = torch.outer(torch.arange(context, device=frequencies.device).float(), frequencies)
     return torch.polar(torch.full_like(angles, magnitude), angles)[:, None]
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
 
 
 def _mask(count: int, start: int, device: torch.device) -> Tensor | None:

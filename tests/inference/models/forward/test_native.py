@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -90,6 +91,35 @@ def test_what_is_no_number_stays_none() -> None:
     weight = torch.ones(8, 16)
     weight[5, 2] = float("nan")
     assert native_product(weight)(torch.ones(1, 16)).isnan().tolist() == [[n == 5 for n in range(8)]]
+
+
+@needs_native
+@pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(14, 2, 64), (4, 4, 16), (3, 1, 80), (2, 2, 128)])
+@pytest.mark.parametrize(("start", "rows"), [(0, 1), (0, 3), (17, 4), (200, 1)])
+def test_attention(heads: int, kv_heads: int, head_dim: int, start: int, rows: int) -> None:
+    """Against fp64; queries are so long that most keys get nothing, and what follows the rows is no number."""
+    assert ours is not None
+    queries = torch.randn(rows, heads + 2, head_dim) * torch.linspace(0.1, 30, heads + 2)[:, None]
+    cache = torch.full((2 * kv_heads, start + rows + 5, head_dim), float("nan"))
+    cache[:, : start + rows] = torch.randn(2 * kv_heads, start + rows, head_dim)
+    keys, values = cache[:kv_heads], cache[kv_heads:]
+    found = ours.attend(queries[:, :heads], keys, values, start, head_dim**-0.5)
+    expected = F.scaled_dot_product_attention(
+        queries[:, :heads].transpose(0, 1)[None].double(),
+        keys[None, :, : start + rows].double(),
+        values[None, :, : start + rows].double(),
+        attn_mask=torch.ones(rows, start + rows, dtype=torch.bool).tril(start),
+        enable_gqa=True,
+    )
+    torch.testing.assert_close(found.double(), expected[0].transpose(0, 1).reshape(rows, -1), rtol=1e-5, atol=1e-5)
+
+
+@needs_native
+@pytest.mark.parametrize("width", [16, 50, 896])
+def test_norm(width: int) -> None:
+    assert ours is not None
+    x, weight = wild(4, width), torch.randn(width)
+    torch.testing.assert_close(ours.norm(x, weight, 1e-6), F.rms_norm(x, (width,), weight, 1e-6), rtol=1e-5, atol=1e-6)
 
 
 def test_without_the_library_other_products_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

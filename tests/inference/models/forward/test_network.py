@@ -255,6 +255,17 @@ def test_logprobs_are_those_of_a_full_forward(tmp_path: Path) -> None:
     assert (logprobs(forward, IDS) - expected).abs().max() <= 1e-5
 
 
+def test_a_kv_cache_takes_the_memory_of_its_longest_text(tmp_path: Path) -> None:
+    _, forward = same("llama", tmp_path)
+    kv_cache = forward.new_kv_cache()
+    assert kv_cache.nbytes == 0
+    forward.step(list(range(6)), kv_cache)
+    expected = kv_cache.keys_values.nbytes * 6 // CONTEXT
+    assert kv_cache.nbytes == expected
+    kv_cache.rollback(2)
+    assert kv_cache.nbytes == expected
+
+
 def test_kv_caches_are_independent(tmp_path: Path) -> None:
     model, forward = same("qwen2", tmp_path)
     one, two = forward.new_kv_cache(), forward.new_kv_cache()
@@ -433,7 +444,7 @@ def test_a_sketch_has_the_sizes_of_the_forward(name: str, tmp_path: Path) -> Non
     sketch = registry.sketch(model.config.to_dict(), CONTEXT)
     assert sketch is not None
     assert sketch.parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert sketch.kv_bytes("float32") * CONTEXT == forward.new_kv_cache().nbytes
+    assert sketch.kv_bytes("float32") * CONTEXT == forward.new_kv_cache().keys_values.nbytes
     assert (sketch.vocabulary, sketch.layers) == (forward.network.head.outputs, len(forward.network.blocks))
 
 
