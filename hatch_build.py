@@ -16,7 +16,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_SOURCE = Path("inference/lacuna_inference/models/forward/native.c")
+_SOURCE = Path("inference/lacuna_inference/models/native.c")
 _TARGET = _SOURCE.with_name("native-linux-x86_64.so")
 _OPTIONS = ["-O3", "-ffp-contract=off", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-s"]
 

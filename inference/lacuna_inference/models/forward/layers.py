@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lacuna_inference.models.forward import native
+from lacuna_inference.models import native
 from lacuna_inference.models.forward.linear import Linear
 from lacuna_inference.models.forward.network import TokenwiseLayer
 

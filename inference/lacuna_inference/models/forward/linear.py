@@ -11,35 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lacuna_inference.models.forward import pages
-
-Product = Callable[[Tensor], Tensor]
-"""[tokens, in] -> [tokens, out]."""
-
-
-class Matrix(Protocol):
-    """A weight [out, in]: a tensor, or rows that are read from a file when they are asked for."""
-
-    @property
-    def shape(self) -> torch.Size: ...
-
-    @property
-    def dtype(self) -> torch.dtype: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def nbytes(self) -> int: ...
-
-    def __getitem__(self, rows: slice, /) -> Tensor: ...
-
+from lacuna_inference.models import pages
+from lacuna_inference.models.matrix import Matrix, Product
 
 Kernel = Callable[[Any, Tensor | None], Product]
 """Makes the product of a weight [out, in] and a bias [out]. Kernels for quantized weights take any `Matrix`."""

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.forward import Step
-from lacuna_inference.models.forward import native
+from lacuna_inference.models import native
 from lacuna_inference.models.forward.linear import UNTUNED, Linear, Tuning
 from lacuna_inference.models.forward.threads import ThreadChooser
 

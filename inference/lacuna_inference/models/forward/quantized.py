@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lacuna_inference.models.forward import native
-from lacuna_inference.models.forward.linear import Kernel, Linear, Matrix, Product, Tuning
+from lacuna_inference.models import native
+from lacuna_inference.models.forward.linear import Kernel, Linear, Tuning
+from lacuna_inference.models.matrix import Matrix, Product
 
 GROUP = 32
 """4-bit weights that share a scale and an offset."""

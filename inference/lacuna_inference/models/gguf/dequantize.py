@@ -1,7 +1,8 @@
 """Turns the blocks of GGUF tensors into fp32.
 
-The types of which published code models consist are computed with torch, several times faster than by the library
-`gguf`, which does the others. The layouts are those of ggml (ggml-common.h); tests compare every type with the library.
+The types of which published code models consist are computed in our own machine code where it can be used, else with
+torch, several times faster than by the library `gguf`, which does the others. The layouts are those of ggml
+(ggml-common.h); tests compare every type with the library.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lacuna_inference.models.gguf.types import GgmlType
+from lacuna_inference.models import native
+from lacuna_inference.models.gguf.types import GGML_TYPES, GgmlType
 
 _Dequantizer = Callable[[Tensor], Tensor]
 """Blocks uint8 [n, bytes of a block] -> fp32 [n, weights of a block]."""
@@ -24,6 +26,10 @@ def dequantize(blocks: Tensor, kind: GgmlType) -> Tensor:
     rows = len(blocks)
     if (plain := _PLAIN.get(kind.name)) is not None:
         return blocks.view(plain).float()
+    if (ours := native.load()) is not None:
+        weights = ours.dequantize(blocks.reshape(-1, kind.nbytes), _NUMBERS[kind.name], kind.weights)
+        if weights is not None:
+            return weights.view(rows, -1)
     dequantizer = _DEQUANTIZERS.get(kind.name)
     if dequantizer is None:
         return _by_library(blocks, kind)
@@ -107,6 +113,7 @@ def _by_library(blocks: Tensor, kind: GgmlType) -> Tensor:
     return torch.from_numpy(quants.dequantize(blocks.numpy(), GGMLQuantizationType[kind.name]))
 
 
+_NUMBERS = {kind.name: number for number, kind in GGML_TYPES.items()}
 _PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
 _DEQUANTIZERS: dict[str, _Dequantizer] = {
     "Q4_0": _q4_0, "Q4_1": _q4_1, "Q5_0": _q5_0, "Q5_1": _q5_1, "Q8_0": _q8_0,

@@ -13,8 +13,9 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from lacuna_inference.models.forward.linear import Kernel, Linear, Matrix
+from lacuna_inference.models.forward.linear import Kernel, Linear
 from lacuna_inference.models.loading.memory import return_freed
+from lacuna_inference.models.matrix import Matrix
 
 _SAMPLE = (64, 64)
 _MAX_FREED = 2**27

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.models.forward import quantized
-from lacuna_inference.models.forward.linear import Product
+from lacuna_inference.models.matrix import Product
 
 SHAPES = [(32, 64), (50, 96), (7, 40), (8, 1), (3, 100)]
 needs_integers = pytest.mark.skipif(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lacuna_inference.models import native
 from lacuna_inference.models.gguf.dequantize import dequantize
 from lacuna_inference.models.gguf.types import GGML_TYPES
 
@@ -21,8 +22,11 @@ def test_sizes(number: int) -> None:
     assert (kind.name, (kind.weights, kind.nbytes)) == (theirs.name, gguf.GGML_QUANT_SIZES[theirs])
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("name", READ)
-def test_weights(name: str) -> None:
+def test_weights(name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(native, "load", lambda: None)
     kind = next(kind for kind in GGML_TYPES.values() if kind.name == name)
     random = np.random.default_rng(7)
     blocks = random.integers(0, 256, (ROWS, COLUMNS // kind.weights * kind.nbytes), np.uint8)

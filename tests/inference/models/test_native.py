@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lacuna_inference.models.forward import native, quantized
-from lacuna_inference.models.forward.linear import Product
+from lacuna_inference.models import native
+from lacuna_inference.models.forward import quantized
+from lacuna_inference.models.matrix import Product
 
 ours = native.load()
 needs_native = pytest.mark.skipif(ours is None, reason="this processor has no AVX-512 VNNI")

@@ -26,7 +26,7 @@ struct product {
     int (*threads)(void);
 };
 
-#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#define VNNI __attribute__((target("f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #define INLINE static inline __attribute__((always_inline)) VNNI
 
 INLINE int64_t padded(int64_t inputs) { return (inputs + 3) / 4 * 4; }
@@ -265,4 +265,108 @@ VNNI void lacuna_attend(void *shared) {
     float *scores = p->scores + number * (p->start + p->rows);
     for (int64_t unit = units * number / threads; unit < units * (number + 1) / threads; unit++)
         attend(p, unit / p->heads, unit % p->heads, scores);
+}
+
+/* The types of weights in GGUF files, as ggml numbers them (ggml.h; the layouts of blocks: ggml-common.h). */
+enum { Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q8_0 = 8, Q4_K = 12, Q6_K = 14 };
+
+INLINE __m512 half(const uint8_t *at) {
+    return _mm512_set1_ps(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(at[0] | at[1] << 8))));
+}
+
+/* 32 numbers of a byte as fp32, in two vectors. */
+INLINE void widen(__m256i numbers, __m512 *low, __m512 *high) {
+    *low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(numbers)));
+    *high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(numbers, 1)));
+}
+
+INLINE __m256i load(const uint8_t *at) { return _mm256_loadu_si256((const __m256i *)at); }
+
+INLINE __m256i bits(__m256i bytes, int from, int mask) {
+    return _mm256_and_si256(_mm256_srli_epi16(bytes, from), _mm256_set1_epi8((char)mask));
+}
+
+/* The low halves of 16 bytes, then the high ones. */
+INLINE __m256i nibbles(const uint8_t *at) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)at);
+    return bits(_mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes), 0, 15);
+}
+
+INLINE void store_scaled(float *out, __m256i numbers, __m512 scale) {
+    __m512 low, high;
+    widen(numbers, &low, &high);
+    _mm512_storeu_ps(out, _mm512_mul_ps(low, scale));
+    _mm512_storeu_ps(out + LANES, _mm512_mul_ps(high, scale));
+}
+
+INLINE void store_shifted(float *out, __m256i numbers, __m512 scale, __m512 shift) {
+    __m512 low, high;
+    widen(numbers, &low, &high);
+    _mm512_storeu_ps(out, _mm512_add_ps(_mm512_mul_ps(low, scale), shift));
+    _mm512_storeu_ps(out + LANES, _mm512_add_ps(_mm512_mul_ps(high, scale), shift));
+}
+
+INLINE void dequantize_q5_0(const uint8_t *block, float *out) {
+    __mmask32 fifth = block[2] | block[3] << 8 | block[4] << 16 | (uint32_t)block[5] << 24;
+    __m256i numbers = nibbles(block + 6);
+    numbers = _mm256_mask_add_epi8(numbers, fifth, numbers, _mm256_set1_epi8(16));
+    store_scaled(out, _mm256_sub_epi8(numbers, _mm256_set1_epi8(16)), half(block));
+}
+
+INLINE void dequantize_q4_k(const uint8_t *block, float *out) {
+    const uint8_t *first = block + 4, *second = block + 8, *rest = block + 12;
+    for (int n = 0; n < 8; n++) {
+        int m = n % 4;
+        int scale = n < 4 ? first[m] & 63 : (rest[m] & 15) | first[m] >> 6 << 4;
+        int minimum = n < 4 ? second[m] & 63 : rest[m] >> 4 | second[m] >> 6 << 4;
+        __m512 scales = _mm512_mul_ps(_mm512_set1_ps((float)scale), half(block));
+        __m512 minima = _mm512_mul_ps(_mm512_set1_ps((float)minimum), half(block + 2));
+        __m256i numbers = bits(load(block + 16 + n / 2 * 32), n % 2 * 4, 15);
+        store_shifted(out + n * 32, numbers, scales, _mm512_sub_ps(_mm512_setzero_ps(), minima));
+    }
+}
+
+INLINE void dequantize_q6_k(const uint8_t *block, float *out) {
+    for (int n = 0; n < 8; n++) {
+        const uint8_t *low = block + n / 4 * 64 + n % 2 * 32, *high = block + 128 + n / 4 * 32;
+        __m256i numbers = bits(load(low), n % 4 / 2 * 4, 15);
+        numbers = _mm256_or_si256(numbers, _mm256_slli_epi16(bits(load(high), n % 4 * 2, 3), 4));
+        __m512 vectors[2];
+        widen(_mm256_sub_epi8(numbers, _mm256_set1_epi8(32)), &vectors[0], &vectors[1]);
+        for (int v = 0; v < 2; v++) {
+            float scale = (float)(int8_t)block[192 + 2 * n + v];
+            __m512 scales = _mm512_mul_ps(_mm512_set1_ps(scale), half(block + 208));
+            _mm512_storeu_ps(out + n * 32 + v * LANES, _mm512_mul_ps(vectors[v], scales));
+        }
+    }
+}
+
+/* Turns `count` blocks into fp32; returns whether the type is one of those above. */
+VNNI int lacuna_dequantize(int type, const uint8_t *blocks, float *out, int64_t count) {
+    for (int64_t n = 0; n < count; n++) {
+        switch (type) {
+        case Q4_0:
+            store_scaled(out + n * 32, _mm256_sub_epi8(nibbles(blocks + n * 18 + 2), _mm256_set1_epi8(8)),
+                         half(blocks + n * 18));
+            break;
+        case Q4_1:
+            store_shifted(out + n * 32, nibbles(blocks + n * 20 + 4), half(blocks + n * 20), half(blocks + n * 20 + 2));
+            break;
+        case Q5_0:
+            dequantize_q5_0(blocks + n * 22, out + n * 32);
+            break;
+        case Q8_0:
+            store_scaled(out + n * 32, load(blocks + n * 34 + 2), half(blocks + n * 34));
+            break;
+        case Q4_K:
+            dequantize_q4_k(blocks + n * 144, out + n * 256);
+            break;
+        case Q6_K:
+            dequantize_q6_k(blocks + n * 210, out + n * 256);
+            break;
+        default:
+            return 0;
+        }
+    }
+    return 1;
 }

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lacuna_inference.models.forward import pages
-from lacuna_inference.models.forward.linear import Matrix, Product
+from lacuna_inference.models import pages
+from lacuna_inference.models.matrix import Matrix, Product
 
 LIBRARY = Path(__file__).with_name("native-linux-x86_64.so")
 MAX_INPUTS = 2**16
@@ -40,6 +40,8 @@ class Native:
             _address_of(compiled[name]) for name in ("lacuna_split", "lacuna_multiply", "lacuna_attend")
         )
         self._pack, self._norm = compiled.lacuna_pack, compiled.lacuna_norm
+        self._dequantize = compiled.lacuna_dequantize
+        self._dequantize.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         self._pack.restype = self._norm.restype = None
         self._thread_number, self._threads = (
             _address_of(openmp[name]) for name in ("omp_get_thread_num", "omp_get_num_threads")
@@ -96,6 +98,15 @@ class Native:
         )  # fmt: skip
         self._parallel(self._attend, ctypes.addressof(arguments), threads, 0)
         return out
+
+    def dequantize(self, blocks: Tensor, type_number: int, weights: int) -> Tensor | None:
+        """The weights in `blocks`, uint8 [n, bytes of a block], as fp32 [n, weights of a block]; None for other types.
+
+        `type_number` is ggml's number of the type.
+        """
+        blocks, out = blocks.contiguous(), torch.empty((len(blocks), weights))
+        known = self._dequantize(type_number, blocks.data_ptr(), out.data_ptr(), len(blocks))
+        return out if known else None
 
     def _packed(self, weight: Matrix) -> tuple[Tensor, Tensor, Tensor]:
         """The packed weights, their sums and the scales of all outputs; `weight` is read a few rows at a time."""
