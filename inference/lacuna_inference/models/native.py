@@ -1,8 +1,7 @@
-"""Products with 8-bit weights in machine code of our own, compiled from `native.c` when Lacuna is packaged.
+"""Machine code of our own for what eight-bit models spend their time on, compiled from `native.c` in packaging.
 
-oneDNN is made for many rows. On two cores of an EPYC it took 32 ms to multiply 494 MB of weights by one row and 543 ms
-by 128; this takes 12 and 350. It needs Linux, a processor with AVX-512 VNNI, and the OpenMP threads of torch, which it
-shares. Elsewhere products are oneDNN's or torch's (see `quantized.py`).
+It needs Linux, a processor with AVX-512 VNNI, and the OpenMP threads of torch, which it shares. Elsewhere oneDNN and
+torch do the same work: products are equal to the last bit (see `forward/quantized.py`), the rest up to rounding.
 """
 
 from __future__ import annotations
@@ -51,25 +50,25 @@ class Native:
         self._parallel.restype = None
 
     def product(self, weight: Matrix, bias: Tensor | None) -> Product:
-        """fp32 rows times `weight` [out, in], whose rows are rounded to 8 bits with a scale each. Not thread-safe."""
+        """fp32 rows times `weight` [out, in], whose rows are rounded to 8 bits with a scale each."""
         outputs, inputs = weight.shape
         packed, sums, scales = self._packed(weight)
         bias = None if bias is None else bias.contiguous()
-        shared = _Shared(
+        template = _Shared(
             weight=packed.data_ptr(), sums=sums.data_ptr(), scales=scales.data_ptr(),
             bias=None if bias is None else bias.data_ptr(), inputs=inputs, outputs=outputs,
             thread_number=self._thread_number, threads=self._threads,
         )  # fmt: skip
-        split_bytes, at = 2 * _padded(inputs, _FOUR), ctypes.addressof(shared)
-        in_use = (shared, packed, sums, scales, bias)
+        split_bytes, in_use = 2 * _padded(inputs, _FOUR), (template, packed, sums, scales, bias)
 
         def multiply(x: Tensor) -> Tensor:
             rows, threads = x.shape[0], torch.get_num_threads()
             x, out = x.contiguous(), torch.empty((rows, outputs))
             split, row_scales = torch.empty(rows * split_bytes, dtype=torch.uint8), torch.empty(rows)
-            shared = in_use[0]
+            shared = _Shared.from_buffer_copy(in_use[0])
             shared.x, shared.out, shared.rows = x.data_ptr(), out.data_ptr(), rows
             shared.split, shared.row_scales = split.data_ptr(), row_scales.data_ptr()
+            at = ctypes.addressof(shared)
             self._parallel(self._split, at, threads if rows >= _MIN_SHARED_ROWS else 1, 0)
             self._parallel(self._multiply, at, threads, 0)
             return out

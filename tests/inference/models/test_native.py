@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -74,6 +75,15 @@ def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
     together = product(x)
     for count in (1, 2, 7, 49):
         assert torch.equal(product(x[-count:]), together[-count:])
+
+
+@needs_native
+def test_several_threads_may_use_a_product() -> None:
+    product, inputs = native_product(torch.randn(300, 200)), [torch.randn(rows, 200) for rows in (1, 2, 9, 40)]
+    expected = [product(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(product, inputs * 50))
+    assert all(torch.equal(one, other) for one, other in zip(found, expected * 50, strict=True))
 
 
 @needs_native

@@ -6,6 +6,7 @@ It uses the public API of the engine, with the requests that the language server
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 from lacuna_inference.api import ModelOptions, Phase, Raw, Request, Stop, TokenizeOptions
 from lacuna_inference.engine.assemble import LoadedModel, load_model
 from lacuna_inference.engine.engine import ModelEngine, Progress
-from lacuna_inference.forward import PREFILL_CHUNK
+from lacuna_inference.forward import PREFILL_CHUNK, exporting
 from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_lab.bench.model.child import say_ready
 from lacuna_lab.bench.model.questions import Question
@@ -81,8 +82,10 @@ def request_of(question: Question) -> Request:
 
 
 def _kv_bytes(model: LoadedModel, tokens: int) -> int:
-    """Bytes of a KV cache that has read `tokens` tokens."""
+    """Bytes of a KV cache that has read `tokens` tokens. The engine's thread may be using the model meanwhile."""
     assert model.forward is not None
+    if (forward := exporting(model.forward)) is not None:
+        return math.prod(forward.kv_shape(tokens)) * forward.kv_dtype.itemsize
     kv_cache = model.forward.new_kv_cache()
     for start in range(0, tokens, PREFILL_CHUNK):
         model.forward.step([1] * min(PREFILL_CHUNK, tokens - start), kv_cache)

@@ -40,6 +40,11 @@ def typed_keys(keys: Sequence[TypedKey], replies: Replies) -> list[Figure]:
     served = _figure(part, "mean, where llama.vim shows what it keeps", Unit.SECONDS, kept, _mean_s)
     return [
         figure("mean", Unit.SECONDS, _mean_s),
+        *(
+            [figure("mean after the first key", Unit.SECONDS, lambda found: _mean_s(found[1:]))]
+            if len(keys) > 1
+            else []
+        ),
         figure("p50", Unit.SECONDS, lambda found: percentile(found, 0.5)),
         figure("p95", Unit.SECONDS, lambda found: percentile(found, 0.95)),
         *([served] if PEER in replies else []),
