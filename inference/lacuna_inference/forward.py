@@ -21,10 +21,17 @@ PREFILL_CHUNK = 256
 """Tokens of one prefill step; cancellation is checked between steps."""
 IDLE_CHUNK = 64
 """The same while nobody waits for the answer: a request that arrives waits for the step to end."""
-MAX_CACHED_LOGITS = 128
-"""Positions whose logits are kept."""
+MAX_CACHED_LOGITS, _CACHED_LOGITS_BYTES = 128, 2**25
+"""Positions whose logits are kept at most, and the bytes that they may take."""
+MIN_CACHED_LOGITS = 16
+"""At least as many, which is more than those of a token and its longest draft."""
 
 _Result = TypeVar("_Result")
+
+
+def cached_logits(row_bytes: int) -> int:
+    """The number of positions whose logits are kept, if those of one take `row_bytes`."""
+    return max(MIN_CACHED_LOGITS, min(MAX_CACHED_LOGITS, _CACHED_LOGITS_BYTES // row_bytes))
 
 
 @dataclass(frozen=True, slots=True)

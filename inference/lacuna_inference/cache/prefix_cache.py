@@ -17,7 +17,7 @@ from torch import Tensor
 from lacuna_inference.api import CancelToken
 from lacuna_inference.cache.counts import TokenCounts
 from lacuna_inference.errors import RequestCancelled
-from lacuna_inference.forward import MAX_CACHED_LOGITS, PREFILL_CHUNK, Forward, KVCache, Step, Steps, run_steps
+from lacuna_inference.forward import PREFILL_CHUNK, Forward, KVCache, Step, Steps, cached_logits, run_steps
 
 Draft = Callable[[], list[int]]
 """Returns draft tokens; possibly none."""
@@ -153,14 +153,15 @@ class LogitsCache:
         return position in self._rows
 
     def __getitem__(self, position: int) -> Tensor:
-        """Logits [vocabulary], valid until `MAX_CACHED_LOGITS` others have been put."""
+        """Logits [vocabulary], valid until as many others have been put as are kept (`cached_logits`)."""
         assert self._memory is not None
         return self._memory[self._rows[position]]
 
     def put(self, position: int, row: Tensor) -> None:
         if self._memory is None:
-            self._memory = row.new_empty((MAX_CACHED_LOGITS, *row.shape))
-            self._free = list(range(MAX_CACHED_LOGITS))
+            count = cached_logits(row.nbytes)
+            self._memory = row.new_empty((count, *row.shape))
+            self._free = list(range(count))
         index = self._rows.pop(position, None)
         if index is None:
             index = self._free.pop() if self._free else self._rows.popitem(last=False)[1]

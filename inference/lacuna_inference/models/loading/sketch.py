@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lacuna_inference.forward import MAX_CACHED_LOGITS, PREFILL_CHUNK
+from lacuna_inference.forward import PREFILL_CHUNK, cached_logits
 from lacuna_inference.models.forward.linear import MAX_TWO_LAYOUTS_BYTES, layouts_kept
 from lacuna_inference.models.forward.network import Heads
 from lacuna_inference.models.forward.quantized import GROUP, QUANTIZED_KERNELS
@@ -76,7 +76,8 @@ class Sketch:
         passing = chunk * (4 * self.width + 2 * qkv + 3 * self.widest) * item
         mask = chunk * context * (1 + item)
         scores = 0 if self.own else 3 * self.heads.n_heads * chunk * context * item
-        return passing + mask + scores + (MAX_CACHED_LOGITS + 1) * self.vocabulary * item
+        logits = self.vocabulary * item
+        return passing + mask + scores + (cached_logits(logits) + 1) * logits
 
     def _product_bytes(self, dtype: str) -> int:
         return round(self.multiplied * ITEM_BYTES[dtype])
