@@ -1,4 +1,5 @@
-/* Products of 8-bit weights and activations of nearly 16 bits, for x86-64 processors with AVX-512 VNNI. See native.py.
+/* Products of 8-bit weights and activations of nearly 16 bits, norms, attention, and reading the types of GGUF files, for
+   x86-64 processors with AVX-512 VNNI. See native.py.
 
    Each row of activations is split into two rows of bytes, the second with what rounding left of the first. Weights are
    packed in blocks of 64 outputs: in each block the inputs by fours, in each four 4 bytes of every output; inputs are
@@ -211,7 +212,7 @@ struct attention {
     int (*threads)(void);
 };
 
-/* exp(x) for x <= 0, within two units in the last place. */
+/* exp(x) for x <= 0. */
 INLINE __m512 exponential(__m512 x) {
     x = _mm512_max_ps(x, _mm512_set1_ps(-120.0f));
     __m512 power = rounded(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)));

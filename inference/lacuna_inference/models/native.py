@@ -169,7 +169,7 @@ class _Attention(ctypes.Structure):
 
 @cache
 def load() -> Native | None:
-    """The compiled products; None where they cannot be used."""
+    """The compiled functions; None where they cannot be used."""
     if not (sys.platform == "linux" and LIBRARY.exists() and torch.cpu._is_vnni_supported()):
         return None
     try:
