@@ -1,4 +1,4 @@
-"""`lacuna cache`: what is kept on the disk of files that the model has read."""
+"""`lacuna cache`: what is kept on the disk to save time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 from lacuna_server.commands import cache as cache_command
 
-cache_app = typer.Typer(no_args_is_help=True, help="What is kept on the disk of files that the model has read.")
+cache_app = typer.Typer(no_args_is_help=True, help="What is kept on the disk to save time.")
 
 
 @cache_app.callback()
@@ -16,5 +16,5 @@ def _group() -> None:
 
 @cache_app.command("clear")
 def cache_clear() -> None:
-    """Remove what is kept on this disk of files that the model has read in an editor (setting kv_cache_disk_mb)."""
+    """Remove KV caches of files (setting kv_cache_disk_mb) and packed weights (packed_weights_disk_mb)."""
     cache_command.clear()

@@ -14,7 +14,7 @@ import psutil
 from lacuna_inference import __version__
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.errors import LacunaError
-from lacuna_server import kv_folder
+from lacuna_server.kept import KV_CACHES, PACKED_WEIGHTS, KeptFiles
 from lacuna_server.settings import Settings
 
 
@@ -43,7 +43,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _memory()
     yield from _model(settings)
     yield _cache()
-    yield _kv_caches()
+    yield _kept(KV_CACHES)
+    yield _kept(PACKED_WEIGHTS)
     yield _offline()
 
 
@@ -141,10 +142,10 @@ def _cache() -> Finding:
     return Finding("hub cache", Status.GOOD, f"{len(cached_models())} model(s) in {HF_HUB_CACHE}")
 
 
-def _kv_caches() -> Finding:
-    count, size = kv_folder.usage()
-    found = f"{count} file(s), {size / 2**20:.0f} MiB in {kv_folder.folder()}"
-    return Finding("saved KV caches", Status.GOOD, found, "To remove them: lacuna cache clear" if count else "")
+def _kept(files: KeptFiles) -> Finding:
+    count, size = files.usage()
+    found = f"{count} file(s), {size / 2**20:.0f} MiB in {files.folder}"
+    return Finding(files.what, Status.GOOD, found, "To remove them: lacuna cache clear" if count else "")
 
 
 def _offline() -> Finding:

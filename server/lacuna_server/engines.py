@@ -10,8 +10,8 @@ from lacuna_inference.api import BUNDLED, Engine, ModelOptions
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.engine.replicas import ReplicatedEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_server import kv_folder
 from lacuna_server.contradictions import named_twice
+from lacuna_server.kept import KV_CACHES, PACKED_WEIGHTS
 from lacuna_server.settings import Settings
 from lacuna_server.token_file import read_token
 
@@ -24,14 +24,17 @@ _PROMPTED_HERE = frozenset({"openai", "tgi"})
 def make(settings: Settings) -> Engine:
     """The engine of an editor, not started. Raises BadRequest for an address or a file that cannot be used.
 
-    A model in this process keeps KV caches on the disk; without a budget for them, those kept before are removed.
+    A model in this process keeps KV caches on the disk, and packed weights; without a budget, those kept before are
+    removed.
     """
     if settings.engine is not None:
         return _remote(settings, settings.engine)
+    if not settings.packed_weights_disk_mb:
+        PACKED_WEIGHTS.clear()
     if not settings.kv_cache_disk_mb:
-        kv_folder.clear()
+        KV_CACHES.clear()
     kept_bytes = settings.kv_cache_disk_mb * 2**20
-    return local(replace(settings.model_options(), kv_cache_folder=kv_folder.folder(), kv_cache_disk_bytes=kept_bytes))
+    return local(replace(settings.model_options(), kv_cache_folder=KV_CACHES.folder, kv_cache_disk_bytes=kept_bytes))
 
 
 def examine(settings: Settings) -> None:

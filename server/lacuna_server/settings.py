@@ -28,7 +28,8 @@ write files or send code elsewhere."""
 ENGINE_SETTINGS = frozenset({
     "model", "revision", "family", "device", "dtype", "devices", "spread", "device_map", "max_memory",
     "trust_remote_code", "context", "quantization", "forward", "acceleration", "prompt_layout", "draft_tokens",
-    "batch", "idle_unload_s", "kv_cache_disk_mb", "engine", "engine_kind", "engine_token_file", "engine_ca_file",
+    "batch", "idle_unload_s", "kv_cache_disk_mb", "packed_weights_disk_mb", "engine", "engine_kind",
+    "engine_token_file", "engine_ca_file",
 })  # fmt: skip
 """Settings of the engine. A server has one engine, whichever folder a document is in."""
 _EXTENSION_SETTINGS = frozenset({"path"})

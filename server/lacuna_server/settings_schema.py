@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.prompt.families import FAMILIES
 from lacuna_server.contradictions import named_twice
+from lacuna_server.kept import PACKED_WEIGHTS
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
 Quantization = Literal["auto", "none", "int8", "int4"]
@@ -138,6 +139,15 @@ class SettingsSchema(BaseSettings):
             " again after a restart; `0` keeps nothing",
         ),
     ] = 512
+    packed_weights_disk_mb: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=2**24,
+            description="MiB on disk for a model's weights as they were packed for this processor, so that it starts"
+            " several times faster and several servers share the memory; `0` keeps nothing",
+        ),
+    ] = 4096
     deadline_ms: Annotated[
         int | None, Field(ge=1, description="show the text so far after this many milliseconds, up to a line's end")
     ] = None
@@ -247,6 +257,8 @@ class SettingsSchema(BaseSettings):
             draft_tokens=self.draft_tokens,
             batch=self.batch,
             idle_unload_s=self.idle_unload_s,
+            packed_folder=PACKED_WEIGHTS.folder,
+            packed_disk_bytes=self.packed_weights_disk_mb * 2**20,
         )
 
 

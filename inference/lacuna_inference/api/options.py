@@ -49,3 +49,7 @@ class ModelOptions:
     """A private folder in which the KV caches of documents are kept; None keeps none."""
     kv_cache_disk_bytes: int = 0
     """Maximum size of all files in that folder."""
+    packed_folder: Path | None = None
+    """A private folder in which weights are kept as they were packed for a CPU; None keeps none."""
+    packed_disk_bytes: int = 0
+    """Maximum size of all files in that folder."""

@@ -11,21 +11,19 @@ import hashlib
 import logging
 import os
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from lacuna_inference import private_files
 from lacuna_inference.cache import kv_file
 from lacuna_inference.cache.kv_file import Header, Unreadable
 from lacuna_inference.forward import ExportingForward
 
 SUFFIX = ".kv"
-_ABANDONED_S = 3600.0
-"""Seconds after which a file that is still not whole was left by a process that has ended."""
 _KEPT_FREE = 2**30
 """Bytes that stay free on the disk."""
 
@@ -72,10 +70,10 @@ class DiskCaches:
         """Writes what `export` returned, if it fits the budget and the disk; returns whether it was written."""
         path, key = self._locate(document_id)
         try:
-            _make_private(self._folder)
+            private_files.make_private(self._folder)
             if keys_values.nbytes > min(self._budget, shutil.disk_usage(self._folder).free - _KEPT_FREE):
                 return False
-            self._make_room(keys_values.nbytes, path)
+            private_files.make_room(keys_values.nbytes, self._budget, path)
             kv_file.write(path, Header(key, tuple(tokens), notes), keys_values)
         except OSError as error:
             logger.warning("A KV cache was not saved: %s.", error.strerror or type(error).__name__)
@@ -88,21 +86,6 @@ class DiskCaches:
         key = hashlib.blake2b(name, digest_size=20).hexdigest()
         return self._folder / f"{key}{SUFFIX}", key
 
-    def _make_room(self, size: int, replaced: Path) -> None:
-        """Removes the least recently used files until one of `size` bytes fits, and those that were never finished."""
-        now, files = time.time(), list(_files(self._folder))
-        for path, used, _ in files:
-            if path.suffix == kv_file.TEMPORARY and now - used > _ABANDONED_S:
-                path.unlink(missing_ok=True)
-        kept = sorted((used, nbytes, path) for path, used, nbytes in files if path.suffix == SUFFIX)
-        total = size + sum(nbytes for _, nbytes, path in kept if path != replaced)
-        for _, nbytes, path in kept:
-            if total <= self._budget:
-                return
-            if path != replaced:
-                path.unlink(missing_ok=True)
-                total -= nbytes
-
 
 def _reject(path: Path, error: Exception) -> None:
     """Removes a file that cannot be used."""
@@ -111,18 +94,3 @@ def _reject(path: Path, error: Exception) -> None:
     logger.info("A saved KV cache is removed: %s.", error if isinstance(error, Unreadable) else "it cannot be read")
     with suppress(OSError):
         path.unlink()
-
-
-def _files(folder: Path) -> Iterator[tuple[Path, float, int]]:
-    """Path, time of last use and size of each file in `folder`; one that another process removes is left out."""
-    for path in folder.iterdir():
-        with suppress(OSError):
-            found = path.stat()
-            yield path, found.st_mtime, found.st_size
-
-
-def _make_private(folder: Path) -> None:
-    """Creates `folder`, or closes an existing one to others."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077:
-        folder.chmod(0o700)

@@ -23,12 +23,11 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-TEMPORARY = ".part"
-"""The suffix of a file that is being written."""
+from lacuna_inference import private_files
+
 _MAGIC = b"LACUKV\x00\x01"
 _PREFIX = struct.Struct("<8sII")
 _MAX_HEADER_BYTES = 4 * 2**20
-_OWNER_ONLY = 0o600
 
 
 class Unreadable(Exception):
@@ -50,17 +49,7 @@ def write(path: Path, header: Header, keys_values: Tensor) -> None:
     data = _memory(keys_values)
     fields = {"key": header.key, "tokens": header.tokens, "notes": header.notes, "checksum": zlib.crc32(data)}
     head = json.dumps(fields, separators=(",", ":")).encode()
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}")
-    temporary.unlink(missing_ok=True)
-    try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, _OWNER_ONLY)) as stream:
-            stream.write(_PREFIX.pack(_MAGIC, len(head), zlib.crc32(head)))
-            stream.write(head)
-            stream.write(data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    private_files.write(path, (_PREFIX.pack(_MAGIC, len(head), zlib.crc32(head)), head, data))
 
 
 def read_header(path: Path, key: str) -> Header:

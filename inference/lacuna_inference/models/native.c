@@ -13,6 +13,9 @@
 enum { BLOCK = 64, LANES = 16, VECTORS = BLOCK / LANES, TILE = 3, PART = 8 * TILE, ZERO_SHIFT = 7 };
 static const float LARGEST = 127.0f, REST = 254.0f, TINY = 1e-12f, ZERO = 1 << ZERO_SHIFT;
 
+/* VERSION in native.py, which must be raised together with this when a structure or the packing changes. */
+__attribute__((visibility("default"))) const int32_t lacuna_version = 1;
+
 struct product {
     const float *x;        /* [rows, inputs] */
     const int8_t *weight;  /* packed */

@@ -16,14 +16,19 @@ from torch import Tensor
 
 from lacuna_inference.models import pages
 from lacuna_inference.models.matrix import Matrix, Product
+from lacuna_inference.models.packed_file import Region
 
 LIBRARY = Path(__file__).with_name("native-linux-x86_64.so")
+VERSION = 1
+"""`lacuna_version` of `native.c`: what both sides agree on, the structures and how weights are packed."""
 MAX_INPUTS = 2**16
 """The sum of more products of two bytes could overflow."""
 LANES = 16
 """Values that are computed together; heads whose size is no multiple are left to torch."""
 _BLOCK, _FOUR = 64, 4
 """Outputs and inputs that packed weights are padded to a multiple of."""
+_NUMBER_BYTES = 4
+"""Of a sum and of a scale."""
 _CHUNK = 2**18
 """Weights that are packed at once: more do not stay in the processor's cache."""
 _MIN_SHARED_ROWS = 8
@@ -49,17 +54,24 @@ class Native:
         self._parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
         self._parallel.restype = None
 
-    def product(self, weight: Matrix, bias: Tensor | None) -> Product:
-        """fp32 rows times `weight` [out, in], whose rows are rounded to 8 bits with a scale each."""
+    def product(self, weight: Matrix, bias: Tensor | None, region: Region | None = None) -> Product:
+        """fp32 rows times `weight` [out, in], whose rows are rounded to 8 bits with a scale each.
+
+        They are in `region`, of `packed_bytes`, if it is given; if it is filled, `weight` is not read.
+        """
         outputs, inputs = weight.shape
-        packed, sums, scales = self._packed(weight)
+        if region is None:
+            region = Region(pages.zeros(packed_bytes(outputs, inputs)), filled=False)
+        packed, sums, scales = _parts(region.memory, outputs, inputs)
+        if not region.filled:
+            self._pack_rows(weight, packed, sums, scales)
         bias = None if bias is None else bias.contiguous()
         template = _Shared(
             weight=packed.data_ptr(), sums=sums.data_ptr(), scales=scales.data_ptr(),
             bias=None if bias is None else bias.data_ptr(), inputs=inputs, outputs=outputs,
             thread_number=self._thread_number, threads=self._threads,
         )  # fmt: skip
-        split_bytes, in_use = 2 * _padded(inputs, _FOUR), (template, packed, sums, scales, bias)
+        split_bytes, in_use = 2 * _padded(inputs, _FOUR), (template, region, bias)
 
         def multiply(x: Tensor) -> Tensor:
             rows, threads = x.shape[0], torch.get_num_threads()
@@ -107,12 +119,10 @@ class Native:
         known = self._dequantize(type_number, blocks.data_ptr(), out.data_ptr(), len(blocks))
         return out if known else None
 
-    def _packed(self, weight: Matrix) -> tuple[Tensor, Tensor, Tensor]:
-        """The packed weights, their sums and the scales of all outputs; `weight` is read a few rows at a time."""
+    def _pack_rows(self, weight: Matrix, packed: Tensor, sums: Tensor, scales: Tensor) -> None:
+        """Fills these parts of a region of zeros; `weight` is read a few rows at a time."""
         outputs, inputs = weight.shape
-        row_bytes, padded_outputs = _padded(inputs, _FOUR), _padded(outputs, _BLOCK)
-        packed = pages.zeros(padded_outputs * row_bytes)
-        sums, scales = torch.zeros(padded_outputs, dtype=torch.int32), torch.empty(outputs)
+        row_bytes = _padded(inputs, _FOUR)
         step = max(_BLOCK, _CHUNK // inputs // _BLOCK * _BLOCK)
         for start in range(0, outputs, step):
             rows = weight[start : start + step].float().contiguous()
@@ -121,7 +131,21 @@ class Native:
                 scales[start:].data_ptr(), len(rows), inputs,
             )  # fmt: skip
             self._pack(ctypes.byref(arguments))
-        return packed, sums, scales
+
+
+def packed_bytes(outputs: int, inputs: int) -> int:
+    """Bytes that the packed weights of a layer take, with their sums and scales."""
+    padded = _padded(outputs, _BLOCK)
+    return padded * (_padded(inputs, _FOUR) + 2 * _NUMBER_BYTES)
+
+
+def _parts(memory: Tensor, outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The packed weights, their sums and the scales of all outputs, padded to whole blocks."""
+    padded = _padded(outputs, _BLOCK)
+    packed, sums, scales = torch.split(
+        memory, [padded * _padded(inputs, _FOUR), padded * _NUMBER_BYTES, padded * _NUMBER_BYTES]
+    )
+    return packed, sums.view(torch.int32), scales.view(torch.float32)
 
 
 class _Shared(ctypes.Structure):
@@ -174,9 +198,15 @@ def load() -> Native | None:
         return None
     try:
         openmp = _loaded_openmp()
-        return None if openmp is None else Native(ctypes.CDLL(str(LIBRARY)), openmp)
-    except (OSError, AttributeError):  # on a file system without execution, or with a library that is not GCC's
+        return None if openmp is None else _checked(LIBRARY, openmp)
+    except (OSError, AttributeError, ValueError):  # without execution, a library that is not GCC's, an old file
         return None
+
+
+def _checked(path: Path, openmp: ctypes.CDLL) -> Native | None:
+    """The functions in the file at `path`; None if it was compiled from another version. Raises ValueError likewise."""
+    compiled = ctypes.CDLL(str(path))
+    return Native(compiled, openmp) if ctypes.c_int32.in_dll(compiled, "lacuna_version").value == VERSION else None
 
 
 def _loaded_openmp() -> ctypes.CDLL | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lacuna_inference.api import ModelOptions
@@ -25,6 +26,8 @@ NAME = "model"
 """Base name of the files that are written."""
 _TEXTS = 12
 _F16_BYTES = 2
+_KV_BYTES = 2**29
+"""For the saved KV caches of a restarted server; a server keeps as many by default."""
 _LONGEST = "max_position_embeddings"
 
 
@@ -57,8 +60,9 @@ def compare(settings: Settings, plan: ModelBenchPlan, folder: Path | None, as_js
     if not rivals.is_installed():
         stderr.print(rivals.INSTALL)
     chosen = _chosen(settings, options.context, plan)
-    starter = _Processes(options, model.path, plan.cache_reuse)
-    found = run.measure(chosen, starter, _sizes(model, options), stderr.print)
+    with TemporaryDirectory() as kv_folder:
+        starter = _Processes(options, model.path, plan.cache_reuse, Path(kv_folder))
+        found = run.measure(chosen, starter, _sizes(model, options), stderr.print)
     content = {**_about(model, options, chosen), "figures": [figure.as_json() for figure in found]}
     lines = [*_sentences(content), "", *figures.table(found)]
     if folder is not None:
@@ -73,9 +77,13 @@ class _Processes:
     options: ModelOptions
     file: Path
     cache_reuse: int
+    kv_folder: Path
 
     def lacuna(self, drafts: bool = True) -> Lacuna:
         return Lacuna(self.options if drafts else replace(self.options, draft_tokens=0))
+
+    def restarted_lacuna(self) -> Lacuna:
+        return Lacuna(replace(self.options, kv_cache_folder=self.kv_folder, kv_cache_disk_bytes=_KV_BYTES))
 
     def peer(self) -> Contestant | None:
         if not rivals.is_installed():

@@ -16,6 +16,7 @@ from helpers import TINY, tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lacuna_inference import private_files
 from lacuna_inference.api import CancelToken
 from lacuna_inference.cache import kv_file
 from lacuna_inference.cache.disk import SUFFIX, DiskCaches
@@ -145,7 +146,7 @@ def test_the_least_recently_used_files_make_room(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:
-    old, new = tmp_path / f"x.1{kv_file.TEMPORARY}", tmp_path / f"y.2{kv_file.TEMPORARY}"
+    old, new = tmp_path / f"x.1{private_files.TEMPORARY}", tmp_path / f"y.2{private_files.TEMPORARY}"
     old.write_bytes(b"half")
     new.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)

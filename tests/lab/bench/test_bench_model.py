@@ -69,6 +69,9 @@ class Starter:
         self.started.append(Scripted(parts.LACUNA))
         return self.started[-1]
 
+    def restarted_lacuna(self) -> Scripted:
+        return self.lacuna()
+
     def peer(self) -> Contestant | None:
         if not self.with_peer:
             return None
@@ -201,7 +204,7 @@ def test_all_parts_are_measured_and_every_process_is_closed() -> None:
     assert (found["memory: file"].own, found["memory: KV cache, 256 tokens read"].peer) == (500, 7)
     assert found["start: process to first suggestion"].ratio == pytest.approx(0.8)
     assert found["1 problems: exact"].own == 0
-    assert starter.drafts == [True, False, True, True, True]
+    assert starter.drafts == [True, False, True, True, True, True]
     assert all(contestant.closed for contestant in starter.started)
 
 
@@ -220,7 +223,7 @@ def test_only_named_parts_are_measured() -> None:
     assert {figure.part for figure in measured(Starter(), Part.PROMPT)} == {"prompt"}
     starter = Starter()
     assert {figure.part for figure in measured(starter, Part.START)} == {"start"}
-    assert len(starter.started) == 6
+    assert len(starter.started) == 7
 
 
 def test_a_process_that_ends_is_named_with_what_it_said() -> None:

@@ -28,6 +28,7 @@ from lacuna_inference.models.loading.shards import Shard, ShardedTensors, Shardi
 from lacuna_inference.models.loading.sketch import ITEM_BYTES, Sketch
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.weights import HostCopies, MetaTensors, Shapes, TensorFiles, Weights, require
+from lacuna_inference.models.packed_file import PackedFile
 
 logger = logging.getLogger(__name__)
 _ARCHITECTURES: tuple[ModuleType, ...] = (llama, granite, gemma, starcoder2, gpt_bigcode, xglm, codegen)
@@ -59,6 +60,7 @@ class ForwardSpec:
     """How the own forward is built: `context` in tokens; `quantization` as in `ModelOptions`, on a CPU only.
 
     `tuned` selects the fastest kernels by measuring them; untuned, only kernels that a compiler supports are used.
+    `packed` keeps the quantized weights between starts; only where `quantized.can_be_kept`.
     """
 
     dtype: torch.dtype
@@ -66,6 +68,7 @@ class ForwardSpec:
     context: int
     quantization: str = "none"
     tuned: bool = True
+    packed: PackedFile | None = None
 
 
 def read(folder: ModelFolder, spec: ForwardSpec, kept: dict[str, Tensor] | None = None) -> OwnForward:
@@ -177,9 +180,11 @@ def _build_network(config: dict[str, Any], held: Mapping[str, Tensor], spec: For
     assert architecture is not None
     kernel = QUANTIZED_KERNELS.get(spec.quantization)
     if kernel is not None:
-        with Quantizer(kernel) as quantizer:
+        with Quantizer(kernel, spec.packed) as quantizer:
             weights = Weights(held, spec.dtype, spec.device, quantizer)
             network: Network = architecture.build(config, weights, spec.context)
+        if spec.packed is not None:
+            spec.packed.keep()
         return network, tuning_of(kernel)
     weights = Weights(held, spec.dtype, spec.device)
     network = architecture.build(config, weights, spec.context)

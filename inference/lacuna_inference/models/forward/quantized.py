@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 from lacuna_inference.models import native
 from lacuna_inference.models.forward.linear import Kernel, Linear, Tuning
 from lacuna_inference.models.matrix import Matrix, Product
+from lacuna_inference.models.packed_file import PackedFile, Region
 
 GROUP = 32
 """4-bit weights that share a scale and an offset."""
@@ -52,15 +53,23 @@ def tuning_of(kernel: Kernel) -> Tuning:
     return Tuning(kernel, kernel, _MAX_DRAFT)
 
 
-def int8(weight: Matrix, bias: Tensor | None) -> Product:
-    """With 8-bit weights, in the fastest of three ways on this processor."""
+def int8(weight: Matrix, bias: Tensor | None, region: Region | None = None) -> Product:
+    """With 8-bit weights, in the fastest of three ways on this processor.
+
+    Our own machine code has them in `region`, if it is given.
+    """
     ours = native.load()
     if ours is not None and weight.shape[1] <= native.MAX_INPUTS:
-        return ours.product(weight, bias)
+        return ours.product(weight, bias, region)
     quantized, scales = quantize_rows(weight)
     if _onednn_multiplies_integers():
         return integer_product(quantized, scales, bias)
     return bfloat16_product(quantized, scales, bias)
+
+
+def int8_in(packed: PackedFile, weight: Matrix) -> Kernel:
+    """`int8` with the packed weights in the next region of `packed`, which has those of this `weight`."""
+    return partial(int8, region=packed.region(native.packed_bytes(*weight.shape)))
 
 
 def int4(weight: Matrix, bias: Tensor | None) -> Product:
@@ -99,6 +108,11 @@ def arithmetic_of(quantization: str) -> str:
 def same_with_any_threads(quantization: str) -> bool:
     """Whether results on a CPU do not depend on the number of threads, down to the last bit: integers have no order."""
     return quantization == "int8" and _multiplies_integers()
+
+
+def can_be_kept(quantization: str) -> bool:
+    """Whether weights packed for `quantization` can be in a `PackedFile` here."""
+    return quantization == "int8" and native.load() is not None
 
 
 def _multiplies_integers() -> bool:

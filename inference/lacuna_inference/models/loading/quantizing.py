@@ -13,9 +13,11 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from lacuna_inference.models.forward import quantized
 from lacuna_inference.models.forward.linear import Kernel, Linear
 from lacuna_inference.models.loading.memory import return_freed
 from lacuna_inference.models.matrix import Matrix
+from lacuna_inference.models.packed_file import PackedFile
 
 _SAMPLE = (64, 64)
 _MAX_FREED = 2**27
@@ -25,8 +27,9 @@ _MAX_FREED = 2**27
 class Quantizer:
     """Makes layers for `kernel`. They can be used after the context was left."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel, self._threads, self._freed = kernel, torch.get_num_threads(), 0
+    def __init__(self, kernel: Kernel, packed: PackedFile | None = None) -> None:
+        """With `packed`, `kernel` is `int8`, whose packed weights are in that file's regions."""
+        self._kernel, self._packed, self._threads, self._freed = kernel, packed, torch.get_num_threads(), 0
         self._pool = ThreadPoolExecutor(self._threads, "lacuna-load", torch.set_num_threads, (1,))
         self._unfinished: deque[Future[None]] = deque()
 
@@ -45,8 +48,10 @@ class Quantizer:
     def layer(self, weight: Matrix, bias: Tensor | None) -> Linear:
         """The layer of `weight` [out, in], which may be read from a file in parts. Raises what packing one raised."""
         self._wait(self._threads)  # layers that wait take memory
-        layer = Linear(weight, bias)
-        self._unfinished.append(self._pool.submit(layer.set_kernels, self._kernel, self._kernel))
+        layer, kernel = Linear(weight, bias), self._kernel
+        if self._packed is not None:
+            kernel = quantized.int8_in(self._packed, weight)
+        self._unfinished.append(self._pool.submit(layer.set_kernels, kernel, kernel))
         self._freed += weight.nbytes
         if self._freed > _MAX_FREED:
             return_freed()

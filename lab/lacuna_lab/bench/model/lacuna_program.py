@@ -10,6 +10,7 @@ import math
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from lacuna_inference.api import ModelOptions, Phase, Raw, Request, Stop, TokenizeOptions
@@ -28,8 +29,7 @@ def main(arguments: list[str]) -> None:
     """Answers until stdin ends. The only argument are the `ModelOptions` as JSON."""
     source, target = guard()
     configure_libraries()
-    given = json.loads(arguments[0])
-    options = ModelOptions(**{**given, "devices": tuple(given["devices"])})
+    options = _options(json.loads(arguments[0]))
     loaded: list[LoadedModel] = []
     engine = ModelEngine(options, partial(_load, options, loaded))
     engine.submit(_WARM_UP).result()
@@ -40,6 +40,12 @@ def main(arguments: list[str]) -> None:
     for line in source:
         _write(target, json.dumps(_answer(engine, loaded[0], json.loads(line))))
     engine.close()
+
+
+def _options(given: dict[str, Any]) -> ModelOptions:
+    """`ModelOptions` from what JSON made of them."""
+    folders = {name: Path(given[name]) for name in ("kv_cache_folder", "packed_folder") if given[name] is not None}
+    return ModelOptions(**{**given, "devices": tuple(given["devices"]), **folders})
 
 
 def _load(options: ModelOptions, loaded: list[LoadedModel], progress: Progress) -> LoadedModel:

@@ -49,7 +49,7 @@ class Lacuna:
     name = "Lacuna"
 
     def __init__(self, options: ModelOptions) -> None:
-        self._child = Child(lacuna_program.__name__, json.dumps(asdict(options)))
+        self._child = Child(lacuna_program.__name__, json.dumps(asdict(options), default=str))
         self.facts = self._child.wait_until_ready()
         self.ready_s = time.perf_counter() - self._child.started
         self._child.pause()
