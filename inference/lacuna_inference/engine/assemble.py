@@ -69,8 +69,8 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
     dtype = loader.choose_dtype(options.dtype, folder.config, device)
     progress(0.05, "reading the tokenizer")
     tokenizer = read_tokenizer(folder, options)
-    family = loader.choose_family(folder, tokenizer, options.family)
-    if (doubt := loader.doubt(folder, tokenizer, family, options.family)) is not None:
+    family, doubt = loader.choose_family(folder, tokenizer, options.family)
+    if doubt is not None:
         logger.warning("%s is prompted as %s, but %s. Choose another with --family.", folder.name, family.name, doubt)
     prompt_tokenizer = PromptTokenizer(tokenizer, family, end_ids(folder.config))
     context = loader.context_of(folder.config, family, options.context)

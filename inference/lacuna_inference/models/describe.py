@@ -49,7 +49,7 @@ def describe(options: ModelOptions) -> Description:
     folder = loader.find(options)
     device = loader.choose_device(options.device)
     tokenizer = read_tokenizer(folder, options)
-    family = loader.choose_family(folder, tokenizer, options.family)
+    family, doubt = loader.choose_family(folder, tokenizer, options.family)
     prompt_tokenizer = PromptTokenizer(tokenizer, family)
     context = loader.context_of(folder.config, family, options.context)
     kind = type_in_memory(folder, options, device, context)
@@ -74,7 +74,7 @@ def describe(options: ModelOptions) -> Description:
         forward=registry.forward_name(options.acceleration, device) if forward == "own" else forward,
         not_own=not_own,
         languages=folder.languages,
-        doubt=loader.doubt(folder, tokenizer, family, options.family) or "",
+        doubt=doubt or "",
     )
 
 

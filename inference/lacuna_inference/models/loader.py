@@ -42,7 +42,7 @@ _DTYPES = {
 def validate(options: ModelOptions) -> None:
     """Checks what can be checked without a device and without reading weights. Raises the errors of loading."""
     folder = find(options)
-    family = choose_family(folder, read_tokenizer(folder, options), options.family)
+    family, _ = choose_family(folder, read_tokenizer(folder, options), options.family)
     forward_choice.choose_forward(folder, options, context_of(folder.config, family, options.context))
 
 
@@ -149,23 +149,21 @@ def dtype_named(name: str) -> torch.dtype:
     return _DTYPES[name]
 
 
-def choose_family(folder: ModelFolder, tokenizer: Tokenizer, name: str | None) -> Family:
-    """The family called `name`, or recognized from the tokenizer and the config; otherwise left-to-right."""
+def choose_family(folder: ModelFolder, tokenizer: Tokenizer, name: str | None) -> tuple[Family, str | None]:
+    """The family called `name`, or recognized from the tokenizer and the config; otherwise left-to-right.
+
+    Also says why the recognized family may be wrong; None if there is no doubt.
+    """
     if name and name != "auto":
-        return by_name(name)
-    return recognize_family(folder, tokenizer.get_vocab(with_added_tokens=True))
+        return by_name(name), None
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    family = recognize_family(folder, vocabulary)
+    return family, recognition.doubt(family, vocabulary, _traits(folder))
 
 
 def recognize_family(folder: ModelFolder, vocabulary: Collection[str]) -> Family:
     """The family of a model with these tokens, left-to-right if none is recognized."""
     return recognize(vocabulary, _traits(folder)) or by_name("plain")
-
-
-def doubt(folder: ModelFolder, tokenizer: Tokenizer, family: Family, name: str | None) -> str | None:
-    """Why the family that `choose_family` recognized may be wrong; None if there is no doubt."""
-    if name and name != "auto":
-        return None
-    return recognition.doubt(family, tokenizer.get_vocab(with_added_tokens=True), _traits(folder))
 
 
 def is_chat_tuned(folder: ModelFolder) -> bool:

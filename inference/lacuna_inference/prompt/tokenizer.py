@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -51,10 +50,12 @@ class PromptTokenizer:
         self.begin = self._begin()
         special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         masks = {i for name in self._mask_names() if (i := tokenizer.token_to_id(name)) is not None}
-        self.banned = frozenset((special | masks | set(self._ids.values()) | _gaps(tokenizer)) - self.ends)
-        names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
-        self.size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        self._all_ids = tokenizer.get_vocab(with_added_tokens=True)
+        self.size = 1 + max(self._all_ids.values(), default=-1)
         """All ids are below it. There may be fewer tokens: some vocabularies have gaps."""
+        gaps = set(range(self.size)).difference(self._all_ids.values())  # a model has rows for them; they have no text
+        self.banned = frozenset((special | masks | set(self._ids.values()) | gaps) - self.ends)
+        names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
         self._encode_lines = lru_cache(_CACHED_TEXTS)(LineEncoder(self._encode_all).encode)
@@ -123,8 +124,9 @@ class PromptTokenizer:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The bytes of every ordinary token."""
-        names = self._tokenizer.get_vocab(with_added_tokens=True)
-        ordinary = {name: token for name, token in names.items() if token not in self.banned | self.ends}
+        other = self.banned | self.ends
+        ordinary = {name: token for name, token in self._all_ids.items() if token not in other}
+        self._all_ids = {}  # not needed any more
         if not self._byte_level:
             return Vocabulary({token: sentencepiece_bytes_of(name) for name, token in ordinary.items()})
         added = self._tokenizer.get_added_tokens_decoder()  # their names are text: DeepSeek's `ü` is not the byte 0xFC
@@ -139,7 +141,7 @@ class PromptTokenizer:
 
     @cached_property
     def _byte_level(self) -> bool:
-        return "ByteLevel" in str(json.loads(self._tokenizer.to_str()).get("decoder"))
+        return "ByteLevel" in str(self._tokenizer.decoder)
 
     def _exact_bytes(self, text: str) -> Mapping[int, bytes] | None:
         """The bytes of every token if `text` can be tokenized in parts with all bytes preserved; None otherwise."""
@@ -238,12 +240,6 @@ class PromptTokenizer:
             if ids := self._raw(text):
                 return ids[-1]
         return 0
-
-
-def _gaps(tokenizer: Tokenizer) -> set[int]:
-    """Ids below the highest that no token has: a model has rows for them, and they have no text."""
-    taken = set(tokenizer.get_vocab(with_added_tokens=True).values())
-    return set(range(max(taken, default=0))) - taken
 
 
 def _token_id(tokenizer: Tokenizer, family: Family, sentinel: str) -> int:

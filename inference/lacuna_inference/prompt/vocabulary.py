@@ -15,9 +15,9 @@ class Vocabulary:
     """The tokens sorted by their bytes."""
 
     def __init__(self, tokens: Mapping[int, bytes]) -> None:
-        ordered = sorted((data, token) for token, data in tokens.items() if data)
-        self._sorted_bytes = [data for data, _ in ordered]
-        self._ids = np.array([token for _, token in ordered], np.int64)
+        ordered = sorted((token for token, data in tokens.items() if data), key=tokens.__getitem__)
+        self._sorted_bytes = [tokens[token] for token in ordered]
+        self._ids = np.array(ordered, np.int64)
         self._max_length = max(map(len, self._sorted_bytes), default=0)
         self.bytes_of = tokens
         self._before_text: dict[bytes, NDArray[np.int64]] = {}
@@ -47,6 +47,10 @@ class Vocabulary:
 
 def bytes_of(token: str) -> bytes:
     """The bytes of a byte-level token, one character per byte; characters outside that alphabet as UTF-8."""
+    try:
+        return token.translate(_AS_LATIN_1).encode("latin-1")
+    except UnicodeEncodeError:  # a character outside
+        pass
     return b"".join(_BYTES[character] if character in _BYTES else character.encode() for character in token)
 
 
@@ -67,3 +71,9 @@ def _alphabet() -> dict[str, bytes]:
 
 
 _BYTES = _alphabet()
+_OUTSIDE = "\uffff"
+"""In no Latin-1 text."""
+_AS_LATIN_1 = str.maketrans(
+    {chr(number): _OUTSIDE for number in range(0x80, 0x100)} | {name: chr(byte[0]) for name, byte in _BYTES.items()}
+)
+"""The alphabet as characters of Latin-1, which are bytes; what is outside, and not ASCII, as a character of neither."""

@@ -51,7 +51,7 @@ def questions(options: ModelOptions, paths: Sequence[Path], tokens: int, hole_co
     """
     folder = sources.find(options.model, options.revision)
     tokenizer = read_tokenizer(folder, options)
-    family = loader.choose_family(folder, tokenizer, options.family)
+    family, _ = loader.choose_family(folder, tokenizer, options.family)
     prompt_tokenizer = PromptTokenizer(tokenizer, family)
     context = loader.context_of(folder.config, family, options.context)
     texts = files.any_text(list(paths)) if paths else files.held_out(max(4, hole_count // 4, tokens // 500), seed)

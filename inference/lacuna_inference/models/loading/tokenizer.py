@@ -27,12 +27,14 @@ def read_tokenizer(folder: ModelFolder, options: ModelOptions) -> Tokenizer:
     Some models have more tokens than embeddings: a `<pad>` after the vocabulary, sentinels that only a related model
     was trained with. Reading such a token would fail, so they are removed, and text that spells one is ordinary text.
     """
+    count = rows(folder.config)
     if folder.gguf is not None:
-        tokenizer = _from_gguf(folder.gguf)
+        tokenizer, listed = _from_gguf(folder.gguf), folder.gguf.metadata["tokenizer.ggml.tokens"]
+        if count is not None and len(listed) <= count:
+            return tokenizer  # a token's id is its place in the list
     else:
         file = folder.path / "tokenizer.json"
         tokenizer = _from_file(file) if file.is_file() else _from_library(folder, options)
-    count = rows(folder.config)
     return tokenizer if count is None else truncated(tokenizer, count)
 
 
