@@ -21,6 +21,8 @@ _MIN_SHARE = 4
 """A cache without a document serves a prompt if it holds at least 1/4 of the prompt."""
 IN_USE_S = 600.0
 """Seconds after a request in which its cache is not given up for a document that was only opened."""
+_WITH_LOGITS = 4
+"""Caches that keep logits: those of the document that is edited, and of one more."""
 MIN_SAVED_TOKENS = 64
 """Fewer tokens are read as quickly as they are loaded from the disk."""
 
@@ -103,6 +105,7 @@ class PrefixCachePool:
             raise
         finally:
             cache.busy = False
+            self._bound_logits()
 
     def has_room(self) -> bool:
         """Whether one more cache fits without evicting another."""
@@ -144,6 +147,13 @@ class PrefixCachePool:
         """Drops all caches that are not busy and frees their memory."""
         for key in [key for key, cache in self._caches.items() if not cache.busy]:
             del self._caches[key]
+
+    def _bound_logits(self) -> None:
+        """Drops the logits of all but the most recently used caches: those of many documents would take more memory
+        than their keys and values."""
+        for other in list(self._caches.values())[:-_WITH_LOGITS]:
+            if not other.busy:
+                other.drop_logits()
 
     def _drop(self, cache: PrefixCache) -> None:
         for key in [key for key, other in self._caches.items() if other is cache]:

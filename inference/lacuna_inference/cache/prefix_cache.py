@@ -98,6 +98,11 @@ class PrefixCache:
         """How many of the first tokens of `ids` are cached."""
         return common_prefix(self._tokens, ids)
 
+    def drop_logits(self) -> None:
+        """Frees the memory of the logits: an answer that follows the last one costs one pass over its last token."""
+        self._logits = LogitsCache()
+        self._draft_span = range(0)
+
     def clear(self) -> None:
         """Drops everything; valid also after a step that failed midway."""
         self.answer, self.saved, self.used_at = [], (), 0.0

@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lacuna_inference.forward import Step
-from lacuna_inference.models import native
+from lacuna_inference.models import native, pages
 from lacuna_inference.models.forward.linear import UNTUNED, Linear, Tuning
 from lacuna_inference.models.forward.threads import ThreadChooser
 
@@ -283,7 +282,7 @@ def rotation_table(context: int, frequencies: Tensor, magnitude: float = 1.0) ->
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
+    return pages.untouched(math.prod(shape) * dtype.itemsize).view(dtype).view(shape)
 
 
 def _mask(count: int, start: int, device: torch.device) -> Tensor | None:
