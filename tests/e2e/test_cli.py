@@ -213,7 +213,8 @@ def test_bench_decode_prints_a_table() -> None:
     assert (unknown.returncode, b"CodeGen-350M" in unknown.stderr) == (2, True)
 
 
-def test_bench_typing_asks_every_contestant(tmp_path: Path) -> None:
+def test_bench_typing_asks_every_contestant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     chart = tmp_path / "times.png"
     done = lacuna("bench", "typing", "--files", "1", "--keys", "3", "--max-tokens", "4", "--chart", str(chart))
     assert done.returncode == 0, done.stderr.decode()
@@ -221,6 +222,7 @@ def test_bench_typing_asks_every_contestant(tmp_path: Path) -> None:
     for name in ("lacuna", "lacuna, without drafts", "lacuna, transformers' forward", "generate(max_length)"):
         assert f"| {name} | 3 |" in table
     assert chart.exists()
+    assert not list(tmp_path.rglob("*.kv"))  # or the next measurement would begin with what this one read
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -130,6 +130,12 @@ def test_an_answer_equals_that_of_a_single_engine(engine: Any) -> None:
     assert "".join(event.token.text for event in events) == expected
 
 
+def test_the_model_is_described_as_without_a_cluster(engine: Any) -> None:
+    """Its languages decide what it is asked about."""
+    facts = engine.state.facts
+    assert (facts.family, facts.languages, facts.dtype, facts.context) == ("lacuna", ("python",), "float32", 256)
+
+
 def test_errors_and_cancels_of_a_replica_are_passed_on(engine: Any) -> None:
     with pytest.raises(BadRequest):
         engine.submit(Request((TEXT,), ids=(10**9,))).result(PATIENCE_S)

@@ -22,6 +22,7 @@ SUGGESTIONS = {
     "def add(a, b):": "\n    total = a + b\n    return total",
     "x📦漢字 = ": 'dict(\n    key="値",\n    emoji="🎉",\n)',
     "cafe\u0301 = ": "brew(\n    strong=True,\n)",
+    "Shared.is": "absolute = dict(\n    key=True,\n)",
 }
 """Suggestions by the end of the line before them; the client may have added a blank."""
 

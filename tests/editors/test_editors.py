@@ -253,9 +253,7 @@ def test_helix(case: tuple[Path, str, str, bytes], surroundings: dict[str, str])
         terminal.keys("\x18")
         terminal.until_shown("…")
         terminal.keys("\x0e\r")
-        terminal.keys("\x1b")
-        terminal.keys(":wq\r")
-        terminal.until_ended()
+        save_and_quit(terminal)
     assert file.read_bytes() == wanted
 
 
@@ -265,16 +263,14 @@ def test_helix_keeps_pylsp(surroundings: dict[str, str], tmp_path: Path) -> None
     with helix(file, surroundings) as terminal:
         terminal.keys("geo")
         terminal.keys(typed)
-        until_offered(terminal, f"{whole} variable", surroundings)
+        until_offered(terminal, [rf"{whole} +variable"], surroundings)
         terminal.keys("\x0e\r")
         terminal.keys("\r")
         terminal.keys(FUNCTION)
         terminal.keys("\x18")
         terminal.until_shown("…")
         terminal.keys("\x0e\r")
-        terminal.keys("\x1b")
-        terminal.keys(":wq\r")
-        terminal.until_ended()
+        save_and_quit(terminal)
     assert file.read_text() == AFTERWARDS
 
 
@@ -288,20 +284,63 @@ def test_helix_shows_pylsp_s_menu_automatically(surroundings: dict[str, str], tm
         terminal.until(lambda: re.search(rf"{whole} +variable", terminal.text) is not None, whole)
 
 
-def until_offered(terminal: Terminal, item: str, surroundings: dict[str, str]) -> None:
-    """Asks until Helix lists `item`, which has its kind: Helix lists the words of the file, too, and pylsp's first
-    answer may take longer than it waits for."""
+SHARED = "class Shared:\n    isabsolute = True\n\n", "Shared.is"
+"""The content of the file, and what is typed after it: a word that both servers complete."""
+ITEMS = {
+    "variable": ("isabsolute", "isabsolute"),
+    "snippet": ("isabsolute = dict(…", "is" + SUGGESTIONS[SHARED[1]]),
+}
+"""The label and the text of pylsp's item and of Lacuna's, by the kind that Helix shows."""
+
+
+@pytest.mark.parametrize("kind", ITEMS)
+def test_helix_lists_the_items_of_both_servers(kind: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    before, typed = SHARED
+    (file := tmp_path / "work.py").write_text(before)
+    with helix(file, surroundings) as terminal:
+        terminal.keys("geo")
+        terminal.keys(typed)
+        until_offered(terminal, [rf"{re.escape(label)} +{kind}" for kind, (label, _) in ITEMS.items()], surroundings)
+        listed = re.findall(r"^ *\S.* (variable|snippet|word)$", terminal.text, re.MULTILINE)
+        terminal.keys("\x0e" * (listed.index(kind) + 1))
+        terminal.keys("\r")
+        save_and_quit(terminal)
+    assert file.read_text() == f"{before}{typed.removesuffix('is')}{ITEMS[kind][1]}\n"
+
+
+def until_offered(terminal: Terminal, items: Sequence[str], surroundings: dict[str, str]) -> None:
+    """Asks until Helix lists all `items`, which are patterns.
+
+    They have their kinds, because Helix lists the words of the file, too. pylsp's first answer may take longer than
+    Helix waits for.
+    """
+
+    def listed() -> bool:
+        return all(re.search(item, terminal.text) for item in items)
 
     def offered() -> bool:
-        if item not in terminal.text:
+        if not listed():
             answered = answers_of_pylsp(surroundings)
-            terminal.keys("\x1b")  # closes a menu without the item
+            to_normal_mode(terminal)  # closes a menu without the items
             terminal.keys("A")
             terminal.keys("\x18")
-            terminal.until(lambda: item in terminal.text or answers_of_pylsp(surroundings) > answered, "an answer")
-        return item in terminal.text
+            terminal.until(lambda: listed() or answers_of_pylsp(surroundings) > answered, "an answer")
+        return listed()
 
-    terminal.until(offered, item)
+    terminal.until(offered, " and ".join(items))
+
+
+def save_and_quit(terminal: Terminal) -> None:
+    """From Helix's insert mode."""
+    to_normal_mode(terminal)
+    terminal.keys(":wq\r")
+    terminal.until_ended()
+
+
+def to_normal_mode(terminal: Terminal) -> None:
+    """A key that arrives together with Escape would be read as Alt with that key."""
+    terminal.keys("\x1b")
+    terminal.until_shown(" NOR ")
 
 
 def helix(file: Path, surroundings: dict[str, str]) -> Terminal:

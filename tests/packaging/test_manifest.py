@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ from lacuna_server import manifest
 from lacuna_server.core.reasons import Withheld
 
 FOLDER = Path(__file__).parents[2] / "vscode-extension"
+CATEGORIES = {
+    "AI", "Chat", "Data Science", "Debuggers", "Education", "Extension Packs", "Formatters", "Keymaps",
+    "Language Packs", "Linters", "Machine Learning", "Notebooks", "Other", "Programming Languages", "SCM Providers",
+    "Snippets", "Testing", "Themes", "Visualization",
+}  # fmt: skip
+"""Those of the marketplace."""
 TRANSLATED = re.compile(r"""(?<![\w.])(?:vscode\.l10n\.)?t\(\s*"((?:[^"\\]|\\.)*)\"""")
 
 
@@ -67,3 +74,54 @@ def test_the_version_is_that_of_the_server() -> None:
     from lacuna_inference import __version__
 
     assert read("package.json")["version"] == __version__
+
+
+def test_a_marketplace_finds_what_it_expects() -> None:
+    package, texts = read("package.json"), read("package.nls.json")
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]*", package["name"])
+    assert package["publisher"]
+    assert package["author"]["name"]
+    assert package["displayName"]
+    assert texts[package["description"].strip("%")]
+    assert package["license"] == "Apache-2.0"
+    assert (FOLDER / "LICENSE").read_bytes() == (FOLDER.parent / "LICENSE").read_bytes()
+    assert package["pricing"] == "Free"
+    assert package["qna"] is False  # nobody would answer there
+    assert package["categories"]
+    assert set(package["categories"]) <= CATEGORIES
+    assert 0 < len(package["keywords"]) <= 30
+    assert re.fullmatch("#[0-9a-f]{6}", package["galleryBanner"]["color"])
+    assert package["galleryBanner"]["theme"] in ("dark", "light")
+    for file in ("README.md", "CHANGELOG.md"):
+        assert (FOLDER / file).stat().st_size > 0
+
+
+def test_the_icon_is_a_picture_of_at_least_128_pixels() -> None:
+    icon = (FOLDER / read("package.json")["icon"]).read_bytes()
+    assert icon.startswith(b"\x89PNG")
+    assert min(struct.unpack(">II", icon[16:24])) >= 128
+
+
+def test_it_is_built_for_the_version_that_it_needs() -> None:
+    package = read("package.json")
+    assert package["engines"]["vscode"].lstrip("^") == package["devDependencies"]["@types/vscode"].lstrip("~")
+
+
+def test_limits_in_untrusted_and_virtual_workspaces_are_explained() -> None:
+    package, texts = read("package.json"), read("package.nls.json")
+    for kind in ("untrustedWorkspaces", "virtualWorkspaces"):
+        assert package["capabilities"][kind]["supported"] == "limited"
+        assert texts[package["capabilities"][kind]["description"].strip("%")]
+    declared = package["contributes"]["configuration"]["properties"]
+    restricted = set(package["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"])
+    assert restricted == {f"lacuna.{name}" for name in ("path", "bundle", "model", "revision")}
+    assert restricted <= set(declared)
+
+
+def test_no_address_is_invented() -> None:
+    """The project has none; whoever publishes a copy names theirs: `make vsix URL=https://...`."""
+    package = read("package.json")
+    assert not {"repository", "bugs", "homepage", "badges", "sponsor"} & set(package)
+    for file in ("README.md", "CHANGELOG.md"):  # a relative link would need the repository's address
+        for target in re.findall(r"\]\(([^)]+)\)", (FOLDER / file).read_text(encoding="utf-8")):
+            assert target.startswith(("#", "https://")) or (FOLDER / target).exists(), target

@@ -1,26 +1,48 @@
-/** The interpreter selected in the Python extension, if that is installed. */
+/** The interpreter selected in the Python extension, if that is installed. Independent of VS Code. */
 
-import * as vscode from "vscode";
+interface Disposable {
+  dispose(): unknown;
+}
+
+type Event = (listener: () => void) => Disposable;
 
 interface Environments {
   getActiveEnvironmentPath(): { path: string };
-  onDidChangeActiveEnvironmentPath?: vscode.Event<unknown>;
+  onDidChangeActiveEnvironmentPath?: Event;
 }
 
-export class SelectedPython implements vscode.Disposable {
-  private readonly changed = new vscode.EventEmitter<void>();
-  /** Fires when another interpreter is selected, or extensions are added or removed. */
-  readonly onDidChange = this.changed.event;
-  private readonly extensions = vscode.extensions.onDidChange(() => this.changed.fire());
-  private listening: vscode.Disposable | undefined;
+/** What the Python extension exports. */
+export interface Python {
+  environments?: Environments;
+}
+
+export interface Editor {
+  /** The Python extension; undefined if it is not installed. */
+  extension(): { activate(): PromiseLike<Python> } | undefined;
+  /** Fires when extensions are added or removed. */
+  onDidChangeExtensions: Event;
+  isTrusted(): boolean;
+}
+
+export class SelectedPython {
+  private readonly extensions: Disposable;
+  private listening: Disposable | undefined;
+
+  /** Calls `changed` when another interpreter is selected, or extensions are added or removed. */
+  constructor(
+    private readonly editor: Editor,
+    private readonly changed: () => void,
+  ) {
+    this.extensions = editor.onDidChangeExtensions(changed);
+  }
 
   /** Its path. Undefined without the Python extension, and in an untrusted folder, which may have made the selection. */
   async path(): Promise<string | undefined> {
-    const python = vscode.extensions.getExtension<{ environments?: Environments }>("ms-python.python");
-    if (python === undefined || !vscode.workspace.isTrusted) return undefined;
+    const python = this.editor.extension();
+    if (python === undefined || !this.editor.isTrusted()) return undefined;
     try {
       const { environments } = await python.activate();
-      this.listening ??= environments?.onDidChangeActiveEnvironmentPath?.(() => this.changed.fire());
+      this.listening ??= environments?.onDidChangeActiveEnvironmentPath?.(this.changed);
       return environments?.getActiveEnvironmentPath().path;
     } catch {
       return undefined;
@@ -30,6 +52,5 @@ export class SelectedPython implements vscode.Disposable {
   dispose(): void {
     this.listening?.dispose();
     this.extensions.dispose();
-    this.changed.dispose();
   }
 }

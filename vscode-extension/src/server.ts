@@ -1,4 +1,4 @@
-/** Finds, starts, watches and restarts the language server. At most one runs at a time. */
+/** The language server in VS Code: finds it, starts it, and watches it. */
 
 import * as fs from "node:fs";
 import * as os from "node:os";
@@ -9,10 +9,11 @@ import type { Middleware, StaticFeature } from "vscode-languageclient/node";
 import manifest from "../package.json";
 import { discover } from "./discovery";
 import type { Found } from "./discovery";
+import { Lifecycle } from "./lifecycle";
 import { isCurrent, update, wheelIn } from "./managed";
 import { expand } from "./paths";
 import { SelectedPython } from "./python";
-import { Serial } from "./serial";
+import type { Python } from "./python";
 import { environment, forServer } from "./settings";
 import type { Values } from "./settings";
 import type { EngineStatus, Situation } from "./status";
@@ -27,13 +28,17 @@ export class Server implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Situation>();
   readonly onDidChange = this.changed.event;
   private client: LanguageClient | undefined;
-  private readonly transitions = new Serial();
-  private command = "";
   /** Whether a server was found and started. It may have stopped since. */
   started = false;
   private waiting = 0;
   private readonly token: Token;
-  private readonly python = new SelectedPython();
+  private readonly lifecycle = new Lifecycle({
+    find: () => this.find(),
+    start: (found) => this.start(found),
+    halt: () => this.halt(),
+    failed: (error) => this.enter({ kind: "broken", why: messageOf(error) }),
+  });
+  private readonly python = new SelectedPython(PYTHON, () => void this.lifecycle.restartIfOther());
 
   constructor(
     private readonly context: vscode.ExtensionContext,
@@ -41,12 +46,11 @@ export class Server implements vscode.Disposable {
     private readonly middleware: Middleware,
   ) {
     this.token = new Token(context);
-    this.python.onDidChange(() => void this.restartIfOtherServer());
   }
 
   /** The server's program; empty if it was not found. */
   get program(): string {
-    return this.command;
+    return this.lifecycle.program;
   }
 
   /** The folder with the server's wheel in the extension. */
@@ -61,10 +65,7 @@ export class Server implements vscode.Disposable {
 
   /** Stops the running server and starts it again. Concurrent calls run one after the other. */
   restart(): Promise<void> {
-    return this.transitions.run(async () => {
-      await this.halt();
-      await this.start().catch((error: unknown) => this.enter({ kind: "broken", why: messageOf(error) }));
-    });
+    return this.lifecycle.restart();
   }
 
   /** Runs a command of the server. */
@@ -80,7 +81,7 @@ export class Server implements vscode.Disposable {
   }
 
   stop(): Promise<void> {
-    return this.transitions.run(() => this.halt());
+    return this.lifecycle.stop();
   }
 
   dispose(): void {
@@ -94,16 +95,8 @@ export class Server implements vscode.Disposable {
     this.changed.fire(situation);
   }
 
-  /** Restarts if another server is found, for example after another interpreter was selected. */
-  private async restartIfOtherServer(): Promise<void> {
-    const found = await this.find();
-    if ((found?.command ?? "") !== this.command) await this.restart();
-  }
-
-  private async start(): Promise<void> {
-    const found = await this.find();
+  private async start(found: Found | undefined): Promise<void> {
     this.started = found !== undefined;
-    this.command = found?.command ?? "";
     if (found === undefined) {
       this.enter({ kind: "broken", why: missingServer() });
       return;
@@ -141,7 +134,6 @@ export class Server implements vscode.Disposable {
     const client = this.client;
     this.client = undefined;
     this.waiting = 0;
-    this.command = "";
     if (client !== undefined) await client.dispose(2000).catch(() => undefined); // it may never have started
     this.token.remove();
     this.enter({ kind: "stopped" });
@@ -204,6 +196,12 @@ export class Server implements vscode.Disposable {
     if (this.situation.kind === "running") this.enter({ ...this.situation, waiting: this.waiting });
   }
 }
+
+const PYTHON = {
+  extension: () => vscode.extensions.getExtension<Python>("ms-python.python"),
+  onDidChangeExtensions: vscode.extensions.onDidChange,
+  isTrusted: () => vscode.workspace.isTrusted,
+};
 
 const CAPABILITIES: StaticFeature = {
   fillClientCapabilities: (capabilities) => {

