@@ -54,8 +54,8 @@ Progress = Callable[[float, str], None]
 Load = Callable[[Progress], "LoadedModel"]
 
 _WARM_UP = Request(("def add(a, b):\n    return ", "\n"), path="warm_up.py", stop=Stop(max_tokens=4))
-_MEASURED = Request(("numbers = [1, 2, 3]\n" * 6, "\n"), path="warm_up.py", stop=Stop(max_tokens=0))
-"""Some seventy tokens, whose reading is timed."""
+_MEASURED = Request(("numbers = [1, 2, 3]\n" * 6, "\n"), path="warm_up.py", stop=Stop(max_tokens=1))
+"""Some seventy tokens, whose reading is timed. Choosing the token after them finds out if the weights are damaged."""
 
 
 class ModelEngine(ThreadedEngine):

@@ -1,20 +1,23 @@
-/* Products of 8-bit weights and activations of nearly 16 bits, norms, attention, and reading the types of GGUF files, for
-   x86-64 processors with AVX-512 VNNI. See native.py.
+/* Products of 8-bit weights and activations, norms, attention, and reading the types of GGUF files, for x86-64 processors
+   with AVX-512 VNNI. See native.py.
 
-   Each row of activations is split into two rows of bytes, the second with what rounding left of the first. Weights are
-   packed in blocks of 64 outputs: in each block the inputs by fours, in each four 4 bytes of every output; inputs are
-   padded to a multiple of 4, and outputs to whole blocks, with zeros.
+   A row of activations becomes bytes, in steps that suit most of them. Those that are larger, up to an eighth of all
+   groups of four inputs, get a second byte with what is left of them in larger steps (see `split_row`).
+
+   Weights are packed in blocks of 64 outputs: in each block the inputs by fours, in each four 4 bytes of every output;
+   inputs are padded to a multiple of 4, and outputs to whole blocks, with zeros.
 
    Needs no library. To be compiled without contraction, so that a compiler does not change how results are rounded. */
 
 #include <immintrin.h>
 #include <stdint.h>
 
-enum { BLOCK = 64, LANES = 16, VECTORS = BLOCK / LANES, TILE = 3, PART = 8 * TILE, ZERO_SHIFT = 7 };
-static const float LARGEST = 127.0f, REST = 254.0f, TINY = 1e-12f, ZERO = 1 << ZERO_SHIFT;
+enum { BLOCK = 64, LANES = 16, VECTORS = BLOCK / LANES, TILE = 6, PART = 4 * TILE, ZERO_SHIFT = 7 };
+enum { OUTLIER_SHARE = 8, BUCKETS = 72, BUCKET_SHIFT = 20 }; /* eight buckets for each halving, down to a 256th and less */
+static const float LARGEST = 127.0f, MOST_STEPS = 253.0f, TINY = 1e-12f, ZERO = 1 << ZERO_SHIFT;
 
 /* VERSION in native.py, which must be raised together with this when a structure or the packing changes. */
-__attribute__((visibility("default"))) const int32_t lacuna_version = 1;
+__attribute__((visibility("default"))) const int32_t lacuna_version = 2;
 
 struct product {
     const float *x;        /* [rows, inputs] */
@@ -23,8 +26,8 @@ struct product {
     const float *scales;   /* [outputs] */
     const float *bias;     /* [outputs], or null */
     float *out;            /* [rows, outputs] */
-    uint8_t *split;        /* [rows, 2, padded inputs] */
-    float *row_scales;     /* [rows] */
+    uint8_t *split;        /* [rows, `row_bytes`] */
+    float *row_scales;     /* [rows, 2]: the steps of the bytes, and how many of them a step of the outliers is */
     int64_t rows, inputs, outputs;
     int (*thread_number)(void);
     int (*threads)(void);
@@ -46,8 +49,8 @@ INLINE void store_bytes(uint8_t *to, __mmask16 mask, __m512 whole_numbers) {
 
 INLINE __m512 rounded(__m512 x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
-/* What a row is divided by to become bytes; no number if the row has something that is none. */
-INLINE float row_scale(const float *x, int64_t inputs) {
+/* The largest absolute value, or the least that is divided by; no number if the row has something that is none. */
+INLINE float largest_of(const float *x, int64_t inputs) {
     __m512 most = _mm512_setzero_ps();
     __mmask16 undefined = 0;
     for (int64_t k = 0; k < inputs; k += LANES) {
@@ -56,52 +59,152 @@ INLINE float row_scale(const float *x, int64_t inputs) {
         most = _mm512_max_ps(most, _mm512_abs_ps(values));
     }
     float largest = _mm512_reduce_max_ps(most);
-    return undefined ? __builtin_nanf("") : (largest < TINY ? TINY : largest) / LARGEST;
+    return undefined ? __builtin_nanf("") : largest < TINY ? TINY : largest;
 }
 
-INLINE float split_row(const float *x, int64_t inputs, uint8_t *first, uint8_t *second) {
-    float scale = row_scale(x, inputs);
-    for (int64_t k = 0; k < inputs; k += LANES) {
-        __mmask16 mask = lanes(inputs - k);
-        __m512 scaled = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, x + k), _mm512_set1_ps(scale));
-        __m512 whole = rounded(scaled);
-        store_bytes(first + k, mask, whole);
-        store_bytes(second + k, mask, rounded(_mm512_mul_ps(_mm512_sub_ps(scaled, whole), _mm512_set1_ps(REST))));
+/* Four inputs of a row, as unsigned bytes. */
+struct four {
+    uint32_t number, bytes;
+};
+
+/* After the bytes of a row: the outliers below zero, and those above, of at most `most_outliers` fours each. */
+struct outliers {
+    int32_t below, above;
+    struct four fours[];
+};
+
+INLINE int64_t most_outliers(int64_t inputs) { return padded(inputs) / 4 / OUTLIER_SHARE; }
+
+INLINE int64_t row_bytes(int64_t inputs) {
+    return padded(inputs) + (int64_t)sizeof(struct outliers) + 2 * most_outliers(inputs) * (int64_t)sizeof(struct four);
+}
+
+INLINE uint32_t bits_of(float x) { return _mm_cvtsi128_si32(_mm_castps_si128(_mm_set_ss(x))); }
+
+INLINE float float_of(uint32_t bits) { return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)bits))); }
+
+INLINE __m128i bytes_of(__m512i values) { return _mm512_cvtepi32_epi8(values); }
+
+/* Writes the largest absolute value of each four of x. */
+INLINE void largest_of_fours(const float *x, int64_t inputs, uint32_t *fours) {
+    int64_t left = padded(inputs) / 4;
+    for (int64_t k = 0; k < inputs; k += LANES, fours += LANES / 4, left -= LANES / 4) {
+        __m512 values = _mm512_abs_ps(_mm512_maskz_loadu_ps(lanes(inputs - k), x + k));
+        values = _mm512_max_ps(values, _mm512_permute_ps(values, 0xb1));
+        values = _mm512_max_ps(values, _mm512_permute_ps(values, 0x4e));
+        __m128i firsts = _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, _mm512_castps_si512(values)));
+        _mm_mask_storeu_epi32(fours, left >= 4 ? 0xf : (__mmask8)((1u << left) - 1), firsts);
     }
-    return scale;
+}
+
+/* What at most `most_outliers` of the `count` fours exceed: an upper bound of a bucket, but not more than the largest. */
+INLINE float limit_of(const uint32_t *fours, int64_t count, float largest) {
+    uint16_t in_bucket[BUCKETS + 1] = {0};
+    int64_t top = bits_of(largest) >> BUCKET_SHIFT, exceeding = 0, bucket = 0;
+    for (int64_t four = 0; four < count; four++)
+        in_bucket[smaller(top - (fours[four] >> BUCKET_SHIFT), BUCKETS)]++;
+    while (bucket < BUCKETS && (exceeding += in_bucket[bucket]) <= count / OUTLIER_SHARE)
+        bucket++;
+    float bound = float_of((uint32_t)(top - bucket + 1) << BUCKET_SHIFT), least = largest / MOST_STEPS;
+    bound = bound < largest ? bound : largest;
+    return bound > least ? bound : least;
+}
+
+/* Appends the fours of 16 inputs that are not all zeros. */
+INLINE int32_t append(struct four *fours, int32_t count, int64_t number, __m128i bytes) {
+    for (int64_t n = 0; n < LANES / 4; n++, bytes = _mm_srli_si128(bytes, 4)) {
+        uint32_t four = (uint32_t)_mm_cvtsi128_si32(bytes);
+        if (four)
+            fours[count++] = (struct four){(uint32_t)(number + n), four};
+    }
+    return count;
+}
+
+/* Splits a row into bytes and outliers. A value of more steps than a byte has becomes a byte of steps that are
+   `scales[1]` times as large, and what is left of it a byte of small steps, so that it is as exact as the others. */
+INLINE void split_row(const float *x, int64_t inputs, uint8_t *bytes, float *scales) {
+    int64_t length = padded(inputs);
+    struct outliers *outliers = (struct outliers *)(bytes + length);
+    struct four *below = outliers->fours, *above = below + most_outliers(inputs);
+    float largest = largest_of(x, inputs);
+    outliers->below = outliers->above = 0;
+    if (!(largest <= __FLT_MAX__)) { /* no number, or infinite */
+        scales[0] = scales[1] = __builtin_nanf("");
+        return;
+    }
+    largest_of_fours(x, inputs, (uint32_t *)bytes); /* which takes the room of the bytes */
+    float limit = limit_of((const uint32_t *)bytes, length / 4, largest), step = limit / LARGEST;
+    __m512 times = _mm512_set1_ps(largest / limit);
+    scales[0] = step, scales[1] = largest / limit;
+    for (int64_t k = 0; k < inputs; k += LANES) {
+        __mmask16 mask = lanes(length - k);
+        __m512 values = _mm512_maskz_loadu_ps(lanes(inputs - k), x + k);
+        __mmask16 larger = _mm512_cmp_ps_mask(_mm512_abs_ps(values), _mm512_set1_ps(limit), _CMP_GT_OQ);
+        values = _mm512_div_ps(values, _mm512_set1_ps(step));
+        if (larger) {
+            __m512 coarse = rounded(_mm512_maskz_div_ps(larger, values, times));
+            values = _mm512_sub_ps(values, _mm512_mul_ps(coarse, times));
+            __m512i whole = _mm512_cvtps_epi32(coarse), zero = _mm512_setzero_si512();
+            __mmask16 negative = _mm512_cmplt_epi32_mask(whole, zero);
+            outliers->below = append(
+                below, outliers->below, k / 4, bytes_of(_mm512_maskz_sub_epi32(negative, zero, whole)));
+            outliers->above = append(
+                above, outliers->above, k / 4, bytes_of(_mm512_maskz_mov_epi32((__mmask16)~negative, whole)));
+        }
+        store_bytes(bytes + k, mask, rounded(values));
+    }
 }
 
 /* The body of a parallel region: splits this thread's share of the rows. */
 VNNI void lacuna_split(void *shared) {
     const struct product *p = shared;
-    int64_t number = p->thread_number(), threads = p->threads(), length = padded(p->inputs);
-    for (int64_t row = p->rows * number / threads; row < p->rows * (number + 1) / threads; row++) {
-        uint8_t *first = p->split + 2 * row * length;
-        p->row_scales[row] = split_row(p->x + row * p->inputs, p->inputs, first, first + length);
+    int64_t number = p->thread_number(), threads = p->threads(), size = row_bytes(p->inputs);
+    for (int64_t row = p->rows * number / threads; row < p->rows * (number + 1) / threads; row++)
+        split_row(p->x + row * p->inputs, p->inputs, p->split + row * size, p->row_scales + 2 * row);
+}
+
+/* Adds the products of fours and their weights in a block. */
+INLINE void add_fours(__m512i *sums, const struct four *fours, int32_t count, const int8_t *weight) {
+    for (int32_t n = 0; n < count; n++) {
+        const int8_t *weights = weight + (int64_t)fours[n].number * 4 * BLOCK;
+        __m512i four = _mm512_set1_epi32((int)fours[n].bytes);
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++)
+            sums[v] = _mm512_dpbusd_epi32(sums[v], four, _mm512_loadu_si512(weights + v * BLOCK));
     }
+}
+
+/* The sums of a row's outliers for a block of outputs. */
+INLINE void outlier_sums(__m512i *sums, const struct outliers *outliers, int64_t most, const int8_t *weight) {
+    for (int v = 0; v < VECTORS; v++)
+        sums[v] = _mm512_setzero_si512();
+    add_fours(sums, outliers->fours, outliers->below, weight);
+    for (int v = 0; v < VECTORS; v++)
+        sums[v] = _mm512_sub_epi32(_mm512_setzero_si512(), sums[v]);
+    add_fours(sums, outliers->fours + most, outliers->above, weight);
 }
 
 /* A block of outputs of `rows` rows. The number is a constant where this is called, so that all sums are in registers. */
 INLINE void multiply_tile(const struct product *p, int64_t block, int64_t row, const int rows) {
-    int64_t length = padded(p->inputs), at = block * BLOCK;
+    int64_t length = padded(p->inputs), size = row_bytes(p->inputs), at = block * BLOCK;
     const int8_t *weight = p->weight + at * length;
-    const uint32_t *fours[2 * TILE];
-    __m512i sums[2 * TILE][VECTORS];
+    const uint32_t *fours[TILE];
+    __m512i sums[TILE][VECTORS];
 #pragma GCC unroll 8
-    for (int r = 0; r < 2 * rows; r++) {
-        fours[r] = (const uint32_t *)(p->split + (2 * row + r) * length);
+    for (int r = 0; r < rows; r++) {
+        fours[r] = (const uint32_t *)(p->split + (row + r) * size);
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) /* activations stand 128 above what they mean */
             sums[r][v] = _mm512_sub_epi32(
                 _mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(p->sums + at + v * LANES), ZERO_SHIFT));
     }
-    for (int64_t k = 0; k < length / 4; k++, weight += 4 * BLOCK) {
+    for (int64_t k = 0; k < length / 4; k++) {
         __m512i weights[VECTORS];
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++)
-            weights[v] = _mm512_loadu_si512(weight + v * BLOCK);
+            weights[v] = _mm512_loadu_si512(weight + (4 * k + v) * BLOCK);
 #pragma GCC unroll 8
-        for (int r = 0; r < 2 * rows; r++) {
+        for (int r = 0; r < rows; r++) {
             __m512i four = _mm512_set1_epi32((int)fours[r][k]);
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++)
@@ -110,17 +213,19 @@ INLINE void multiply_tile(const struct product *p, int64_t block, int64_t row, c
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
+        const float *row_scales = p->row_scales + 2 * (row + r);
+        __m512i coarse[VECTORS];
+        outlier_sums(coarse, (const void *)((const uint8_t *)fours[r] + length), most_outliers(p->inputs), weight);
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
             int64_t output = at + v * LANES;
             if (output >= p->outputs)
                 break;
             __mmask16 mask = lanes(p->outputs - output);
-            __m512 scales = _mm512_maskz_loadu_ps(mask, p->scales + output);
-            __m512 first = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[2 * r][v]), scales);
-            __m512 second = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[2 * r + 1][v]), scales);
-            __m512 result = _mm512_fmadd_ps(second, _mm512_set1_ps(1 / REST), first);
-            result = _mm512_mul_ps(result, _mm512_set1_ps(p->row_scales[row + r]));
+            __m512 result = _mm512_cvtepi32_ps(sums[r][v]), larger = _mm512_cvtepi32_ps(coarse[v]);
+            result = _mm512_add_ps(result, _mm512_mul_ps(larger, _mm512_set1_ps(row_scales[1])));
+            result = _mm512_mul_ps(result, _mm512_maskz_loadu_ps(mask, p->scales + output));
+            result = _mm512_mul_ps(result, _mm512_set1_ps(row_scales[0]));
             if (p->bias)
                 result = _mm512_add_ps(result, _mm512_maskz_loadu_ps(mask, p->bias + output));
             _mm512_mask_storeu_ps(p->out + (row + r) * p->outputs + output, mask, result);
@@ -139,10 +244,13 @@ VNNI void lacuna_multiply(void *shared) {
         int64_t block = unit / parts, row = unit % parts * in_part, end = smaller(p->rows, row + in_part);
         for (; row + TILE <= end; row += TILE)
             multiply_tile(p, block, row, TILE);
-        if (end - row == 2)
-            multiply_tile(p, block, row, 2);
-        else if (end - row == 1)
-            multiply_tile(p, block, row, 1);
+        switch (end - row) {
+        case 5: multiply_tile(p, block, row, 5); break;
+        case 4: multiply_tile(p, block, row, 4); break;
+        case 3: multiply_tile(p, block, row, 3); break;
+        case 2: multiply_tile(p, block, row, 2); break;
+        case 1: multiply_tile(p, block, row, 1); break;
+        }
     }
 }
 
@@ -162,7 +270,7 @@ VNNI void lacuna_pack(void *arguments) {
         const float *weights = p->rows + row * p->inputs;
         int8_t *fours = p->packed + row / BLOCK * BLOCK * length + row % BLOCK * 4;
         __m512i sum = _mm512_setzero_si512();
-        float scale = p->scales[row] = row_scale(weights, p->inputs);
+        float scale = p->scales[row] = largest_of(weights, p->inputs) / LARGEST;
         for (int64_t k = 0; k < p->inputs; k += LANES, fours += LANES * BLOCK) {
             __m512 scaled = _mm512_div_ps(_mm512_maskz_loadu_ps(lanes(p->inputs - k), weights + k), _mm512_set1_ps(scale));
             __m512i values = _mm512_cvtps_epi32(scaled);

@@ -1,7 +1,7 @@
 """Machine code of our own for what eight-bit models spend their time on, compiled from `native.c` in packaging.
 
 It needs Linux, a processor with AVX-512 VNNI, and the OpenMP threads of torch, which it shares. Elsewhere oneDNN and
-torch do the same work: products are equal to the last bit (see `forward/quantized.py`), the rest up to rounding.
+torch do the same work (see `forward/quantized.py`), up to rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lacuna_inference.models.matrix import Matrix, Product
 from lacuna_inference.models.packed_file import Region
 
 LIBRARY = Path(__file__).with_name("native-linux-x86_64.so")
-VERSION = 1
+VERSION = 2
 """`lacuna_version` of `native.c`: what both sides agree on, the structures and how weights are packed."""
 MAX_INPUTS = 2**16
 """The sum of more products of two bytes could overflow."""
@@ -27,6 +27,8 @@ LANES = 16
 """Values that are computed together; heads whose size is no multiple are left to torch."""
 _BLOCK, _FOUR = 64, 4
 """Outputs and inputs that packed weights are padded to a multiple of."""
+OUTLIER_SHARE = 8
+"""Of this many groups of four inputs, one may have outliers, which take a second byte."""
 _NUMBER_BYTES = 4
 """Of a sum and of a scale."""
 _CHUNK = 2**18
@@ -71,12 +73,12 @@ class Native:
             bias=None if bias is None else bias.data_ptr(), inputs=inputs, outputs=outputs,
             thread_number=self._thread_number, threads=self._threads,
         )  # fmt: skip
-        split_bytes, in_use = 2 * _padded(inputs, _FOUR), (template, region, bias)
+        split_bytes, in_use = _row_bytes(inputs), (template, region, bias)
 
         def multiply(x: Tensor) -> Tensor:
             rows, threads = x.shape[0], torch.get_num_threads()
             x, out = x.contiguous(), torch.empty((rows, outputs))
-            split, row_scales = torch.empty(rows * split_bytes, dtype=torch.uint8), torch.empty(rows)
+            split, row_scales = torch.empty(rows * split_bytes, dtype=torch.uint8), torch.empty(2 * rows)
             shared = _Shared.from_buffer_copy(in_use[0])
             shared.x, shared.out, shared.rows = x.data_ptr(), out.data_ptr(), rows
             shared.split, shared.row_scales = split.data_ptr(), row_scales.data_ptr()
@@ -137,6 +139,12 @@ def packed_bytes(outputs: int, inputs: int) -> int:
     """Bytes that the packed weights of a layer take, with their sums and scales."""
     padded = _padded(outputs, _BLOCK)
     return padded * (_padded(inputs, _FOUR) + 2 * _NUMBER_BYTES)
+
+
+def _row_bytes(inputs: int) -> int:
+    """Bytes of a split row: a byte for each input, and two lists of outliers with their lengths."""
+    fours = _padded(inputs, _FOUR) // _FOUR
+    return _FOUR * fours + 2 * _NUMBER_BYTES + 2 * (fours // OUTLIER_SHARE) * 2 * _NUMBER_BYTES
 
 
 def _parts(memory: Tensor, outputs: int, inputs: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,11 +1,11 @@
 """Linear layers with quantized weights, on a CPU: a quarter or an eighth of fp32's bytes to keep and to read.
 
-8-bit weights have a scale for each output. Where 8-bit integers are multiplied, by our own machine code or by oneDNN, a
-row of activations is split into two rows of 8 bits, the second holding the rounding error of the first: both are
-multiplied in one pass over the weights, and their sum is as exact as 16-bit activations. One row of 8 bits was not
-enough: on Qwen2.5-Coder-0.5B the divergence from fp32 was eight times that of the weights alone, because of a few
-activations that are hundreds of times larger than the rest (Dettmers et al., 2022, arXiv 2208.07339). Integer products
-are exact, so that a row's result does not depend on the rows beside it.
+8-bit weights have a scale for each output. Activations cannot simply be rounded to 8 bits: a few are hundreds of times
+larger than the rest (Dettmers et al., 2022, arXiv 2208.07339), and on Qwen2.5-Coder-0.5B the divergence from fp32 was
+ten times that of the weights alone. Our own machine code takes the largest ones apart (`native.c`), at 1.2 times that
+divergence. oneDNN multiplies two rows for each, the second holding the rounding error of the first, in one pass over
+the weights; their sum is as exact as 16-bit activations. Integer products are exact, so that a row's result does not
+depend on the rows beside it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ QUANTIZED_KERNELS: dict[str, Kernel] = {"int8": int8, "int4": int4}
 
 def arithmetic_of(quantization: str) -> str:
     """Which of the products that differ in their rounding is used here for `quantization`, on a CPU."""
-    return "16-bit activations" if quantization == "int8" and _multiplies_integers() else "bfloat16 activations"
+    if quantization == "int8" and native.load() is not None:
+        return f"8-bit activations, outliers apart, {native.VERSION}"
+    return "16-bit activations" if quantization == "int8" and _onednn_multiplies_integers() else "bfloat16 activations"
 
 
 def same_with_any_threads(quantization: str) -> bool:
