@@ -76,7 +76,7 @@ def test_eight_bits_of_safetensors_are_read_in_parts(tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path)
     expected = logits_of(registry.read(sources.find(str(folder)), spec()))
     found = logits_of(registry.read(sources.find(str(folder)), spec("int8")))
-    assert 0 < (found - expected).abs().max() <= 0.05 * expected.abs().max()
+    assert 0 < (found - expected).abs().max() <= 0.07 * expected.abs().max()
 
 
 def test_rows_are_found_in_any_order(tmp_path: Path) -> None:
