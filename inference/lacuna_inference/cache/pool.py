@@ -6,7 +6,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from torch import Tensor
 
 from lacuna_inference.cache.counts import TokenCounts
 from lacuna_inference.cache.disk import DiskCaches
@@ -40,6 +42,8 @@ class PrefixCachePool:
         self._budget = budget
         self._caches: OrderedDict[_CacheKey, PrefixCache] = OrderedDict()
         self._anonymous = 0
+        self._spare: list[Tensor] = []
+        """Memory for logits."""
         self.counts = TokenCounts()
         """Of all finished requests."""
 
@@ -47,6 +51,11 @@ class PrefixCachePool:
     def nbytes(self) -> int:
         """Bytes of all caches together."""
         return sum(cache.nbytes for cache in self._caches.values())
+
+    @property
+    def kv_nbytes(self) -> int:
+        """Bytes of the KV caches alone, without logits."""
+        return sum(cache.kv_cache.nbytes for cache in self._caches.values())
 
     def cache_for(
         self, document_id: str | None, ids: Sequence[int], is_prefetch: bool = False, ahead: bool = False
@@ -62,7 +71,7 @@ class PrefixCachePool:
             key = (document_id, is_prefetch) if ahead else self._key_of(document_id, ids, is_prefetch)
         if key not in self._caches:
             evicted = self._evicted()
-            self._caches[key] = self._loaded(key, ids) or evicted or PrefixCache(self.forward, self.counts)
+            self._caches[key] = self._loaded(key, ids) or evicted or self._new()
         self._caches.move_to_end(key)
         return self._caches[key]
 
@@ -148,12 +157,16 @@ class PrefixCachePool:
         for key in [key for key, cache in self._caches.items() if not cache.busy]:
             del self._caches[key]
 
+    def _new(self, kv_cache: Any = None, tokens: Sequence[int] = ()) -> PrefixCache:
+        return PrefixCache(self.forward, self.counts, kv_cache, tokens, self._spare)
+
     def _bound_logits(self) -> None:
         """Drops the logits of all but the most recently used caches: those of many documents would take more memory
         than their keys and values."""
         for other in list(self._caches.values())[:-_WITH_LOGITS]:
             if not other.busy:
                 other.drop_logits()
+        del self._spare[1:]
 
     def _drop(self, cache: PrefixCache) -> None:
         for key in [key for key, other in self._caches.items() if other is cache]:
@@ -189,7 +202,7 @@ class PrefixCachePool:
         if header is None or common_prefix(header.tokens, ids) < MIN_SAVED_TOKENS:
             return None
         kv_cache = self.disk.load(document_id, header)
-        return None if kv_cache is None else PrefixCache(self.forward, self.counts, kv_cache, header.tokens)
+        return None if kv_cache is None else self._new(kv_cache, header.tokens)
 
     def _swap(self, one: _CacheKey, other: _CacheKey) -> None:
         first, second = self._caches.pop(one, None), self._caches.pop(other, None)

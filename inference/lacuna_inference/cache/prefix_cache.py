@@ -27,16 +27,21 @@ class PrefixCache:
     """The tokens of one KV cache, with the logits after some of them."""
 
     def __init__(
-        self, forward: Forward, counts: TokenCounts | None = None, kv_cache: Any = None, tokens: Sequence[int] = ()
+        self,
+        forward: Forward,
+        counts: TokenCounts | None = None,
+        kv_cache: Any = None,
+        tokens: Sequence[int] = (),
+        spare: list[Tensor] | None = None,
     ) -> None:
         """Costs are added to `counts`, which the request that leases the cache may replace.
 
-        A given `kv_cache` holds these `tokens`.
+        A given `kv_cache` holds these `tokens`. `spare` is memory for logits that caches give up and take.
         """
         self._forward = forward
         self._kv_cache: KVCache = forward.new_kv_cache() if kv_cache is None else kv_cache
         self._tokens: list[int] = list(tokens)
-        self._logits = LogitsCache()
+        self._logits = LogitsCache(spare)
         self._draft_span = range(0)
         self._takes_drafts = True
         self.counts = counts or TokenCounts()
@@ -100,7 +105,7 @@ class PrefixCache:
 
     def drop_logits(self) -> None:
         """Frees the memory of the logits: an answer that follows the last one costs one pass over its last token."""
-        self._logits = LogitsCache()
+        self._logits.give_up()
         self._draft_span = range(0)
 
     def clear(self) -> None:
@@ -143,10 +148,15 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 class LogitsCache:
-    """The logits after the positions read last, in one block of memory: separate tensors would fragment it."""
+    """The logits after the positions read last, in one block of memory: separate tensors would fragment it.
 
-    def __init__(self) -> None:
+    Blocks that were given up are used again: memory that is new to the process takes longer to write than a row to
+    compute with.
+    """
+
+    def __init__(self, spare: list[Tensor] | None = None) -> None:
         self._memory: Tensor | None = None
+        self._spare = [] if spare is None else spare
         self._rows: OrderedDict[int, int] = OrderedDict()
         self._free: list[int] = []
 
@@ -165,8 +175,8 @@ class LogitsCache:
     def put(self, position: int, row: Tensor) -> None:
         if self._memory is None:
             count = cached_logits(row.nbytes)
-            self._memory = row.new_empty((count, *row.shape))
-            self._free = list(range(count))
+            self._memory = self._spare.pop() if self._spare else row.new_empty((count, *row.shape))
+            self._free = list(range(count))[::-1]  # what was written first was written most often
         index = self._rows.pop(position, None)
         if index is None:
             index = self._free.pop() if self._free else self._rows.popitem(last=False)[1]
@@ -180,3 +190,9 @@ class LogitsCache:
 
     def clear(self) -> None:
         self.truncate(-1)
+
+    def give_up(self) -> None:
+        """Drops all, and leaves the memory to another cache."""
+        if self._memory is not None:
+            self._spare.append(self._memory)
+        self._memory, self._rows, self._free = None, OrderedDict(), []

@@ -46,8 +46,8 @@ class Scripted:
     def ids_of(self, text: str) -> list[int]:
         return list(range(len(text)))
 
-    def kv_bytes(self, tokens: int) -> int:
-        return 1000 * tokens
+    def kv_bytes(self, tokens: int) -> tuple[int, int]:
+        return 1000 * tokens, 7000 * tokens
 
     def peak_bytes(self) -> int | None:
         return 10**9

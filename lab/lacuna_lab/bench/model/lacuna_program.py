@@ -64,7 +64,7 @@ def _answer(engine: ModelEngine, model: LoadedModel, asked: dict[str, Any]) -> d
         tokens = engine.submit(request).result().prompt_logprobs
         return {"ids": [token.id for token in tokens]}
     if "kv" in asked:
-        return {"bytes": _kv_bytes(model, asked["kv"])}
+        return {"bytes": _kv_bytes(model, asked["kv"]), "held": model.decoder.caches.kv_nbytes}
     result = engine.submit(request_of(Question(**{**asked, "ids": tuple(asked["ids"])}))).result()
     metrics = result.metrics
     return {

@@ -69,10 +69,11 @@ class Lacuna:
         self._child.pause()
         return ids
 
-    def kv_bytes(self, tokens: int) -> int:
-        """Bytes of a KV cache after `tokens` tokens."""
+    def kv_bytes(self, tokens: int) -> tuple[int, int]:
+        """Bytes of a KV cache after `tokens` tokens, and of all that are held."""
         self._child.resume()
-        return int(self._child.ask({"kv": tokens})["bytes"])
+        answer = self._child.ask({"kv": tokens})
+        return int(answer["bytes"]), int(answer["held"])
 
     def peak_bytes(self) -> int | None:
         return self._child.peak_bytes()

@@ -30,7 +30,7 @@ class LacunaContestant(Contestant, Protocol):
 
     def ids_of(self, text: str) -> list[int]: ...
 
-    def kv_bytes(self, tokens: int) -> int: ...
+    def kv_bytes(self, tokens: int) -> tuple[int, int]: ...
 
 
 class Starter(Protocol):
@@ -175,11 +175,12 @@ def _memory(asked: _Asked, lacuna: LacunaContestant, sizes: Sizes) -> list[Figur
     peaks = {contestant.name: contestant.peak_bytes() for contestant in asked.both}
     has_peer = PEER in peaks
     size, tokens = float(sizes.file), asked.plan.prompt_tokens
-    kv, peer_kv = float(lacuna.kv_bytes(tokens)), float(sizes.peer_kv) if has_peer else None
+    (kv, held), peer_kv = lacuna.kv_bytes(tokens), float(sizes.peer_kv) if has_peer else None
     return [
         Figure("memory", "peak of the process", Unit.BYTES, peaks[LACUNA], peaks.get(PEER)),
         Figure("memory", "file", Unit.BYTES, size, size if has_peer else None, None),
         Figure("memory", f"KV cache, {tokens} tokens read", Unit.BYTES, kv, peer_kv),
+        Figure("memory", "KV caches held, of all documents", Unit.BYTES, held, peer_kv),
     ]
 
 
