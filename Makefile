@@ -70,8 +70,8 @@ screenshots: editors vsix  ## take the pictures of the README
 	$(BIN)/python tests/editors/vscode_pictures.py
 	$(BIN)/python tests/server/http/screenshots.py
 
-latency: editors vsix  ## from a key to grey text in a real VS Code
-	$(BIN)/python tests/editors/vscode_latency.py
+latency: editors vsix  ## from a key to grey text in a real VS Code, with MODEL=file.gguf or the bundled model
+	MODEL=$(MODEL) $(BIN)/python tests/editors/vscode_latency.py
 
 playground:  ## build the page of `lacuna serve` into the package
 	cd server/playground && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -1,4 +1,7 @@
-"""How long from a key to grey text in VS Code with the bundled model, and whether it flickers: `make latency`."""
+"""How long from a key to grey text in VS Code, and whether it flickers: `make latency`, or with MODEL=file.gguf.
+
+With a model, the first suggestion is photographed, too.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from workbench import Workbench, workbench
 
 from lacuna_lab.evaluation import files
 
+PICTURE = Path("docs/pictures/vscode-real-model.png")
 SUGGESTIONS, TYPED_ALONG = 120, 220
 FREE_MS, ALONG_MS = 400, 150
 """Between keys: long enough for any answer, and as people type."""
@@ -38,6 +42,7 @@ class Found:
     """Milliseconds from a key to new grey text, and keys typed along a suggestion, with those that made it flicker."""
 
     latencies: list[float]
+    picture: Path | None
     typed_along: int = 0
     flickers: int = 0
 
@@ -52,8 +57,9 @@ def main() -> None:
         for number, text in enumerate(texts):
             (home / f"workspace/file{number}.py").write_text("\n".join(text.split("\n")[:60]) + "\n")
         settings = {"lacuna.path": str(Path(sys.executable).with_name("lacuna"))}
-        with workbench(driver, home, around, settings) as code:
-            found = measured(code, texts)
+        model = os.environ.get("MODEL")
+        with workbench(driver, home, around, settings | ({"lacuna.model": model} if model else {})) as code:
+            found = measured(code, texts, PICTURE if model else None)
             server = latency_of_the_server(code)
     known = sorted(found.latencies)
     at = {part: known[int(part * (len(known) - 1))] for part in (0.5, 0.95)}
@@ -65,9 +71,9 @@ def main() -> None:
     sys.stdout.write(f"| of them with another text shown before the next key | {found.flickers} |\n")
 
 
-def measured(code: Workbench, texts: list[str]) -> Found:
-    """Types lines as they stand in the files; where grey text appears, types along it."""
-    found, rng = Found([]), random.Random(0)
+def measured(code: Workbench, texts: list[str], picture: Path | None) -> Found:
+    """Types lines as they stand in the files; where grey text appears, types along it. Photographs the first."""
+    found, rng = Found([], picture), random.Random(0)
     code.open("file0.py")
     code.until_status("Ready")
     code.page.evaluate(WATCH)
@@ -91,6 +97,9 @@ def type_line(code: Workbench, line: str, found: Found) -> None:
         shown = one_key(code, character, FREE_MS)
         found.latencies += [after for text, after in shown if text][:1]
         if shown and shown[-1][0]:
+            if found.picture is not None:
+                code.page.screenshot(path=found.picture)
+                found.picture = None
             type_along(code, shown[-1][0], found)
             return
 
