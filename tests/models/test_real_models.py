@@ -93,12 +93,15 @@ def test_it_takes_the_memory_of_its_file(file: Path) -> None:
     assert measured["peak"] <= file.stat().st_size + measured["kv"] + OTHERS_BYTES
 
 
-def test_tokens_read_together_and_one_by_one_give_the_same() -> None:
-    """Products of integers are exact, so drafts and prompts in any parts change no answer."""
-    forward = loaded(SMALL).forward
+@pytest.mark.parametrize("file", [CODER, SMALL], ids=lambda file: file.stem)
+def test_tokens_read_together_and_one_by_one_give_nearly_the_same(file: Path) -> None:
+    """Products of integers are exact; but attention's last bits differ, and may move an activation by a step."""
+    model = loaded(file)
+    forward = model.forward
     assert forward is not None
-    ids = list(range(300, 340))
-    whole = forward.step(ids, forward.new_kv_cache(), 4)
+    ids = model.decoder.tokenizer.encode(Path(str(text_module.__file__)).read_text())[:120]
+    whole = forward.step(ids, forward.new_kv_cache(), len(ids)).log_softmax(-1)
     kv_cache = forward.new_kv_cache()
-    parts = [forward.step([token], kv_cache) for token in ids][-4:]
-    assert (torch.cat(parts) - whole).abs().max() <= 2e-3 * whole.abs().max()
+    parts = torch.cat([forward.step([token], kv_cache) for token in ids]).log_softmax(-1)
+    assert (whole.exp() * (whole - parts)).sum(-1).mean() < 0.003
+    assert (whole.argmax(-1) == parts.argmax(-1)).float().mean() > 0.93

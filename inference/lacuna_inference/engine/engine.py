@@ -279,11 +279,11 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def _warm_up(model: LoadedModel) -> None:
-    """Runs the model for the first time, which takes long on a GPU, and measures how fast it reads."""
+    """Runs the model for the first time, which takes longer, and measures how fast it reads."""
     from lacuna_inference.decoding.answer import answer
 
-    if model.device != "cpu":
-        answer(model.decoder, model.name, _WARM_UP, CancelToken(), time.perf_counter())
-        model.decoder.caches.clear()  # one for each would stay in memory
+    first = replace(_WARM_UP, stop=Stop(max_tokens=1)) if model.device == "cpu" else _WARM_UP
+    answer(model.decoder, model.name, first, CancelToken(), time.perf_counter())
+    model.decoder.caches.clear()  # one for each would stay in memory
     read = answer(model.decoder, model.name, _MEASURED, CancelToken(), time.perf_counter()).metrics
     model.decoder.speed.record(read.evaluated_tokens, read.total_s)

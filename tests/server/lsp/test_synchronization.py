@@ -130,7 +130,7 @@ async def test_mutated_edits_are_applied_or_the_document_is_out_of_sync() -> Non
     texts: list[str] = []
     for number, encoding in enumerate(ENCODINGS):
         connection = Connection(FakeEngine(lambda request: seen(request, texts)), encoding)
-        await followed(connection, Editor(encoding), random.Random(number), MESSAGES // len(ENCODINGS), texts)
+        await followed(connection, Editor(encoding), random.Random(number), -(-MESSAGES // len(ENCODINGS)), texts)
 
 
 def seen(request: Request, texts: list[str]) -> str:
