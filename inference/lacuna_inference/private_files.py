@@ -6,6 +6,7 @@ Several processes may share a folder.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,9 +16,8 @@ from typing import TypeAlias
 TEMPORARY = ".part"
 """The suffix of a file that is being written."""
 Part: TypeAlias = bytes | memoryview
-_OWNER_ONLY = 0o600
-_ABANDONED_S = 3600.0
-"""Seconds after which a file that is still not whole was left by a process that has ended."""
+_ABANDONED_S = 600.0
+"""Seconds without a write after which a file that is not whole was left by a process that has ended."""
 
 
 def write(path: Path, parts: Iterable[Part], flush: bool = False) -> None:
@@ -25,10 +25,10 @@ def write(path: Path, parts: Iterable[Part], flush: bool = False) -> None:
 
     With `flush`, it is on the disk before it replaces the other, so that not even a power cut leaves half of it.
     """
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}")
-    temporary.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(TEMPORARY, f"{path.stem}.", path.parent)  # which only its owner may read
+    temporary = Path(name)
     try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, _OWNER_ONLY)) as stream:
+        with os.fdopen(descriptor, "wb") as stream:
             for part in parts:
                 stream.write(part)
             if flush:

@@ -34,7 +34,12 @@ def make(settings: Settings) -> Engine:
     if not settings.kv_cache_disk_mb:
         KV_CACHES.clear()
     kept_bytes = settings.kv_cache_disk_mb * 2**20
-    return local(replace(settings.model_options(), kv_cache_folder=KV_CACHES.folder, kv_cache_disk_bytes=kept_bytes))
+    return local(replace(keeping(settings), kv_cache_folder=KV_CACHES.folder, kv_cache_disk_bytes=kept_bytes))
+
+
+def keeping(settings: Settings) -> ModelOptions:
+    """The options of an engine that lives long enough to keep its packed weights."""
+    return replace(settings.model_options(), packed_disk_bytes=settings.packed_weights_disk_mb * 2**20)
 
 
 def examine(settings: Settings) -> None:

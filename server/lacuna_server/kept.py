@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_dir
+
+FOLDER = "LACUNA_CACHE_FOLDER"
+"""The environment variable that names another folder than the user's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class KeptFiles:
 
     @property
     def folder(self) -> Path:
-        return Path(user_cache_dir("lacuna", appauthor=False)) / self.name
+        return Path(os.environ.get(FOLDER) or user_cache_dir("lacuna", appauthor=False)) / self.name
 
     def usage(self) -> tuple[int, int]:
         """How many files there are, and their bytes."""

@@ -144,8 +144,8 @@ class SettingsSchema(BaseSettings):
         Field(
             ge=0,
             le=2**24,
-            description="MiB on disk for a model's weights as they were packed for this processor, so that it starts"
-            " several times faster and several servers share the memory; `0` keeps nothing",
+            description="MiB on disk for a model's weights as they were packed for this processor, so that a"
+            " start need not pack them, and several servers share the memory; `0` keeps nothing",
         ),
     ] = 4096
     deadline_ms: Annotated[
@@ -237,7 +237,7 @@ class SettingsSchema(BaseSettings):
         return init_settings, env_settings
 
     def model_options(self) -> ModelOptions:
-        """The settings that the engine needs."""
+        """The settings that the engine needs. It uses packed weights, but keeps nothing: see `engines.keeping`."""
         return ModelOptions(
             model=self.model,
             device=self.device,
@@ -257,8 +257,7 @@ class SettingsSchema(BaseSettings):
             draft_tokens=self.draft_tokens,
             batch=self.batch,
             idle_unload_s=self.idle_unload_s,
-            packed_folder=PACKED_WEIGHTS.folder,
-            packed_disk_bytes=self.packed_weights_disk_mb * 2**20,
+            packed_folder=PACKED_WEIGHTS.folder if self.packed_weights_disk_mb else None,
         )
 
 

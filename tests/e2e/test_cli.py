@@ -214,7 +214,9 @@ def test_bench_decode_prints_a_table() -> None:
 
 
 def test_bench_typing_asks_every_contestant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LACUNA_CACHE_FOLDER", str(tmp_path))
+    (tmp_path / "kv").mkdir()
+    (tmp_path / "kv" / "of-the-user.kv").write_bytes(b"kept before")
     chart = tmp_path / "times.png"
     done = lacuna("bench", "typing", "--files", "1", "--keys", "3", "--max-tokens", "4", "--chart", str(chart))
     assert done.returncode == 0, done.stderr.decode()
@@ -222,7 +224,8 @@ def test_bench_typing_asks_every_contestant(tmp_path: Path, monkeypatch: pytest.
     for name in ("lacuna", "lacuna, without drafts", "lacuna, transformers' forward", "generate(max_length)"):
         assert f"| {name} | 3 |" in table
     assert chart.exists()
-    assert not list(tmp_path.rglob("*.kv"))  # or the next measurement would begin with what this one read
+    assert [path.name for path in tmp_path.rglob("*.kv")] == ["of-the-user.kv"]
+    assert not (tmp_path / "weights").exists()
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -58,6 +58,7 @@ def main() -> None:
             (home / f"workspace/file{number}.py").write_text("\n".join(text.split("\n")[:60]) + "\n")
         settings = {"lacuna.path": str(Path(sys.executable).with_name("lacuna"))}
         model = os.environ.get("MODEL")
+        model = str(Path(model).resolve()) if model and Path(model).exists() else model
         with workbench(driver, home, around, settings | ({"lacuna.model": model} if model else {})) as code:
             found = measured(code, texts, PICTURE if model else None)
             server = latency_of_the_server(code)

@@ -50,6 +50,6 @@ class ModelOptions:
     kv_cache_disk_bytes: int = 0
     """Maximum size of all files in that folder."""
     packed_folder: Path | None = None
-    """A private folder in which weights are kept as they were packed for a CPU; None keeps none."""
+    """A private folder with weights as they were packed for a CPU, which are used; None for no such folder."""
     packed_disk_bytes: int = 0
-    """Maximum size of all files in that folder."""
+    """Maximum size of all files in that folder; 0 adds none."""

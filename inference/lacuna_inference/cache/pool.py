@@ -156,6 +156,7 @@ class PrefixCachePool:
         """Drops all caches that are not busy and frees their memory."""
         for key in [key for key, cache in self._caches.items() if not cache.busy]:
             del self._caches[key]
+        self._spare.clear()
 
     def _new(self, kv_cache: Any = None, tokens: Sequence[int] = ()) -> PrefixCache:
         return PrefixCache(self.forward, self.counts, kv_cache, tokens, self._spare)

@@ -12,16 +12,15 @@ from lacuna_inference.cache.disk import DiskCaches
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.forward import Forward, exporting
-from lacuna_inference.models import facts, forward_choice, identity, loader, native
+from lacuna_inference.models import facts, forward_choice, identity, loader
 from lacuna_inference.models.architectures.registry import ForwardSpec
 from lacuna_inference.models.describe import type_in_memory
 from lacuna_inference.models.forward.quantized import can_be_kept
 from lacuna_inference.models.loader import Progress
 from lacuna_inference.models.loading.config import end_ids
 from lacuna_inference.models.loading.memory import return_freed
-from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.tokenizer import read_tokenizer
-from lacuna_inference.models.packed_file import PackedFile
+from lacuna_inference.models.packed_weights import PackedWeights
 from lacuna_inference.models.parallel.workers import ParallelForward, Workers
 from lacuna_inference.prompt.families import Family, Layout
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
@@ -83,7 +82,8 @@ def load_model(options: ModelOptions, progress: Progress, kept: dict[str, Tensor
         forward: Forward = ParallelForward(workers)
         kind = f"own, in {len(devices)} parts"
     else:
-        spec = ForwardSpec(dtype, device, context, quantization, packed=_packed(options, folder, quantization))
+        packed = _packed(options, quantization, identity.key_of(folder, quantization, dtype))
+        spec = ForwardSpec(dtype, device, context, quantization, packed=packed)
         forward, kind = forward_choice.read_forward(folder, spec, options, kept if device.type == "cuda" else None)
     max_draft_tokens = forward.max_draft_tokens if options.draft_tokens is None else options.draft_tokens
     return_freed()
@@ -110,9 +110,8 @@ def _disk(options: ModelOptions, key: str, forward: Forward, context: int) -> Di
     return DiskCaches(options.kv_cache_folder, options.kv_cache_disk_bytes, key, exported, context)
 
 
-def _packed(options: ModelOptions, folder: ModelFolder, quantization: str) -> PackedFile | None:
-    """Where the packed weights are kept, if the options ask for it and this processor's can be kept."""
-    if options.packed_folder is None or options.packed_disk_bytes <= 0 or not can_be_kept(quantization):
+def _packed(options: ModelOptions, quantization: str, key: str) -> PackedWeights | None:
+    """Where the packed weights are, if the options name a folder and this processor's can be kept."""
+    if options.packed_folder is None or not can_be_kept(quantization):
         return None
-    key = identity.key_of(folder, quantization, native.VERSION)
-    return PackedFile(options.packed_folder, options.packed_disk_bytes, key)
+    return PackedWeights(options.packed_folder, options.packed_disk_bytes, key)

@@ -54,8 +54,8 @@ Progress = Callable[[float, str], None]
 Load = Callable[[Progress], "LoadedModel"]
 
 _WARM_UP = Request(("def add(a, b):\n    return ", "\n"), path="warm_up.py", stop=Stop(max_tokens=4))
-_MEASURED = Request(("numbers = [1, 2, 3]\n" * 6, "\n"), path="warm_up.py", stop=Stop(max_tokens=1))
-"""Some seventy tokens, whose reading is timed. Choosing the token after them finds out if the weights are damaged."""
+_MEASURED = Request(("numbers = [1, 2, 3]\n" * 6, "\n"), path="warm_up.py", stop=Stop(max_tokens=0))
+"""Some seventy tokens, whose reading is timed."""
 
 
 class ModelEngine(ThreadedEngine):
@@ -271,11 +271,13 @@ def _loader(options: ModelOptions) -> Load:
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
     """Loading makes millions of objects that stay: looking through them again and again takes a quarter second."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 def _warm_up(model: LoadedModel) -> None:

@@ -1,4 +1,4 @@
-"""What the keys and values of a model depend on besides the tokens, as a key."""
+"""What a model's packed weights, and its keys and values besides the tokens, depend on, as a key."""
 
 from __future__ import annotations
 

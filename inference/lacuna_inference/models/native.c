@@ -2,7 +2,7 @@
    with AVX-512 VNNI. See native.py.
 
    A row of activations becomes bytes, in steps that suit most of them. Those that are larger, up to an eighth of all
-   groups of four inputs, get a second byte with what is left of them in larger steps (see `split_row`).
+   groups of four inputs, get a second byte, which counts larger steps (see `split_row`).
 
    Weights are packed in blocks of 64 outputs: in each block the inputs by fours, in each four 4 bytes of every output;
    inputs are padded to a multiple of 4, and outputs to whole blocks, with zeros.
@@ -16,7 +16,7 @@ enum { BLOCK = 64, LANES = 16, VECTORS = BLOCK / LANES, TILE = 6, PART = 4 * TIL
 enum { OUTLIER_SHARE = 8, BUCKETS = 72, BUCKET_SHIFT = 20 }; /* eight buckets for each halving, down to a 256th and less */
 static const float LARGEST = 127.0f, MOST_STEPS = 253.0f, TINY = 1e-12f, ZERO = 1 << ZERO_SHIFT;
 
-/* VERSION in native.py, which must be raised together with this when a structure or the packing changes. */
+/* VERSION in native.py. Both must be raised when a structure, the packing or the rounding of products changes. */
 __attribute__((visibility("default"))) const int32_t lacuna_version = 2;
 
 struct product {

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from lacuna_inference.models import pages
 from lacuna_inference.models.matrix import Matrix, Product
-from lacuna_inference.models.packed_file import Region
+from lacuna_inference.models.packed_weights import Region
 
 LIBRARY = Path(__file__).with_name("native-linux-x86_64.so")
 VERSION = 2
-"""`lacuna_version` of `native.c`: what both sides agree on, the structures and how weights are packed."""
+"""`lacuna_version` of `native.c`: the structures, how weights are packed, and how products are rounded."""
 MAX_INPUTS = 2**16
 """The sum of more products of two bytes could overflow."""
 LANES = 16
@@ -212,7 +212,7 @@ def load() -> Native | None:
 
 
 def _checked(path: Path, openmp: ctypes.CDLL) -> Native | None:
-    """The functions in the file at `path`; None if it was compiled from another version. Raises ValueError likewise."""
+    """The functions in the file at `path`; None if it was compiled from another version. Raises ValueError."""
     compiled = ctypes.CDLL(str(path))
     return Native(compiled, openmp) if ctypes.c_int32.in_dll(compiled, "lacuna_version").value == VERSION else None
 

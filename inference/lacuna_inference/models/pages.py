@@ -26,9 +26,14 @@ def zeros(size: int) -> Tensor:
 def untouched(size: int) -> Tensor:
     """`size` bytes of zeros, uint8, in small pages: one that is never written takes no memory.
 
-    numpy's zeros would be in large pages: to write the first token of each head would take the memory of all.
+    numpy's zeros would be in large pages, and on some systems any memory is, unless it is asked not to be: to write
+    the first token of each head would take the memory of all.
     """
-    return torch.frombuffer(_block(size), dtype=torch.uint8)
+    block = _block(size)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with suppress(OSError):
+            block.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(block, dtype=torch.uint8)
 
 
 def _block(size: int) -> mmap.mmap:

@@ -126,11 +126,13 @@ class PromptTokenizer:
         """The bytes of every ordinary token."""
         other = self.banned | self.ends
         ordinary = {name: token for name, token in self._all_ids.items() if token not in other}
+        if self._byte_level:
+            added = self._tokenizer.get_added_tokens_decoder()  # named by their text: DeepSeek's `ü` is not byte 0xFC
+            known = {t: name.encode() if t in added else bytes_of(name) for name, t in ordinary.items()}
+        else:
+            known = {token: sentencepiece_bytes_of(name) for name, token in ordinary.items()}
         self._all_ids = {}  # not needed any more
-        if not self._byte_level:
-            return Vocabulary({token: sentencepiece_bytes_of(name) for name, token in ordinary.items()})
-        added = self._tokenizer.get_added_tokens_decoder()  # their names are text: DeepSeek's `ü` is not the byte 0xFC
-        return Vocabulary({t: name.encode() if t in added else bytes_of(name) for name, t in ordinary.items()})
+        return Vocabulary(known)
 
     @cached_property
     def spells(self) -> bool:

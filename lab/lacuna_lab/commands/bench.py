@@ -7,11 +7,14 @@ import gc
 import json
 import os
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from lacuna_server import kept
 from lacuna_server.commands.show import stderr
 from lacuna_server.settings import Settings
 
@@ -82,13 +85,14 @@ def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, 
 
     if chart is not None:
         typing_chart.check(chart)
-    contestants = _contestants(settings, others)
-    runs: dict[str, list[Run]] = {name: [] for name in contestants}
-    for number, session in enumerate(_sessions(plan)):
-        names = list(contestants)
-        for name in names[number % len(names) :] + names[: number % len(names)]:  # in rotating order
-            stderr.print(f"{session.name}: {name}")
-            runs[name].append(contestants[name](session))
+    with _of_its_own() as around:
+        contestants = _contestants(settings, others, around)
+        runs: dict[str, list[Run]] = {name: [] for name in contestants}
+        for number, session in enumerate(_sessions(plan)):
+            names = list(contestants)
+            for name in names[number % len(names) :] + names[: number % len(names)]:  # in rotating order
+                stderr.print(f"{session.name}: {name}")
+                runs[name].append(contestants[name](session))
     rows = bench.rows(runs)
     _print([asdict(row) for row in rows], bench.table(rows), as_json)
     if chart is not None:
@@ -111,7 +115,8 @@ def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> N
     from lacuna_lab.bench import steadiness as bench
 
     sessions = _sessions(TypingPlan(files=5, runs=4, keys=min(400, requests), seed=seed))
-    figures = bench.measure(settings.model_options(), _environment(settings), sessions, requests)
+    with _of_its_own() as around:
+        figures = bench.measure(settings.model_options(), _environment(settings, around), sessions, requests)
     _print(asdict(figures), bench.table(figures), as_json)
 
 
@@ -119,7 +124,8 @@ def lsp(seconds: float, rate: float, seed: int, as_json: bool) -> None:
     """Measures the server without a model under fast typing."""
     from lacuna_lab.bench import stress
 
-    figures = stress.measure(seconds, rate, {**os.environ, **_NOTHING_KEPT}, seed)
+    with _of_its_own() as around:
+        figures = stress.measure(seconds, rate, around, seed)
     _print(asdict(figures), stress.table(figures), as_json)
 
 
@@ -127,14 +133,18 @@ def _print(content: object, table: Iterable[str], as_json: bool) -> None:
     print(json.dumps(content, indent=1) if as_json else "\n".join(table))  # noqa: T201
 
 
-_NOTHING_KEPT = {"LACUNA_STATISTICS": "false", "LACUNA_KV_CACHE_DISK_MB": "0"}
-"""A server that is measured leaves nothing among the user's files, and finds nothing there from the last time."""
+@contextmanager
+def _of_its_own() -> Iterator[dict[str, str]]:
+    """The environment of servers that are measured: they find no KV caches from the last time, and leave the user's
+    files alone."""
+    with TemporaryDirectory() as folder:
+        yield {**os.environ, "LACUNA_STATISTICS": "false", "LACUNA_KV_CACHE_DISK_MB": "0", kept.FOLDER: folder}
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def _environment(settings: Settings, around: dict[str, str]) -> dict[str, str]:
     """The environment of a separate server with these settings."""
     chosen = {"LACUNA_MODEL": settings.model, "LACUNA_DEVICE": settings.device, "LACUNA_DTYPE": settings.dtype}
-    return {**os.environ, **chosen, **_NOTHING_KEPT, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
+    return {**around, **chosen, "LACUNA_MAX_TOKENS": str(settings.max_tokens)}
 
 
 def _sessions(plan: TypingPlan) -> list[TypingTrace]:
@@ -158,10 +168,10 @@ def _transformers_applies(settings: Settings) -> bool:
     return False
 
 
-def _contestants(settings: Settings, others: Others) -> dict[str, Callable[[TypingTrace], Run]]:
+def _contestants(settings: Settings, others: Others, around: dict[str, str]) -> dict[str, Callable[[TypingTrace], Run]]:
     from lacuna_lab.bench import editor, peers
 
-    environment = _environment(settings)
+    environment = _environment(settings, around)
 
     def server(variables: dict[str, str]) -> Callable[[TypingTrace], Run]:
         return lambda session: asyncio.run(editor.drive(session, {**environment, **variables}))

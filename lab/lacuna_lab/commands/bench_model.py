@@ -26,8 +26,8 @@ NAME = "model"
 """Base name of the files that are written."""
 _TEXTS = 12
 _F16_BYTES = 2
-_KV_BYTES = 2**29
-"""For the saved KV caches of a restarted server; a server keeps as many by default."""
+_KV_BYTES, _PACKED_BYTES = 2**29, 2**32
+"""For what a restarted server has kept, as by default."""
 _LONGEST = "max_position_embeddings"
 
 
@@ -60,8 +60,8 @@ def compare(settings: Settings, plan: ModelBenchPlan, folder: Path | None, as_js
     if not rivals.is_installed():
         stderr.print(rivals.INSTALL)
     chosen = _chosen(settings, options.context, plan)
-    with TemporaryDirectory() as kv_folder:
-        starter = _Processes(options, model.path, plan.cache_reuse, Path(kv_folder))
+    with TemporaryDirectory() as folder_kept:
+        starter = _Processes(options, model.path, plan.cache_reuse, Path(folder_kept))
         found = run.measure(chosen, starter, _sizes(model, options), stderr.print)
     content = {**_about(model, options, chosen), "figures": [figure.as_json() for figure in found]}
     lines = [*_sentences(content), "", *figures.table(found)]
@@ -77,13 +77,15 @@ class _Processes:
     options: ModelOptions
     file: Path
     cache_reuse: int
-    kv_folder: Path
+    kept: Path
+    """For what Lacuna keeps between starts."""
 
     def lacuna(self, drafts: bool = True) -> Lacuna:
         return Lacuna(self.options if drafts else replace(self.options, draft_tokens=0))
 
     def restarted_lacuna(self) -> Lacuna:
-        return Lacuna(replace(self.options, kv_cache_folder=self.kv_folder, kv_cache_disk_bytes=_KV_BYTES))
+        options = replace(self.options, kv_cache_folder=self.kept / "kv", kv_cache_disk_bytes=_KV_BYTES)
+        return Lacuna(replace(options, packed_folder=self.kept / "weights", packed_disk_bytes=_PACKED_BYTES))
 
     def peer(self) -> Contestant | None:
         if not rivals.is_installed():

@@ -40,7 +40,7 @@ class ListenAddress:
 def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> Engine:
     """The model in this process, or in `replicas` replicas on a Ray cluster at the address `ray`. Raises BadRequest."""
     if ray is None:
-        return engines.local(settings.model_options())
+        return engines.local(engines.keeping(settings))
     if importlib.util.find_spec("ray") is None:
         raise BadRequest("Ray is not installed.", f"Run: pip install '{DISTRIBUTION}[ray]'")
     _check_cluster(ray)
@@ -55,7 +55,7 @@ def engine(settings: Settings, ray: str | None, replicas: str, gpus: float) -> E
     if not 1 <= minimum <= maximum:
         raise BadRequest(f"{replicas!r} is not a number of replicas.", "Write 2, or 1-4.")
     validate(settings.model_options())
-    return RayEngine(settings.model_options(), Scale(minimum, maximum, gpus), None if ray == "local" else ray)
+    return RayEngine(engines.keeping(settings), Scale(minimum, maximum, gpus), None if ray == "local" else ray)
 
 
 def _check_cluster(address: str) -> None:

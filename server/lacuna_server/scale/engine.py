@@ -112,8 +112,8 @@ class RayEngine:
     def _deploy(self) -> None:
         try:
             handle = deploy(self._options, self._scale)
-            self._facts = handle.facts.remote().result(timeout_s=_FACTS_S)
             self._handle = handle
+            self._facts = _facts_of(handle) or self._facts
             low, high = self._scale.min_replicas, self._scale.max_replicas
             count = f"{low} to {high} replicas" if high > low else "1 replica" if high == 1 else f"{high} replicas"
             self._enter(Phase.WARM, f"{self._options.model} in {count}, in a cluster of {nodes()}")
@@ -213,6 +213,16 @@ def _stream(
         streamed.append(item)
         on_token(item)
     raise EngineUnavailable("The answer ended early.", "Try again.")
+
+
+def _facts_of(handle: Any) -> ModelFacts | None:
+    """What a replica says of its model; None from one that is too slow to say it, which may still answer requests."""
+    try:
+        facts: ModelFacts = handle.facts.remote().result(timeout_s=_FACTS_S)
+    except TimeoutError:
+        logger.warning("The replicas did not say within %d s what their model is.", _FACTS_S)
+        return None
+    return facts
 
 
 def _original_error(error: RayTaskError) -> LacunaError:

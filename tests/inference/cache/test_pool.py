@@ -23,7 +23,7 @@ def test_only_the_last_documents_keep_logits() -> None:
     for document in documents:
         assert passes(pool, document) == 1
     kept = [cache for _, cache in pool.of_documents() if cache._logits.nbytes]
-    assert 1 <= len(kept) < len(documents)
+    assert 1 <= len(kept) <= 4
     assert passes(pool, documents[-1]) == 0  # the logits are there
     assert passes(pool, documents[0]) == 1  # its last token is read again
     assert passes(pool, documents[0]) == 0

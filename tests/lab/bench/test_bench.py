@@ -128,7 +128,7 @@ def test_figures_of_a_server_are_shown_with_their_units() -> None:
 
 
 def test_transformers_is_skipped_for_quantized_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    contestants = bench_command._contestants(Settings(quantization="int8"), bench_command.Others())
+    contestants = bench_command._contestants(Settings(quantization="int8"), bench_command.Others(), {})
     assert list(contestants) == ["lacuna", *(f"lacuna, {name}" for name in WITHOUT if name != TRANSFORMERS)]
     assert "transformers is left out: it does not run int8 weights" in capsys.readouterr().err
 

@@ -28,7 +28,7 @@ from lacuna_inference.models.loading.shards import Shard, ShardedTensors, Shardi
 from lacuna_inference.models.loading.sketch import ITEM_BYTES, Sketch
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.weights import HostCopies, MetaTensors, Shapes, TensorFiles, Weights, require
-from lacuna_inference.models.packed_file import PackedFile
+from lacuna_inference.models.packed_weights import PackedWeights
 
 logger = logging.getLogger(__name__)
 _ARCHITECTURES: tuple[ModuleType, ...] = (llama, granite, gemma, starcoder2, gpt_bigcode, xglm, codegen)
@@ -68,7 +68,7 @@ class ForwardSpec:
     context: int
     quantization: str = "none"
     tuned: bool = True
-    packed: PackedFile | None = None
+    packed: PackedWeights | None = None
 
 
 def read(folder: ModelFolder, spec: ForwardSpec, kept: dict[str, Tensor] | None = None) -> OwnForward:

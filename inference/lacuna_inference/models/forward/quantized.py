@@ -22,7 +22,7 @@ from torch import Tensor
 from lacuna_inference.models import native
 from lacuna_inference.models.forward.linear import Kernel, Linear, Tuning
 from lacuna_inference.models.matrix import Matrix, Product
-from lacuna_inference.models.packed_file import PackedFile, Region
+from lacuna_inference.models.packed_weights import PackedWeights, Region
 
 GROUP = 32
 """4-bit weights that share a scale and an offset."""
@@ -67,7 +67,7 @@ def int8(weight: Matrix, bias: Tensor | None, region: Region | None = None) -> P
     return bfloat16_product(quantized, scales, bias)
 
 
-def int8_in(packed: PackedFile, weight: Matrix) -> Kernel:
+def int8_in(packed: PackedWeights, weight: Matrix) -> Kernel:
     """`int8` with the packed weights in the next region of `packed`, which has those of this `weight`."""
     return partial(int8, region=packed.region(native.packed_bytes(*weight.shape)))
 
@@ -113,7 +113,7 @@ def same_with_any_threads(quantization: str) -> bool:
 
 
 def can_be_kept(quantization: str) -> bool:
-    """Whether weights packed for `quantization` can be in a `PackedFile` here."""
+    """Whether weights packed for `quantization` can be in a `PackedWeights` here."""
     return quantization == "int8" and native.load() is not None
 
 

@@ -17,7 +17,7 @@ from lacuna_inference.models.forward import quantized
 from lacuna_inference.models.forward.linear import Kernel, Linear
 from lacuna_inference.models.loading.memory import return_freed
 from lacuna_inference.models.matrix import Matrix
-from lacuna_inference.models.packed_file import PackedFile
+from lacuna_inference.models.packed_weights import PackedWeights
 
 _SAMPLE = (64, 64)
 _MAX_FREED = 2**27
@@ -27,7 +27,7 @@ _MAX_FREED = 2**27
 class Quantizer:
     """Makes layers for `kernel`. They can be used after the context was left."""
 
-    def __init__(self, kernel: Kernel, packed: PackedFile | None = None) -> None:
+    def __init__(self, kernel: Kernel, packed: PackedWeights | None = None) -> None:
         """With `packed`, `kernel` is `int8`, whose packed weights are in that file's regions."""
         self._kernel, self._packed, self._threads, self._freed = kernel, packed, torch.get_num_threads(), 0
         self._pool = ThreadPoolExecutor(self._threads, "lacuna-load", torch.set_num_threads, (1,))

@@ -186,7 +186,6 @@ def _memory(asked: _Asked, lacuna: LacunaContestant, sizes: Sizes) -> list[Figur
 
 def _starts(starter: Starter, question: Question) -> list[Figure]:
     """Starts each contestant several times, in turns, and asks it once. Lacuna was started and asked once before."""
-    question = replace(question, document=question.document or question.path)
     with closing(starter.restarted_lacuna()) as before:
         before.ask(question)
     ready: dict[str, list[float]] = {}

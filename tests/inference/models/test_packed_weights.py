@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from torch import Tensor
 
 from lacuna_inference.api import ModelOptions
 from lacuna_inference.engine.assemble import load_model
-from lacuna_inference.models import native, packed_file
+from lacuna_inference.models import native, packed_weights
 from lacuna_inference.models.gguf.rows import Rows
-from lacuna_inference.models.packed_file import SUFFIX, PackedFile
+from lacuna_inference.models.packed_weights import SUFFIX, PackedWeights
 
 KEY = "0" * 40
 needs_native = pytest.mark.skipif(native.load() is None, reason="this processor has no AVX-512 VNNI")
@@ -84,7 +85,7 @@ def test_nothing_is_kept_without_a_budget(options: ModelOptions) -> None:
 
 def written(folder: Path, key: str = KEY, budget: int = 2**20) -> Path:
     """The file in which a region of 100 bytes of ones was kept."""
-    packed = PackedFile(folder, budget, key)
+    packed = PackedWeights(folder, budget, key)
     region = packed.region(100)
     assert not region.filled
     region.memory.fill_(1)
@@ -95,7 +96,7 @@ def written(folder: Path, key: str = KEY, budget: int = 2**20) -> Path:
 
 def test_regions_come_back_in_their_order(tmp_path: Path) -> None:
     written(tmp_path)
-    packed = PackedFile(tmp_path, 2**20, KEY)
+    packed = PackedWeights(tmp_path, 2**20, KEY)
     first, second = packed.region(100), packed.region(100)
     assert first.filled
     assert first.memory.tolist() == [1] * 100
@@ -105,7 +106,7 @@ def test_regions_come_back_in_their_order(tmp_path: Path) -> None:
 def test_what_is_written_to_mapped_memory_changes_no_file(tmp_path: Path) -> None:
     file = written(tmp_path)
     before = file.read_bytes()
-    PackedFile(tmp_path, 2**20, KEY).region(100).memory.fill_(2)
+    PackedWeights(tmp_path, 2**20, KEY).region(100).memory.fill_(2)
     assert file.read_bytes() == before
 
 
@@ -117,20 +118,36 @@ def test_the_least_recently_used_file_makes_room(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
-    packed = PackedFile(tmp_path / "file" / "weights", 2**20, KEY)
+    packed = PackedWeights(tmp_path / "file" / "weights", 2**20, KEY)
     packed.region(100)
     packed.keep()
     until(lambda: "not saved" in caplog.text)
 
 
 def test_a_full_disk_gets_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_file, "_KEPT_FREE", 2**62)
-    PackedFile(tmp_path, 2**20, KEY)._write([torch.ones(64, dtype=torch.uint8)])
+    monkeypatch.setattr(packed_weights, "_KEPT_FREE", 2**62)
+    PackedWeights(tmp_path, 2**20, KEY)._write([torch.ones(64, dtype=torch.uint8)])
     assert not kept(tmp_path)
 
 
-@given(content=st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda rest: packed_file._MAGIC + rest)))
-def test_other_files_are_ignored(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+@given(at=st.integers(0, packed_weights._PREFIX.size - 1), change=st.integers(1, 255))
+def test_a_file_with_another_beginning_is_ignored(
+    tmp_path_factory: pytest.TempPathFactory, at: int, change: int
+) -> None:
     folder = tmp_path_factory.mktemp("packed")
+    content = bytearray(b"".join(packed_weights._content(KEY.encode(), 64, [torch.ones(64, dtype=torch.uint8)])))
     (folder / f"{KEY}{SUFFIX}").write_bytes(content)
-    assert not PackedFile(folder, 2**20, KEY).region(64).filled
+    assert PackedWeights(folder, 2**20, KEY).region(64).filled
+    content[at] ^= change
+    (folder / f"{KEY}{SUFFIX}").write_bytes(content)
+    assert not PackedWeights(folder, 2**20, KEY).region(64).filled
+
+
+def test_without_a_budget_files_are_used_but_none_is_added(tmp_path: Path) -> None:
+    written(tmp_path)
+    assert PackedWeights(tmp_path, 0, KEY).region(100).filled
+    other = PackedWeights(tmp_path, 0, "1" * 40)
+    other.region(100)
+    other.keep()
+    assert [thread.name for thread in threading.enumerate()].count("lacuna-packed") == 0
+    assert len(kept(tmp_path)) == 1

@@ -49,11 +49,12 @@ class Region:
     filled: bool
 
 
-class PackedFile:
+class PackedWeights:
     """The packed weights of one model. The same layers must ask for their regions in the same order at every start."""
 
     def __init__(self, folder: Path, budget: int, key: str) -> None:
-        """The files in the private `folder` take up to `budget` bytes; `key` names all that the weights depend on."""
+        """The files in the private `folder` take up to `budget` bytes, with 0 none is added; `key` names all that the
+        weights depend on."""
         self._path, self._budget, self._key = folder / f"{key}{SUFFIX}", budget, key.encode()
         self._mapped, self._used = _mapped(self._path, self._key), 0
         self._recorded: list[Tensor] = []
@@ -71,8 +72,14 @@ class PackedFile:
     def keep(self) -> None:
         """Writes the regions in the background, if they are not in the file, and fit the budget and the disk."""
         recorded, self._recorded = self._recorded, []
-        if self._mapped is None and 0 < sum(map(len, recorded)) <= self._budget:
-            threading.Thread(target=self._write, args=(recorded,), name="lacuna-packed", daemon=True).start()
+        size = sum(map(len, recorded))
+        if self._mapped is not None or not size or not self._budget:
+            return
+        if size > self._budget:
+            logger.info("Packed weights of %d MiB are not kept: packed_weights_disk_mb is less.", size >> 20)
+            return
+        # no daemon: a process that ends first would leave half a file
+        threading.Thread(target=self._write, args=(recorded,), name="lacuna-packed").start()
 
     def _write(self, regions: list[Tensor]) -> None:
         _yield_to_others()
@@ -80,6 +87,7 @@ class PackedFile:
         try:
             private_files.make_private(self._path.parent)
             if size > shutil.disk_usage(self._path.parent).free - _KEPT_FREE:
+                logger.info("Packed weights of %d MiB are not kept: the disk is almost full.", size >> 20)
                 return
             private_files.make_room(size, self._budget, self._path)
             private_files.write(self._path, _content(self._key, size, regions), flush=True)
@@ -100,7 +108,8 @@ def _mapped(path: Path, key: bytes) -> Tensor | None:
     except OSError:
         return None
     if hasattr(mmap, "MADV_WILLNEED"):
-        block.madvise(mmap.MADV_WILLNEED)
+        with suppress(OSError):
+            block.madvise(mmap.MADV_WILLNEED)
     return torch.frombuffer(block, dtype=torch.uint8)[_HEADER:]
 
 
