@@ -130,22 +130,29 @@ def until(happened: Callable[[], bool], limit_s: float = 10.0) -> None:
 
 
 def scripted_decoder(
-    fill: str, family: str = "incoder", on_step: Callable[[int], None] = lambda _: None, max_draft_tokens: int = 0
+    fill: str,
+    family: str = "incoder",
+    on_step: Callable[[int], None] = lambda _: None,
+    max_draft_tokens: int = 0,
+    otherwise: str = "",
 ) -> Decoder:
-    """A decoder whose model writes `fill` after the last sentinel and then closes the hole.
+    """A decoder whose model writes `fill` after the last sentinel and then closes the hole; `otherwise` where it must begin with
+    another token, after that.
 
     It knows nothing of a healed prefix: let the text before the hole end with a line end, or `fill` begin with
     that line.
     """
     text = family_text(family)
     end = min(text.ends) if text.family.name != "incoder" else text.sentinel("<|endofmask|>")
-    answer = [*text.encode(fill), end]
+    answer, other = [*text.encode(fill), end], [end, *text.encode(otherwise), end]
     masks = [text.sentinel(text.family.mask(i)) for i in range(4)] if text.family.mask else []
     masks += [text.sentinel(piece) for piece in text.family.infill or () if isinstance(piece, str)]
 
     def script(tokens: list[int]) -> int:
         hole = max((number for number, token in enumerate(tokens) if token in masks), default=0)
-        return answer[min(len(tokens) - hole - 1, len(answer) - 1)]
+        written = tokens[hole + 1 :]
+        ids = other if otherwise and written[:1] not in ([], answer[:1]) else answer
+        return ids[min(len(written), len(ids) - 1)]
 
     return Decoder(PrefixCachePool(ScriptedForward(text.size, script, on_step)), text, 512, max_draft_tokens)
 

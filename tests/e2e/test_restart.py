@@ -20,7 +20,7 @@ OPEN = {"textDocument": {"uri": URI, "languageId": "python", "version": 1, "text
 INLINE = {
     "textDocument": {"uri": URI},
     "position": {"line": LINE + 2, "character": 20},
-    "context": {"triggerKind": 1},  # whoever asks for it gets an answer from the whole window, however slow the machine is
+    "context": {"triggerKind": 1},  # who asks for it gets the whole window, however slow the machine is
 }
 CAPABILITIES = {"textDocument": {"inlineCompletion": {}}}
 

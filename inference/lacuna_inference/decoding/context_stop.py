@@ -37,6 +37,7 @@ class ContextStop:
         self._syntax = around.syntax
         self.ends_blocks = blocks and around.syntax.braces
         """It finds where blocks end."""
+        self.on_blank_line = around.on_blank_line
         self._guesses = guesses
         self._start = 0
         """Where the last line of the text begins."""

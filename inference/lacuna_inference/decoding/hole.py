@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +19,16 @@ class Hole:
     """`tokens` are all generated tokens, including those that spell `healed_prefix`; `reason` is set at the end.
 
     `stop.max_tokens` limits the tokens that add text after `healed_prefix`. `context` knows the text around the hole.
+    `excluded` are ids that may not come, each after so many tokens.
     """
 
     def __init__(
-        self, healed_prefix: str, stop: Stop, tokenizer: PromptTokenizer, context: ContextStop | None = None
+        self,
+        healed_prefix: str,
+        stop: Stop,
+        tokenizer: PromptTokenizer,
+        context: ContextStop | None = None,
+        excluded: Collection[tuple[int, int]] = (),
     ) -> None:
         self.tokens: list[int] = []
         self.reason = StopReason.MAX_TOKENS if stop.max_tokens < 1 else None
@@ -31,6 +38,7 @@ class Hole:
         self._healing = Healing(healed_prefix, tokenizer)
         self._detokenizer = tokenizer.detokenizer()
         self._context = context
+        self._excluded = excluded
         # between braces, indentation does not tell where a block ends
         self._text_stop = TextStop(replace(stop, dedent_below=None) if context and context.ends_blocks else stop)
         self._logprobs: list[float] = []
@@ -41,7 +49,21 @@ class Hole:
 
     def allowed(self) -> NDArray[np.int64] | None:
         """The ids that may come next; None when every token may."""
-        return self._healing.allowed()
+        allowed = self._healing.allowed()
+        excluded = [token for position, token in self._excluded if position == len(self.tokens)]
+        if not excluded:
+            return allowed
+        ids = np.arange(self._tokenizer.size) if allowed is None else allowed
+        others = np.setdiff1d(ids, excluded)
+        return others if len(others) else allowed
+
+    def repeated(self) -> tuple[int, int] | None:
+        """After how many tokens, and with which, this hole began to repeat the text around it, so that nothing is left
+        of what was written on a blank line; None otherwise."""
+        if self.reason is not StopReason.OUTSIDE or self._text or not (self._context and self._context.on_blank_line):
+            return None
+        position = len(self.tokens) - self.new_tokens
+        return position, self.tokens[position]
 
     def take(self, token: int, logprob: float, top_logprobs: tuple[tuple[str, float], ...] = ()) -> None:
         """Appends `token`, and checks whether its text ends the hole."""

@@ -30,6 +30,9 @@ from lacuna_inference.prompt.tokenizer import PromptTokenizer
 Choice = Callable[[Tensor], tuple[int, float]]
 """Logits [vocabulary] -> the id of the next token and its log-probability in nats."""
 
+_ATTEMPTS = 3
+"""How often an answer is begun that turns out to repeat what the text around a blank line has already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
@@ -73,9 +76,14 @@ class Decoder:
             for number in range(prompt.holes):
                 if number:
                     ids += prompt.between[number - 1]
-                context = self._context_stop(parts, fills, state.request)
-                hole = Hole("" if number else prompt.healed_prefix, stop, self.tokenizer, context)
-                yield from writer.write(hole, ids, self.choice(hole, sampler, index, parts, number))
+                healed_prefix, excluded = "" if number else prompt.healed_prefix, list[tuple[int, int]]()
+                for _ in range(_ATTEMPTS):
+                    context = self._context_stop(parts, fills, state.request)
+                    hole = Hole(healed_prefix, stop, self.tokenizer, context, excluded)
+                    yield from writer.write(hole, ids, self.choice(hole, sampler, index, parts, number))
+                    if (repeated := hole.repeated()) is None:
+                        break
+                    excluded.append(repeated)
                 if self.max_draft_tokens:
                     cache.answer = index.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))
                 ids += hole.prompt_ids()

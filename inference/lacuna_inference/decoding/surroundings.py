@@ -32,6 +32,11 @@ class Surroundings:
         self.rest = after.partition("\n")[0].rstrip()
         """The cursor's line from the cursor on, without blanks at its end."""
 
+    @property
+    def on_blank_line(self) -> bool:
+        """Whether nothing but blanks is on the cursor's line."""
+        return not self.line_before.strip() and not self.rest.strip()
+
     @cached_property
     def inside(self) -> str:
         """What opened the string or comment that the cursor is in; empty in code."""

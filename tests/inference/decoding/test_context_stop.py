@@ -183,6 +183,14 @@ def test_decoding_stops_there_and_streams_no_more_than_the_answer() -> None:
     assert fill_of(decoder, replace(asked, on_token=None)) == replace(fill, tokens=0)  # reused
 
 
+def test_a_blank_line_gets_something_else_than_the_line_below() -> None:
+    streamed: list[StreamEvent] = []
+    asked = request("def f(x):\n|\nreturn value_of(x)\n", on_token=streamed.append)
+    fill = fill_of(scripted_decoder("return value_of(x)\n", otherwise="y = 1"), asked)
+    assert (fill.text[1:], fill.reason) == ("y = 1", StopReason.END_OF_HOLE)
+    assert "".join(event.token.text for event in streamed) == fill.text
+
+
 @pytest.mark.parametrize(
     "asked",
     [
