@@ -136,8 +136,8 @@ def scripted_decoder(
     max_draft_tokens: int = 0,
     otherwise: str = "",
 ) -> Decoder:
-    """A decoder whose model writes `fill` after the last sentinel and then closes the hole; `otherwise` where it must begin with
-    another token, after that.
+    """A decoder whose model writes `fill` after the last sentinel and then closes the hole; `otherwise`
+    where it must begin with another token, after that.
 
     It knows nothing of a healed prefix: let the text before the hole end with a line end, or `fill` begin with
     that line.
