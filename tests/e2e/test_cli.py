@@ -197,6 +197,16 @@ def test_eval_names_a_missing_model_before_evaluating_any(tmp_path: Path) -> Non
     assert b"holes in" not in done.stderr
 
 
+def test_eval_of_single_lines_reads_no_file_from_left_to_right(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(Path(__file__).read_text())
+    done = lacuna("eval", "--files", str(tmp_path), "--per-file", "1", "--single-line")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().count("| bundled |") == 3
+    assert b"3 holes in 1 files" in done.stderr
+    assert b"the end of single-line holes is found in" in done.stderr
+    assert b"bits per byte" not in done.stderr
+
+
 def test_eval_compares_the_layouts_of_a_prompt(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(Path(__file__).read_text())
     done = lacuna("eval", "--files", str(tmp_path), "--per-file", "1", "--layout")

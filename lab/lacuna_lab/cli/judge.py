@@ -31,6 +31,9 @@ class HoleOptions:
         int,
         typer.Option(min=1, help="Parallel processes on a CPU, each with its own copy of the model."),
     ] = 1
+    single_line: Annotated[
+        bool, typer.Option("--single-line", help="Only holes within one line, and no bits per byte.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,10 @@ def evaluate(
     if benchmark.problems is None:
         _evaluate(holes, benchmark, settings_module.load(**given), also or [], json)
         return
-    if holes.files or holes.chart or holes.layout or holes.processes > 1:
+    if holes.files or holes.chart or holes.layout or holes.processes > 1 or holes.single_line:
         raise BadRequest(
-            "--files, --chart, --layout and --processes cannot be used with --problems.", "Omit one of them."
+            "--files, --chart, --layout, --processes and --single-line cannot be used with --problems.",
+            "Omit one of them.",
         )
     from lacuna_lab.commands import problems
     from lacuna_lab.evaluation.problems import MAX_TOKENS
@@ -85,7 +89,13 @@ def _evaluate(
     from lacuna_lab.commands import evaluate
 
     plan = evaluate.EvaluationPlan(
-        tuple(holes.files or ()), holes.file_count, holes.per_file, holes.seed, holes.layout, holes.processes
+        tuple(holes.files or ()),
+        holes.file_count,
+        holes.per_file,
+        holes.seed,
+        holes.layout,
+        holes.processes,
+        holes.single_line,
     )
     evaluate.evaluate(settings, also, plan, json, holes.chart)
 

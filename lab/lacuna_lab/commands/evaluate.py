@@ -16,7 +16,7 @@ from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.prompt.families import Layout
 from lacuna_lab.evaluation import chart, files, report, run
 from lacuna_lab.evaluation.files import SourceFile
-from lacuna_lab.evaluation.holes import EvaluationHole
+from lacuna_lab.evaluation.holes import SINGLE_LINE, EvaluationHole
 from lacuna_lab.evaluation.worker_pool import worker_pool
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.settings import Settings, load
@@ -32,7 +32,8 @@ COPIER = "n-gram copier"
 class EvaluationPlan:
     """Which holes are filled, and how. Without `paths` it is held-out files.
 
-    With `both_layouts` each model has its prompts laid out in both ways. `processes` on a CPU each load the model.
+    With `both_layouts` each model has its prompts laid out in both ways. `processes` on a CPU each load the model. With
+    `single_line` only holes within one line are filled, and the files are not read for bits per byte.
     """
 
     paths: tuple[Path, ...]
@@ -41,6 +42,7 @@ class EvaluationPlan:
     seed: int = 0
     both_layouts: bool = False
     processes: int = 1
+    single_line: bool = False
 
 
 def evaluate(
@@ -53,13 +55,17 @@ def evaluate(
     count, seed = plan.file_count, plan.seed
     sources = files.from_paths(list(plan.paths), count, seed) if plan.paths else files.held_out(count, seed)
     holes = run.holes(sources, plan.per_file, seed)
+    if plan.single_line:
+        holes = [hole for hole in holes if hole.kind in SINGLE_LINE]
     groups = sorted({source.group for source in sources})
     stderr.print(f"{len(holes)} holes in {len(sources)} files of {', '.join(groups)}")
     scores = {COPIER: _with_progress(COPIER, len(holes), run.scores(holes, run.by_copier))}
     bits: dict[str, float] = {}
     for model in models:
-        judged, bits[model] = _evaluate(settings, model, holes, sources, plan)
+        judged, of_model = _evaluate(settings, model, holes, sources, plan)
         scores |= judged
+        if of_model is not None:
+            bits[model] = of_model
     tables = {name: report.rows(found) for name, found in scores.items()}
     if as_json:
         content = {"files": len(sources), "seed": seed, "bits_per_byte": bits, "tables": report.as_json(tables)}
@@ -99,8 +105,8 @@ def _evaluate(
     holes: Sequence[EvaluationHole],
     sources: Sequence[SourceFile],
     plan: EvaluationPlan,
-) -> tuple[dict[str, list[run.Score]], float]:
-    """Scores of the holes by name, and bits per byte over all files, scored from left to right."""
+) -> tuple[dict[str, list[run.Score]], float | None]:
+    """Scores of the holes by name, and bits per byte over all files, scored from left to right, if they are."""
     from lacuna_inference.engine import assemble
 
     options = settings.model_copy(update={"model": model}).model_options()
@@ -109,8 +115,9 @@ def _evaluate(
         {f"{model}, {layout}": layout for layout in Layout} if plan.both_layouts else {model: loaded.decoder.layout}
     )
     with worker_pool(options, plan.processes) if plan.processes > 1 else nullcontext() as pool:
-        read = pool.bits(sources) if pool else _bits(loaded, sources)
-        bits = sum(_with_progress(f"{model}: reading", len(sources), read))
+        read_files = [] if plan.single_line else sources
+        read = pool.bits(read_files) if pool else _bits(loaded, read_files)
+        bits = sum(_with_progress(f"{model}: reading", len(read_files), read))
         found = {}
         for name, layout in layouts.items():
             scores = (
@@ -119,7 +126,7 @@ def _evaluate(
                 else _scores(options, loaded, layout, holes, settings.max_tokens)
             )
             found[name] = _with_progress(name, len(holes), scores)
-    return found, bits / sum(len(source.text.encode()) for source in sources)
+    return found, None if plan.single_line else bits / sum(len(source.text.encode()) for source in sources)
 
 
 def _scores(
