@@ -40,7 +40,7 @@ class AnswerLine:
 def guessed_end(around: Surroundings, text: str, line: AnswerLine) -> int | None:
     """Where to cut `text`, whose last line is `line`; None where it seems to go on."""
     content, before = line.text.strip(), len(text[: line.start].rstrip())
-    if _opens_for_below(around, line):
+    if _opens_for_below(around, line) or _is_item(around, line):
         return line.end
     if line.depth or not line.is_outer or not (before or content):
         return None
@@ -65,6 +65,13 @@ def _is_after_block(around: Surroundings, text: str, line: AnswerLine) -> bool:
     """Whether `line` is indented as the answer's first line, and the one before it more."""
     first, previous = text.split("\n", 1)[0], text[: line.start].rstrip().rpartition("\n")[2]
     return indentation(line.text) <= indentation(around.line_before + first) < indentation(previous)
+
+
+def _is_item(around: Surroundings, line: AnswerLine) -> bool:
+    """Whether `line` ends an item of a list that the text below closes: how many are missing cannot be known."""
+    if not line.whole or line.depth or line.closed or not line.is_outer or not line.text.rstrip().endswith(","):
+        return False
+    return bool(around.closed_below[0]) and not around.inside and not around.line_before.strip()
 
 
 def _opens_for_below(around: Surroundings, line: AnswerLine) -> bool:

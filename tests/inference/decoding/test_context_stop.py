@@ -132,6 +132,10 @@ def test_between_braces_a_block_ends_with_its_brace(path: str, document: str, an
         ("if a:\n    |\n    e()\n", "if b:\n        c()\n    else:\n        d()^\n    f()\n"),
         ("if a|\n    e()\n", " > 1:^\n    c()\n"),
         ("x = f(\n    |\n        e)\n", "[^\n        1,\n"),
+        ("x = [\n    1,\n    |\n]\n", "2,^\n    3,\n"),
+        ("x = [\n    |\n]\n", "f(\n        1,\n    ),^\n    3,\n"),
+        ("x = [1, |\n]\n", "2,\n    3,\n"),
+        ("x = [\n    |\n", "1,\n    2,\n"),
     ],
 )
 def test_the_answer_of_a_chat_tuned_model_ends_with_a_statement(document: str, answer: str) -> None:
