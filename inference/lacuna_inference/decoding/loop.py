@@ -77,11 +77,12 @@ class Decoder:
                 if number:
                     ids += prompt.between[number - 1]
                 healed_prefix, excluded = "" if number else prompt.healed_prefix, list[tuple[int, int]]()
-                for _ in range(_ATTEMPTS):
+                while True:
                     context = self._context_stop(parts, fills, state.request)
                     hole = Hole(healed_prefix, stop, self.tokenizer, context, excluded)
                     yield from writer.write(hole, ids, self.choice(hole, sampler, index, parts, number))
-                    if (repeated := hole.repeated()) is None:
+                    repeated = hole.repeated()
+                    if repeated is None or len(excluded) + 1 >= _ATTEMPTS:
                         break
                     excluded.append(repeated)
                 if self.max_draft_tokens:
