@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -91,22 +92,33 @@ def written() -> list[str]:
     return list(map(library(), places(PLACES)))
 
 
-@pytest.mark.parametrize(("quantization", "most_differing"), [("int8", 0.3), ("none", 0.1)])
-def test_something_is_suggested_on_an_empty_indented_line(
-    written: list[str], quantization: str, most_differing: float
-) -> None:
-    pytest.importorskip("xllamacpp")
+@cache
+def answers(quantization: str) -> list[str]:
+    """The lines that Lacuna suggests."""
     engine = ModelEngine(ModelOptions(str(CODER), device="cpu", context=CONTEXT, quantization=quantization))
     engine.start()
-    silent, differing = list[str](), list[tuple[str, str]]()
-    with closing(engine), closing(LlamaServer(CODER, CONTEXT)) as server:
-        for number, (place, expected) in enumerate(zip(places(PLACES), written, strict=True)):
+    found = list[str]()
+    with closing(engine):
+        for number, place in enumerate(places(PLACES)):
             stop = Stop(ANSWER_TOKENS, single_line=True)
             request = Request((place.before, place.after), "a.py", stop, document_id=f"file:///{number}.py")
-            ours = first_line(engine.submit(request).result(300).candidates[0].text)
-            theirs = server.ask(Question(place.before, place.after, max_tokens=ANSWER_TOKENS)).text
-            silent += [theirs] if first_line(theirs).strip() and not ours.strip() else []
-            differing += [(ours, expected)] if ours != expected else []
-    print(f"{PLACES} places, {quantization}: silent {len(silent)}, unlike the library {len(differing)}: {differing}")  # noqa: T201
-    assert not silent
-    assert len(differing) <= max(1, most_differing * PLACES), differing
+            found.append(first_line(engine.submit(request).result(300).candidates[0].text))
+    return found
+
+
+def test_something_is_suggested_wherever_llama_cpp_writes_something() -> None:
+    pytest.importorskip("xllamacpp")
+    with closing(LlamaServer(CODER, CONTEXT)) as server:
+        questions = [Question(place.before, place.after, max_tokens=ANSWER_TOKENS) for place in places(PLACES)]
+        theirs = [first_line(server.ask(question).text) for question in questions]
+    assert not [line for line, ours in zip(theirs, answers("auto"), strict=True) if line.strip() and not ours.strip()]
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [pytest.param("auto", marks=pytest.mark.xfail(strict=True, reason="12 of 50 differ in eight bits")), "none"],
+)
+def test_the_line_is_that_of_the_library(written: list[str], quantization: str) -> None:
+    differing = [(a, b) for a, b in zip(answers(quantization), written, strict=True) if a != b]
+    print(f"{PLACES} places, {quantization}: unlike the library {len(differing)}: {differing}")  # noqa: T201
+    assert len(differing) <= max(1, PLACES // 10), differing
