@@ -15,7 +15,7 @@ from lacuna_inference.cache.disk import DiskCaches
 from lacuna_inference.cache.kv_file import Header
 from lacuna_inference.cache.prefix_cache import PrefixCache, common_prefix
 from lacuna_inference.errors import BadRequest, RequestCancelled
-from lacuna_inference.forward import IDLE_CHUNK, PREFILL_CHUNK, Forward
+from lacuna_inference.forward import IDLE_CHUNK, PREFILL_CHUNK, Forward, exporting
 
 _CacheKey: TypeAlias = tuple[str | int, bool]
 """A document's id, or a number for requests without one; and whether the cache is for prefetching."""
@@ -27,6 +27,8 @@ _WITH_LOGITS = 4
 """Caches that keep logits: those of the document that is edited, and of one more."""
 MIN_SAVED_TOKENS = 64
 """Fewer tokens are read as quickly as they are loaded from the disk."""
+MIN_COPIED_TOKENS = 16
+"""Fewer tokens are not copied from another document's cache."""
 
 
 class PrefixCachePool:
@@ -63,7 +65,8 @@ class PrefixCachePool:
         """The cache of a document for the prompt `ids`; the prefetched one if that holds more of the prompt, unless the
         prompt is read `ahead` beside it.
 
-        Without a document it is an idle cache that holds the beginning of the prompt, or a new one.
+        Without a document it is an idle cache that holds the beginning of the prompt, or a new one. A new one begins
+        with a copy of what another has in common with the prompt.
         """
         if document_id is None:
             key = self._best_match(ids)
@@ -71,7 +74,7 @@ class PrefixCachePool:
             key = (document_id, is_prefetch) if ahead else self._key_of(document_id, ids, is_prefetch)
         if key not in self._caches:
             evicted = self._evicted()
-            self._caches[key] = self._loaded(key, ids) or evicted or self._new()
+            self._caches[key] = self._loaded(key, ids) or self._copied(ids) or evicted or self._new()
         self._caches.move_to_end(key)
         return self._caches[key]
 
@@ -204,6 +207,18 @@ class PrefixCachePool:
             return None
         kv_cache = self.disk.load(document_id, header)
         return None if kv_cache is None else self._new(kv_cache, header.tokens)
+
+    def _copied(self, ids: Sequence[int]) -> PrefixCache | None:
+        """A copy of the longest beginning of the prompt that an idle cache holds, if it is worth it."""
+        forward = exporting(self.forward)
+        idle = [cache for cache in self._caches.values() if not cache.busy]
+        source = max(idle, default=None, key=lambda cache: cache.common_prefix(ids))
+        if forward is None or source is None or (held := source.common_prefix(ids)) < MIN_COPIED_TOKENS:
+            return None
+        keys_values = forward.export_kv(source.kv_cache)[:, :, :held]
+        copy = self._new(forward.import_kv(keys_values, held), ids[:held])
+        copy.saved = ()
+        return copy
 
     def _swap(self, one: _CacheKey, other: _CacheKey) -> None:
         first, second = self._caches.pop(one, None), self._caches.pop(other, None)
