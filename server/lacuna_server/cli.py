@@ -15,6 +15,7 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_lab.cli.bench import bench_app
 from lacuna_lab.cli.judge import lab_app
+from lacuna_lab.cli.replay import replay_app
 from lacuna_server import exit_codes
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_bundle import bundle_app
@@ -30,6 +31,7 @@ app = typer.Typer(
     help="AI code completion on your own hardware.",
 )  # fmt: skip
 app.add_typer(lab_app)
+app.add_typer(replay_app)
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(bundle_app, name="bundle")

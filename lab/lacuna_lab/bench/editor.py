@@ -6,18 +6,24 @@ import asyncio
 import random
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.client import LanguageClient
 
+from lacuna_inference.errors import LacunaError
 from lacuna_lab.bench import stamped
 from lacuna_lab.bench.typing_bench import Run, TypedAnswer
 from lacuna_lab.bench.typing_trace import TypingTrace
 
+Client = LanguageClient
+"""What `connect` yields. Only this module imports the protocol."""
 _URI = "file:///bench/{}"
 _READY = "Lacuna is ready"
 _START_TIMEOUT_S = 300
@@ -55,23 +61,66 @@ async def connect(
         await client.stop()  # type: ignore[no-untyped-call]
 
 
-def open_document(client: LanguageClient, session: TypingTrace) -> str:
-    """Opens the session's document and returns its URI."""
-    uri = _URI.format(session.name)
-    document = types.TextDocumentItem(uri, "python", 0, session.text)
+def open_document(client: LanguageClient, name: str, text: str, language_id: str = "python") -> str:
+    """Opens a document and returns its URI."""
+    uri = _URI.format(quote(name))
+    document = types.TextDocumentItem(uri, language_id, 0, text)
     client.text_document_did_open(types.DidOpenTextDocumentParams(document))
     return uri
 
 
+class Document:
+    """An open document, and the cursor in it: where text is written, and suggestions are wanted."""
+
+    def __init__(self, client: LanguageClient, name: str, language_id: str, before: str, after: str) -> None:
+        """Opens it, with the cursor between `before` and `after`."""
+        self._client = client
+        self._before = before
+        self._version = 0
+        self._uri = open_document(client, name, before + after, language_id)
+
+    def insert(self, text: str) -> None:
+        """Writes `text` at the cursor."""
+        self._version += 1
+        at = self._cursor()
+        self._client.text_document_did_change(change(self._uri, self._version, types.Range(at, at), text))
+        self._before += text
+
+    async def ask(self) -> str:
+        """The suggestion at the cursor, or an empty text. If the task is cancelled, so is the request.
+
+        Raises LacunaError if the server fails.
+        """
+        request_id = str(uuid.uuid4())
+        sent = self._client.protocol.send_request(
+            types.TEXT_DOCUMENT_INLINE_COMPLETION, _asked(self._uri, self._cursor()), msg_id=request_id
+        )
+        answer = asyncio.wrap_future(sent)
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be there to see it
+        try:
+            return _text(await asyncio.shield(answer))
+        except asyncio.CancelledError:
+            self._client.cancel_request(types.CancelParams(request_id))
+            raise
+        except (JsonRpcException, RuntimeError) as error:  # what pygls raises when the process has ended
+            raise LacunaError(f"The language server gave no answer: {error}.", "Run lacuna doctor.") from error
+
+    async def explain(self) -> dict[str, Any]:
+        """What the server tells of its last answer; nothing before the first."""
+        told = await self._client.workspace_execute_command_async(types.ExecuteCommandParams("lacuna.explain"))
+        return dict(told) if told else {}
+
+    def close(self) -> None:
+        document = types.TextDocumentIdentifier(self._uri)
+        self._client.text_document_did_close(types.DidCloseTextDocumentParams(document))
+
+    def _cursor(self) -> types.Position:
+        return _position(self._before, len(self._before))
+
+
 async def ask(client: LanguageClient, uri: str, position: types.Position) -> str:
     """The suggestion at `position`, or an empty text."""
-    context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic)
-    document = types.TextDocumentIdentifier(uri)
-    return _text(
-        await client.text_document_inline_completion_async(
-            types.InlineCompletionParams(context=context, text_document=document, position=position)
-        )
-    )
+    return _text(await client.text_document_inline_completion_async(_asked(uri, position)))
 
 
 def change(uri: str, version: int, span: types.Range, inserted: str) -> types.DidChangeTextDocumentParams:
@@ -81,11 +130,18 @@ def change(uri: str, version: int, span: types.Range, inserted: str) -> types.Di
     )
 
 
+def process_of(client: LanguageClient) -> psutil.Process:
+    """The server's process."""
+    server = client._server
+    assert server is not None
+    return psutil.Process(server.pid)
+
+
 async def drive(session: TypingTrace, environment: Mapping[str, str]) -> Run:
     """Types the session. A request follows every keystroke; the next keystroke waits for its gap and for the answer."""
     async with connect(environment) as client:
-        uri = open_document(client, session)
-        process = _process(client)
+        uri = open_document(client, session.name, session.text)
+        process = process_of(client)
         before = process.cpu_times()
         answers = await _type(client, uri, session)
         after = process.cpu_times()
@@ -96,7 +152,7 @@ async def drive(session: TypingTrace, environment: Mapping[str, str]) -> Run:
 async def edit_delays(session: TypingTrace, environment: Mapping[str, str], answers: int) -> list[float]:
     """Seconds from sending each edit until the server has applied it, while `answers` answers are computed."""
     async with connect(environment, (stamped.__name__,)) as client:
-        uri = open_document(client, session)
+        uri = open_document(client, session.name, session.text)
         lines = session.text.count("\n")
         end = types.Range(types.Position(lines, 0), types.Position(lines, 0))
         rng = random.Random(0)
@@ -127,6 +183,11 @@ async def _type(client: LanguageClient, uri: str, session: TypingTrace) -> list[
     return answers
 
 
+def _asked(uri: str, position: types.Position) -> types.InlineCompletionParams:
+    context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic)
+    return types.InlineCompletionParams(context, types.TextDocumentIdentifier(uri), position)
+
+
 def _position(text: str, offset: int) -> types.Position:
     """In UTF-16 units, the encoding that needs no negotiation."""
     line_start = text.rfind("\n", 0, offset) + 1
@@ -136,9 +197,3 @@ def _position(text: str, offset: int) -> types.Position:
 def _text(items: Any) -> str:
     found = items.items if isinstance(items, types.InlineCompletionList) else items or []
     return str(getattr(found[0].insert_text, "value", found[0].insert_text)) if found else ""
-
-
-def _process(client: LanguageClient) -> psutil.Process:
-    server = client._server
-    assert server is not None
-    return psutil.Process(server.pid)

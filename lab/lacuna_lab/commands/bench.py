@@ -85,7 +85,7 @@ def typing(settings: Settings, plan: TypingPlan, others: Others, as_json: bool, 
 
     if chart is not None:
         typing_chart.check(chart)
-    with _of_its_own() as around:
+    with of_its_own() as around:
         contestants = _contestants(settings, others, around)
         runs: dict[str, list[Run]] = {name: [] for name in contestants}
         for number, session in enumerate(_sessions(plan)):
@@ -115,7 +115,7 @@ def steadiness(settings: Settings, requests: int, seed: int, as_json: bool) -> N
     from lacuna_lab.bench import steadiness as bench
 
     sessions = _sessions(TypingPlan(files=5, runs=4, keys=min(400, requests), seed=seed))
-    with _of_its_own() as around:
+    with of_its_own() as around:
         figures = bench.measure(settings.model_options(), _environment(settings, around), sessions, requests)
     _print(asdict(figures), bench.table(figures), as_json)
 
@@ -124,21 +124,21 @@ def lsp(seconds: float, rate: float, seed: int, as_json: bool) -> None:
     """Measures the server without a model under fast typing."""
     from lacuna_lab.bench import stress
 
-    with _of_its_own() as around:
+    with of_its_own() as around:
         figures = stress.measure(seconds, rate, around, seed)
     _print(asdict(figures), stress.table(figures), as_json)
 
 
-def _print(content: object, table: Iterable[str], as_json: bool) -> None:
-    print(json.dumps(content, indent=1) if as_json else "\n".join(table))  # noqa: T201
-
-
 @contextmanager
-def _of_its_own() -> Iterator[dict[str, str]]:
+def of_its_own() -> Iterator[dict[str, str]]:
     """The environment of servers that are measured: they find no KV caches from the last time, and leave the user's
     files alone."""
     with TemporaryDirectory() as folder:
         yield {**os.environ, "LACUNA_STATISTICS": "false", "LACUNA_KV_CACHE_DISK_MB": "0", kept.FOLDER: folder}
+
+
+def _print(content: object, table: Iterable[str], as_json: bool) -> None:
+    print(json.dumps(content, indent=1) if as_json else "\n".join(table))  # noqa: T201
 
 
 def _environment(settings: Settings, around: dict[str, str]) -> dict[str, str]:

@@ -69,18 +69,23 @@ def from_paths(paths: list[Path], count: int, seed: int) -> list[SourceFile]:
     return sources
 
 
-def any_text(paths: list[Path]) -> list[SourceFile]:
+def any_text(paths: list[Path], option: str = "--text") -> list[SourceFile]:
     """Files of any language: named files, and below named folders the UTF-8 files of a typical source file's length.
 
-    Raises BadRequest for a path that does not exist, and when there is no text.
+    Raises BadRequest for a path that does not exist, and when there is no text; `option` names other paths.
     """
     if missing := next((path for path in paths if not path.exists()), None):
-        raise BadRequest(f"There is no file or folder {missing}.", "Name another with --text.")
+        raise BadRequest(f"There is no file or folder {missing}.", f"Name another with {option}.")
     named = [(path, file) for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
-    texts = [(path, file, _text(file)) for path, file in named if file.is_file() and not _hidden(path, file)]
-    found = [SourceFile(file.parent.name, file.name, text) for path, file, text in texts if _fitting(path, file, text)]
+    own = [(path, file) for path, file in named if not _hidden(path, file) and not _installed(path, file)]
+    texts = [(path, file, _text(file)) for path, file in own if file.is_file()]
+    found = [
+        SourceFile(file.parent.name, file.name, text, str(file))
+        for path, file, text in texts
+        if _fitting(path, file, text)
+    ]
     if not found:
-        raise BadRequest(f"There is no text in {', '.join(map(str, paths))}.", "Name other files with --text.")
+        raise BadRequest(f"There is no text in {', '.join(map(str, paths))}.", f"Name other files with {option}.")
     return found
 
 
