@@ -93,13 +93,18 @@ def test_the_study_of_accelerations_is_written_with_its_chart(tmp_path: Path) ->
     assert (tmp_path / "accelerations.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_lacuna_and_llama_cpps_server_are_compared_on_one_file(tmp_path: Path) -> None:
+def tiny_gguf(folder: Path) -> Path:
+    """A GGUF file with random weights and a family's sentinels."""
     sentinels = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"]
     tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *sentinels]
     kinds = [1] * 256 + [3] * len(sentinels)
     described = {"model": "gpt2", "pre": "default", "tokens": tokens, "token_type": kinds, "merges": ["a b"]}
     metadata = {f"tokenizer.ggml.{key}": value for key, value in described.items()}
-    file = write_gguf(tmp_path / "tiny.gguf", {**metadata, "tokenizer.ggml.eos_token_id": 259}, with_model=True)
+    return write_gguf(folder / "tiny.gguf", {**metadata, "tokenizer.ggml.eos_token_id": 259}, with_model=True)
+
+
+def test_lacuna_and_llama_cpps_server_are_compared_on_one_file(tmp_path: Path) -> None:
+    file = tiny_gguf(tmp_path)
     words = ("bench", "model", str(file), "--keys", "2", "--device", "cpu", "--part", "keys", "--part", "memory")
     done = run_lacuna(*words, "--out", str(tmp_path / "report"))
     assert "| 2 typed keys: p50 |" in done.stdout
@@ -112,3 +117,52 @@ def test_lacuna_and_llama_cpps_server_are_compared_on_one_file(tmp_path: Path) -
     else:
         assert "pip install xllamacpp" in done.stderr
     assert "no part called 'speed'" in run_lacuna("bench", "model", str(file), "--part", "speed", code=2).stderr
+
+
+def typed_file(folder: Path) -> Path:
+    """A file that repeats itself, so that even a small model knows what comes."""
+    file = folder / "repeats.py"
+    functions = [f"def total_{n}(items):\n    result = 0\n    return result + len(items)\n" for n in range(8)]
+    file.write_text("\n".join(functions))
+    return file
+
+
+@pytest.mark.face
+def test_what_is_kept_is_counted_by_typing_into_the_server(tmp_path: Path) -> None:
+    words = (
+        "replay",
+        "--files",
+        str(typed_file(tmp_path)),
+        "--device",
+        "cpu",
+        "--displays",
+        str(tmp_path / "displays"),
+    )
+    done = run_lacuna(*words, "--also", "draft_tokens=0,look_ahead=false", "--chart", str(tmp_path / "chart.png"))
+    assert "| python | Lacuna |" in done.stdout
+    assert "| python | draft_tokens=0,look_ahead=false |" in done.stdout
+    assert "total_" not in done.stderr
+    shown = [json.loads(line) for line in (tmp_path / "displays").read_text().splitlines()]
+    assert [display for display in shown if display["right"] and display["accepted"]]
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_in_time_the_server_and_llama_vim_take_turns(tmp_path: Path) -> None:
+    words = ("replay", "--files", str(typed_file(tmp_path)), "--model", str(tiny_gguf(tmp_path)), "--device", "cpu")
+    rival = ["--rival"] if rivals.is_installed() else []
+    found = json.loads(run_lacuna(*words, "--in-time", *rival, "--context", "256", "--json").stdout)
+    assert found["in_time"] is True
+    assert [row["contestant"] for row in found["rows"]] == ["Lacuna", *(["llama.vim"] if rival else [])]
+    assert all(0 < row["answered"]["mean"] <= 1 for row in found["rows"])
+
+
+def test_what_cannot_be_replayed_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "short.py").write_text("a = 1\n")
+    files = ("--files", str(tmp_path / "short.py"))
+    assert "8 lines of code" in run_lacuna("replay", *files, code=2).stderr
+    assert "Name another with --files" in run_lacuna("replay", "--files", str(tmp_path / "no"), code=2).stderr
+    assert "with --history" in run_lacuna("replay", "--history", str(tmp_path), code=2).stderr
+    assert "no setting" in run_lacuna("replay", *files, "--also", "speed=9", code=2).stderr
+    assert "max_lines" in run_lacuna("replay", *files, "--also", "max_lines=none", code=2).stderr
+    if rivals.is_installed():
+        assert "not a GGUF file" in run_lacuna("replay", *files, "--rival", code=2).stderr

@@ -59,6 +59,7 @@ class LlamaVim:
         self._shown = asyncio.get_running_loop().create_future()
         self._show_kept()
         self._request(None)
+        self._settle()
         text = await asyncio.shield(self._shown)
         return Answer(text, time.perf_counter() - started)
 
@@ -89,6 +90,12 @@ class LlamaVim:
             self._shown.set_result(text)
         self._request(text)
 
+    def _settle(self) -> None:
+        """Answers with nothing if nothing will come at this cursor."""
+        at = rules.context(self._before, self._after)
+        if not self._shown.done() and (not at.asks or self._answers.has(at)):
+            self._shown.set_result("")
+
     def _request(self, accepted: str | None) -> None:
         """Asks at the cursor, or for what comes after `accepted`; later, if an answer is on its way."""
         if self._timer is not None:
@@ -111,6 +118,7 @@ class LlamaVim:
             self._answers.put(wanted, await self._post(wanted, limit_ms))
             if not self._shown.done():
                 self._show_kept()
+            self._settle()
         except LacunaError as error:
             if not self._shown.done():
                 self._shown.set_exception(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_blocks_are_whole_lines_of_the_file_that_do_not_overlap(seed: int, per_f
         assert MIN_LINES <= sum(map(has_word, task.target.split("\n"))) <= MAX_LINES
         assert task.target == task.target.strip()
     spans = sorted((len(task.before), len(task.before) + len(task.target)) for task in tasks)
-    assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 @given(st.integers(0, 100))
