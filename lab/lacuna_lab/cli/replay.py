@@ -41,7 +41,7 @@ class ContestOptions:
         typer.Option(help="Also measure Lacuna with settings changed: SETTING=VALUE[,SETTING=VALUE]; repeatable."),
     ] = None
     rival: Annotated[
-        bool, typer.Option("--rival/--no-rival", help="Also measure llama.cpp's server, asked as llama.vim asks.")
+        bool, typer.Option("--rival", help="Also measure llama.cpp's server, asked as llama.vim asks.")
     ] = False
     in_time: Annotated[
         bool, typer.Option("--in-time", help="Type as fast as people do, instead of waiting for each answer.")

@@ -132,11 +132,11 @@ def _rival_file(settings: Settings) -> Path:
     from lacuna_inference.models.loading import sources
 
     if not rivals.is_installed():
-        raise BadRequest("llama.cpp's server is not there.", "Run pip install xllamacpp, or use --no-rival.")
+        raise BadRequest("llama.cpp's server is not there.", "Run pip install xllamacpp, or omit --rival.")
     options = settings.model_options()
     model = sources.find(options.model, options.revision)
     if model.gguf is None:
-        raise BadRequest(f"{settings.model} is not a GGUF file, which llama.cpp needs.", "Name one, or use --no-rival.")
+        raise BadRequest(f"{settings.model} is not a GGUF file, which llama.cpp needs.", "Name one, or omit --rival.")
     return model.path
 
 

@@ -130,11 +130,11 @@ class LlamaVim:
             response = await self._client.post("/infill", json=wanted.body(not self._patient, limit_ms))
             found: dict[str, Any] = response.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise LacunaError(f"llama.cpp's server gave no answer: {error}.", "Use --no-rival.") from error
+            raise LacunaError(f"llama.cpp's server gave no answer: {error}.", "Omit --rival.") from error
         if response.status_code == http.HTTPStatus.NOT_IMPLEMENTED:
-            raise BadRequest("llama.cpp knows no sentinels of this model.", "Name another, or use --no-rival.")
+            raise BadRequest("llama.cpp knows no sentinels of this model.", "Name another, or omit --rival.")
         if "error" in found:
-            raise LacunaError(f"llama.cpp's server answered: {found['error'].get('message')}.", "Use --no-rival.")
+            raise LacunaError(f"llama.cpp's server answered: {found['error'].get('message')}.", "Omit --rival.")
         return str(found["content"])
 
 

@@ -163,7 +163,7 @@ def test_in_time_nothing_is_an_answer_too() -> None:
 
 def test_failures_say_what_to_do() -> None:
     error = {"error": {"message": "no"}}
-    with pytest.raises(BadRequest, match="--no-rival"):
+    with pytest.raises(BadRequest, match="--rival"):
         asked(lambda _: httpx.Response(501, json=error), "", patient=True)
     with pytest.raises(LacunaError, match="answered: no"):
         asked(lambda _: httpx.Response(400, json=error), "", patient=False)
