@@ -29,6 +29,10 @@ class TaskOptions:
         list[Path] | None, typer.Option(help="Type what was added in commits of this git repository; repeatable.")
     ] = None
     changes: Annotated[int, typer.Option(min=1, help="Changes per repository.")] = 20
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="Only files in this language, by its editor id; repeatable. By default all but Markdown."),
+    ] = None
     seed: Annotated[int, typer.Option(help="Random seed for files, blocks and changes.")] = 0
 
 
@@ -74,8 +78,9 @@ def replay(
     from lacuna_lab.commands import replay as replay_command
 
     plan = replay_command.ReplayPlan(
-        typed.files or (), typed.file_count, typed.per_file, typed.history or (), typed.changes, typed.seed
-    )
+        typed.files or (), typed.file_count, typed.per_file,
+        typed.history or (), typed.changes, typed.language or (), typed.seed,
+    )  # fmt: skip
     replay_command.replay(
         settings_module.load(**given),
         plan,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CHOSEN = ("model", "family", "device", "dtype", "context", "max_tokens")
 """Settings that are options of the command."""
+_DRAWN = 3
+"""Held-out files that are drawn for each that is typed: some are generated."""
 _SETTING = re.compile(r",(?=\w+=)")
 
 
@@ -40,6 +42,8 @@ class ReplayPlan:
     per_file: int = 1
     repositories: Sequence[Path] = ()
     changes: int = 20
+    languages: Sequence[str] = ()
+    """If there are none: all that are known, but for prose."""
     seed: int = 0
 
 
@@ -83,23 +87,28 @@ def replay(settings: Settings, plan: ReplayPlan, contest: Contest, output: Outpu
 
 def tasks_of(plan: ReplayPlan) -> list[ReplayTask]:
     """The tasks of the plan, in random order. Raises BadRequest when there is none."""
-    found = [task for path in plan.repositories for task in history.from_history(path, plan.changes, plan.seed)]
+    found: list[ReplayTask] = []
+    for path in plan.repositories:
+        found += history.from_history(path, plan.changes, plan.seed, plan.languages)
     if plan.files or not plan.repositories:
         found += tasks.from_files(_sources(plan), plan.per_file, plan.seed)
     if not found:
         raise BadRequest(
-            f"No file has {tasks.MIN_LINES} lines of code in a language that Lacuna knows.", "Name others with --files."
+            f"No file has {tasks.MIN_LINES} lines of code in such a language.",
+            "Name others with --files, or --language.",
         )
     random.Random(plan.seed).shuffle(found)
     return found
 
 
 def _sources(plan: ReplayPlan) -> list[files.SourceFile]:
-    if not plan.files:
-        return files.held_out(plan.file_count, plan.seed)
-    found = [source for source in files.any_text(list(plan.files), "--files") if tasks.is_usable(source)]
-    random.Random(plan.seed).shuffle(found)
-    return found[: plan.file_count]
+    if plan.files:
+        found = files.any_text(list(plan.files), "--files")
+        random.Random(plan.seed).shuffle(found)
+    else:
+        found = files.held_out(_DRAWN * plan.file_count, plan.seed)
+    wanted = [source for source in found if tasks.is_wanted(source.name, plan.languages) and tasks.is_by_hand(source)]
+    return wanted[: plan.file_count]
 
 
 def _changed(settings: Settings, text: str) -> dict[str, str]:

@@ -7,13 +7,13 @@ import random
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.evaluation.files import MAX_CHARACTERS, SourceFile
-from lacuna_lab.replay.tasks import ReplayTask, has_plain_lines, has_word, is_generated, is_typed, task_at
+from lacuna_lab.replay.tasks import ReplayTask, has_plain_lines, has_word, is_generated, is_typed, is_wanted, task_at
 from lacuna_lab.replay.typist import in_word
 from lacuna_server.core.languages import language_of
 
@@ -36,7 +36,7 @@ class _Hunk(NamedTuple):
     new: range
 
 
-def from_history(repository: Path, count: int, seed: int) -> list[ReplayTask]:
+def from_history(repository: Path, count: int, seed: int, languages: Collection[str] = ()) -> list[ReplayTask]:
     """Up to `count` changes that were committed, each in the file as it was when the change had to be typed.
 
     Earlier changes of the same commit to the file are in it, and what the change removed is not. Raises BadRequest
@@ -49,7 +49,7 @@ def from_history(repository: Path, count: int, seed: int) -> list[ReplayTask]:
     rng.shuffle(commits)
     tasks: list[ReplayTask] = []
     for commit in commits:
-        found = list(_changes(repository, commit))
+        found = list(_changes(repository, commit, languages))
         tasks += rng.sample(found, min(PER_COMMIT, len(found)))
         if len(tasks) >= count:
             return tasks[:count]
@@ -114,10 +114,10 @@ def _is_worth_typing(target: str) -> bool:
     return len(target.strip()) >= MIN_CHARACTERS and has_word(target)
 
 
-def _changes(repository: Path, commit: str) -> Iterator[ReplayTask]:
+def _changes(repository: Path, commit: str, languages: Collection[str]) -> Iterator[ReplayTask]:
     """The tasks in a commit's changes to files that were there before."""
     changed = _git(repository, "diff-tree", "-r", "-z", "--name-only", "--diff-filter=M", *_DIFF, f"{commit}^", commit)
-    for path in filter(language_of, changed.split("\0")):
+    for path in (path for path in changed.split("\0") if is_wanted(path, languages)):
         old, new = (_text(repository, version, path) for version in (f"{commit}^", commit))
         source = SourceFile(repository.resolve().name, path, old, path)
         if old and new and not is_generated(path, new):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from lacuna_inference.text import BLANKS, indentation
@@ -15,6 +15,8 @@ MIN_LINES, MAX_LINES = 8, 12
 """Lines with a word in a block that is taken from a file. Between them, a blank line or a dedent ends it."""
 MAX_LINE_LENGTH = 200
 """A longer line was hardly typed."""
+PROSE = frozenset({"markdown"})
+"""Languages that are typed only if they are asked for."""
 _TRIES = 50
 """Random starts of a block before a file counts as having no more."""
 _GENERATED_HEAD = 2000
@@ -37,19 +39,24 @@ class ReplayTask:
 
 
 def from_files(sources: Sequence[SourceFile], per_file: int, seed: int) -> list[ReplayTask]:
-    """Up to `per_file` random blocks of each file that is code by hand in a known language; they do not overlap."""
+    """Up to `per_file` random blocks of each file that is written by hand; they do not overlap."""
     tasks: list[ReplayTask] = []
-    for source in filter(is_usable, sources):
+    for source in filter(is_by_hand, sources):
         rng = random.Random(f"{seed} {source.group} {source.name}")
         lines = source.text.splitlines(keepends=True)
         tasks += [_task(source, lines, first, end) for first, end in _blocks(lines, per_file, rng)]
     return tasks
 
 
-def is_usable(source: SourceFile) -> bool:
-    """Whether the file is code of a known language, written by hand, in lines that everybody counts alike."""
-    plain = has_plain_lines(source.text)
-    return bool(language_of(source.name)) and plain and not is_generated(source.name, source.text)
+def is_wanted(name: str, languages: Collection[str] = ()) -> bool:
+    """Whether a file of this name is in one of `languages`; if none is given, in any that is known, but for prose."""
+    language = language_of(name)
+    return language in languages if languages else bool(language) and language not in PROSE
+
+
+def is_by_hand(source: SourceFile) -> bool:
+    """Whether somebody wrote the file, in lines that everybody counts alike."""
+    return has_plain_lines(source.text) and not is_generated(source.name, source.text)
 
 
 def task_at(source: SourceFile, before: str, target: str, after: str) -> ReplayTask:
