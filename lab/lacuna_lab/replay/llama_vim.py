@@ -46,12 +46,15 @@ class Context:
         return len(self.line_rest) <= MAX_LINE_SUFFIX
 
     def body(self, timed: bool, limit_ms: int = FIRST_MS, seed: int = 0) -> dict[str, Any]:
-        """The body for /infill, with the limits of time if `timed`. A seed is added: its sampling would be random."""
+        """The body for /infill, with the limits of time if `timed`, else for an answer in pieces.
+
+        A seed is added: its sampling would be random.
+        """
         limits = {"t_max_prompt_ms": PROMPT_MS, "t_max_predict_ms": limit_ms} if timed else {}
         return {
             "id_slot": 0, "input_prefix": self.prefix, "input_suffix": self.suffix, "input_extra": [],
             "prompt": self.middle, "n_predict": N_PREDICT, "stop": [], "n_indent": self.indent, "top_k": 40,
-            "top_p": 0.9, "samplers": ["top_k", "top_p", "infill"], "stream": False, "cache_prompt": True,
+            "top_p": 0.9, "samplers": ["top_k", "top_p", "infill"], "stream": not timed, "cache_prompt": True,
             "seed": seed, **limits,
         }  # fmt: skip
 
@@ -139,6 +142,20 @@ def shown(answer: str, before: str, after: str) -> str:
         typed, rest, lines[0] = lines[0][:there], "", lines[0][there:]
     text = "\n".join(lines)
     return "" if not text.strip() or _repeats(lines, typed, rest, following) else text
+
+
+def is_enough(answer: str, before: str, after: str, reference: str) -> bool:
+    """Whether more of an unfinished answer cannot matter to somebody who writes `reference` at the cursor.
+
+    That is so at the end of the line in which it leaves the reference, if that is not the first; but where it may be
+    hidden because it repeats what follows, all of it matters.
+    """
+    typed, (_, *following) = before.rpartition("\n")[2], _lines(after)
+    text = answer if typed.strip() else answer.removeprefix(typed)
+    first = len(text) - len(text.lstrip())
+    agrees = next((n for n, (a, b) in enumerate(zip(text, reference, strict=False)) if a != b), len(reference))
+    is_complete = text.find("\n", max(first, agrees)) >= 0
+    return is_complete and "\n" not in text[:first] and typed + text.partition("\n")[0] not in following
 
 
 def _repeats(lines: Sequence[str], typed: str, rest: str, following: Sequence[str]) -> bool:

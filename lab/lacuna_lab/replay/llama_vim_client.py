@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http
+import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,18 @@ from lacuna_lab.replay.tasks import ReplayTask
 
 NAME = "llama.vim"
 _TIMEOUT_S = 300.0
+_EVENT = "data: "
+"""Begins a piece of an answer that comes in pieces."""
+_END = "[DONE]"
 
 
 class LlamaVim:
     """The editor's side for one document: its text, its answers, the one request that may be under way.
 
-    For a patient typist it asks only at the cursor, without limits of time, where nothing that it keeps can be shown.
-    In time it also asks as llama.vim does while something is shown: at the cursor, and in advance for what comes after.
-    That saves time later, and is left out where time does not count.
+    For a patient typist it asks only at the cursor, without limits of time, where nothing that it keeps can be shown,
+    and reads an answer only as far as it matters to him: the rest could take ten times as long. In time it also asks as
+    llama.vim does while something is shown: at the cursor, and in advance for what comes after. That saves time later,
+    and is left out where time does not count.
     """
 
     name = NAME
@@ -37,7 +42,7 @@ class LlamaVim:
         self._child = child
         self._client = client
         self._patient = patient
-        self._before = self._after = ""
+        self._before = self._after = self._reference = ""
         self._answers = rules.Answers()
         self._job: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -48,9 +53,11 @@ class LlamaVim:
         if self._job is not None:
             await asyncio.wait([self._job])
         self._before, self._after, self._answers = task.before, task.after, rules.Answers()
+        self._reference = task.target
 
     def insert(self, text: str) -> None:
         self._before += text
+        self._reference = self._reference.removeprefix(text)
 
     async def ask(self) -> Answer:
         started = time.perf_counter()
@@ -77,7 +84,7 @@ class LlamaVim:
     async def _waited_for(self) -> str:
         at = rules.context(self._before, self._after)
         if self._answers.find(at) is None and at.asks and not self._answers.has(at):
-            self._answers.put(at, await self._post(at, rules.FIRST_MS))
+            self._answers.put(at, await self._read(at))
         return rules.shown(self._answers.find(at) or "", self._before, self._after)
 
     def _show_kept(self) -> None:
@@ -125,17 +132,42 @@ class LlamaVim:
         finally:
             self._job = None
 
+    async def _read(self, wanted: rules.Context) -> str:
+        """The beginning of the answer that matters. The server ends when nobody reads on."""
+        answer = ""
+        with _failures():
+            async with self._client.stream("POST", "/infill", json=wanted.body(timed=False)) as response:
+                if response.is_error:
+                    _check(response, json.loads(await response.aread()))
+                async for line in response.aiter_lines():
+                    if line.startswith(_EVENT) and not line.endswith(_END):
+                        answer += _check(response, json.loads(line.removeprefix(_EVENT)))
+                        if rules.is_enough(answer, self._before, self._after, self._reference):
+                            break
+        return answer
+
     async def _post(self, wanted: rules.Context, limit_ms: int) -> str:
-        try:
-            response = await self._client.post("/infill", json=wanted.body(not self._patient, limit_ms))
-            found: dict[str, Any] = response.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise LacunaError(f"llama.cpp's server gave no answer: {error}.", "Omit --rival.") from error
-        if response.status_code == http.HTTPStatus.NOT_IMPLEMENTED:
-            raise BadRequest("llama.cpp knows no sentinels of this model.", "Name another, or omit --rival.")
-        if "error" in found:
-            raise LacunaError(f"llama.cpp's server answered: {found['error'].get('message')}.", "Omit --rival.")
-        return str(found["content"])
+        with _failures():
+            response = await self._client.post("/infill", json=wanted.body(timed=True, limit_ms=limit_ms))
+            return _check(response, response.json())
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Raises LacunaError for what is not an answer."""
+    try:
+        yield
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise LacunaError(f"llama.cpp's server gave no answer: {error}.", "Omit --rival.") from error
+
+
+def _check(response: httpx.Response, found: dict[str, Any]) -> str:
+    """The text in an answer, or in a piece of one. Raises LacunaError if it is a refusal."""
+    if response.status_code == http.HTTPStatus.NOT_IMPLEMENTED:
+        raise BadRequest("llama.cpp knows no sentinels of this model.", "Name another, or omit --rival.")
+    if "error" in found:
+        raise LacunaError(f"llama.cpp's server answered: {found['error'].get('message')}.", "Omit --rival.")
+    return str(found["content"])
 
 
 @asynccontextmanager

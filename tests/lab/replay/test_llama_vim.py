@@ -9,11 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_lab.replay import llama_vim as rules
 from lacuna_lab.replay.llama_vim_client import LlamaVim
 from lacuna_lab.replay.tasks import ReplayTask
+from lacuna_lab.replay.typist import acceptable, is_right
 
 BEFORE, AFTER = "import os\ndef f(a):\n    ret", "\n\nlast = 1\n"
 
@@ -142,7 +145,45 @@ def asked(handler: Handler, keys: str, patient: bool) -> tuple[list[str], list[s
 
 
 def says(text: str) -> Handler:
-    return lambda _: httpx.Response(200, json={"content": text})
+    """Answers with `text`, in two pieces if it is wanted in pieces."""
+
+    def answer(body: dict[str, Any]) -> httpx.Response:
+        if not body["stream"]:
+            return httpx.Response(200, json={"content": text})
+        pieces = [json.dumps({"content": piece}) for piece in (text[:2], text[2:])]
+        return httpx.Response(200, text="".join(f"data: {piece}\n\n" for piece in pieces))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "before", "reference", "enough"),
+    [
+        ("urn a", BEFORE, "urn a\nmore", False),  # may go on
+        ("urn b", BEFORE, "urn a\nmore", False),
+        ("urn b\n", BEFORE, "urn a\nmore", True),
+        ("urn a\n", BEFORE, "urn a\nmore", False),
+        ("urn a\nmost", BEFORE, "urn a\nmore", False),
+        ("urn a\nmost\n", BEFORE, "urn a\nmore", True),
+        ("urn a\nmore\n", BEFORE, "urn a", True),
+        ("\nmore\n", BEFORE, "urn a", False),  # may repeat what follows
+        ("b = 1\n", "", "a = 1", True),
+        ("last = 1\n", "", "a = 1", False),
+        ("    b = 1\n", "if a:\n    ", "a = 1", True),
+        ("    a = 1\n", "if a:\n    ", "a = 1\n    b", False),
+    ],
+)
+def test_an_answer_is_read_as_far_as_it_matters(answer: str, before: str, reference: str, enough: bool) -> None:
+    assert rules.is_enough(answer, before, AFTER, reference) is enough
+
+
+@given(st.text("ab \n", max_size=12), st.text("ab \n", max_size=12), st.data())
+def test_the_rest_of_an_answer_changes_nothing(answer: str, reference: str, data: st.DataObject) -> None:
+    length = data.draw(st.integers(0, len(answer)))
+    if reference and rules.is_enough(answer[:length], "x\n", "\nbb\na\n", reference):
+        part, whole = (rules.shown(text, "x\n", "\nbb\na\n") for text in (answer[:length], answer))
+        assert is_right(part, reference) is is_right(whole, reference)
+        assert acceptable(part, reference) == acceptable(whole, reference)
 
 
 def test_patient_only_what_is_not_known_is_asked() -> None:
@@ -168,4 +209,6 @@ def test_failures_say_what_to_do() -> None:
     with pytest.raises(LacunaError, match="answered: no"):
         asked(lambda _: httpx.Response(400, json=error), "", patient=False)
     with pytest.raises(LacunaError, match="no answer"):
-        asked(lambda _: httpx.Response(200, text="?"), "", patient=True)
+        asked(lambda _: httpx.Response(200, text="?"), "", patient=False)
+    with pytest.raises(LacunaError, match="no answer"):
+        asked(lambda _: httpx.Response(200, text="data: ?"), "", patient=True)
