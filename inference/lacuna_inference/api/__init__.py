@@ -8,6 +8,7 @@ from lacuna_inference.api.options import BUNDLED, ModelOptions
 from lacuna_inference.api.request import (
     MAX_RELATED_FILES,
     CancelToken,
+    ContextFile,
     Raw,
     Request,
     Sampling,
@@ -25,6 +26,7 @@ __all__ = [
     "CancelToken",
     "Candidate",
     "CompletionResult",
+    "ContextFile",
     "Engine",
     "EngineState",
     "Fill",

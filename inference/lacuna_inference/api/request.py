@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 
 from lacuna_inference.text import without_surrogates
@@ -152,6 +152,14 @@ class StreamEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextFile:
+    """Another file, or a part of one, that a prompt shows. `path` is relative to the repository."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Text around one or more holes.
 
@@ -177,6 +185,11 @@ class Request:
     and shown once it is. Needs a `document_id` and two parts."""
     related_files: tuple[str, ...] = ()
     """Texts that drafts may come from, the most relevant last. They make an answer faster, and never change it."""
+    context_files: tuple[ContextFile, ...] = ()
+    """What the model is shown of other files, the most relevant last, if its family was trained with other files and
+    the request has one hole. What takes more than a quarter of the prompt is left out, the first first."""
+    repository: str | None = None
+    """The name of the repository that the files are from."""
     is_prefetch: bool = False
     """The answer is computed in advance; no caller waits for it."""
     raw: Raw = Raw.NO
@@ -200,4 +213,7 @@ class Request:
         """Replaces lone surrogates, which editors and files may contain and tokenizers and servers reject."""
         object.__setattr__(self, "parts", tuple(map(without_surrogates, self.parts)))
         object.__setattr__(self, "related_files", tuple(map(without_surrogates, self.related_files)))
+        files = tuple(ContextFile(*map(without_surrogates, astuple(file))) for file in self.context_files)
+        object.__setattr__(self, "context_files", files)
+        object.__setattr__(self, "repository", self.repository and without_surrogates(self.repository))
         object.__setattr__(self, "path", self.path and without_surrogates(self.path))

@@ -163,7 +163,10 @@ def prompt_for(decoder: Decoder, request: Request) -> Prompt:
 
 def _spec(decoder: Decoder, request: Request) -> PromptSpec:
     """What the prompt is made of. Notes where the hole begins."""
-    spec = PromptSpec(request.parts, request.path, request.stop.max_tokens, decoder.layout)
+    files, repository = request.context_files, request.repository
+    spec = PromptSpec(
+        request.parts, request.path, request.stop.max_tokens, decoder.layout, files=files, repository=repository
+    )
     if len(request.parts) == 2 and (saved := decoder.caches.on_disk(request.document_id)) is not None:
         resume(decoder.anchors, request.document_id or "", saved.notes, *request.parts)
     if len(request.parts) == 2 and decoder.layout is Layout.ANCHORED:

@@ -32,7 +32,7 @@ def narrowed(decoder: Decoder, request: Request, spec: PromptSpec, prompt: Promp
     if unread <= room or not decoder.caches.has_room_for_both():
         return prompt
     windows = decoder.anchors.narrow_windows
-    spec = replace(spec, max_tokens=0, window=windows.get(document_id))
+    spec = replace(spec, max_tokens=0, window=windows.get(document_id), files=())
     try:
         narrow = plan(spec, decoder.tokenizer, room + 1)
     except BadRequest:  # the word at the cursor alone takes the room

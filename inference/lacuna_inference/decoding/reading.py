@@ -65,5 +65,8 @@ def _beginning(decoder: Decoder, request: Request, text: str) -> Prompt | None:
         return None
     windows.put(request.document_id, window)
     parts, shown = (text[: len(text) - window.after], ""), Window(window.before, 0)
-    spec = PromptSpec(parts, request.path, request.stop.max_tokens, decoder.layout, window=shown)
+    spec = PromptSpec(
+        parts, request.path, request.stop.max_tokens, decoder.layout,
+        window=shown, files=request.context_files, repository=request.repository,
+    )  # fmt: skip
     return plan(spec, decoder.tokenizer, decoder.context)

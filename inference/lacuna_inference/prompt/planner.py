@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
+from lacuna_inference.api import ContextFile
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.prompt import context_budget
+from lacuna_inference.prompt import context_budget, context_files
 from lacuna_inference.prompt.families import Family, Layout, Placeholder, TrailingBlanks
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 from lacuna_inference.prompt.windows import Window, chosen, kept, last_tokens
@@ -48,7 +50,7 @@ class PromptSpec:
     `max_tokens` is the room reserved for each fill; together, the fills get at most half of the context.
     In an anchored layout, the hole begins at `anchor`, a position in the first part in code points, or at `hole_start`.
     `window` is the window of the document's last prompt; a prompt with one hole keeps it while it
-    fits.
+    fits. Such a prompt also shows `files` of the `repository`, see `context_files.shown`.
     """
 
     parts: tuple[str, ...]
@@ -57,6 +59,8 @@ class PromptSpec:
     layout: Layout = Layout.ANCHORED
     anchor: int | None = None
     window: Window | None = None
+    files: tuple[ContextFile, ...] = ()
+    repository: str | None = None
 
 
 def plan(spec: PromptSpec, tokenizer: PromptTokenizer, context: int) -> Prompt:
@@ -119,6 +123,8 @@ def _one_hole(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt
         prefix, healed_prefix = _healed(prefix, tokenizer, tokenizer.family.trailing_blanks)
     fixed += len(tokenizer.encode(healed_prefix))
     header, room = _header(spec.path if Placeholder.HEADER in layout else None, tokenizer, room - fixed)
+    others = context_files.shown(spec.files, spec.repository, spec.path, tokenizer, room)
+    room -= others.length
     line_start, line_ids = last_tokens(line, room // 2, tokenizer.encode_bare)
     shown = kept(prefix, suffix, room - len(line_ids), tokenizer, spec.window)
     if shown is None:
@@ -128,15 +134,14 @@ def _one_hole(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> Prompt
         shown = chosen(prefix, suffix, room - steps * step, tokenizer)
     filled = {
         Placeholder.HEADER: header,
-        Placeholder.PREFIX: shown.before,
+        Placeholder.PREFIX: [*others.in_prefix, *shown.before],
         Placeholder.SUFFIX: shown.after,
         Placeholder.LINE: line_ids,
     }
-    ids: list[int] = []
-    for element in layout:
-        ids += [tokenizer.sentinel(element)] if isinstance(element, str) else filled[element]
+    elements = [[tokenizer.sentinel(e)] if isinstance(e, str) else filled[e] for e in layout]
+    elements.insert(int(layout[:1] == (tokenizer.family.begin,)), others.before)
     return Prompt(
-        tuple(ids),
+        tuple(chain.from_iterable(elements)),
         healed_prefix=healed_prefix,
         window=shown.window,
         whole=line_start == 0 and shown.window == Window(0, 0),

@@ -1,6 +1,6 @@
 """How models that were trained on whole repositories were shown other files than the one with the hole.
 
-Only a description of their prompts: nothing builds one yet.
+`context_files.py` builds such prompts.
 """
 
 from __future__ import annotations

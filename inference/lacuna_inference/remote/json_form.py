@@ -43,7 +43,8 @@ def request_to_json(request: Request) -> dict[str, Any]:
     """A request as JSON, without what counts in this process only: a server has no idle time for one document."""
     values = {field.name: getattr(request, field.name) for field in fields(request) if field.name not in _LOCAL}
     nested = {name: None if values[name] is None else asdict(values[name]) for name in ("stop", "sampling", "tokenize")}
-    return {_REQUEST_NAMES.get(name, name): value for name, value in {**values, **nested}.items()}
+    files = {"context_files": [asdict(file) for file in request.context_files]}
+    return {_REQUEST_NAMES.get(name, name): value for name, value in {**values, **nested, **files}.items()}
 
 
 def name_on_wire(field: str) -> str:

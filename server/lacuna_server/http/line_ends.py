@@ -21,7 +21,9 @@ def with_lf(request: Request) -> Request:
     if _is_built_prompt(request):
         return request
     stop = replace(request.stop, strings=_all_lf(request.stop.strings)) if uses_crlf(request) else request.stop
-    return replace(request, parts=_all_lf(request.parts), related_files=_all_lf(request.related_files), stop=stop)
+    files = tuple(replace(file, text=file.text.replace("\r\n", "\n")) for file in request.context_files)
+    related_files = _all_lf(request.related_files)
+    return replace(request, parts=_all_lf(request.parts), related_files=related_files, context_files=files, stop=stop)
 
 
 def with_crlf(result: CompletionResult) -> CompletionResult:

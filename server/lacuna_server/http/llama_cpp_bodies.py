@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lacuna_inference.api import Raw, Request, Sampling, Stop
+from lacuna_inference.api import ContextFile, Raw, Request, Sampling, Stop
 from lacuna_inference.errors import BadRequest
 from lacuna_server.http import fields
 from lacuna_server.http.fields import Body
@@ -92,7 +92,8 @@ class Generation(Body):
 
 
 class Extra(Body):
-    """A chunk of another file. It speeds up answers that repeat it."""
+    """A chunk of another file. The model is shown it, if it was trained with other files, and answers that repeat it
+    come faster."""
 
     text: fields.Text = ""
     filename: fields.Path = ""
@@ -113,6 +114,7 @@ class InfillRequest(Generation):
             caller,
             stop=self._stop(self.n_indent or None),
             related_files=tuple(extra.text for extra in self.input_extra),
+            context_files=tuple(ContextFile(extra.filename, extra.text) for extra in self.input_extra if extra.text),
         )
 
 

@@ -7,9 +7,9 @@ import re
 import pytest
 from helpers import byte_tokenizer, family_text
 
-from lacuna_inference.api import Request
+from lacuna_inference.api import ContextFile, Request
 from lacuna_inference.errors import BadRequest, ModelUnusable
-from lacuna_inference.prompt.families import FAMILIES, Family, Layout, Placeholder, by_name
+from lacuna_inference.prompt.families import FAMILIES, Family, Layout, by_name
 from lacuna_inference.prompt.planner import PromptSpec, plan
 from lacuna_inference.prompt.recognition import Traits, doubt, infill_tokens, is_chat_tuned, recognize
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
@@ -149,25 +149,14 @@ def test_mellum_without_a_file_s_name_has_no_header(path: str | None) -> None:
 
 def in_repository(family: Family) -> str:
     """The prompt for main.py in the repository lib, which also has the file util.py, with sentinels spelled out."""
-    form, layout = family.repository, list(family.infill or ())
+    form = family.repository
     assert form is not None
-
-    def start(path: str) -> str:
-        return f"{form.file_sentinel or ''}{form.path.format(path=path)}"
-
-    name = f"{form.name_sentinel}lib{form.name_end}" if form.name_sentinel else ""
-    others = f"{name}{start('util.py')}u = 1{form.file_end}{form.end_sentinel or ''}"
-    begin = [layout.pop(0)] if layout[0] == family.begin else []
-    prefix = "a\n"
-    if form.path_in_prefix:
-        others, prefix = others + (form.file_sentinel or ""), form.path.format(path="main.py") + prefix
-    else:
-        others += start("main.py")
-    if form.files_in_prefix:
-        others, prefix = "", others + prefix
-    filled = {Placeholder.HEADER: "", Placeholder.PREFIX: prefix, Placeholder.SUFFIX: "b"}
-    parts = [*begin, others, *layout]
-    return "".join(part if isinstance(part, str) else filled[part] for part in parts)
+    extra = [one for one in (form.name_sentinel, form.file_sentinel, form.end_sentinel) if one]
+    text = family_text(family.name, extra=extra)
+    files = (ContextFile("util.py", "u = 1"),)
+    spec = PromptSpec(("a\n", "b"), "main.py", 16, Layout.CANONICAL, files=files, repository="lib")
+    spelled = {number: name for name, number in text.specials.items()}
+    return "".join(spelled.get(token) or text.decode([token]) for token in plan(spec, text, 1024).ids)
 
 
 REPOSITORIES = {
