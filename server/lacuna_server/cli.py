@@ -184,6 +184,21 @@ def serve(
 
 
 @app.command()
+def context(
+    place: Annotated[str, typer.Argument(help="FILE:LINE or FILE:LINE:COLUMN of the cursor, both from 1.")],
+    root: Annotated[
+        Path | None, typer.Option(help="The workspace's folder; the Git repository of the file by default.")
+    ] = None,
+    characters: Annotated[int, typer.Option(min=0, help="Maximum length of the excerpts.")] = 4000,
+    json: Json = False,
+) -> None:
+    """Show which definitions of other files the code before a cursor refers to. No model sees them yet."""
+    from lacuna_server.commands import context as context_command
+
+    context_command.run(settings_module.load(), place, root, characters, json)
+
+
+@app.command()
 def stats(
     days: Annotated[int, typer.Option(min=1, help="Number of days to show, counting only days with data.")] = 14,
     json: Json = False,

@@ -1,0 +1,31 @@
+; definitions
+(class_specifier name: (type_identifier) @name body: (_) @body) @class
+(alias_declaration name: (type_identifier) @name) @class
+(function_definition
+  declarator: (reference_declarator (function_declarator declarator: (identifier) @name)) body: (_) @body) @function
+(function_definition declarator: (function_declarator declarator: (field_identifier) @name) body: (_) @body) @function
+(function_definition
+  declarator: (reference_declarator (function_declarator declarator: (field_identifier) @name))
+  body: (_) @body) @function
+(function_definition
+  declarator: (pointer_declarator declarator: (function_declarator declarator: (field_identifier) @name))
+  body: (_) @body) @function
+(function_definition
+  declarator: (function_declarator declarator: (qualified_identifier scope: (_) @parent name: (identifier) @name))
+  body: (_) @body) @function
+(function_definition
+  declarator: (reference_declarator (function_declarator
+    declarator: (qualified_identifier scope: (_) @parent name: (identifier) @name)))
+  body: (_) @body) @function
+(field_declaration declarator: (function_declarator declarator: (field_identifier) @name)) @function
+(field_declaration
+  declarator: (reference_declarator (function_declarator declarator: (field_identifier) @name))) @function
+(field_declaration
+  declarator: (pointer_declarator declarator: (function_declarator declarator: (field_identifier) @name))) @function
+
+; imports
+
+; references
+(qualified_identifier scope: (_) @object name: (_) @member)
+(field_declaration type: (_) @type declarator: (field_identifier) @typed)
+(base_class_clause [(type_identifier) (qualified_identifier)] @base)
