@@ -83,6 +83,8 @@ def test_packages_model_and_typing_marks_are_inside(names: dict[str, int]) -> No
     for package in ("lacuna_server", "lacuna_inference", "lacuna_lab"):
         assert f"{package}/__init__.py" in names
         assert f"{package}/py.typed" in names
+    for language in ("python", "ecmascript", "c_family"):
+        assert f"lacuna_server/workspace/queries/{language}.scm" in names
     for file in ("config.json", "tokenizer.json", "model.safetensors"):
         assert f"lacuna_inference/bundled/{file}" in names
     assert 5_000_000 < names["lacuna_inference/bundled/model.safetensors"] < 64 * 2**20

@@ -6,7 +6,7 @@ a function is left out, as no other file sees it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_CHARACTERS = 1200
 """Of a signature. A longer one is cut at the end of a line."""
+_PART = 32 * 1024
+_OVERLAP = 8 * 1024
+"""Bytes. A match is found if what it needs of a definition, up to the start of its body, is within one part."""
 
 
 class Kind(StrEnum):
@@ -72,18 +75,27 @@ def definitions(text: str, path: str, grammar: Grammar) -> tuple[Definition, ...
 
 def found_in(tree: Tree, source: bytes, grammar: Grammar) -> list[Found]:
     """All matches of the query for definitions, outer ones before what is in them."""
+    found: dict[tuple[int, int, str], Found] = {}
+    for captures in _matches(tree, len(source), grammar):
+        role = next(role for role in _ROLES if role in captures)
+        one = _found(role, captures, source)
+        key = (one.span.start, one.span.end, one.name)
+        if key not in found or _rank(one) < _rank(found[key]):
+            found[key] = one
+    return sorted(found.values(), key=lambda one: (one.span.start, -one.span.end))
+
+
+def _matches(tree: Tree, length: int, grammar: Grammar) -> Iterator[dict[str, list[Node]]]:
+    """Matches, some of them twice: a long text is searched in parts, as other threads can run between two of them."""
     from tree_sitter import QueryCursor
 
     wanted = query(grammar, "definitions")
     assert wanted is not None
-    found: dict[tuple[int, int, str], tuple[int, Found]] = {}
-    for _, captures in QueryCursor(wanted).matches(tree.root_node):
-        role = next(role for role in _ROLES if role in captures)
-        one = _found(role, captures, source)
-        key = (one.span.start, one.span.end, one.name)
-        if key not in found or _rank(one) < _rank(found[key][1]):
-            found[key] = (len(found), one)
-    return sorted((one for _, one in found.values()), key=lambda one: (one.span.start, -one.span.end))
+    for start in range(0, max(length, 1), _PART):
+        cursor = QueryCursor(wanted)
+        cursor.set_byte_range(start, start + _PART + _OVERLAP)
+        for _, captures in cursor.matches(tree.root_node):
+            yield captures
 
 
 def _rank(found: Found) -> tuple[int, bool]:

@@ -97,10 +97,13 @@ GRAMMARS: tuple[Grammar, ...] = (
     Grammar("go", (".go",), "tree_sitter_go", enclosing=("", ""), reach=Reach.FOLDER, modules=Module.END),
     Grammar("rust", (".rs",), "tree_sitter_rust", enclosing=("impl {} {{", "}")),
     Grammar("java", (".java",), "tree_sitter_java", reach=Reach.FOLDER),
-    Grammar("c", (".c", ".h"), "tree_sitter_c", group="c", enclosing=("", ""), reach=Reach.EVERYWHERE),
+    Grammar(
+        "c", (".c", ".h"), "tree_sitter_c",
+        group="c", queries=("c_family", "c"), enclosing=("", ""), reach=Reach.EVERYWHERE,
+    ),
     Grammar(
         "cpp", (".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx"), "tree_sitter_cpp",
-        group="c", queries=("c", "cpp"), reach=Reach.EVERYWHERE,
+        group="c", queries=("c_family", "cpp"), reach=Reach.EVERYWHERE,
     ),
     Grammar("csharp", (".cs",), "tree_sitter_c_sharp", reach=Reach.EVERYWHERE),
     Grammar(
@@ -159,5 +162,5 @@ def parsed(source: bytes, grammar: Grammar) -> Tree | None:
 
 def _section(name: str, section: str) -> str:
     """What follows the line `; section` in a query file, to the next such line."""
-    text = (resources.files(__package__) / "queries" / f"{name}.scm").read_text(encoding="utf-8")
+    text = (resources.files("lacuna_server.workspace") / "queries" / f"{name}.scm").read_text(encoding="utf-8")
     return text.partition(f"; {section}\n")[2].partition("\n; ")[0] + "\n"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Tree
 
 _QUOTES = "\"'`<>"
-_WHOLE_FILES = frozenset({"__init__", "index", "mod", "lib", "main", "src"})
+_LEFT_OUT = frozenset({"__init__", "index"})
+_LEFT_OUT_IN_RUST = frozenset({"mod", "lib", "main", "src"})
 """Parts of a path that a module's name leaves out."""
 _SEPARATORS = re.compile(r"::|[./\\]")
 _SUFFIX = re.compile(r"\.\w{1,4}$")
@@ -107,4 +108,6 @@ def _path_parts(path: str) -> list[str]:
     """The folders and the file of a path as a module's name has them."""
     folder, _, name = path.rpartition("/")
     parts = [*folder.split("/"), name.partition(".")[0]]
-    return [part.replace("-", "_") for part in parts if part and part not in _WHOLE_FILES]
+    if path.endswith(".rs"):
+        return [part.replace("-", "_") for part in parts if part and part not in _LEFT_OUT_IN_RUST]
+    return [part for part in parts if part and part not in _LEFT_OUT]

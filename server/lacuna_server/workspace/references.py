@@ -135,14 +135,16 @@ class _Resolver:
             module = self._target(one.module)
             inner = module.inner(*filter(None, [one.name]), *parts[length:-1])
             return self._in_module(parts[-1], inner) or self._imported(one)
-        if self._grammar.family in ("rust", "c", "csharp", "php", "ruby", "java") and parts[0][:1].isupper():
-            return self._bare(parts[0])
-        return []
+        if self._grammar.reach is Reach.EVERYWHERE:  # the parts before are namespaces
+            found = self._bare(parts[-1])
+            if found and found[0].kind is not Kind.METHOD:
+                return found
+        return self._bare(parts[0]) if parts[0][:1].isupper() else []
 
     def _bare(self, name: str) -> list[Definition]:
         if (one := self._imports.get(name)) is not None:
             return self._imported(one)
-        if name in self._scene.own_names or len(name) < _SHORTEST_NAME:
+        if name in self._scene.own_names or name in self._scene.types or len(name) < _SHORTEST_NAME:
             return []
         for module in self._wildcards:
             if found := self._in_module(name, module):

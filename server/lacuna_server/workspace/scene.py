@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from lacuna_server.workspace.completed import completed
 from lacuna_server.workspace.definitions import found_in
-from lacuna_server.workspace.grammars import Grammar, parsed, query
+from lacuna_server.workspace.grammars import Grammar, query
 from lacuna_server.workspace.imports import Import, imports
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _WINDOW = 4000
 """Bytes before the cursor in which names count that are in no function or type around it."""
 _MOST_BYTES = 256 * 1024
-_CLOSING = {b"{": b"}", b"(": b")", b"[": b"]"}
 _OWN = re.compile(rb"^(self|this|\$this|cls)(\.|->)|^@|^\$")
 _EXPRESSION = re.compile(rb"[^\W\d]\w*(?:(?:\.|::|\\|->)[^\W\d]\w*)*")
 
@@ -59,7 +59,7 @@ def scene(before: str, grammar: Grammar) -> Scene | None:
     source = before.encode(errors="replace")
     if len(source) > _MOST_BYTES:
         return None
-    tree = _completed(source, grammar)
+    tree = completed(source, grammar)
     return None if tree is None else _read(tree, source, grammar)
 
 
@@ -116,7 +116,8 @@ class _References:
         self._use(_OWN.sub(b"", self._text(owner)).decode(errors="replace"), name, owner.start_byte)
 
     def _type(self, typed: Node, kind: Node) -> None:
-        name = _OWN.sub(b"", self._text(typed)).decode(errors="replace")
+        names = _EXPRESSION.findall(_OWN.sub(b"", self._text(typed)).partition(b"=")[0]) or [b""]
+        name = names[-1].decode(errors="replace")
         found = [one.decode(errors="replace") for one in _EXPRESSION.findall(self._text(kind))]
         known = self._into.types.setdefault(name, [])
         known += [one for one in found if one not in known]
@@ -138,35 +139,3 @@ class _References:
 
     def _is_typed_out(self, node: Node) -> bool:
         return node.end_byte < len(self._source)
-
-
-def _completed(source: bytes, grammar: Grammar) -> Tree | None:
-    """The tree of a text that ends anywhere, with what is open there closed."""
-    tree = parsed(source, grammar)
-    if tree is None:
-        return None
-    missing = _open_brackets(tree)
-    lines = source.rstrip().rsplit(b"\n", 1)
-    if grammar.indents and not missing and lines[-1].endswith(b":"):
-        indentation = len(lines[-1]) - len(lines[-1].lstrip())
-        missing = b"\n" + b" " * (indentation + 4) + b"pass\n"
-    return parsed(source + missing, grammar) if missing else tree
-
-
-def _open_brackets(tree: Tree) -> bytes:
-    """The brackets that close those that are open at the end of a text, innermost first."""
-    from tree_sitter import Query, QueryCursor
-
-    brackets = Query(tree.language, '["(" ")" "[" "]" "{" "}"] @bracket')
-    still_open: list[bytes] = []
-    nodes = QueryCursor(brackets).captures(tree.root_node).get("bracket", [])
-    for node in sorted(nodes, key=lambda node: node.start_byte):
-        kind = node.type.encode()
-        if node.is_missing:
-            continue
-        if kind in _CLOSING:
-            still_open.append(_CLOSING[kind])
-        elif kind in still_open:
-            while still_open.pop() != kind:
-                pass
-    return b"".join(reversed(still_open))

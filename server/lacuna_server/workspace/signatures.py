@@ -17,7 +17,7 @@ _LOOK_ABOVE = 1200
 _DOCSTRING = re.compile(rb"\s*[rRuU]?(\"\"\"|'''|\"|')(.*?)\1", re.DOTALL)
 _BLANKS = re.compile(r"\s+")
 _MODIFIERS = re.compile(rb"[\w \t]*")
-_COMMENT = ("//", "/*", "*", "#")
+_COMMENTS = {"//": ("//", "/*", "*"), "#": ("#",)}
 _ATTRIBUTE = ("@", "#[", "template<", "template <")
 _PROPERTIES = (b"@property", b"@cached_property", b"@functools.cached_property")
 _LICENCE = ("copyright", "spdx", "licen")
@@ -114,7 +114,7 @@ def _above(source: bytes, start: int, grammar: Grammar) -> str:
         text = line.strip()
         if text.startswith(_ATTRIBUTE):
             above.attributes.append(text)
-        elif text.startswith(_COMMENT) and not grammar.indents:
+        elif text.startswith(_COMMENTS[grammar.comment]) and not grammar.indents:
             above.documentation.append(text)
         else:
             break

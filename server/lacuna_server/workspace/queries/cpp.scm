@@ -2,26 +2,22 @@
 (class_specifier name: (type_identifier) @name body: (_) @body) @class
 (alias_declaration name: (type_identifier) @name) @class
 (function_definition
-  declarator: (reference_declarator (function_declarator declarator: (identifier) @name)) body: (_) @body) @function
-(function_definition declarator: (function_declarator declarator: (field_identifier) @name) body: (_) @body) @function
-(function_definition
-  declarator: (reference_declarator (function_declarator declarator: (field_identifier) @name))
+  declarator: [
+    (function_declarator declarator: [
+      (identifier) @name
+      (field_identifier) @name
+      (qualified_identifier scope: (_) @parent name: (identifier) @name)])
+    (_ (function_declarator declarator: [
+      (identifier) @name
+      (field_identifier) @name
+      (qualified_identifier scope: (_) @parent name: (identifier) @name)]))]
   body: (_) @body) @function
-(function_definition
-  declarator: (pointer_declarator declarator: (function_declarator declarator: (field_identifier) @name))
-  body: (_) @body) @function
-(function_definition
-  declarator: (function_declarator declarator: (qualified_identifier scope: (_) @parent name: (identifier) @name))
-  body: (_) @body) @function
-(function_definition
-  declarator: (reference_declarator (function_declarator
-    declarator: (qualified_identifier scope: (_) @parent name: (identifier) @name)))
-  body: (_) @body) @function
-(field_declaration declarator: (function_declarator declarator: (field_identifier) @name)) @function
-(field_declaration
-  declarator: (reference_declarator (function_declarator declarator: (field_identifier) @name))) @function
-(field_declaration
-  declarator: (pointer_declarator declarator: (function_declarator declarator: (field_identifier) @name))) @function
+(declaration declarator: [
+  (function_declarator declarator: (identifier) @name)
+  (_ (function_declarator declarator: (identifier) @name))]) @function
+(field_declaration declarator: [
+  (function_declarator declarator: (field_identifier) @name)
+  (_ (function_declarator declarator: (field_identifier) @name))]) @function
 
 ; imports
 
