@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_languages import CASES, CURSOR, Case
+from test_workspace_languages import CASES, CURSOR, Case
 
 from lacuna_server.workspace import (
     Definition,
