@@ -177,7 +177,9 @@ async def llama_vim(file: Path, context: int, gpu: bool, patient: bool) -> Async
     child = Child(llama_program.__name__, str(file), *numbers)
     try:
         url = child.wait_until_ready()["url"]
-        async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client:
+        # a connection for each request, as llama.vim does: the server closes one that it keeps whenever it likes
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, limits=limits, trust_env=False) as client:
             yield LlamaVim(child, client, patient)
     finally:
         child.close()
