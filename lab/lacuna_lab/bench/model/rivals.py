@@ -119,9 +119,13 @@ class LlamaServer:
         self._child.close()
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        answer: dict[str, Any] = json.load(self._connection.getresponse())
-        return answer
+        """Over a connection of its own: the server closes one that waited some seconds, as while it is paused."""
+        try:
+            self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            answer: dict[str, Any] = json.load(self._connection.getresponse())
+            return answer
+        finally:
+            self._connection.close()
 
 
 def body_of(question: Question, fills: bool = True) -> tuple[str, dict[str, Any]]:
