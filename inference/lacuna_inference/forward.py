@@ -95,8 +95,8 @@ class ExportingForward(Protocol):
         """The shape of the keys and values of `length` tokens, as `export_kv` returns them."""
         ...
 
-    def export_kv(self, kv_cache: Any) -> Tensor:
-        """A copy of the keys and values in `kv_cache`, contiguous and in host memory."""
+    def export_kv(self, kv_cache: Any, length: int | None = None) -> Tensor:
+        """A copy of the keys and values of the first `length` tokens, or all, contiguous and in host memory."""
         ...
 
     def import_kv(self, keys_values: Tensor, length: int) -> Any:

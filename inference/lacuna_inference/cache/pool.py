@@ -215,8 +215,7 @@ class PrefixCachePool:
         source = max(idle, default=None, key=lambda cache: cache.common_prefix(ids))
         if forward is None or source is None or (held := source.common_prefix(ids)) < MIN_COPIED_TOKENS:
             return None
-        keys_values = forward.export_kv(source.kv_cache)[:, :, :held]
-        copy = self._new(forward.import_kv(keys_values, held), ids[:held])
+        copy = self._new(forward.import_kv(forward.export_kv(source.kv_cache, held), held), ids[:held])
         copy.saved = ()
         return copy
 

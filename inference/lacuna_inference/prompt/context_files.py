@@ -12,6 +12,7 @@ from lacuna_inference.api import ContextFile
 from lacuna_inference.prompt.families import Family, Placeholder
 from lacuna_inference.prompt.repository import RepositoryForm
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
+from lacuna_inference.prompt.windows import MAX_CODE_POINTS_PER_TOKEN
 
 SHARE = 4
 """Other files take at most a quarter of the room."""
@@ -82,9 +83,10 @@ def _fitting(files: Sequence[ContextFile], form: RepositoryForm, tokenizer: Prom
     """The ids of the last files that take at most `room` tokens."""
     ids: list[int] = []
     for file in reversed(files):
-        found = _file(form, file, tokenizer)
-        if len(ids) + len(found) > room:
-            return ids or _beginning(form, file, tokenizer, room)
+        limit = max(0, room) * MAX_CODE_POINTS_PER_TOKEN
+        found = _file(form, file, tokenizer) if len(file.text) <= limit else None
+        if found is None or len(ids) + len(found) > room:
+            return ids or _beginning(form, ContextFile(file.path, file.text[:limit]), tokenizer, room)
         ids = [*found, *ids]
     return ids
 

@@ -14,7 +14,7 @@ STEPS = 4
 EDGE = 8
 """A hole with less than an eighth of the room on a side, and more text there, gets another window."""
 _CODE_POINTS_PER_TOKEN = 6
-_MAX_CODE_POINTS_PER_TOKEN = 16
+MAX_CODE_POINTS_PER_TOKEN = 16
 """A text with more code points per token of room is too long without tokenizing it."""
 
 
@@ -43,7 +43,7 @@ def kept(prefix: str, suffix: str, room: int, tokenizer: PromptTokenizer, window
     if window is None or window.before > len(prefix) or window.after > len(suffix):
         return None
     end = len(suffix) - window.after
-    if len(prefix) - window.before + end > room * _MAX_CODE_POINTS_PER_TOKEN:
+    if len(prefix) - window.before + end > room * MAX_CODE_POINTS_PER_TOKEN:
         return None
     if (window.before and prefix[window.before - 1] != "\n") or (window.after and suffix[end - 1 : end] != "\n"):
         return None  # the text outside the window has changed

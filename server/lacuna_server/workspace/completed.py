@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lacuna_server.workspace.grammars import Grammar, parsed
+from lacuna_server.workspace.grammars import GRAMMARS, Grammar, parsed
 
 if TYPE_CHECKING:
-    from tree_sitter import Tree
+    from tree_sitter import Language, Query, Tree
 
 _CLOSING = {b"{": b"}", b"(": b")", b"[": b"]"}
 _WANTS_MORE = (b".", b"(", b"[", b",", b"=", b"+", b"-", b"*", b"/", b"<", b">", b":", b"&", b"|", b"!", b"?", b"@")
@@ -40,11 +41,10 @@ def _missing(source: bytes, brackets: list[bytes], grammar: Grammar) -> bytes:
 
 def _open_brackets(tree: Tree) -> list[bytes]:
     """The brackets that close those that are open at the end of a text, innermost first."""
-    from tree_sitter import Query, QueryCursor
+    from tree_sitter import QueryCursor
 
-    brackets = Query(tree.language, '["(" ")" "[" "]" "{" "}"] @bracket')
     still_open: list[bytes] = []
-    nodes = QueryCursor(brackets).captures(tree.root_node).get("bracket", [])
+    nodes = QueryCursor(_brackets(tree.language)).captures(tree.root_node).get("bracket", [])
     for node in sorted(nodes, key=lambda node: node.start_byte):
         kind = node.type.encode()
         if node.is_missing:
@@ -55,6 +55,13 @@ def _open_brackets(tree: Tree) -> list[bytes]:
             while still_open.pop() != kind:
                 pass
     return still_open[::-1]
+
+
+@lru_cache(len(GRAMMARS))
+def _brackets(language: Language) -> Query:
+    from tree_sitter import Query
+
+    return Query(language, '["(" ")" "[" "]" "{" "}"] @bracket')
 
 
 def _open_blocks(text: bytes) -> int:

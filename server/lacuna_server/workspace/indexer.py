@@ -77,7 +77,9 @@ class Indexer:
                 pass
         except Exception:
             _log.exception("the index of the workspace is no longer kept")
-            self._closed = True
+            with self._wake:  # nobody waits for what will not come
+                self._closed = True
+                self._wake.notify_all()
 
     def _step(self) -> bool:
         """Indexes one file, or waits for one. Returns whether to go on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 import torch
 from helpers import TINY, scripted_decoder, tiny_model
 
@@ -12,7 +13,7 @@ from lacuna_inference.cache.counts import TokenCounts
 from lacuna_inference.cache.pool import MIN_COPIED_TOKENS, PrefixCachePool
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.architectures.registry import ForwardSpec
-from lacuna_inference.models.forward.network import OwnForward
+from lacuna_inference.models.forward.network import KVTensor, OwnForward
 
 
 def passes(pool: PrefixCachePool, document: str) -> int:
@@ -95,3 +96,18 @@ def test_a_short_beginning_and_a_busy_cache_are_not_copied() -> None:
     with pool.lease("c", BEGINNING, False, TokenCounts()) as leased:
         leased.compute_logits_after(BEGINNING, CancelToken())
         assert pool.cache_for("d", BEGINNING).tokens == ()
+
+
+def test_only_what_is_shared_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, forward = of_a_network(), network()
+    lengths: list[int | None] = []
+    export = type(forward).export_kv
+
+    def counting(own: OwnForward, kv_cache: KVTensor, length: int | None = None) -> torch.Tensor:
+        lengths.append(length)
+        return export(own, kv_cache, length)
+
+    monkeypatch.setattr(type(forward), "export_kv", counting)
+    evaluated(pool, "a", [*BEGINNING, *range(60)])
+    evaluated(pool, "b", [*BEGINNING, 99])
+    assert lengths == [len(BEGINNING)]

@@ -76,3 +76,10 @@ def test_typing_leaves_the_files_where_they_are(texts: list[str], typed: str) ->
 
     length = context_files.shown(files(*texts), None, "main.py", QWEN, 1024 - 17).length
     assert ids("")[:length] == ids(typed)[:length]
+
+
+def test_a_very_long_file_is_not_tokenized_whole() -> None:
+    tokenizer = family_text("qwen2.5-coder")
+    found = context_files.shown((ContextFile("a.py", "x = 1\n" * 200_000),), None, None, tokenizer, ROOM)
+    assert 0 < found.length <= ROOM // context_files.SHARE
+    assert tokenizer._incremental.encoded < 100 * ROOM

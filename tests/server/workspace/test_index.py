@@ -180,3 +180,13 @@ def test_several_threads_may_use_it(root: Path) -> None:
         thread.join()
     assert failures == []
     assert index.stats().files == 2
+
+
+def test_nobody_waits_for_an_index_that_failed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = WorkspaceIndex([root])
+    monkeypatch.setattr(index, "update", lambda path, text: 1 / 0)
+    indexer = Indexer(index)
+    indexer.start()
+    assert not indexer.wait(20)
+    assert not indexer.wait()
+    indexer.close()

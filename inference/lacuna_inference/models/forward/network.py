@@ -113,9 +113,9 @@ class KVTensor:
         self.length = max(0, min(self.length, length))
         return self.length
 
-    def export(self) -> Tensor:
+    def export(self, length: int | None = None) -> Tensor:
         """A copy of the keys and values that count [layers, 2 * n_kv_heads, length, head_dim], in host memory."""
-        held = self.keys_values[:, :, : self.length]
+        held = self.keys_values[:, :, : self.length if length is None else length]
         return torch.empty(held.shape, dtype=held.dtype).copy_(held)
 
 
@@ -169,9 +169,9 @@ class OwnForward:
         """The shape of the keys and values of `length` tokens."""
         return kv_shape(self.network, length)
 
-    def export_kv(self, kv_cache: KVTensor) -> Tensor:
-        """A copy of the keys and values in `kv_cache`, in host memory."""
-        return kv_cache.export()
+    def export_kv(self, kv_cache: KVTensor, length: int | None = None) -> Tensor:
+        """A copy of the keys and values in `kv_cache`, of its first `length` tokens or all, in host memory."""
+        return kv_cache.export(length)
 
     @torch.inference_mode()
     def import_kv(self, keys_values: Tensor, length: int) -> KVTensor:

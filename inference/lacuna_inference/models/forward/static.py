@@ -143,10 +143,10 @@ class StaticForward:
         """The shape of the keys and values of `length` tokens."""
         return self._general.kv_shape(length)
 
-    def export_kv(self, kv_cache: StagedCache) -> Tensor:
-        """A copy of the keys and values in `kv_cache`, in host memory."""
+    def export_kv(self, kv_cache: StagedCache, length: int | None = None) -> Tensor:
+        """A copy of the keys and values in `kv_cache`, of its first `length` tokens or all, in host memory."""
         held = kv_cache.copy if kv_cache.copy is not None else self._stage.keys_values
-        held = held[:, :, : kv_cache.length]
+        held = held[:, :, : kv_cache.length if length is None else length]
         return torch.empty(held.shape, dtype=held.dtype).copy_(held)
 
     def import_kv(self, keys_values: Tensor, length: int) -> StagedCache:
