@@ -148,6 +148,10 @@ class SettingsSchema(BaseSettings):
             " start need not pack them, and several servers share the memory; `0` keeps nothing",
         ),
     ] = 4096
+    other_files: Annotated[
+        bool,
+        Field(description="show the model what your code uses from other files of the workspace"),
+    ] = False
     deadline_ms: Annotated[
         int | None, Field(ge=1, description="show the text so far after this many milliseconds, up to a line's end")
     ] = None

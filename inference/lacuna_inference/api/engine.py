@@ -28,7 +28,8 @@ class ModelFacts:
     """Properties of a loaded model. Sizes in tokens and bytes; unknown ones are 0 or "".
 
     `begin` and `end` are the spellings of the tokens that begin and end a text. `languages` are the editor language ids
-    that the model completes; empty for all.
+    that the model completes; empty for all. With `shows_files`, prompts show the model a request's context files.
+    `reading_speed` is in prompt tokens per second, as measured when the model was loaded.
     """
 
     family: str = ""
@@ -41,6 +42,8 @@ class ModelFacts:
     begin: str = ""
     end: str = ""
     languages: tuple[str, ...] = ()
+    shows_files: bool = False
+    reading_speed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ class ModelEngine(ThreadedEngine):
         try:
             with _without_garbage_collection():
                 model = self._load(self._on_progress)
-            _warm_up(model)
+            reading_speed = _warm_up(model)
         except LacunaError as error:
             self._fail(str(error))
         except BaseException as error:  # also a panic in a native library: requests wait for the outcome
@@ -137,7 +137,8 @@ class ModelEngine(ThreadedEngine):
             self._fail(_why_not_loaded(error))
         else:
             message = f"{model.name} on {model.device} in {model.dtype}"
-            self._enter(EngineState(Phase.WARM, 1.0, message, model.name, model.facts))
+            facts = replace(model.facts, reading_speed=reading_speed)
+            self._enter(EngineState(Phase.WARM, 1.0, message, model.name, facts))
             return model
         return None
 
@@ -280,8 +281,8 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _warm_up(model: LoadedModel) -> None:
-    """Runs the model for the first time, which takes longer, and measures how fast it reads."""
+def _warm_up(model: LoadedModel) -> float:
+    """Runs the model for the first time, which takes longer. Returns how fast it reads, in tokens per second."""
     from lacuna_inference.decoding.answer import answer
 
     first = replace(_WARM_UP, stop=Stop(max_tokens=1)) if model.device == "cpu" else _WARM_UP
@@ -289,3 +290,4 @@ def _warm_up(model: LoadedModel) -> None:
     model.decoder.caches.clear()  # one for each would stay in memory
     read = answer(model.decoder, model.name, _MEASURED, CancelToken(), time.perf_counter()).metrics
     model.decoder.speed.record(read.evaluated_tokens, read.total_s)
+    return read.evaluated_tokens / read.total_s if read.total_s else 0.0

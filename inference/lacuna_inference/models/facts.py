@@ -6,6 +6,7 @@ from lacuna_inference.api import ModelFacts
 from lacuna_inference.models.loading.memory import Size
 from lacuna_inference.models.loading.sources import ModelFolder
 from lacuna_inference.models.loading.stored import tensors_of
+from lacuna_inference.prompt import context_files
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 
@@ -23,6 +24,7 @@ def of(folder: ModelFolder, tokenizer: PromptTokenizer, context: int, dtype: str
         begin="".join(tokenizer.token_texts(tokenizer.begin)),
         end="".join(tokenizer.token_texts(sorted(tokenizer.ends)[:1])),
         languages=folder.languages,
+        shows_files=context_files.can_show(tokenizer),
     )
 
 

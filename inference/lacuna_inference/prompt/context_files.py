@@ -42,7 +42,7 @@ def shown(
     other files, or a tokenizer that lacks the sentinels.
     """
     form = tokenizer.family.repository
-    if not files or form is None or not _has_sentinels(form, tokenizer):
+    if not files or form is None or not can_show(tokenizer):
         return ShownFiles()
     name = _name(form, repository or UNNAMED_REPOSITORY, tokenizer)
     start, path_ids = _start_of_hole(form, path or UNNAMED_FILE, tokenizer)
@@ -61,7 +61,11 @@ def shows_files(family: Family) -> bool:
     return family.repository is not None and family.infill is not None
 
 
-def _has_sentinels(form: RepositoryForm, tokenizer: PromptTokenizer) -> bool:
+def can_show(tokenizer: PromptTokenizer) -> bool:
+    """Whether the family shows files, and the model has the sentinels for them."""
+    form = tokenizer.family.repository
+    if form is None or not shows_files(tokenizer.family):
+        return False
     wanted = {form.file_sentinel, form.name_sentinel, form.end_sentinel} - {None}
     return wanted <= tokenizer.specials.keys()
 

@@ -142,7 +142,7 @@ class RemoteEngine(ThreadedEngine):
                     continue
                 status = answers.fields(response)
                 self._setting = replace(self._setting, model=await self._model(status))
-                self._facts = ModelFacts(languages=self._kind.languages(status))
+                self._facts = self._kind.facts(status)
                 self._ready.set()
                 model = self._setting.model
                 self._enter(Phase.WARM, f"{model} at {self._url}" if model else self._url)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lacuna_inference.api import Raw, Request
+from lacuna_inference.api import ModelFacts, Raw, Request
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.prompt.families import Family, by_name
 from lacuna_inference.remote import answers
@@ -51,7 +51,7 @@ class ServerKind:
 
     `build` makes an HTTP request for one hole and a number of candidates; None for another Lacuna, which takes whole
     requests. `read` extracts the texts from an answer. `models` extracts the model's name from the answer of the path
-    `listed`, or of `ready`; `languages` extracts the languages that the model completes from the answer of `ready`.
+    `listed`, or of `ready`; `facts` extracts what is known of the model from the answer of `ready`.
     With `several`, a request may be for more than one candidate. `endpoints` are paths that users may have copied into
     the address.
     """
@@ -63,7 +63,7 @@ class ServerKind:
     listed: str | None = None
     several: bool = False
     endpoints: tuple[str, ...] = ()
-    languages: Callable[[Json], tuple[str, ...]] = lambda _: ()
+    facts: Callable[[Json], ModelFacts] = lambda _: ModelFacts()
 
 
 def unsupported_feature(request: Request) -> str | None:
@@ -221,15 +221,19 @@ def _loaded(model: Json) -> bool:
     return isinstance(status, dict) and status.get("value") == "loaded"
 
 
-def _languages(status: Json) -> tuple[str, ...]:
-    """The languages that another Lacuna's model completes; empty if it does not report them."""
-    languages = status.get("languages")
-    return tuple(map(str, languages)) if isinstance(languages, list) else ()
+def _facts(status: Json) -> ModelFacts:
+    """What another Lacuna reports of its model; an older one reports less."""
+    languages, speed = status.get("languages"), status.get("reading_speed")
+    return ModelFacts(
+        languages=tuple(map(str, languages)) if isinstance(languages, list) else (),
+        shows_files=status.get("shows_files") is True,
+        reading_speed=float(speed) if isinstance(speed, (int, float)) else 0.0,
+    )
 
 
 SERVER_KINDS: dict[str, ServerKind] = {
     "lacuna": ServerKind(
-        "/health/ready", None, models=lambda answer: str(answer.get("model", "")), languages=_languages,
+        "/health/ready", None, models=lambda answer: str(answer.get("model", "")), facts=_facts,
         endpoints=("/health", LACUNA_PATH),
     ),
     "openai": ServerKind(

@@ -12,7 +12,7 @@ from lacuna_server.core.admission import Rules, refusal
 from lacuna_server.core.answer_cache import AnswerCache
 from lacuna_server.core.pace import Pace
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.service import Policy, Suggestions, complete, with_lf
+from lacuna_server.core.service import Policy, Suggestions, complete, context_files_with_lf, with_lf
 from lacuna_server.core.snapshot import Snapshot
 
 _TRANSIENT = frozenset({Withheld.LOADING, Withheld.UNAVAILABLE, Withheld.CANCELLED, Withheld.LOOP})
@@ -59,14 +59,21 @@ class Completer:
         self._newest[snapshot.document_id] = key
         return await self._shared(key, lambda: self._compute(key, snapshot, policy, invoked))
 
-    def read_ahead(self, snapshot: Snapshot, rules: Rules, policy: Policy) -> None:
-        """Has the engine read a document that was opened, while nobody asks. The cursor of `snapshot` means nothing."""
+    def read_ahead(self, snapshot: Snapshot, rules: Rules, policy: Policy, at_cursor: bool = False) -> None:
+        """Has the engine read a document while nobody asks: one that was opened, or around the cursor of `snapshot`."""
         anywhere = replace(rules, in_comments=True, in_strings=True)
         if not policy.look_ahead or refusal(snapshot, anywhere, invoked=False) is not None:
             return
         cancel = self._read_ahead[snapshot.document_id] = CancelToken()
-        text, stop = with_lf(snapshot.text), Stop(policy.max_tokens)
-        request = Request((text,), snapshot.path, stop, document_id=snapshot.document_id)
+        texts = (snapshot.prefix, snapshot.suffix) if at_cursor else (snapshot.text,)
+        request = Request(
+            parts=tuple(map(with_lf, texts)),
+            path=snapshot.path,
+            stop=Stop(policy.max_tokens),
+            document_id=snapshot.document_id,
+            context_files=context_files_with_lf(snapshot),
+            repository=snapshot.repository or None,
+        )
         self._engine.read_ahead(request, cancel)
 
     def forget_answers(self) -> None:

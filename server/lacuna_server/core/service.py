@@ -11,6 +11,7 @@ from lacuna_inference.api import (
     MAX_RELATED_FILES,
     CancelToken,
     CompletionResult,
+    ContextFile,
     Engine,
     Fill,
     Phase,
@@ -109,6 +110,8 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
         prefetch_next=policy.look_ahead,
         may_be_narrow=policy.look_ahead and not invoked,
         related_files=tuple(map(_cached_with_lf, snapshot.related_files)),
+        context_files=context_files_with_lf(snapshot),
+        repository=snapshot.repository or None,
     )
 
 
@@ -138,6 +141,11 @@ def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
 def with_lf(text: str) -> str:
     """`text` with LF line ends, which models are trained on. Clients convert them back."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def context_files_with_lf(snapshot: Snapshot) -> tuple[ContextFile, ...]:
+    """The excerpts of other files, with LF line ends."""
+    return tuple(ContextFile(file.path, _cached_with_lf(file.text)) for file in snapshot.context_files)
 
 
 _cached_with_lf = lru_cache(MAX_RELATED_FILES)(with_lf)

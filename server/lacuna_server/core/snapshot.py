@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lacuna_inference.api import ContextFile
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -11,7 +13,8 @@ class Snapshot:
 
     `path` is for the prompt, None where not even the language is known. `uri_path` is for the user's rules: the path of
     the document's URI, whatever its scheme. `related_files` are the texts of other open documents of the same language,
-    the last edited one last. Without `in_sync` the text may differ from the editor's, and nothing is suggested.
+    the last edited one last. `context_files` are excerpts of files that the model is shown, of the repository with the
+    name `repository`. Without `in_sync` the text may differ from the editor's, and nothing is suggested.
     """
 
     text: str
@@ -22,6 +25,8 @@ class Snapshot:
     language: str = ""
     uri_path: str = ""
     in_sync: bool = True
+    context_files: tuple[ContextFile, ...] = ()
+    repository: str = ""
 
     @property
     def prefix(self) -> str:

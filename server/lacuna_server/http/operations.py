@@ -27,6 +27,8 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
             "message": state.message,
             "progress": state.progress,
             "languages": list(state.facts.languages),
+            "shows_files": state.facts.shows_files,
+            "reading_speed": round(state.facts.reading_speed),
         }
         return JSONResponse(status, 200 if gateway.ready else 503)
 

@@ -39,6 +39,10 @@ class Folders:
         """Each folder's path in its URI, with the path of its settings file."""
         return [(folder, path / FILE) for folder, path in self._paths.items()]
 
+    def paths(self) -> list[Path]:
+        """The folders on this machine's disk."""
+        return list(self._paths.values())
+
     def containing(self, path: str) -> str | None:
         """The innermost folder that contains a document, or None. `path` is that in the document's URI."""
         parents = [folder for folder in self._paths if path == folder or path.startswith(folder.rstrip("/") + "/")]

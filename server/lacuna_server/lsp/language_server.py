@@ -169,6 +169,7 @@ class LacunaProtocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.synchronize(synchronization.did_change, params)
+        self._server.session.other_files.edited(reading.text(reading.at(params, "textDocument", "uri")) or "")
 
     @lsp_method(types.TEXT_DOCUMENT_DID_SAVE)
     def lsp_text_document__did_save(self, params: Any) -> Generator[Any, Any, None]:
@@ -197,6 +198,7 @@ class LacunaProtocol(LanguageServerProtocol):
         before = session.documents.out_of_sync()
         for uri in apply(session.documents, params) or ():
             session.completer.forget(uri)
+            session.other_files.closed(uri)
         after = session.documents.out_of_sync()
         if after != before:
             self._server.on_out_of_step_change([uri for uri in after if uri not in before])

@@ -23,6 +23,7 @@ from lacuna_server.lsp.engine_supervisor import EngineSupervisor, MakeEngine, Va
 from lacuna_server.lsp.feedback import Feedback
 from lacuna_server.lsp.folders import Folders
 from lacuna_server.lsp.lifecycle import Lifecycle
+from lacuna_server.lsp.other_files import OtherFiles
 from lacuna_server.lsp.reading import at, number
 from lacuna_server.settings import Settings
 from lacuna_server.statistics import Latencies, Statistics, statistics_file
@@ -50,6 +51,7 @@ class Session:
         self.lifecycle = Lifecycle()
         self.supervisor = EngineSupervisor(settings, make_engine, validate)
         self.statistics = Statistics(statistics_file() if settings.statistics else None)
+        self.other_files = OtherFiles(self.documents)
         self.feedback = Feedback(self.statistics, self.documents)
         self.latencies = Latencies()
         self.snoozed_until = 0.0
@@ -68,6 +70,8 @@ class Session:
         """The last documents that were opened; the engine reads them once its model is there."""
         self.last: Suggestions | None = None
         """The latest answer, for `lacuna.explain`."""
+        self.last_document = ""
+        """The document that it is for."""
 
     @property
     def engine(self) -> Engine:
@@ -98,13 +102,16 @@ class Session:
 
     def snapshot(self, uri: str, position: types.Position) -> Snapshot | None:
         """The current text and cursor, or None for a document that is not open."""
-        return self.documents.snapshot(uri, position, lambda path: may_be_read(path, self.rules_at(path)))
+        return self.documents.snapshot(uri, position, self._may_be_read)
 
     async def complete(self, snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Suggestions:
         """What to show at the cursor; also stored as the `last` answer."""
         started = time.perf_counter()
         rules, policy = rules or self.rules_at(snapshot.uri_path), _policy(self.settings_at(snapshot.uri_path))
+        snapshot = await self.other_files.shown_in(snapshot)
         answer = self.last = await self.completer.complete(snapshot, rules, policy, invoked)
+        self.last_document = snapshot.document_id
+        self.other_files.reconsider(snapshot, lambda changed: self._read(changed, at_cursor=True))
         if answer.texts:
             self.latencies.add(time.perf_counter() - started)
         return answer
@@ -118,8 +125,20 @@ class Session:
         """Has the engine read the documents that were opened last, if the model is there."""
         while self._opened and self.engine.state.phase is Phase.WARM:
             if (snapshot := self.snapshot(self._opened.popleft(), types.Position(0, 0))) is not None:
-                policy = _policy(self.settings_at(snapshot.uri_path))
-                self.completer.read_ahead(snapshot, self.rules_at(snapshot.uri_path), policy)
+                self._read(snapshot)
+
+    def look_around(self) -> None:
+        """Indexes the workspace, if the model that is there is shown other files and the user wants that."""
+        if self.engine.state.phase is Phase.WARM:
+            folders = self.folders.paths() if self.settings.other_files else []
+            self.other_files.start(folders, self.engine.state.facts, self._may_be_read)
+
+    def _may_be_read(self, path: str) -> bool:
+        return may_be_read(path, self.rules_at(path))
+
+    def _read(self, snapshot: Snapshot, at_cursor: bool = False) -> None:
+        policy = _policy(self.settings_at(snapshot.uri_path))
+        self.completer.read_ahead(snapshot, self.rules_at(snapshot.uri_path), policy, at_cursor)
 
     def initialize(self, params: Any) -> None:
         """Reads the client's capabilities, its folders and its initializationOptions from raw parameters."""
@@ -156,6 +175,7 @@ class Session:
                 self.refusals.append(str(error))
         self.statistics.save()
         self.statistics.file = statistics_file() if self.settings.statistics else None
+        self.look_around()
         if self._policies() != policies:
             self.completer.forget_answers()
         self._add_warnings(warnings)

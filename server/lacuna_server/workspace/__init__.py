@@ -17,6 +17,7 @@ How a front end uses it:
 line changes nothing. Nothing here knows of a protocol, of settings, or of models.
 """
 
+from lacuna_server.workspace.contexts import DocumentContext, DocumentContexts
 from lacuna_server.workspace.definitions import Definition, Kind
 from lacuna_server.workspace.excerpts import Excerpt, as_comment, excerpts
 from lacuna_server.workspace.index import Stats, WorkspaceIndex
@@ -25,6 +26,8 @@ from lacuna_server.workspace.references import Place, RelatedDefinition, Why, re
 
 __all__ = [
     "Definition",
+    "DocumentContext",
+    "DocumentContexts",
     "Excerpt",
     "Indexer",
     "Kind",

@@ -22,31 +22,29 @@ class Excerpt:
 
 
 def excerpts(found: Sequence[RelatedDefinition], budget: int, roots: Sequence[Path] = ()) -> tuple[Excerpt, ...]:
-    """At most `budget` characters of `found`, which has the best first, with their paths.
+    """At most `budget` characters of `found`, which has the best first, with their paths."""
+    return rendered(fitting(found, budget, roots), roots)
 
-    The excerpts are in the order of their paths, and the definitions in that of their lines: so a definition more or
-    less leaves the others where they are.
-    """
-    chosen: list[Definition] = []
-    for one in (related.definition for related in found):
+
+def fitting(found: Sequence[RelatedDefinition], budget: int, roots: Sequence[Path] = ()) -> list[RelatedDefinition]:
+    """The best of `found`, which has the best first, whose excerpts take at most `budget` characters."""
+    chosen: list[RelatedDefinition] = []
+    for one in found:
         if _is_in_type(one, chosen):
             continue
         wider = [*(other for other in chosen if not _is_in_type(other, [one])), one]
-        if sum(len(excerpt.path) + len(excerpt.text) for excerpt in _rendered(wider, roots)) <= budget:
+        if sum(len(excerpt.path) + len(excerpt.text) for excerpt in rendered(wider, roots)) <= budget:
             chosen = wider
-    return tuple(_rendered(chosen, roots))
+    return chosen
 
 
-def as_comment(excerpt: Excerpt, language: str) -> str:
-    """An excerpt as a comment in a file in `language`, its path first. A language without a grammar gets `//`."""
-    grammar = grammar_for(excerpt.path if not language else "", language)
-    mark = grammar.comment if grammar else "//"
-    lines = [f"{excerpt.path}:", *excerpt.text.rstrip("\n").split("\n")]
-    return "".join(f"{mark} {line}".rstrip() + "\n" for line in lines)
+def rendered(chosen: Iterable[RelatedDefinition], roots: Sequence[Path] = ()) -> tuple[Excerpt, ...]:
+    """An excerpt for each file.
 
-
-def _rendered(chosen: Iterable[Definition], roots: Sequence[Path]) -> list[Excerpt]:
-    ordered = sorted(chosen, key=lambda one: (one.path, one.line))
+    They are in the order of their paths, and the definitions in that of their lines: so a definition more or less
+    leaves the others where they are.
+    """
+    ordered = sorted((related.definition for related in chosen), key=lambda one: (one.path, one.line))
     made = []
     for path, inside in groupby(ordered, key=lambda one: one.path):
         grammar = grammar_for(path)
@@ -55,7 +53,15 @@ def _rendered(chosen: Iterable[Definition], roots: Sequence[Path]) -> list[Excer
             _piece(parent, list(members), grammar) for parent, members in groupby(inside, key=lambda one: one.parent)
         ]
         made.append(Excerpt(shown_path(path, roots), "\n".join(pieces)))
-    return made
+    return tuple(made)
+
+
+def as_comment(excerpt: Excerpt, language: str) -> str:
+    """An excerpt as a comment in a file in `language`, its path first. A language without a grammar gets `//`."""
+    grammar = grammar_for(excerpt.path if not language else "", language)
+    mark = grammar.comment if grammar else "//"
+    lines = [f"{excerpt.path}:", *excerpt.text.rstrip("\n").split("\n")]
+    return "".join(f"{mark} {line}".rstrip() + "\n" for line in lines)
 
 
 def _piece(parent: str, members: Sequence[Definition], grammar: Grammar) -> str:
@@ -67,8 +73,10 @@ def _piece(parent: str, members: Sequence[Definition], grammar: Grammar) -> str:
     return f"{opening.format(parent)}\n{inner}" + (f"{closing}\n" if closing else "")
 
 
-def _is_in_type(one: Definition, others: Iterable[Definition]) -> bool:
+def _is_in_type(related: RelatedDefinition, others: Iterable[RelatedDefinition]) -> bool:
     """Whether a method's type is among `others`: its members are shown with it."""
+    one = related.definition
     return one.kind is Kind.METHOD and any(
-        other.kind is Kind.CLASS and (other.path, other.name) == (one.path, one.parent) for other in others
+        (other := found.definition).kind is Kind.CLASS and (other.path, other.name) == (one.path, one.parent)
+        for found in others
     )

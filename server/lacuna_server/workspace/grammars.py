@@ -114,6 +114,8 @@ GRAMMARS: tuple[Grammar, ...] = (
 )  # fmt: skip
 
 _BY_NAME = {name: grammar for grammar in GRAMMARS for name in (grammar.name, *grammar.aliases)}
+SUFFIXES = tuple(suffix for grammar in GRAMMARS for suffix in grammar.suffixes)
+"""Of the files that an index reads."""
 _BY_SUFFIX = {suffix: grammar for grammar in GRAMMARS for suffix in grammar.suffixes}
 
 

@@ -63,12 +63,13 @@ class Indexer:
         with self._wake:
             return self._wake.wait_for(lambda: not self._busy or self._closed, timeout) and not self._closed
 
-    def close(self) -> None:
+    def close(self, timeout: float = 5.0) -> None:
+        """Ends the thread, and waits for that for at most `timeout` seconds."""
         with self._wake:
             self._closed = True
             self._wake.notify_all()
         if self._thread.is_alive():
-            self._thread.join(timeout=5)
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         _lower_priority()

@@ -144,4 +144,9 @@ def _explanation(ls: LacunaServer) -> dict[str, Any] | None:
         "delay_s": answer.delay_s,
         "model": answer.model,
         "counters": asdict(answer.metrics),
+        "other_files": [
+            {"name": found.name, "path": found.path, "line": found.line, "why": shown.why.value}
+            for shown in ls.session.other_files.shown(ls.session.last_document)
+            for found in [shown.definition]
+        ],
     }

@@ -30,7 +30,8 @@ def register(server: LacunaServer) -> None:
         await apply(ls, settings if pushed else await pull(ls))
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
-    async def files_changed(ls: LacunaServer, _: object) -> None:
+    async def files_changed(ls: LacunaServer, params: object) -> None:
+        ls.session.other_files.files_changed(params)
         await reread(ls)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
@@ -88,7 +89,8 @@ async def subscribe(ls: LacunaServer) -> None:
         method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
         registrations.append(types.Registration("lacuna-configuration", method, section))
     if ls.session.client.watches_files:
-        files = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher(f"**/{FILE.name}")])
+        watchers = [types.FileSystemWatcher(f"**/{name}") for name in _watched_names(ls)]
+        files = types.DidChangeWatchedFilesRegistrationOptions(watchers)
         registrations.append(types.Registration("lacuna-files", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, files))
     if not registrations:
         return
@@ -96,3 +98,12 @@ async def subscribe(ls: LacunaServer) -> None:
         await asyncio.shield(ls.client_register_capability_async(types.RegistrationParams(registrations)))
     except Exception as error:
         logger.warning("The client does not report configuration changes (%s).", type(error).__name__)
+
+
+def _watched_names(ls: LacunaServer) -> list[str]:
+    """Patterns of file names: settings, and what the index of the workspace reads."""
+    if not ls.session.settings.other_files:
+        return [FILE.name]
+    from lacuna_server.workspace.grammars import SUFFIXES
+
+    return [FILE.name, *(f"*{suffix}" for suffix in SUFFIXES)]

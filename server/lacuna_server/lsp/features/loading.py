@@ -50,6 +50,7 @@ class LoadingReporter:
             gc.collect()
             gc.freeze()  # the libraries' objects stay alive; scanning them took a tenth of a second
             self._ls.log_to_client(types.MessageType.Info, f"Lacuna is ready: {state.message}.")
+            self._ls.session.look_around()
             self._ls.session.read_ahead()
         else:
             self._ls.log_to_client(types.MessageType.Error, state.message)

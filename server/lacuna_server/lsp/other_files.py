@@ -1,0 +1,159 @@
+"""Keeps the index of the workspace in step with the editor, and chooses in pauses what prompts show of other files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+
+from lacuna_inference.api import ContextFile, ModelFacts
+from lacuna_server.core.paths import normal
+from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.lsp.documents import Documents
+from lacuna_server.lsp.reading import at, items, number, text
+from lacuna_server.lsp.uris import local_path
+
+if TYPE_CHECKING:
+    from lacuna_server.workspace import DocumentContext, DocumentContexts, Indexer, RelatedDefinition
+
+PAUSE_S = 1.0
+"""Seconds without a request after which a document's prompts may begin to show something else."""
+_BUDGET_S = 1.0
+"""Seconds that the model may take to read the excerpts."""
+_SHARE = 4
+"""They take at most a quarter of the context."""
+_CHARACTERS_PER_TOKEN = 3.0
+"""Of code, a little less than is usual."""
+
+
+class OtherFiles:
+    """What prompts show of files other than their document. Used on the event loop; nothing is shown before `start`.
+
+    The index is read in a thread of its own, and excerpts are chosen in another.
+    """
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._roots: tuple[Path, ...] = ()
+        self._budget = 0
+        self._indexer: Indexer | None = None
+        self._contexts: DocumentContexts | None = None
+        self._edited: set[str] = set()
+        """Documents whose text the index does not have."""
+        self._reconsidering: asyncio.Task[None] | None = None
+
+    def start(self, roots: Sequence[Path], facts: ModelFacts, may_be_read: Callable[[str], bool]) -> None:
+        """Indexes the folders, unless they are indexed already or the model is shown no files.
+
+        `may_be_read` is the user's rule, by path; it is asked in other threads, too.
+        """
+        self._budget = budget(facts)
+        wanted = tuple(root for root in roots if root not in (Path.home(), Path(root.anchor))) if self._budget else ()
+        if wanted == self._roots:
+            return
+        self.stop()
+        if wanted:
+            from lacuna_server.workspace import DocumentContexts, Indexer, WorkspaceIndex
+
+            self._roots = wanted
+            index = WorkspaceIndex(wanted, may_be_read)
+            self._indexer, self._contexts = Indexer(index), DocumentContexts(index)
+            self._indexer.start()
+
+    def stop(self) -> None:
+        """Forgets the index."""
+        if self._indexer is not None:
+            self._indexer.close(timeout=0)
+        if self._reconsidering is not None:
+            self._reconsidering.cancel()
+        self._roots, self._indexer, self._contexts = (), None, None
+
+    def edited(self, uri: str) -> None:
+        """Notes that an open document has another text than the index has; it is indexed when another one asks."""
+        self._edited.add(uri)
+
+    def closed(self, uri: str) -> None:
+        """From now on a document's text is that on the disk."""
+        self._edited.discard(uri)
+        if self._contexts is not None:
+            self._contexts.forget(uri)
+        if self._indexer is not None and (path := local_path(uri)) is not None:
+            self._indexer.changed(str(path))
+
+    def files_changed(self, params: Any) -> None:
+        """Applies a didChangeWatchedFiles notification, from its raw parameters."""
+        for change in items(at(params, "changes")) or ():
+            uri = text(at(change, "uri")) or ""
+            path = local_path(uri)
+            if self._indexer is None or path is None or self._documents.get(uri) is not None:
+                continue
+            if number(at(change, "type")) == types.FileChangeType.Deleted:
+                self._indexer.removed(str(path))
+            else:
+                self._indexer.changed(str(path))
+
+    async def shown_in(self, snapshot: Snapshot) -> Snapshot:
+        """`snapshot` with what its prompt shows of other files. The first time they are chosen at once."""
+        if self._contexts is None:
+            return snapshot
+        if not self._contexts.is_known(snapshot.document_id):
+            context = await self._wanted(snapshot)
+            if context is not None and self._contexts is not None:
+                self._contexts.adopt(snapshot.document_id, context)
+        return self._with_files(snapshot)
+
+    def reconsider(self, snapshot: Snapshot, read: Callable[[Snapshot], None]) -> None:
+        """Chooses again in the next pause. If something else is to be shown, `read` gets the snapshot with it."""
+        if self._contexts is None:
+            return
+        if self._reconsidering is not None:
+            self._reconsidering.cancel()
+        self._reconsidering = asyncio.ensure_future(self._reconsider(snapshot, read))
+
+    def shown(self, document_id: str) -> Sequence[RelatedDefinition]:
+        """The definitions that a document's prompts show, with the reasons."""
+        return () if self._contexts is None else self._contexts.of(document_id).definitions
+
+    async def _reconsider(self, snapshot: Snapshot, read: Callable[[Snapshot], None]) -> None:
+        await asyncio.sleep(PAUSE_S)
+        context = await self._wanted(snapshot)
+        if context is not None and self._contexts is not None:
+            self._contexts.adopt(snapshot.document_id, context)
+            read(self._with_files(snapshot))
+
+    async def _wanted(self, snapshot: Snapshot) -> DocumentContext | None:
+        from lacuna_server.workspace import Place
+
+        contexts = self._contexts
+        if contexts is None or not snapshot.in_sync:
+            return None
+        self._index_others(snapshot.document_id)
+        path = local_path(snapshot.document_id)
+        before, _ = snapshot.lines_around()
+        place = Place(str(path or snapshot.uri_path), snapshot.language, before, len(before))
+        return await asyncio.to_thread(contexts.wanted, snapshot.document_id, place, self._budget)
+
+    def _with_files(self, snapshot: Snapshot) -> Snapshot:
+        assert self._contexts is not None
+        context = self._contexts.of(snapshot.document_id)
+        files = tuple(ContextFile(one.path, one.text) for one in context.files)
+        return replace(snapshot, context_files=files, repository=context.repository)
+
+    def _index_others(self, asking: str) -> None:
+        """Gives the index the texts of edited documents but for the one that asks, which is never shown to itself."""
+        for uri in [uri for uri in self._edited if uri != asking]:
+            self._edited.discard(uri)
+            document, path = self._documents.get(uri), local_path(uri)
+            if self._indexer is not None and document is not None and document.in_sync and path is not None:
+                self._indexer.changed(normal(str(path)), document.clean_text)
+
+
+def budget(facts: ModelFacts) -> int:
+    """How many characters of other files a prompt may show: as many as the model reads in a second."""
+    if not facts.shows_files:
+        return 0
+    return int(_CHARACTERS_PER_TOKEN * min(facts.reading_speed * _BUDGET_S, facts.context / _SHARE))

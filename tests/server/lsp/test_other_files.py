@@ -1,0 +1,193 @@
+"""What prompts show of other files: chosen at the first request, and again in pauses, never by a key."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from connection import Connection
+
+from lacuna_inference.api import ContextFile, EngineState, ModelFacts, Phase
+from lacuna_inference.engine.fake import FakeEngine
+from lacuna_server.lsp import other_files
+from lacuna_server.lsp.other_files import budget
+
+LEDGER = """class Ledger:
+    def add_entry(self, cents: int) -> None:
+        self.cents += cents
+"""
+USER = "from ledger import Ledger\n\ndef pay(ledger: Ledger) -> None:\n    ledger.\n"
+ALARM = "def ring_bell(times: int) -> None:\n    print('ring')\n"
+FACTS = ModelFacts(shows_files=True, reading_speed=1000.0, context=2048)
+
+
+@pytest.fixture(autouse=True)
+def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_files, "PAUSE_S", 0.0)
+
+
+async def session_in(folder: Path, facts: ModelFacts = FACTS, **settings: Any) -> tuple[Connection, FakeEngine]:
+    """A connection whose workspace is `folder`, which has been indexed."""
+    engine = FakeEngine()
+    engine.enter(EngineState(Phase.WARM, facts=facts))
+    params = {
+        "workspaceFolders": [{"uri": folder.as_uri(), "name": "w"}],
+        "initializationOptions": {"other_files": True, **settings},
+    }
+    connection = Connection(engine, params=params)
+    await indexed(connection)
+    return connection, engine
+
+
+async def indexed(connection: Connection, new: Path | None = None) -> None:
+    indexer = connection.server.session.other_files._indexer
+    if indexer is not None:
+        async with asyncio.timeout(10):
+            while new is not None and not indexer.index.holds(str(new)):
+                await asyncio.sleep(0)
+        assert await asyncio.to_thread(indexer.wait, 10)
+
+
+def opened(connection: Connection, file: Path) -> str:
+    item = {"uri": file.as_uri(), "languageId": "python", "version": 1, "text": file.read_text()}
+    connection.notify("textDocument/didOpen", {"textDocument": item})
+    return file.as_uri()
+
+
+def typed(connection: Connection, uri: str, text: str) -> None:
+    connection.notify(
+        "textDocument/didChange", {"textDocument": {"uri": uri, "version": 2}, "contentChanges": [{"text": text}]}
+    )
+
+
+def written(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+async def asked(connection: Connection, engine: FakeEngine, uri: str, line: int) -> tuple[ContextFile, ...]:
+    """What the next request at the end of `line` shows."""
+    await connection.ask(uri, position={"line": line, "character": 99})
+    return engine.requests[-1].context_files
+
+
+async def reconsidered(connection: Connection) -> None:
+    task = connection.server.session.other_files._reconsidering
+    assert task is not None
+    await task
+
+
+async def test_the_first_request_shows_what_the_code_uses_of_other_files(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER))
+    (file,) = await asked(connection, engine, opened(connection, tmp_path / "user.py"), 3)
+    assert file.path == "ledger.py"
+    assert "def add_entry(self, cents: int) -> None" in file.text
+    assert engine.requests[-1].repository == tmp_path.name
+    explained = await connection.call("workspace/executeCommand", {"command": "lacuna.explain"})
+    (shown,) = explained["result"]["other_files"]
+    assert (shown["name"], shown["line"], shown["why"]) == ("Ledger", 1, "used in this function")
+    await reconsidered(connection)
+    assert not [pending for pending in engine.read if pending.request.context_files], "nothing has changed"
+
+
+async def test_it_changes_in_a_pause_and_is_read_ahead_then(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, alarm=ALARM, user=USER))
+    uri = opened(connection, tmp_path / "user.py")
+    first = await asked(connection, engine, uri, 3)
+    await reconsidered(connection)
+    text = "from alarm import ring_bell\n" + USER.replace("    ledger", "    ring_bell(3)\n    ledger")
+    typed(connection, uri, text)
+    assert await asked(connection, engine, uri, 5) == first
+    await reconsidered(connection)
+    request = engine.read[-1].request
+    assert "".join(request.parts) == text
+    assert [file.path for file in request.context_files] == ["alarm.py", "ledger.py"]
+    assert await asked(connection, engine, uri, 5) == request.context_files
+
+
+async def test_an_edit_of_another_document_counts_before_it_is_saved(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER))
+    other = opened(connection, tmp_path / "ledger.py")
+    typed(connection, other, LEDGER.replace("add_entry", "book_entry"))
+    uri = opened(connection, tmp_path / "user.py")
+    await asked(connection, engine, uri, 3)
+    await indexed(connection)
+    await reconsidered(connection)
+    (file,) = await asked(connection, engine, uri, 3)
+    assert "book_entry" in file.text
+    await reconsidered(connection)
+    connection.notify("textDocument/didClose", {"textDocument": {"uri": other}})
+    await indexed(connection)
+    await asked(connection, engine, uri, 3)
+    await reconsidered(connection)
+    (file,) = await asked(connection, engine, uri, 3)
+    assert "add_entry" in file.text
+
+
+async def test_files_that_change_on_the_disk_are_read_again(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, user=USER))
+    uri = opened(connection, tmp_path / "user.py")
+    assert await asked(connection, engine, uri, 3) == ()
+    written(tmp_path, ledger=LEDGER)
+    changed = (tmp_path / "ledger.py").as_uri()
+    connection.notify("workspace/didChangeWatchedFiles", {"changes": [{"uri": changed, "type": 1}]})
+    await indexed(connection, tmp_path / "ledger.py")
+    await asked(connection, engine, uri, 3)
+    await reconsidered(connection)
+    assert len(await asked(connection, engine, uri, 3)) == 1
+    (tmp_path / "ledger.py").unlink()
+    connection.notify("workspace/didChangeWatchedFiles", {"changes": [{"uri": changed, "type": 3}, 7, {"uri": 1}]})
+    await indexed(connection)
+    again = opened(connection, written(tmp_path, again=USER) / "again.py")
+    assert await asked(connection, engine, again, 3) == ()
+
+
+@pytest.mark.parametrize(
+    ("facts", "settings"),
+    [
+        (ModelFacts(context=2048, reading_speed=1000.0), {}),
+        (FACTS, {"other_files": False}),
+        (FACTS, {"exclude": ["ledger.py"]}),
+    ],
+)
+async def test_nothing_is_shown_to_a_model_without_a_form_for_it_or_against_the_settings(
+    tmp_path: Path, facts: ModelFacts, settings: dict[str, Any]
+) -> None:
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER), facts, **settings)
+    assert await asked(connection, engine, opened(connection, tmp_path / "user.py"), 3) == ()
+
+
+async def test_the_index_ends_when_the_user_turns_it_off(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER))
+    uri = opened(connection, tmp_path / "user.py")
+    assert await asked(connection, engine, uri, 3)
+    settings = {"settings": {"lacuna": {"other_files": False}}}
+    connection.notify("workspace/didChangeConfiguration", settings)
+    async with asyncio.timeout(10):
+        while connection.server.session.settings.other_files:
+            await asyncio.sleep(0)
+    typed(connection, uri, USER + "\n")
+    assert await asked(connection, engine, uri, 3) == ()
+
+
+async def test_source_files_are_watched_by_a_capable_client() -> None:
+    watching = {"didChangeWatchedFiles": {"dynamicRegistration": True}}
+    params = {"initializationOptions": {"other_files": True}}
+    connection = Connection(FakeEngine(), params=params, workspace=watching)
+    connection.notify("initialized", {})
+    async with asyncio.timeout(10):
+        while not (asked := [m for m in connection.sent if m.get("method") == "client/registerCapability"]):
+            await asyncio.sleep(0)
+    (registration,) = asked[0]["params"]["registrations"]
+    patterns = {watcher["globPattern"] for watcher in registration["registerOptions"]["watchers"]}
+    assert {"**/lacuna.toml", "**/*.py", "**/*.ts", "**/*.go"} <= patterns
+    connection.send({"jsonrpc": "2.0", "id": asked[0]["id"], "result": None})
+
+
+def test_the_budget_follows_from_the_reading_speed_and_the_context() -> None:
+    assert budget(ModelFacts(shows_files=True, reading_speed=100.0, context=2048)) == 300
+    assert budget(ModelFacts(shows_files=True, reading_speed=5000.0, context=2048)) == 1536
+    assert budget(ModelFacts(reading_speed=5000.0, context=2048)) == 0
