@@ -14,6 +14,8 @@ export interface Explanation {
   delay_s: number;
   model: string;
   counters: Record<string, unknown>;
+  /** Missing from older servers. `why` is a reason in English, `line` counts from 1. */
+  other_files?: { name: string; path: string; line: number; why: string }[];
 }
 
 export function explain(answer: Explanation | null, t: Translate): string {
@@ -39,12 +41,20 @@ export function explain(answer: Explanation | null, t: Translate): string {
     `| --- | --- |`,
     ...rows.map(([name, value]) => `| ${name} | ${value.replaceAll("|", "\\|")} |`),
     "",
+    ...otherFiles(answer.other_files ?? [], t),
   ].join("\n");
 }
 
 function verdict(answer: Explanation, t: Translate): string {
   if (answer.withheld) return `**${t("Nothing was shown.")}** ${t(answer.reason ?? answer.withheld)}`;
   return `**${t("A suggestion was shown.")}**`;
+}
+
+/** What the model was shown of other files, and why. */
+function otherFiles(shown: NonNullable<Explanation["other_files"]>, t: Translate): string[] {
+  if (!shown.length) return [];
+  const items = shown.map(({ name, path, line, why }) => `* \`${name}\` (${path}:${line}): ${t(why)}`);
+  return [`## ${t("Shown of other files")}`, "", ...items, ""];
 }
 
 /** The engine's metrics by their names, without those that are zero. */

@@ -25,6 +25,15 @@ test("an empty page says so", () => {
   assert.match(page({ kept: false, days: {}, latency: { count: 0, p50_ms: null, p95_ms: null } }, "en", t), /is off/);
 });
 
+test("an explanation lists what the model was shown of other files", () => {
+  const shown = [{ name: "Ledger", path: "/w/ledger.py", line: 3, why: "imported" }];
+  const found = {
+    suggestions: 1, withheld: null, reason: null, detail: null, stop: "newline", cut: false, cached: false,
+    confidence: 0.5, delay_s: 0, model: "bundled", counters: {}, other_files: shown,
+  };
+  assert.match(explain(found, t), /## Shown of other files\n\n\* `Ledger` \(\/w\/ledger.py:3\): imported\n/);
+});
+
 test("an explanation begins with the reason", () => {
   const found = {
     suggestions: 0, withheld: "snoozed", reason: "Suggestions are snoozed.", detail: null, stop: null, cut: false,
