@@ -61,6 +61,8 @@ class RequestMetrics:
     """Tokens of a fill that the context had room for, if more were requested."""
     layout: str = ""
     """The prompt's layout, `anchored` or `canonical`."""
+    reading_speed: int = 0
+    """How fast the engine reads prompts of late, in tokens per second; 0 if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

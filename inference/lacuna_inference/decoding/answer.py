@@ -126,6 +126,7 @@ def _metrics(decoder: Decoder, state: RequestState) -> RequestMetrics:
         narrow=state.prompt_is_narrow,
         limit=state.token_limit,
         layout=decoder.layout,
+        reading_speed=decoder.speed.tokens_in(1.0) or 0,
     )
 
 

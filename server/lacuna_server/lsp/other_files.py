@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAUSE_S = 1.0
 """Seconds without a request after which a document's prompts may begin to show something else."""
-_BUDGET_S = 1.0
+_BUDGET_S = 2.0
 """Seconds that the model may take to read the excerpts."""
 _SHARE = 4
 """They take at most a quarter of the context."""
@@ -39,7 +39,8 @@ class OtherFiles:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._roots: tuple[Path, ...] = ()
-        self._budget = 0
+        self._facts = ModelFacts()
+        self._reading_speed = 0.0
         self._indexer: Indexer | None = None
         self._contexts: DocumentContexts | None = None
         self._edited: set[str] = set()
@@ -51,8 +52,9 @@ class OtherFiles:
 
         `may_be_read` is the user's rule, by path; it is asked in other threads, too.
         """
-        self._budget = budget(facts)
-        wanted = tuple(root for root in roots if root not in (Path.home(), Path(root.anchor))) if self._budget else ()
+        self._facts, self._reading_speed = facts, facts.reading_speed
+        wanted = tuple(root for root in roots if root not in (Path.home(), Path(root.anchor)))
+        wanted = wanted if facts.shows_files else ()
         if wanted == self._roots:
             return
         self.stop()
@@ -106,8 +108,12 @@ class OtherFiles:
                 self._contexts.adopt(snapshot.document_id, context)
         return self._with_files(snapshot)
 
-    def reconsider(self, snapshot: Snapshot, read: Callable[[Snapshot], None]) -> None:
-        """Chooses again in the next pause. If something else is to be shown, `read` gets the snapshot with it."""
+    def reconsider(self, snapshot: Snapshot, reading_speed: float, read: Callable[[Snapshot], None]) -> None:
+        """Chooses again in the next pause. If something else is to be shown, `read` gets the snapshot with it.
+
+        `reading_speed` is the engine's of late, in tokens per second: the best one counts, as others may be busy.
+        """
+        self._reading_speed = max(self._reading_speed, reading_speed)
         if self._contexts is None:
             return
         if self._reconsidering is not None:
@@ -134,8 +140,9 @@ class OtherFiles:
         self._index_others(snapshot.document_id)
         path = local_path(snapshot.document_id)
         before, _ = snapshot.lines_around()
+        budget = most_characters(self._facts, self._reading_speed)
         place = Place(str(path or snapshot.uri_path), snapshot.language, before, len(before))
-        return await asyncio.to_thread(contexts.wanted, snapshot.document_id, place, self._budget)
+        return await asyncio.to_thread(contexts.wanted, snapshot.document_id, place, budget)
 
     def _with_files(self, snapshot: Snapshot) -> Snapshot:
         assert self._contexts is not None
@@ -152,8 +159,8 @@ class OtherFiles:
                 self._indexer.changed(normal(str(path)), document.clean_text)
 
 
-def budget(facts: ModelFacts) -> int:
-    """How many characters of other files a prompt may show: as many as the model reads in a second."""
+def most_characters(facts: ModelFacts, reading_speed: float) -> int:
+    """How many characters of other files a prompt may show: as many as the model reads in `_BUDGET_S`."""
     if not facts.shows_files:
         return 0
-    return int(_CHARACTERS_PER_TOKEN * min(facts.reading_speed * _BUDGET_S, facts.context / _SHARE))
+    return int(_CHARACTERS_PER_TOKEN * min(reading_speed * _BUDGET_S, facts.context / _SHARE))

@@ -111,7 +111,7 @@ class Session:
         snapshot = await self.other_files.shown_in(snapshot)
         answer = self.last = await self.completer.complete(snapshot, rules, policy, invoked)
         self.last_document = snapshot.document_id
-        self.other_files.reconsider(snapshot, lambda changed: self._read(changed, at_cursor=True))
+        self.other_files.reconsider(snapshot, answer.metrics.reading_speed, self._show_more)
         if answer.texts:
             self.latencies.add(time.perf_counter() - started)
         return answer
@@ -132,6 +132,11 @@ class Session:
         if self.engine.state.phase is Phase.WARM:
             folders = self.folders.paths() if self.settings.other_files else []
             self.other_files.start(folders, self.engine.state.facts, self._may_be_read)
+
+    def _show_more(self, snapshot: Snapshot) -> None:
+        """The prompts of a document show other files than before: answers that were given without them do not count."""
+        self.completer.forget_answers()
+        self._read(snapshot, at_cursor=True)
 
     def _may_be_read(self, path: str) -> bool:
         return may_be_read(path, self.rules_at(path))

@@ -12,7 +12,7 @@ from connection import Connection
 from lacuna_inference.api import ContextFile, EngineState, ModelFacts, Phase
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.lsp import other_files
-from lacuna_server.lsp.other_files import budget
+from lacuna_server.lsp.other_files import most_characters
 
 LEDGER = """class Ledger:
     def add_entry(self, cents: int) -> None:
@@ -188,6 +188,7 @@ async def test_source_files_are_watched_by_a_capable_client() -> None:
 
 
 def test_the_budget_follows_from_the_reading_speed_and_the_context() -> None:
-    assert budget(ModelFacts(shows_files=True, reading_speed=100.0, context=2048)) == 300
-    assert budget(ModelFacts(shows_files=True, reading_speed=5000.0, context=2048)) == 1536
-    assert budget(ModelFacts(reading_speed=5000.0, context=2048)) == 0
+    facts = ModelFacts(shows_files=True, context=2048)
+    assert most_characters(facts, 50.0) == 300
+    assert most_characters(facts, 5000.0) == 1536
+    assert most_characters(ModelFacts(context=2048), 5000.0) == 0
