@@ -80,6 +80,14 @@ async def reconsidered(connection: Connection) -> None:
     await task
 
 
+async def asked_after_pause(connection: Connection, engine: FakeEngine, uri: str, line: int) -> tuple[ContextFile, ...]:
+    """As `asked`, once everything is indexed and was looked up in a pause."""
+    await indexed(connection)
+    await asked(connection, engine, uri, line)
+    await reconsidered(connection)
+    return await asked(connection, engine, uri, line)
+
+
 async def test_the_first_request_shows_what_the_code_uses_of_other_files(tmp_path: Path) -> None:
     connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER))
     (file,) = await asked(connection, engine, opened(connection, tmp_path / "user.py"), 3)
@@ -114,16 +122,10 @@ async def test_an_edit_of_another_document_counts_before_it_is_saved(tmp_path: P
     typed(connection, other, LEDGER.replace("add_entry", "book_entry"))
     uri = opened(connection, tmp_path / "user.py")
     await asked(connection, engine, uri, 3)
-    await indexed(connection)
-    await reconsidered(connection)
-    (file,) = await asked(connection, engine, uri, 3)
+    (file,) = await asked_after_pause(connection, engine, uri, 3)
     assert "book_entry" in file.text
-    await reconsidered(connection)
     connection.notify("textDocument/didClose", {"textDocument": {"uri": other}})
-    await indexed(connection)
-    await asked(connection, engine, uri, 3)
-    await reconsidered(connection)
-    (file,) = await asked(connection, engine, uri, 3)
+    (file,) = await asked_after_pause(connection, engine, uri, 3)
     assert "add_entry" in file.text
 
 
