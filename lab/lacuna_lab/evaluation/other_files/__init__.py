@@ -1,0 +1,1 @@
+"""`lacuna eval --other-files`: whether excerpts of other files help a model to use what they define."""
