@@ -13,6 +13,9 @@ from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Given, Json, command
 
+BUDGET = 1600
+"""Characters of excerpts: about as many as fit a quarter of a context of 2,048 tokens."""
+
 lab_app = typer.Typer()
 """Has no name: its commands are at the top level, like those of `cli.py`."""
 
@@ -52,11 +55,35 @@ class ProblemOptions:
     ] = False
 
 
+@dataclass(frozen=True, slots=True)
+class OtherFilesOptions:
+    """Holes before names that other files define."""
+
+    other_files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Measure what excerpts of other files add, before names in this project folder that another of its "
+            "files defines; repeatable."
+        ),
+    ] = None
+    excerpts: Annotated[
+        int, typer.Option(min=1, help="With --other-files: most characters of the excerpts for a hole.")
+    ] = BUDGET
+    lines: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --other-files: show only the file's head and this many lines before a hole."),
+    ] = None
+    answers: Annotated[
+        Path | None, typer.Option(help="With --other-files: write all answers, with your code, to this file.")
+    ] = None
+
+
 @lab_app.command("eval")
 @command
 def evaluate(
     holes: HoleOptions,
     benchmark: ProblemOptions,
+    elsewhere: OtherFilesOptions,
     given: Annotated[dict[str, Any], Given("model", "family", "device", "dtype", "context", "max_tokens")],
     also: Annotated[
         list[str] | None, typer.Option(help="Another model to evaluate on the same holes; repeatable.")
@@ -65,6 +92,11 @@ def evaluate(
 ) -> None:
     """Measure how well a model fills holes in unseen code, compared with copying from the file without a model."""
     configure_libraries()
+    if elsewhere.other_files:
+        _evaluate_other_files(elsewhere, holes, benchmark, settings_module.load(**given), also or [], json)
+        return
+    if elsewhere != OtherFilesOptions():
+        raise BadRequest("--excerpts, --lines and --answers belong to projects.", "Name them with --other-files.")
     if benchmark.problems is None:
         _evaluate(holes, benchmark, settings_module.load(**given), also or [], json)
         return
@@ -98,6 +130,30 @@ def _evaluate(
         holes.single_line,
     )
     evaluate.evaluate(settings, also, plan, json, holes.chart)
+
+
+def _evaluate_other_files(
+    elsewhere: OtherFilesOptions,
+    holes: HoleOptions,
+    benchmark: ProblemOptions,
+    settings: settings_module.Settings,
+    also: list[str],
+    json: bool,
+) -> None:
+    if benchmark != ProblemOptions() or holes != HoleOptions(
+        file_count=holes.file_count, per_file=holes.per_file, seed=holes.seed
+    ):
+        raise BadRequest(
+            "Of the other options for holes, --other-files takes --file-count, --per-file and --seed only.",
+            "Omit the others.",
+        )
+    from lacuna_lab.commands import other_files
+
+    plan = other_files.OtherFilesPlan(
+        tuple(elsewhere.other_files or ()), holes.file_count, holes.per_file, holes.seed,
+        elsewhere.excerpts, elsewhere.lines, elsewhere.answers,
+    )  # fmt: skip
+    other_files.judge(settings, also, plan, json)
 
 
 @lab_app.command()
