@@ -15,7 +15,7 @@ from lacuna_inference.prompt import context_files, families
 from lacuna_lab.commands.evaluate import validated_models
 from lacuna_lab.evaluation.other_files import cut, fill, projects, summary
 from lacuna_lab.evaluation.other_files.cut import NamedHole
-from lacuna_lab.evaluation.other_files.fill import Pair
+from lacuna_lab.evaluation.other_files.fill import Pair, ShowOptions
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.settings import Settings
 
@@ -24,16 +24,14 @@ from lacuna_server.settings import Settings
 class OtherFilesPlan:
     """Which holes are filled: at most `per_file` in each of `files` files below the `folders`.
 
-    Excerpts have at most `budget` characters. With `lines`, the model sees only so many lines before a hole; see
-    `fill.clipped`. Every answer is written to `answers`, a JSON file with a line for each hole.
+    Every answer is written to `answers`, a file with a line of JSON for each hole.
     """
 
     folders: tuple[Path, ...]
     files: int
     per_file: int
     seed: int
-    budget: int
-    lines: int | None = None
+    show: ShowOptions
     answers: Path | None = None
 
 
@@ -48,9 +46,9 @@ def judge(settings: Settings, also: Sequence[str], plan: OtherFilesPlan, as_json
     pairs = {model: _pairs(settings, model, holes, plan) for model in models}
     if plan.answers is not None:
         _write(pairs, plan.answers)
-    tables = {model: summary.rows(found, plan.budget) for model, found in pairs.items()}
+    tables = {model: summary.rows(found, plan.show.budget) for model, found in pairs.items()}
     if as_json:
-        content = {"seed": plan.seed, "budget": plan.budget, "lines": plan.lines, "tables": summary.as_json(tables)}
+        content = {"seed": plan.seed, **asdict(plan.show), "tables": summary.as_json(tables)}
         print(json.dumps(content, indent=1))  # noqa: T201
         return
     table = summary.markdown(tables)
@@ -67,7 +65,7 @@ def _pairs(settings: Settings, model: str, holes: Sequence[NamedHole], plan: Oth
         found = []
         with progress(model) as bar:
             for number, hole in enumerate(holes, 1):
-                found.append(fill.fill(hole, engine, settings.max_tokens, plan.budget, plan.lines))
+                found.append(fill.fill(hole, engine, settings.max_tokens, plan.show))
                 description = f"{model}: {number} of {len(holes)}"
                 bar.update(bar.task_ids[0], completed=number / len(holes), description=description)
         return found

@@ -1,4 +1,5 @@
-"""What other files of the user's workspace define, and which of it the code at the cursor refers to.
+"""What other files of the user's workspace define, which of it the code at the cursor refers to, and where they have
+code like it.
 
 How a front end uses it:
 
@@ -11,6 +12,8 @@ How a front end uses it:
     found = related(Place(path, language, text, offset), index)
     for excerpt in excerpts(found, budget=4000):
         excerpt.path, excerpt.text              # for the repository form of a prompt family, or: as_comment(excerpt)
+    for excerpt in similar(Place(path, language, text, offset), index, budget=1600):
+        ...                                     # code like that before the cursor's line, the most alike last
     indexer.close()
 
 `related` looks only at the text before `offset`. With the start of the cursor's line as the offset, a key typed in that
@@ -23,6 +26,7 @@ from lacuna_server.workspace.excerpts import Excerpt, as_comment, excerpts
 from lacuna_server.workspace.index import Stats, WorkspaceIndex
 from lacuna_server.workspace.indexer import Indexer
 from lacuna_server.workspace.references import Place, RelatedDefinition, Why, related
+from lacuna_server.workspace.similar import similar
 
 __all__ = [
     "Definition",
@@ -39,4 +43,5 @@ __all__ = [
     "as_comment",
     "excerpts",
     "related",
+    "similar",
 ]

@@ -1,6 +1,7 @@
-"""All definitions of a workspace by name: compact, bounded, and safe to use from several threads.
+"""All definitions of a workspace by name, and its source text: compact, bounded, and safe to use from several threads.
 
-It keeps no syntax trees and no texts but the signatures, those of a file as one string of bytes.
+It keeps no syntax trees. The signatures of a file are one string of bytes, and so is its text, in which passages like
+another text are found.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lacuna_server.core.paths import normal
 from lacuna_server.workspace.definitions import Definition, Kind, definitions
 from lacuna_server.workspace.grammars import grammar_for
 from lacuna_server.workspace.ignored import Ignored, default_rule, is_source, relative, source_text
+from lacuna_server.workspace.passages import Passage, Passages
 
 _KINDS = tuple(Kind)
 _BYTES_OF_A_DEFINITION = 90
@@ -39,6 +41,9 @@ class Limits:
 
     files: int = 20_000
     bytes: int = 192 * 2**20
+    """Of definitions."""
+    source_bytes: int = 64 * 2**20
+    """Of the source text in which passages are found."""
 
 
 class _File:
@@ -92,6 +97,7 @@ class WorkspaceIndex:
         self._files: dict[str, _File] = {}
         self._by_name: dict[str, set[str] | str] = {}
         """The paths of the files that define a name, or the only one."""
+        self._passages = Passages(limits.source_bytes)
         self._definitions = self._bytes = 0
         self._is_full = False
 
@@ -107,7 +113,7 @@ class WorkspaceIndex:
         file = _File(path, definitions(text, path, grammar)) if text and is_source(text) else None
         with self._lock:
             self._take_out(path)
-            return file is not None and self._put_in(path, file)
+            return file is not None and self._put_in(path, file, text or "")
 
     def remove(self, path: str) -> None:
         """Forgets a file, or all files of a folder."""
@@ -123,6 +129,18 @@ class WorkspaceIndex:
             files = [self._files[path] for path in sorted(paths, key=lambda path: (-_shared(path, near), path))]
         found = [definition for file in files for definition in file.called(name)]
         return [definition for definition in found if self._may_be_read(definition.path)]
+
+    def like(self, text: str, path: str, most: int) -> list[Passage]:
+        """Passages like `text`, which is from `path`, in other files of the language, those most like it first."""
+        own = grammar_for(path)
+
+        def may_be(other: str) -> bool:
+            grammar = grammar_for(other)
+            is_related = own is not None and grammar is not None and grammar.family == own.family
+            return other != path and is_related and self._may_be_read(other)
+
+        with self._lock:
+            return self._passages.like(text, may_be, most)
 
     def count(self, name: str) -> int:
         """In how many files `name` is defined."""
@@ -146,17 +164,18 @@ class WorkspaceIndex:
 
     def stats(self) -> Stats:
         with self._lock:
-            return Stats(len(self._files), self._definitions, self._bytes, self._is_full)
+            return Stats(len(self._files), self._definitions, self._bytes + self._passages.bytes, self._is_full)
 
     def _paths_with(self, name: str) -> list[str]:
         paths = self._by_name.get(name, ())
         return [paths] if isinstance(paths, str) else list(paths)
 
-    def _put_in(self, path: str, file: _File) -> bool:
+    def _put_in(self, path: str, file: _File, text: str) -> bool:
         if len(self._files) >= self._limits.files or self._bytes + file.bytes > self._limits.bytes:
             self._is_full = True
             return False
         self._files[path] = file
+        self._is_full |= not self._passages.put(path, text)
         self._definitions += len(file.names)
         self._bytes += file.bytes
         for name in set(file.names):
@@ -173,6 +192,7 @@ class WorkspaceIndex:
         file = self._files.pop(path, None)
         if file is None:
             return
+        self._passages.remove(path)
         self._definitions -= len(file.names)
         self._bytes -= file.bytes
         for name in set(file.names):

@@ -5,14 +5,36 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from lacuna_inference.api import ContextFile, Engine, Request, Stop, TokenizeOptions
 from lacuna_lab.evaluation.other_files.cut import NamedHole, Occurrence
-from lacuna_server.workspace import Excerpt, Place, excerpts, related
+from lacuna_server.workspace import Excerpt, Place, excerpts, related, similar
 
 HEAD = 20
 """Lines at the beginning of a file, where its imports are."""
 _WORD = re.compile(r"\w")
+
+
+class Source(StrEnum):
+    """What of other files the model is shown."""
+
+    SIMILAR = "similar"
+    """Passages like the code before the cursor's line."""
+    DEFINITIONS = "definitions"
+    """What that code refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowOptions:
+    """How much the model is shown: at most `budget` characters of other files.
+
+    With `lines`, it sees of its own file only the head, that many lines before the hole, and half as many behind it.
+    """
+
+    source: Source
+    budget: int
+    lines: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +72,10 @@ class Pair:
     shown: Shown
 
 
-def fill(hole: NamedHole, engine: Engine, max_tokens: int, budget: int, lines: int | None = None) -> Pair:
-    """Answers greedily with a warm engine. `budget` is the length of the excerpts in characters.
-
-    With `lines`, the model is shown only that many lines before the hole, the head of the file, and half as many lines
-    behind the hole.
-    """
-    found = context(hole, budget)
-    hole = hole if lines is None else clipped(hole, lines)
+def fill(hole: NamedHole, engine: Engine, max_tokens: int, show: ShowOptions) -> Pair:
+    """Answers greedily with a warm engine."""
+    found = context(hole, show)
+    hole = hole if show.lines is None else clipped(hole, show.lines)
     files = tuple(ContextFile(one.path, one.text) for one in found)
     without = _answer(hole, engine, max_tokens, ())
     return Pair(
@@ -77,10 +95,13 @@ def fill(hole: NamedHole, engine: Engine, max_tokens: int, budget: int, lines: i
     )
 
 
-def context(hole: NamedHole, budget: int) -> tuple[Excerpt, ...]:
+def context(hole: NamedHole, show: ShowOptions) -> tuple[Excerpt, ...]:
     """What the language server shows: it asks for the start of the cursor's line, so that typing changes nothing."""
     place = Place(hole.path, "", hole.prefix + hole.truth + hole.suffix, hole.prefix.rfind("\n") + 1)
-    return excerpts(related(place, hole.project.index), budget, [hole.project.root])
+    index, roots = hole.project.index, [hole.project.root]
+    if show.source is Source.SIMILAR:
+        return similar(place, index, show.budget, roots)
+    return excerpts(related(place, index), show.budget, roots)
 
 
 def clipped(hole: NamedHole, lines: int) -> NamedHole:
