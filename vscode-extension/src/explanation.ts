@@ -14,7 +14,7 @@ export interface Explanation {
   delay_s: number;
   model: string;
   counters: Record<string, unknown>;
-  /** Missing from older servers. `why` is a reason in English, `line` counts from 1. */
+  /** Missing from older servers. `why` is a reason in English, `line` counts from 1; a passage has no name and line 0. */
   other_files?: { name: string; path: string; line: number; why: string }[];
 }
 
@@ -53,7 +53,7 @@ function verdict(answer: Explanation, t: Translate): string {
 /** What the model was shown of other files, and why. */
 function otherFiles(shown: NonNullable<Explanation["other_files"]>, t: Translate): string[] {
   if (!shown.length) return [];
-  const items = shown.map(({ name, path, line, why }) => `* \`${name}\` (${path}:${line}): ${t(why)}`);
+  const items = shown.map(({ name, path, line, why }) => `* ${name ? `\`${name}\` (${path}:${line})` : path}: ${t(why)}`);
   return [`## ${t("Shown of other files")}`, "", ...items, ""];
 }
 

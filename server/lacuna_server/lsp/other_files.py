@@ -18,7 +18,7 @@ from lacuna_server.lsp.reading import at, items, number, text
 from lacuna_server.lsp.uris import local_path
 
 if TYPE_CHECKING:
-    from lacuna_server.workspace import DocumentContext, DocumentContexts, Indexer, RelatedDefinition
+    from lacuna_server.workspace import DocumentContext, DocumentContexts, Indexer
 
 PAUSE_S = 1.0
 """Seconds without a request after which a document's prompts may begin to show something else."""
@@ -120,9 +120,9 @@ class OtherFiles:
             self._reconsidering.cancel()
         self._reconsidering = asyncio.ensure_future(self._reconsider(snapshot, read))
 
-    def shown(self, document_id: str) -> Sequence[RelatedDefinition]:
-        """The definitions that a document's prompts show, with the reasons."""
-        return () if self._contexts is None else self._contexts.of(document_id).definitions
+    def shown(self, document_id: str) -> DocumentContext | None:
+        """What a document's prompts show, with the reasons; None if nothing is chosen."""
+        return None if self._contexts is None else self._contexts.of(document_id)
 
     async def _reconsider(self, snapshot: Snapshot, read: Callable[[Snapshot], None]) -> None:
         await asyncio.sleep(PAUSE_S)

@@ -14,18 +14,33 @@ from lacuna_server.workspace.excerpts import Excerpt, fitting, rendered
 from lacuna_server.workspace.ignored import relative
 from lacuna_server.workspace.index import WorkspaceIndex
 from lacuna_server.workspace.references import Place, RelatedDefinition, Why, related
+from lacuna_server.workspace.similar import similar
 
 _URGENT = frozenset({Why.ON_LINE, Why.RECEIVER, Why.IN_FUNCTION})
 """Reasons for which a prompt is read again."""
+_SHARE = 3
+"""Definitions take at most a third of the budget; passages made a small model's answers better than they did."""
+_MOVED = 12
+"""Lines from where passages were chosen after which others may be like the code before the cursor."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentContext:
-    """Excerpts of other files, the definitions in them with the reasons for them, and the name of the repository."""
+    """Definitions with the reasons for them, as excerpts; passages, the most alike last; the name of the repository.
 
-    files: tuple[Excerpt, ...] = ()
+    `line` is where the cursor was when they were chosen, counted from 0.
+    """
+
     definitions: tuple[RelatedDefinition, ...] = ()
+    excerpts: tuple[Excerpt, ...] = ()
+    passages: tuple[Excerpt, ...] = ()
     repository: str = ""
+    line: int | None = None
+
+    @property
+    def files(self) -> tuple[Excerpt, ...]:
+        """What a prompt shows, the most relevant last."""
+        return (*self.excerpts, *self.passages)
 
 
 class DocumentContexts:
@@ -46,19 +61,23 @@ class DocumentContexts:
     def wanted(self, document_id: str, place: Place, budget: int) -> DocumentContext | None:
         """A better context for `place`, of at most `budget` characters; None if the present one will do.
 
-        It keeps what is shown now, as far as there is room, so that going back and forth changes nothing.
+        It keeps the definitions that are shown now where there is room, so that going back and forth changes little.
         """
-        before = self.of(document_id).definitions
-        found = related(place, self.index)
-        needed = fitting(found, budget, self.index.roots)
-        shown = {_key(one) for one in before}
-        if all(_key(one) in shown or (before and one.why not in _URGENT) for one in needed):
+        now, line = self.of(document_id), place.text.count("\n", 0, place.offset)
+        found, roots = related(place, self.index), self.index.roots
+        shown = {_key(one) for one in now.definitions}
+        needed = [one for one in fitting(found, budget // _SHARE, roots) if one.why in _URGENT or not shown]
+        has_moved = now.line is None or abs(line - now.line) >= _MOVED
+        if not has_moved and all(_key(one) in shown for one in needed):
             return None
         new = {_key(one) for one in found}
-        kept = [one for one in self._still_there(before) if _key(one) not in new]
-        chosen = fitting([*found, *kept], budget, self.index.roots)
-        files = rendered(chosen, self.index.roots)
-        return DocumentContext(files, tuple(chosen), self._repository(place.path))
+        kept = [one for one in self._still_there(now.definitions) if _key(one) not in new]
+        chosen = fitting([*found, *kept], budget // _SHARE, roots)
+        excerpts = rendered(chosen, roots)
+        left = budget - sum(len(one.path) + len(one.text) for one in excerpts)
+        passages = similar(place, self.index, left, roots)
+        wanted = DocumentContext(tuple(chosen), excerpts, passages, self._repository(place.path), line)
+        return None if wanted.files == now.files else wanted
 
     def adopt(self, document_id: str, context: DocumentContext) -> None:
         self._adopted[document_id] = context

@@ -26,13 +26,15 @@ _SHORTEST_NAME = 3
 
 
 class Why(Enum):
-    """The reason why a definition is related; the strongest first."""
+    """The reason why code of another file is shown; for definitions the strongest first."""
 
     ON_LINE = "used on this line"
     RECEIVER = "type of a receiver"
     IN_FUNCTION = "used in this function"
     IMPORTED = "imported"
     SAME_NAME = "same name"
+    SIMILAR = "similar code"
+    """Not a definition, but a passage."""
 
 
 _RANKS = {why: rank for rank, why in enumerate(Why)}

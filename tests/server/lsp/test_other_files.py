@@ -90,13 +90,14 @@ async def asked_after_pause(connection: Connection, engine: FakeEngine, uri: str
 
 async def test_the_first_request_shows_what_the_code_uses_of_other_files(tmp_path: Path) -> None:
     connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER))
-    (file,) = await asked(connection, engine, opened(connection, tmp_path / "user.py"), 3)
+    file, *_ = await asked(connection, engine, opened(connection, tmp_path / "user.py"), 3)
     assert file.path == "ledger.py"
     assert "def add_entry(self, cents: int) -> None" in file.text
     assert engine.requests[-1].repository == tmp_path.name
     explained = await connection.call("workspace/executeCommand", {"command": "lacuna.explain"})
-    (shown,) = explained["result"]["other_files"]
+    shown, similar = explained["result"]["other_files"]
     assert (shown["name"], shown["line"], shown["why"]) == ("Ledger", 1, "used in this function")
+    assert (similar["name"], similar["path"], similar["why"]) == ("", "ledger.py", "similar code")
     await reconsidered(connection)
     assert not [pending for pending in engine.read if pending.request.context_files], "nothing has changed"
 
@@ -112,7 +113,7 @@ async def test_it_changes_in_a_pause_and_is_read_ahead_then(tmp_path: Path) -> N
     await reconsidered(connection)
     request = engine.read[-1].request
     assert "".join(request.parts) == text
-    assert [file.path for file in request.context_files] == ["alarm.py", "ledger.py"]
+    assert {file.path for file in request.context_files} == {"alarm.py", "ledger.py"}
     assert await asked(connection, engine, uri, 5) == request.context_files
 
 
@@ -122,10 +123,10 @@ async def test_an_edit_of_another_document_counts_before_it_is_saved(tmp_path: P
     typed(connection, other, LEDGER.replace("add_entry", "book_entry"))
     uri = opened(connection, tmp_path / "user.py")
     await asked(connection, engine, uri, 3)
-    (file,) = await asked_after_pause(connection, engine, uri, 3)
+    file, *_ = await asked_after_pause(connection, engine, uri, 3)
     assert "book_entry" in file.text
     connection.notify("textDocument/didClose", {"textDocument": {"uri": other}})
-    (file,) = await asked_after_pause(connection, engine, uri, 3)
+    file, *_ = await asked_after_pause(connection, engine, uri, 3)
     assert "add_entry" in file.text
 
 
@@ -137,14 +138,12 @@ async def test_files_that_change_on_the_disk_are_read_again(tmp_path: Path) -> N
     changed = (tmp_path / "ledger.py").as_uri()
     connection.notify("workspace/didChangeWatchedFiles", {"changes": [{"uri": changed, "type": 1}]})
     await indexed(connection, tmp_path / "ledger.py")
-    await asked(connection, engine, uri, 3)
-    await reconsidered(connection)
-    assert len(await asked(connection, engine, uri, 3)) == 1
+    assert await asked_after_pause(connection, engine, uri, 3)
     (tmp_path / "ledger.py").unlink()
     connection.notify("workspace/didChangeWatchedFiles", {"changes": [{"uri": changed, "type": 3}, 7, {"uri": 1}]})
     await indexed(connection)
     again = opened(connection, written(tmp_path, again=USER) / "again.py")
-    assert await asked(connection, engine, again, 3) == ()
+    assert "ledger.py" not in {file.path for file in await asked(connection, engine, again, 3)}
 
 
 @pytest.mark.parametrize(

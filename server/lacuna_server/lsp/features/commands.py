@@ -144,9 +144,17 @@ def _explanation(ls: LacunaServer) -> dict[str, Any] | None:
         "delay_s": answer.delay_s,
         "model": answer.model,
         "counters": asdict(answer.metrics),
-        "other_files": [
-            {"name": found.name, "path": found.path, "line": found.line, "why": shown.why.value}
-            for shown in ls.session.other_files.shown(ls.session.last_document)
-            for found in [shown.definition]
-        ],
+        "other_files": _shown_of_other_files(ls),
     }
+
+
+def _shown_of_other_files(ls: LacunaServer) -> list[dict[str, Any]]:
+    """Definitions and passages that the prompt had, and why. A passage has no name, and no line."""
+    context = ls.session.other_files.shown(ls.session.last_document)
+    if context is None:
+        return []
+    from lacuna_server.workspace import Why
+
+    definitions = [(one.definition, one.why.value) for one in context.definitions]
+    named = [{"name": found.name, "path": found.path, "line": found.line, "why": why} for found, why in definitions]
+    return named + [{"name": "", "path": one.path, "line": 0, "why": Why.SIMILAR.value} for one in context.passages]
