@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
@@ -130,8 +130,8 @@ class WorkspaceIndex:
         found = [definition for file in files for definition in file.called(name)]
         return [definition for definition in found if self._may_be_read(definition.path)]
 
-    def like(self, text: str, path: str, most: int) -> list[Passage]:
-        """Passages like `text`, which is from `path`, in other files of the language, those most like it first."""
+    def like(self, wanted: Mapping[str, float], path: str, most: int) -> list[Passage]:
+        """Passages with the names that are `wanted` in `path`, from other files of its language, the best first."""
         own = grammar_for(path)
 
         def may_be(other: str) -> bool:
@@ -140,7 +140,7 @@ class WorkspaceIndex:
             return other != path and is_related and self._may_be_read(other)
 
         with self._lock:
-            return self._passages.like(text, may_be, most)
+            return self._passages.like(wanted, may_be, most)
 
     def count(self, name: str) -> int:
         """In how many files `name` is defined."""

@@ -10,14 +10,14 @@ import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-LINES, STEP = 16, 8
+LINES, STEP = 10, 5
 """Of a passage, and from the beginning of one to that of the next."""
 _STEPS = LINES // STEP
-_FEWEST_NAMES, _LONGEST = 4, 2400
+_FEWEST_NAMES, _LONGEST = 4, 1500
 """A passage with fewer names, or more bytes, is not found."""
 _NAME = re.compile(r"[^\W\d]\w{2,}")
 _MOST_PLACES = 1000
@@ -108,9 +108,12 @@ class Passages:
         if self._removed > len(self._places) // 2:
             self._build()
 
-    def like(self, text: str, may_be: Callable[[str], bool], most: int) -> list[Passage]:
-        """At most `most` passages whose names are most like those of `text`, in files whose paths `may_be` allows."""
-        weights = {name: self._weight(name) for name in names(text)}
+    def like(self, wanted: Mapping[str, float], may_be: Callable[[str], bool], most: int) -> list[Passage]:
+        """At most `most` passages that have most of the names that are `wanted`, and little else.
+
+        Each name is wanted to some degree, up to 1. Only files whose paths `may_be` allows are looked at.
+        """
+        weights = {name: degree * self._weight(name) for name, degree in wanted.items()}
         total = sum(weights.values())
         shared = self._sharing(weights, may_be)
         found: list[Passage] = []
@@ -155,7 +158,7 @@ class Passages:
 
 
 def names(text: str) -> frozenset[str]:
-    """The names and keywords in a text."""
+    """The names and keywords in a text, but for the shortest."""
     return frozenset(_NAME.findall(text))
 
 
