@@ -24,6 +24,8 @@ PAUSE_S = 1.0
 """Seconds without a request after which a document's prompts may begin to show something else."""
 _BUDGET_S = 2.0
 """Seconds that the model may take to read the excerpts."""
+_LEAST_TOKENS = 400
+"""Fewer show too little; they are read in pauses, and prompts for the lines at the cursor are used until then."""
 _SHARE = 4
 """They take at most a quarter of the context."""
 _CHARACTERS_PER_TOKEN = 3.0
@@ -160,7 +162,8 @@ class OtherFiles:
 
 
 def most_characters(facts: ModelFacts, reading_speed: float) -> int:
-    """How many characters of other files a prompt may show: as many as the model reads in `_BUDGET_S`."""
+    """How many characters of other files a prompt may show: about as many as the model reads in `_BUDGET_S`."""
     if not facts.shows_files:
         return 0
-    return int(_CHARACTERS_PER_TOKEN * min(reading_speed * _BUDGET_S, facts.context / _SHARE))
+    tokens = max(_LEAST_TOKENS, reading_speed * _BUDGET_S)
+    return int(_CHARACTERS_PER_TOKEN * min(tokens, facts.context / _SHARE))

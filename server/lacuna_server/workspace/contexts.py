@@ -18,8 +18,8 @@ from lacuna_server.workspace.similar import similar
 
 _URGENT = frozenset({Why.ON_LINE, Why.RECEIVER, Why.IN_FUNCTION})
 """Reasons for which a prompt is read again."""
-_SHARE = 3
-"""Definitions take at most a third of the budget; passages made a small model's answers better than they did."""
+_SHARE = 3 / 8
+"""Of the budget, for definitions; passages made a small model's answers better than they did."""
 _MOVED = 12
 """Lines from where passages were chosen after which others may be like the code before the cursor."""
 
@@ -66,13 +66,13 @@ class DocumentContexts:
         now, line = self.of(document_id), place.text.count("\n", 0, place.offset)
         found, roots = related(place, self.index), self.index.roots
         shown = {_key(one) for one in now.definitions}
-        needed = [one for one in fitting(found, budget // _SHARE, roots) if one.why in _URGENT or not shown]
+        needed = [one for one in fitting(found, int(budget * _SHARE), roots) if one.why in _URGENT or not shown]
         has_moved = now.line is None or abs(line - now.line) >= _MOVED
         if not has_moved and all(_key(one) in shown for one in needed):
             return None
         new = {_key(one) for one in found}
         kept = [one for one in self._still_there(now.definitions) if _key(one) not in new]
-        chosen = fitting([*found, *kept], budget // _SHARE, roots)
+        chosen = fitting([*found, *kept], int(budget * _SHARE), roots)
         excerpts = rendered(chosen, roots)
         left = budget - sum(len(one.path) + len(one.text) for one in excerpts)
         passages = similar(place, self.index, left, roots)

@@ -190,6 +190,7 @@ async def test_source_files_are_watched_by_a_capable_client() -> None:
 
 def test_the_budget_follows_from_the_reading_speed_and_the_context() -> None:
     facts = ModelFacts(shows_files=True, context=2048)
-    assert most_characters(facts, 50.0) == 300
+    assert most_characters(facts, 50.0) == 1200
+    assert most_characters(facts, 220.0) == 1320
     assert most_characters(facts, 5000.0) == 1536
     assert most_characters(ModelFacts(context=2048), 5000.0) == 0
