@@ -42,7 +42,9 @@ def similar(place: Place, index: WorkspaceIndex, budget: int, roots: Sequence[Pa
         length = len(excerpt.path) + len(excerpt.text)
         if length > room and chosen:
             break
-        chosen.append(excerpt if length <= room else Excerpt(excerpt.path, _cut(excerpt.text, room)))
+        chosen.append(
+            excerpt if length <= room else Excerpt(excerpt.path, _cut(excerpt.text, room - len(excerpt.path)))
+        )
         room -= length
     return tuple(reversed([one for one in chosen if one.text]))
 
