@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,14 +12,6 @@ from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Given, Json, command
-
-
-class ShownSource(StrEnum):
-    """Of other files."""
-
-    SIMILAR = "similar"
-    DEFINITIONS = "definitions"
-
 
 BUDGET = 1600
 """Characters of excerpts: about as many as fit a quarter of a context of 2,048 tokens."""
@@ -78,10 +69,12 @@ class OtherFilesOptions:
     excerpts: Annotated[
         int, typer.Option(min=1, help="With --other-files: most characters of the excerpts for a hole.")
     ] = BUDGET
-    show: Annotated[
-        ShownSource,
-        typer.Option(help="With --other-files: passages like the code before the line, or what it refers to."),
-    ] = ShownSource.SIMILAR
+    definitions: Annotated[
+        bool,
+        typer.Option(
+            "--definitions", help="With --other-files: show what the code refers to, not passages that are like it."
+        ),
+    ] = False
     lines: Annotated[
         int | None,
         typer.Option(min=1, help="With --other-files: show only the file's head and this many lines before a hole."),
@@ -110,7 +103,7 @@ def evaluate(
         return
     if elsewhere != OtherFilesOptions():
         raise BadRequest(
-            "--excerpts, --show, --lines and --answers belong to projects.", "Name them with --other-files."
+            "--excerpts, --definitions, --lines and --answers belong to projects.", "Name them with --other-files."
         )
     if benchmark.problems is None:
         _evaluate(holes, benchmark, settings_module.load(**given), also or [], json)
@@ -165,9 +158,10 @@ def _evaluate_other_files(
     from lacuna_lab.commands import other_files
     from lacuna_lab.evaluation.other_files.fill import ShowOptions, Source
 
+    source = Source.DEFINITIONS if elsewhere.definitions else Source.SIMILAR
     plan = other_files.OtherFilesPlan(
         tuple(elsewhere.other_files or ()), holes.file_count, holes.per_file, holes.seed,
-        ShowOptions(Source(elsewhere.show), elsewhere.excerpts, elsewhere.lines), elsewhere.answers,
+        ShowOptions(source, elsewhere.excerpts, elsewhere.lines), elsewhere.answers,
     )  # fmt: skip
     other_files.judge(settings, also, plan, json)
 
