@@ -18,7 +18,7 @@ from lacuna_inference.api.request import (
     TokenizeOptions,
     TokenLogprob,
 )
-from lacuna_inference.api.result import Candidate, CompletionResult, Fill, RequestMetrics
+from lacuna_inference.api.result import Candidate, CompletionResult, Fill, RequestMetrics, Source
 
 __all__ = [
     "BUNDLED",
@@ -37,6 +37,7 @@ __all__ = [
     "Request",
     "RequestMetrics",
     "Sampling",
+    "Source",
     "Stop",
     "StopReason",
     "StreamEvent",

@@ -205,7 +205,8 @@ class Request:
     distinct: bool = True
     """Rank the candidates and drop duplicates; otherwise return all in the order they were generated."""
     top_logprobs: int | None = None
-    """Return the tokens of each fill, each with this number of alternatives; None for no tokens."""
+    """Return this number of alternatives for each token of a fill. With any number, none is the rest of an earlier
+    answer, so every token is whole."""
     on_token: Callable[[StreamEvent], None] | None = field(default=None, compare=False)
     """Called on the engine's thread for each token of the answer that can no longer be cut. Must not block."""
 

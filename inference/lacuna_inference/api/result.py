@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from lacuna_inference.api.request import StopReason, TokenLogprob
 
 
+class Source(StrEnum):
+    """Where a text comes from."""
+
+    MODEL = "model"
+    CANDIDATE = "candidate"
+    """It is, or begins, a text elsewhere in the file that may fill the hole whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """The text for one hole. `mean_logprob` is in nats per token, 0 for an empty fill."""
+    """The text for one hole. `mean_logprob` is in nats per token, 0 for an empty fill.
+
+    `token_logprobs` are its tokens, with alternatives if they were requested; none where a server does not tell them.
+    `end_logprob` is the log-probability of the end, where the model closed the hole itself. `reused` means that it is
+    the rest of an earlier answer.
+    """
 
     text: str
     reason: StopReason
     tokens: int
     mean_logprob: float
     token_logprobs: tuple[TokenLogprob, ...] = ()
-    """Its tokens, if requested."""
+    end_logprob: float | None = None
+    source: Source = Source.MODEL
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

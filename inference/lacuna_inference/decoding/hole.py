@@ -43,6 +43,7 @@ class Hole:
         self._text_stop = TextStop(replace(stop, dedent_below=None) if context and context.ends_blocks else stop)
         self._logprobs: list[float] = []
         self._top_logprobs: list[tuple[tuple[str, float], ...]] = []
+        self._end_logprob: float | None = None
         self._ends: list[int] = []
         """Where each token's text ends in `_text`, in code points."""
         self._text = ""
@@ -68,7 +69,7 @@ class Hole:
     def take(self, token: int, logprob: float, top_logprobs: tuple[tuple[str, float], ...] = ()) -> None:
         """Appends `token`, and checks whether its text ends the hole."""
         if token in self._tokenizer.ends:
-            self.reason = StopReason.END_OF_HOLE
+            self.reason, self._end_logprob = StopReason.END_OF_HOLE, logprob
             return
         self.tokens.append(token)
         text = self._detokenizer.add(token)
@@ -116,7 +117,8 @@ class Hole:
     def fill(self) -> Fill:
         """The fill for the caller, as generated so far."""
         mean = sum(self._logprobs) / self.new_tokens if self._logprobs else 0.0
-        return Fill(self._truncated(), self.reason or StopReason.MAX_TOKENS, self.new_tokens, mean)
+        reason, tokens = self.reason or StopReason.MAX_TOKENS, self.certain_tokens() if self.reason else ()
+        return Fill(self._truncated(), reason, self.new_tokens, mean, tokens, self._end_logprob)
 
     def _truncated(self) -> str:
         if self._stop.truncate_before is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from lacuna_inference.api import MAX_RELATED_FILES, Fill, Request, Sampling, Stop, StopReason, StreamEvent
+from lacuna_inference.api import MAX_RELATED_FILES, Fill, Request, Sampling, Source, Stop, StopReason, StreamEvent
 from lacuna_inference.cache.pool import PrefixCachePool
 from lacuna_inference.cache.prefix_cache import PrefixCache
 from lacuna_inference.decoding.anchors import Anchors
@@ -80,7 +80,8 @@ class Decoder:
                 while True:
                     context = self._context_stop(parts, fills, state.request)
                     hole = Hole(healed_prefix, stop, self.tokenizer, context, excluded)
-                    yield from writer.write(hole, ids, self.choice(hole, sampler, index, parts, number))
+                    mixer = self._mixer(hole, index, parts, number)
+                    yield from writer.write(hole, ids, _choice(hole, sampler, mixer))
                     repeated = hole.repeated()
                     if repeated is None or len(excluded) + 1 >= _ATTEMPTS:
                         break
@@ -89,23 +90,20 @@ class Decoder:
                     cache.answer = index.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))
                 ids += hole.prompt_ids()
                 fill = hole.fill()
-                fills.append(
-                    fill if request.top_logprobs is None else replace(fill, token_logprobs=hole.certain_tokens())
-                )
+                is_candidate = mixer is not None and mixer.suggests(fill.text)
+                fills.append(replace(fill, source=Source.CANDIDATE) if is_candidate else fill)
                 state.hole += 1
         return tuple(fills)
 
     def choice(self, hole: Hole, sampler: Sampler, index: FileIndex, parts: Sequence[str], number: int) -> Choice:
         """How the tokens of hole `number` are chosen from logits."""
+        return _choice(hole, sampler, self._mixer(hole, index, parts, number))
+
+    def _mixer(self, hole: Hole, index: FileIndex, parts: Sequence[str], number: int) -> DistributionMixer | None:
+        """What the file says about hole `number`; None for a model that reads it only."""
         if not self.tokenizer.family.mixes_file_ngrams:
-            return lambda logits: sampler.choose(logits, hole.allowed())
-        mixer = DistributionMixer(index, parts, number, hole.healed_prefix, self.tokenizer)
-
-        def choose(logits: Tensor) -> tuple[int, float]:
-            allowed = hole.allowed()
-            return sampler.choose(logits, allowed, lambda p: mixer.mix(p, hole.tokens, allowed))
-
-        return choose
+            return None
+        return DistributionMixer(index, parts, number, hole.healed_prefix, self.tokenizer)
 
     def _stop(self, prompt: Prompt, state: RequestState) -> Stop:
         """When to stop, with no more tokens than the context has room for after the prompt."""
@@ -130,6 +128,17 @@ class Decoder:
         return index.preceded_by(
             [self.tokenizer.encode_file(text) for text in request.related_files[-MAX_RELATED_FILES:]]
         )
+
+
+def _choice(hole: Hole, sampler: Sampler, mixer: DistributionMixer | None) -> Choice:
+    if mixer is None:
+        return lambda logits: sampler.choose(logits, hole.allowed())
+
+    def choose(logits: Tensor) -> tuple[int, float]:
+        allowed = hole.allowed()
+        return sampler.choose(logits, allowed, lambda p: mixer.mix(p, hole.tokens, allowed))
+
+    return choose
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ applies only to answers that ended naturally; one that was cut by a limit would 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lacuna_inference.api import Fill, Raw, Request, StopReason
+from lacuna_inference.api import Fill, Raw, Request, StopReason, TokenLogprob
 from lacuna_inference.decoding.per_document import PerDocument
 
 _ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.OUTSIDE, StopReason.NEWLINE, StopReason.DEDENT})
@@ -40,7 +41,8 @@ class SuggestionReuse:
             return None
         if typed == last.fill.text and typed:
             return None  # all of it was typed; the model may have more to suggest
-        return replace(last.fill, text=last.fill.text[len(typed) :], tokens=0)
+        tokens = _rest_of_tokens(last.fill.token_logprobs, len(typed))
+        return replace(last.fill, text=last.fill.text[len(typed) :], tokens=0, token_logprobs=tokens, reused=True)
 
     def remember(self, request: Request, fill: Fill) -> None:
         """Stores the answer to `request` if it can be reused."""
@@ -48,8 +50,20 @@ class SuggestionReuse:
             self._suggestions.put(request.document_id, _Suggestion(request, fill))
 
 
+def _rest_of_tokens(tokens: Sequence[TokenLogprob], typed: int) -> tuple[TokenLogprob, ...]:
+    """The tokens after the first `typed` code points. What is left of a token that was typed in part keeps the
+    log-probability of the whole."""
+    rest, start = list[TokenLogprob](), 0
+    for token in tokens:
+        end = start + len(token.text)
+        if end > typed:
+            rest.append(replace(token, text=token.text[max(0, typed - start) :]))
+        start = end
+    return tuple(rest)
+
+
 def _is_reusable(request: Request) -> bool:
-    """Whether `request` wants one greedy answer for one hole, without log-probabilities, and is no prefetch."""
+    """Whether `request` wants one greedy answer for one hole, without alternatives, and is no prefetch."""
     greedy = request.sampling.temperature <= 0 and request.candidates == 1
     text_only = request.ids is None and request.raw is not Raw.YES and request.top_logprobs is None
     return (

@@ -33,7 +33,12 @@ class DistributionMixer:
         self._ngrams = NgramMixer(index, tokenizer)
         has_suffix = number + 1 < len(parts)  # without one, nothing shows where the hole ends
         texts = ranker.rank_candidates(parts[number], parts[number + 1]) if has_suffix else []
+        self._texts = [text for text, _ in texts]
         self._candidates = CandidateMixer(texts, healed_prefix, tokenizer)
+
+    def suggests(self, text: str) -> bool:
+        """Whether `text` is a candidate for the hole, or begins one."""
+        return bool(text) and any(candidate.startswith(text) for candidate in self._texts)
 
     def mix(self, probabilities: VocabRow, written: Sequence[int], allowed: Allowed = None) -> VocabRow:
         """The mixture [vocabulary] with the model's `probabilities`, after the hole's tokens `written`.
