@@ -14,6 +14,7 @@ from lacuna_inference import __version__
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import configure_libraries
 from lacuna_lab.cli.bench import bench_app
+from lacuna_lab.cli.gate import gate_app
 from lacuna_lab.cli.judge import lab_app
 from lacuna_lab.cli.replay import replay_app
 from lacuna_server import exit_codes
@@ -34,6 +35,7 @@ app.add_typer(lab_app)
 app.add_typer(replay_app)
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+app.add_typer(gate_app, name="gate")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(cache_app, name="cache")
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from lacuna_inference.api import BUNDLED, ModelOptions
 from lacuna_inference.prompt.families import FAMILIES
 from lacuna_server.contradictions import named_twice
+from lacuna_server.core.gate import EAGERNESS
 from lacuna_server.kept import PACKED_WEIGHTS
 
 Dtype = Literal["auto", "float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]
@@ -159,6 +160,15 @@ class SettingsSchema(BaseSettings):
         float | None,
         Field(gt=0, le=_MAX_IDLE_S, description="unload the model after this many seconds without a request"),
     ] = None
+    eagerness: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="how readily something is shown while you type: what is right with a chance of at least"
+            " 1 minus this; `1` shows everything, `0` what is almost certain",
+        ),
+    ] = EAGERNESS
     candidates: Annotated[
         int, Field(ge=1, le=8, description="number of suggestions when you request them manually")
     ] = 3

@@ -11,6 +11,7 @@ export interface Explanation {
   cut: boolean;
   cached: boolean;
   confidence: number | null;
+  verdict?: { chance: number; least: number; part: string | null; whole: boolean } | null;
   delay_s: number;
   model: string;
   counters: Record<string, unknown>;
@@ -28,6 +29,7 @@ export function explain(answer: Explanation | null, t: Translate): string {
     [t("Cut, because it repeated the text that follows"), yesOrNo(answer.cut, t)],
     [t("From the cache"), yesOrNo(answer.cached, t)],
     [t("Confidence"), answer.confidence === null ? "–" : `${Math.round(100 * answer.confidence)} %`],
+    [t("Chance of being right"), chance(answer, t)],
     [t("Delay before the request"), `${Math.round(1000 * answer.delay_s)} ms`],
     ...metrics(answer.counters),
   ];
@@ -55,6 +57,12 @@ function otherFiles(shown: NonNullable<Explanation["other_files"]>, t: Translate
   if (!shown.length) return [];
   const items = shown.map(({ name, path, line, why }) => `* ${name ? `\`${name}\` (${path}:${line})` : path}: ${t(why)}`);
   return [`## ${t("Shown of other files")}`, "", ...items, ""];
+}
+
+/** The chance of what was shown, or of its first word, and the least that is shown; an older server tells neither. */
+function chance({ verdict }: Explanation, t: Translate): string {
+  const percent = (share: number): string => String(Math.round(100 * share));
+  return verdict ? t("{0} %, of at least {1} %", percent(verdict.chance), percent(verdict.least)) : "–";
 }
 
 /** The engine's metrics by their names, without those that are zero. */

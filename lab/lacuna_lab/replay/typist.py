@@ -80,7 +80,7 @@ class Typist:
 
 def is_right(shown: str, reference: str) -> bool:
     """Whether the first line that is shown is what would be written, up to a word's end."""
-    return _begins(reference, _first_line(shown))
+    return begins(reference, _first_line(shown))
 
 
 def acceptable(shown: str, reference: str) -> Key | None:
@@ -90,7 +90,7 @@ def acceptable(shown: str, reference: str) -> Key | None:
     """
     word = _FIRST_WORD.match(shown)
     for text in (shown.rstrip(), _first_line(shown), word.group() if word else ""):
-        if _begins(reference, text) and keys_to_type(text) >= MIN_ACCEPTED_KEYS:
+        if begins(reference, text) and keys_to_type(text) >= MIN_ACCEPTED_KEYS:
             kind = Kind.WORD if word and text == word.group() else Kind.BLOCK if "\n" in text.strip() else Kind.LINE
             return Key(text, kind)
     return None
@@ -100,6 +100,12 @@ def typed(reference: str) -> Key:
     """The next key without a suggestion. Enter also writes the indentation of the line it begins."""
     enter = _ENTER.match(reference)
     return Key(enter.group() if enter else reference[0])
+
+
+def begins(reference: str, text: str) -> bool:
+    """Whether `reference` begins with `text`, and no word of it is cut."""
+    following = reference[len(text) : len(text) + 1]
+    return bool(text) and reference.startswith(text) and not (in_word(text[-1]) and in_word(following))
 
 
 def keys_to_type(text: str) -> int:
@@ -116,9 +122,3 @@ def _first_line(shown: str) -> str:
     """The first line with a character, and the blanks and line ends before it."""
     match = _FIRST_LINE.match(shown)
     return match.group().rstrip() if match else ""
-
-
-def _begins(reference: str, text: str) -> bool:
-    """Whether `reference` begins with `text`, and no word of it is cut."""
-    following = reference[len(text) : len(text) + 1]
-    return bool(text) and reference.startswith(text) and not (in_word(text[-1]) and in_word(following))

@@ -14,6 +14,7 @@ class Withheld(StrEnum):
     REPEATS = "repeats", "The answer only repeated the text after the cursor."
     LOOP = "loop", "The model repeated itself until it was stopped."
     INSIDE_WORD = "inside-word", "The cursor is inside a word."
+    UNSURE = "unsure", "The answer is too likely to be wrong (setting `eagerness`)."
     LOADING = "loading", "The model is not loaded yet."
     UNAVAILABLE = "unavailable", "The model failed to load, or the request failed."
     CANCELLED = "cancelled", "The request was cancelled or replaced by a newer one."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from lacuna_inference.api import (
@@ -21,13 +21,12 @@ from lacuna_inference.api import (
     StopReason,
 )
 from lacuna_inference.errors import LacunaError, RequestCancelled
+from lacuna_server.core.evidence import LIMITS
+from lacuna_server.core.gate import Verdict, judged
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.core.trigger import stop_for
 from lacuna_server.core.trimming import once, trim
-
-_LIMITS = frozenset({StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CONTEXT_FULL, StopReason.DEADLINE})
-"""Stop reasons of answers that would have continued, perhaps in a loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,8 @@ class Policy:
     """The settings for generating suggestions. Lengths are in tokens and lines.
 
     `deadline_s` limits automatic suggestions. `look_ahead` lets the engine compute and
-    read in pauses what comes next; then an automatic suggestion need not wait until the whole text is read.
+    read in pauses what comes next; then an automatic suggestion need not wait until the whole text is read. An
+    automatic suggestion that is less likely to be right than `eagerness` asks for is not shown; 1 shows everything.
     """
 
     max_tokens: int = 64
@@ -45,15 +45,17 @@ class Policy:
     top_p: float = 0.95
     deadline_s: float | None = None
     look_ahead: bool = False
+    eagerness: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
     """Suggestions, best first, or why there are none, and what they cost. `detail` is a sentence for the user.
 
-    Of the first suggestion, `stop` is why the model ended it, `cut` whether a part of it was removed, and `confidence`
-    the mean probability of its tokens. `cached` means that the answer was not computed for this request; `delay_s` is
-    how long the request was delayed.
+    Of the first suggestion, `stop` is why the model ended it, `cut` whether a part of it was removed because of the
+    text around it, and `confidence` the mean probability of its tokens. `verdict` is what the gate decided, None where
+    it did not. `cached` means that the answer was not computed for this request; `delay_s` is how long the request was
+    delayed.
     """
 
     texts: tuple[str, ...] = ()
@@ -64,6 +66,7 @@ class Suggestions:
     stop: StopReason | None = None
     cut: bool = False
     confidence: float | None = None
+    verdict: Verdict | None = None
     cached: bool = False
     delay_s: float = 0.0
 
@@ -89,7 +92,8 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
         return Suggestions(withheld=Withheld.CANCELLED, metrics=error.metrics or RequestMetrics())
     except LacunaError as error:
         return Suggestions(withheld=Withheld.UNAVAILABLE, detail=str(error))
-    return answer_from(result, snapshot)
+    answer = answer_from(result, snapshot)
+    return answer if invoked else gated(answer, result, snapshot, policy.eagerness)
 
 
 def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | None:
@@ -118,7 +122,7 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
 def answer_from(result: CompletionResult, snapshot: Snapshot) -> Suggestions:
     """The engine's candidates, trimmed to what is worth showing."""
     fills = [candidate.fills[0] for candidate in result.candidates]
-    outcomes = [_outcome(fill, snapshot) for fill in fills]
+    outcomes = [outcome(fill, snapshot) for fill in fills]
     shown = tuple(dict.fromkeys(o for o in outcomes if not isinstance(o, Withheld)))
     reason = None if shown else next((o for o in outcomes if isinstance(o, Withheld)), Withheld.EMPTY)
     first = next((fill for fill, o in zip(fills, outcomes, strict=True) if o is reason or o in shown), fills[0])
@@ -133,8 +137,23 @@ def answer_from(result: CompletionResult, snapshot: Snapshot) -> Suggestions:
     )
 
 
-def _outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
-    text = once(fill.text) if fill.reason in _LIMITS else fill.text
+def gated(answer: Suggestions, result: CompletionResult, snapshot: Snapshot, eagerness: float) -> Suggestions:
+    """`answer` with as much of its only suggestion as is likely enough to be right."""
+    if not answer.texts:
+        return answer
+    text, verdict = judged(result.candidates[0].fills[0], answer.texts[0], snapshot, result.model, eagerness)
+    if verdict is None or text:
+        return replace(answer, texts=(text,), verdict=verdict)
+    detail = (
+        f"Its first word is right with a chance of {verdict.chance:.0%}; at this eagerness, suggestions are shown from "
+        f"{verdict.least:.0%} on."
+    )
+    return replace(answer, texts=(), withheld=Withheld.UNSURE, detail=detail, confidence=None, verdict=verdict)
+
+
+def outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
+    """What of a fill is worth showing, or why nothing is."""
+    text = once(fill.text) if fill.reason in LIMITS else fill.text
     return text if isinstance(text, Withheld) else trim(text, snapshot)
 
 

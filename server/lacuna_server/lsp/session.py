@@ -271,4 +271,5 @@ def _policy(s: Settings) -> Policy:
         top_p=s.top_p,
         deadline_s=None if s.deadline_ms is None else s.deadline_ms / 1000,
         look_ahead=s.look_ahead,
+        eagerness=s.eagerness,
     )

@@ -141,6 +141,7 @@ def _explanation(ls: LacunaServer) -> dict[str, Any] | None:
         "cut": answer.cut,
         "cached": answer.cached,
         "confidence": answer.confidence,
+        "verdict": asdict(answer.verdict) if answer.verdict else None,
         "delay_s": answer.delay_s,
         "model": answer.model,
         "counters": asdict(answer.metrics),

@@ -1,0 +1,1 @@
+"""How likely suggestions are right: answers at typed places of files, and the gate's coefficients fitted to them."""
