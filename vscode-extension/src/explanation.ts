@@ -59,7 +59,7 @@ function otherFiles(shown: NonNullable<Explanation["other_files"]>, t: Translate
   return [`## ${t("Shown of other files")}`, "", ...items, ""];
 }
 
-/** The chance of what was shown, or of its first word, and the least that is shown; an older server tells neither. */
+/** The chance of what was shown, or of its beginning, and the least that is shown; an older server tells neither. */
 function chance({ verdict }: Explanation, t: Translate): string {
   const percent = (share: number): string => String(Math.round(100 * share));
   return verdict ? t("{0} %, of at least {1} %", percent(verdict.chance), percent(verdict.least)) : "–";

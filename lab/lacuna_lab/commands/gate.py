@@ -42,6 +42,11 @@ def fit(files: Sequence[Path], write: Path | None) -> None:
     """Prints the coefficients for each model, and how they do on projects that they were not fitted to."""
     of_models = _by_model(files)
     every = [answer for of_model in of_models.values() for answer in of_model]
+    for model, found in of_models.items():
+        if len({answer.project for answer in found}) < fitting.FOLDS:
+            raise BadRequest(
+                f"The answers of {model} are of fewer than {fitting.FOLDS} projects.", "Collect more with --files."
+            )
     for model, found in {**of_models, "all models together": every}.items():
         _print(report.markdown(model, found, fitting.cross_fitted(found)))
     fits = {model: fitting.fit(found) for model, found in of_models.items()} | {DEFAULT: fitting.fit(every)}
@@ -79,6 +84,8 @@ def _by_model(files: Sequence[Path]) -> dict[str, list[JudgedAnswer]]:
     of_models: dict[str, list[JudgedAnswer]] = {}
     for answer in judged(answers.read(files)):
         of_models.setdefault(report.name_of(answer.model), []).append(answer)
+    if not of_models:
+        raise BadRequest("Of these answers nothing would be shown.", "Collect others.")
     return of_models
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 _FIRST_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)")
 _LINE_END = re.compile(r"\S(?=[^\S\n]*(?:\n|$))")
+_MIN_LENGTH = 2
 _OPENERS, _CLOSERS = "([{", ")]}"
 _STRING = re.compile(r"([\"'`])(?:\\.|(?!\1)[^\\\n])*\1")
 
@@ -32,14 +33,15 @@ class Cut:
 def cuts(text: str) -> tuple[Cut, ...]:
     """The beginnings of `text` that may be shown, the shortest first; the last is all of it, without blanks at its end.
 
-    Where two end at the same place, it counts as the larger one.
+    A single character is none: accepting it would save no key. Where two end at the same place, they count as the
+    larger one.
     """
     lines = [match.end() for match in _LINE_END.finditer(text)]
     if not lines:
         return ()
     word = _FIRST_WORD.match(text)
-    found = {} if word is None else {word.end(): Part.WORD}
-    if (call := _call_end(text, lines[0])) is not None:
+    found = {} if word is None or len(word.group().strip()) < _MIN_LENGTH else {word.end(): Part.WORD}
+    if (call := _call_end(text, lines[0])) is not None and len(text[:call].strip()) >= _MIN_LENGTH:
         found[call] = Part.CALL
     found |= {end: Part.LINES if number else Part.LINE for number, end in enumerate(lines)}
     return tuple(Cut(found[end], end) for end in sorted(found))

@@ -41,8 +41,8 @@ class Chance:
 class Verdict:
     """What the gate decided about a suggestion.
 
-    `chance` is that of what is shown, or else of the first word; `least` is what is asked for. `part` is how much is
-    shown, None for nothing; `whole` is whether that is all.
+    `chance` is that of what is shown, or else of the shortest beginning; `least` is what is asked for. `part` is how
+    much is shown, None for nothing; `whole` is whether that is all.
     """
 
     chance: float

@@ -145,8 +145,8 @@ def gated(answer: Suggestions, result: CompletionResult, snapshot: Snapshot, eag
     if verdict is None or text:
         return replace(answer, texts=(text,), verdict=verdict)
     detail = (
-        f"Its first word is right with a chance of {verdict.chance:.0%}; at this eagerness, suggestions are shown from "
-        f"{verdict.least:.0%} on."
+        f"Even its beginning is right with a chance of only {verdict.chance:.0%}; at this eagerness, "
+        f"suggestions are shown from {verdict.least:.0%} on."
     )
     return replace(answer, texts=(), withheld=Withheld.UNSURE, detail=detail, confidence=None, verdict=verdict)
 
