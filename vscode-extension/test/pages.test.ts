@@ -43,5 +43,15 @@ test("an explanation begins with the reason", () => {
   assert.match(text, /\*\*Nothing was shown\.\*\* Suggestions are snoozed\./);
   assert.match(text, /`total_s` \| 12\.3 ms/);
   assert.doesNotMatch(text, /forward_passes/);
+  assert.match(text, /Chance of being right \| –/);
   assert.match(explain(null, t), /No suggestion has been requested yet/);
+});
+
+test("an explanation says how likely a suggestion is right", () => {
+  const found = {
+    suggestions: 1, withheld: null, reason: null, detail: null, stop: "newline", cut: false, cached: false,
+    confidence: 0.9, verdict: { chance: 0.634, least: 0.4, part: "line", whole: true }, delay_s: 0, model: "bundled",
+    counters: {},
+  };
+  assert.match(explain(found, t), /Chance of being right \| 63 %, of at least 40 %/);
 });
