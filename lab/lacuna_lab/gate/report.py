@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,10 +27,12 @@ class Reliability:
     """How well the chances of beginnings agree with how often they are right.
 
     `error` is the expected calibration error: the mean distance between chance and share right in ten bins of equal
-    width, each weighted by its count.
+    width, each weighted by its count. `by_chance` is what it would be about if all chances were exact: of few beginnings
+    other shares are right than of many.
     """
 
     error: float
+    by_chance: float
     bins: tuple[Bin, ...]
 
 
@@ -48,8 +51,10 @@ def reliability(
         inside = [pair for pair in pairs if min(int(pair[0] * BINS), BINS - 1) == number]
         if inside:
             bins.append(Bin(len(inside), _mean(c for c, _ in inside), _mean(float(right) for _, right in inside)))
-    error = sum(found.count * abs(found.chance - found.right) for found in bins) / max(1, len(pairs))
-    return Reliability(error, tuple(bins))
+    count = max(1, len(pairs))
+    error = sum(found.count * abs(found.chance - found.right) for found in bins) / count
+    by_chance = sum(found.count * _deviation(found) for found in bins) / count
+    return Reliability(error, by_chance, tuple(bins))
 
 
 def markdown(title: str, answers: Sequence[JudgedAnswer], chances: Sequence[Sequence[float]]) -> str:
@@ -58,7 +63,7 @@ def markdown(title: str, answers: Sequence[JudgedAnswer], chances: Sequence[Sequ
     whole = reliability(answers, chances)
     of_parts = {part: reliability(answers, chances, part) for part in Part}
     errors = [
-        f"| {part} | {sum(found.count for found in of_part.bins)} | {of_part.error:.3f} |"
+        f"| {part} | {sum(found.count for found in of_part.bins)} | {of_part.error:.3f} | {of_part.by_chance:.3f} |"
         for part, of_part in [("all", whole), *of_parts.items()]
         if of_part.bins
     ]
@@ -68,8 +73,8 @@ def markdown(title: str, answers: Sequence[JudgedAnswer], chances: Sequence[Sequ
             "",
             f"{len(answers)} answers in {len(files)} files of {len(projects)} projects",
             "",
-            "| part | beginnings | calibration error |",
-            "| --- | --- | --- |",
+            "| part | beginnings | calibration error | by chance |",
+            "| --- | --- | --- | --- |",
             *errors,
             "",
             "| beginnings | mean chance | right |",
@@ -101,6 +106,11 @@ def toml(fits: dict[str, Coefficients]) -> str:
 def _shown_row(row: Shown) -> str:
     mark = " (default)" if row.eagerness == EAGERNESS else ""
     return f"| {row.eagerness:g}{mark} | {row.answers} | {row.precision:.1%} | {row.kept} | {row.kept_share:.1%} |"
+
+
+def _deviation(found: Bin) -> float:
+    """The mean distance between chance and share right of so many independent beginnings, if the chance is exact."""
+    return math.sqrt(2 * found.chance * (1 - found.chance) / (math.pi * found.count))
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -58,7 +58,9 @@ def test_fitted_chances_agree_with_how_often_answers_are_right() -> None:
     found = judged(overconfident())
     raw = [[math.exp(-math.log1p(math.exp(-answer.evidence[0][0])))] for answer in found]
     assert report.reliability(found, raw).error > 0.15
-    assert report.reliability(found, fit.cross_fitted(found)).error < 0.05
+    reliable = report.reliability(found, fit.cross_fitted(found))
+    assert reliable.error < 0.05
+    assert 0 < reliable.by_chance < 0.03
 
 
 def test_likelier_never_counts_for_less() -> None:
