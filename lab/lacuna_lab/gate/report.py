@@ -27,8 +27,8 @@ class Reliability:
     """How well the chances of beginnings agree with how often they are right.
 
     `error` is the expected calibration error: the mean distance between chance and share right in ten bins of equal
-    width, each weighted by its count. `by_chance` is what it would be about if all chances were exact: of few beginnings
-    other shares are right than of many.
+    width, each weighted by its count. `by_chance` is about what it would be if all chances were exact: of few
+    beginnings, the share right differs from the chance.
     """
 
     error: float
