@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from lacuna_inference.api import Fill, Source, StopReason, TokenLogprob
 from lacuna_server.core.cuts import Cut, Part
 from lacuna_server.core.snapshot import Snapshot
 
-NAMES = (
-    "joint", "length", "call", "line", "lines", "line_start", "in_word", "followed", "digits", "quotes", "ended",
-    "candidate",
-)  # fmt: skip
+NAMES = ("joint", "length", "call", "line", "lines", "line_start", "followed", "ended", "candidate")
 """The columns of `evidence`, each also the name of a coefficient.
 
 `joint` is the probability of all tokens, as log odds; `length` the logarithm of the characters. `call`, `line` and
-`lines` say what is cut, otherwise it is a word. `line_start`: nothing stands before the cursor; `in_word`: the text
-continues a word; `followed`: something stands after the cursor. `digits` and `quotes` are in the text. `ended`: it is
-all that the model wrote, and no limit stopped it. `candidate`: it is from elsewhere in the file.
+`lines` say what is cut, otherwise it is a word. `line_start`: nothing stands before the cursor; `followed`: something
+stands after it. `ended`: it is all that the model wrote, and no limit stopped it. `candidate`: it is from elsewhere in
+the file. Nothing else was worth a coefficient: the probabilities know of numbers and comments.
 """
 LIMITS = frozenset({StopReason.MAX_TOKENS, StopReason.MAX_LINES, StopReason.CONTEXT_FULL, StopReason.DEADLINE})
 """Stop reasons of answers that would have continued, perhaps in a loop."""
 _MOST = 7.0
 """The largest log odds: what is surer than 99.9 % is all the same."""
-_DIGIT, _QUOTE = re.compile(r"\d"), re.compile(r"[\"'`]")
 
 
 def evidence(fill: Fill, text: str, cuts: Sequence[Cut], snapshot: Snapshot) -> list[tuple[float, ...]]:
     """For each of `cuts` of the suggestion `text`, with which `fill` begins, the numbers of `NAMES`."""
-    before = snapshot.line_before
-    line_start, followed = not before.strip(), bool(snapshot.line_after.strip())
-    in_word = _is_word(before[-1:]) and _is_word(text[:1])
+    line_start, followed = not snapshot.line_before.strip(), bool(snapshot.line_after.strip())
     ended = fill.reason not in LIMITS and text == fill.text.rstrip()
     rows = []
     for cut in cuts:
@@ -44,10 +37,7 @@ def evidence(fill: Fill, text: str, cuts: Sequence[Cut], snapshot: Snapshot) -> 
             cut.part is Part.LINE,
             cut.part is Part.LINES,
             line_start,
-            in_word,
             followed,
-            _DIGIT.search(shown) is not None,
-            _QUOTE.search(shown) is not None,
             ended and cut is cuts[-1],
             fill.source is Source.CANDIDATE,
         )
@@ -71,7 +61,3 @@ def log_odds(logprob: float) -> float:
     if logprob >= -math.exp(-_MOST):
         return _MOST
     return max(-_MOST, logprob - math.log(-math.expm1(logprob)))
-
-
-def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_"

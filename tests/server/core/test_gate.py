@@ -117,13 +117,12 @@ def test_what_the_model_finds_likelier_is_likelier() -> None:
     [
         ("a\n|\nb", UNSURE_END, {"line_start": 1, "ended": 1}),
         ("a\nx = |)", UNSURE_END, {"followed": 1, "ended": 1}),
-        ("a\nx = fo|", fill_of(("o1 = '2'", 0.9)), {"in_word": 1, "digits": 1, "quotes": 1, "ended": 1}),
         ("a\nx = |", fill_of(("foo", 0.9), reason=StopReason.MAX_TOKENS), {"ended": 0}),
         ("a\nx = |", replace(UNSURE_END, source=Source.CANDIDATE), {"candidate": 1, "ended": 1}),
     ],
 )
 def test_the_place_and_the_text_are_evidence(marked: str, fill: Fill, expected: dict[str, float]) -> None:
-    flags = ("line_start", "in_word", "followed", "digits", "quotes", "ended", "candidate")
+    flags = ("line_start", "followed", "ended", "candidate")
     last = evidence(fill, fill.text, cuts(fill.text), at_cursor(marked))[-1]
     found = dict(zip(NAMES, last, strict=True))
     assert {name: found[name] for name in flags} == {**dict.fromkeys(flags, 0.0), **expected}
