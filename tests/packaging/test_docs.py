@@ -51,7 +51,7 @@ def test_documented_commands_accept_their_options(path: Path) -> None:
     known = options()
     for code in re.findall(r"```\w*\n(.*?)```|(?<!`)`([^`]+)`(?!`)", path.read_text(encoding="utf-8"), re.DOTALL):
         for line in re.split(r"&&|[|;#]|\n\$", " ".join(code)):
-            words = re.search(r"\blacuna ((?:(?:models|bench|bundle|cache)\s)?\w+)", line)
+            words = re.search(r"\blacuna ((?:(?:models|bench|bundle|cache|gate)\s)?\w+)", line)
             taken = known.get(" ".join(words[1].split()), set()) if words else set[str]().union(*known.values())
             if words or line.strip().startswith("--"):
                 assert set(re.findall(r"(?<!\S)--[a-z][\w-]*", line)) <= taken, line
