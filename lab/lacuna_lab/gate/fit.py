@@ -25,8 +25,8 @@ def fit(answers: Sequence[JudgedAnswer]) -> Coefficients:
     """The coefficients, for the names of the evidence and `bias`, by Newton's method."""
     rows = np.array([(1.0, *row) for answer in answers for row in answer.evidence])
     right = np.array([float(right) for answer in answers for right in answer.right])
-    names = ("bias", *NAMES)
-    found = dict.fromkeys(names, 0.0) | dict(zip(names, map(float, _newton(rows, right)), strict=True))
+    names: list[str] = ["bias", *NAMES]
+    found = dict(zip(names, map(float, _newton(rows, right)), strict=True))
     if found[_NEVER_NEGATIVE] < 0:
         rows[:, names.index(_NEVER_NEGATIVE)] = 0
         found = dict(zip(names, map(float, _newton(rows, right)), strict=True))
