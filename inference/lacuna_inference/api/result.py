@@ -21,8 +21,6 @@ class Fill:
     """The text for one hole. `mean_logprob` is in nats per token, 0 for an empty fill.
 
     `token_logprobs` are its tokens, with alternatives if they were requested; none where a server does not tell them.
-    `end_logprob` is the log-probability of the end, where the model closed the hole itself. `reused` means that it is
-    the rest of an earlier answer.
     """
 
     text: str
@@ -30,9 +28,7 @@ class Fill:
     tokens: int
     mean_logprob: float
     token_logprobs: tuple[TokenLogprob, ...] = ()
-    end_logprob: float | None = None
     source: Source = Source.MODEL
-    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ class Hole:
         self._text_stop = TextStop(replace(stop, dedent_below=None) if context and context.ends_blocks else stop)
         self._logprobs: list[float] = []
         self._top_logprobs: list[tuple[tuple[str, float], ...]] = []
-        self._end_logprob: float | None = None
         self._ends: list[int] = []
         """Where each token's text ends in `_text`, in code points."""
         self._text = ""
@@ -69,7 +68,7 @@ class Hole:
     def take(self, token: int, logprob: float, top_logprobs: tuple[tuple[str, float], ...] = ()) -> None:
         """Appends `token`, and checks whether its text ends the hole."""
         if token in self._tokenizer.ends:
-            self.reason, self._end_logprob = StopReason.END_OF_HOLE, logprob
+            self.reason = StopReason.END_OF_HOLE
             return
         self.tokens.append(token)
         text = self._detokenizer.add(token)
@@ -118,7 +117,7 @@ class Hole:
         """The fill for the caller, as generated so far."""
         mean = sum(self._logprobs) / self.new_tokens if self._logprobs else 0.0
         reason, tokens = self.reason or StopReason.MAX_TOKENS, self.certain_tokens() if self.reason else ()
-        return Fill(self._truncated(), reason, self.new_tokens, mean, tokens, self._end_logprob)
+        return Fill(self._truncated(), reason, self.new_tokens, mean, tokens)
 
     def _truncated(self) -> str:
         if self._stop.truncate_before is None:

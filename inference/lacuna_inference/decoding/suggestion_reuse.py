@@ -42,7 +42,7 @@ class SuggestionReuse:
         if typed == last.fill.text and typed:
             return None  # all of it was typed; the model may have more to suggest
         tokens = _rest_of_tokens(last.fill.token_logprobs, len(typed))
-        return replace(last.fill, text=last.fill.text[len(typed) :], tokens=0, token_logprobs=tokens, reused=True)
+        return replace(last.fill, text=last.fill.text[len(typed) :], tokens=0, token_logprobs=tokens)
 
     def remember(self, request: Request, fill: Fill) -> None:
         """Stores the answer to `request` if it can be reused."""

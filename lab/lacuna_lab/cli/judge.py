@@ -156,9 +156,9 @@ def _evaluate_other_files(
             "Omit the others.",
         )
     from lacuna_lab.commands import other_files
-    from lacuna_lab.evaluation.other_files.fill import ShowOptions, Source
+    from lacuna_lab.evaluation.other_files.fill import ContextSource, ShowOptions
 
-    source = Source.DEFINITIONS if elsewhere.definitions else Source.SIMILAR
+    source = ContextSource.DEFINITIONS if elsewhere.definitions else ContextSource.SIMILAR
     plan = other_files.OtherFilesPlan(
         tuple(elsewhere.other_files or ()), holes.file_count, holes.per_file, holes.seed,
         ShowOptions(source, elsewhere.excerpts, elsewhere.lines), elsewhere.answers,

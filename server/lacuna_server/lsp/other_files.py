@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 from lacuna_inference.api import ContextFile, ModelFacts
-from lacuna_server.core.paths import normal
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp.documents import Documents
 from lacuna_server.lsp.reading import at, items, number, text
@@ -54,7 +53,8 @@ class OtherFiles:
 
         `may_be_read` is the user's rule, by path; it is asked in other threads, too.
         """
-        self._facts, self._reading_speed = facts, facts.reading_speed
+        if facts != self._facts:
+            self._facts, self._reading_speed = facts, facts.reading_speed
         wanted = tuple(root for root in roots if root not in (Path.home(), Path(root.anchor)))
         wanted = wanted if facts.shows_files else ()
         if wanted == self._roots:
@@ -67,6 +67,11 @@ class OtherFiles:
             index = WorkspaceIndex(wanted, may_be_read)
             self._indexer, self._contexts = Indexer(index), DocumentContexts(index)
             self._indexer.start()
+
+    def choose_again(self) -> None:
+        """The user's rules have changed: what was chosen before is shown no more."""
+        if self._contexts is not None:
+            self._contexts.forget_all()
 
     def stop(self) -> None:
         """Forgets the index."""
@@ -102,13 +107,11 @@ class OtherFiles:
 
     async def shown_in(self, snapshot: Snapshot) -> Snapshot:
         """`snapshot` with what its prompt shows of other files. The first time they are chosen at once."""
-        if self._contexts is None:
+        if (contexts := self._contexts) is None:
             return snapshot
-        if not self._contexts.is_known(snapshot.document_id):
-            context = await self._wanted(snapshot)
-            if context is not None and self._contexts is not None:
-                self._contexts.adopt(snapshot.document_id, context)
-        return self._with_files(snapshot)
+        if not contexts.is_known(snapshot.document_id):
+            contexts.adopt(snapshot.document_id, await self._wanted(contexts, snapshot))
+        return _with_files(snapshot, contexts.of(snapshot.document_id))
 
     def reconsider(self, snapshot: Snapshot, reading_speed: float, read: Callable[[Snapshot], None]) -> None:
         """Chooses again in the next pause. If something else is to be shown, `read` gets the snapshot with it.
@@ -120,24 +123,26 @@ class OtherFiles:
             return
         if self._reconsidering is not None:
             self._reconsidering.cancel()
-        self._reconsidering = asyncio.ensure_future(self._reconsider(snapshot, read))
+        self._reconsidering = asyncio.ensure_future(self._reconsider(self._contexts, snapshot, read))
 
     def shown(self, document_id: str) -> DocumentContext | None:
         """What a document's prompts show, with the reasons; None if nothing is chosen."""
         return None if self._contexts is None else self._contexts.of(document_id)
 
-    async def _reconsider(self, snapshot: Snapshot, read: Callable[[Snapshot], None]) -> None:
+    async def _reconsider(
+        self, contexts: DocumentContexts, snapshot: Snapshot, read: Callable[[Snapshot], None]
+    ) -> None:
         await asyncio.sleep(PAUSE_S)
-        context = await self._wanted(snapshot)
-        if context is not None and self._contexts is not None:
-            self._contexts.adopt(snapshot.document_id, context)
-            read(self._with_files(snapshot))
+        context = await self._wanted(contexts, snapshot)
+        is_open = self._documents.get(snapshot.document_id) is not None
+        if context is not None and is_open and contexts is self._contexts:
+            contexts.adopt(snapshot.document_id, context)
+            read(_with_files(snapshot, context))
 
-    async def _wanted(self, snapshot: Snapshot) -> DocumentContext | None:
+    async def _wanted(self, contexts: DocumentContexts, snapshot: Snapshot) -> DocumentContext | None:
         from lacuna_server.workspace import Place
 
-        contexts = self._contexts
-        if contexts is None or not snapshot.in_sync:
+        if not snapshot.in_sync:
             return None
         self._index_others(snapshot.document_id)
         path = local_path(snapshot.document_id)
@@ -146,19 +151,13 @@ class OtherFiles:
         place = Place(str(path or snapshot.uri_path), snapshot.language, before, len(before))
         return await asyncio.to_thread(contexts.wanted, snapshot.document_id, place, budget)
 
-    def _with_files(self, snapshot: Snapshot) -> Snapshot:
-        assert self._contexts is not None
-        context = self._contexts.of(snapshot.document_id)
-        files = tuple(ContextFile(one.path, one.text) for one in context.files)
-        return replace(snapshot, context_files=files, repository=context.repository)
-
     def _index_others(self, asking: str) -> None:
         """Gives the index the texts of edited documents but for the one that asks, which is never shown to itself."""
         for uri in [uri for uri in self._edited if uri != asking]:
             self._edited.discard(uri)
             document, path = self._documents.get(uri), local_path(uri)
             if self._indexer is not None and document is not None and document.in_sync and path is not None:
-                self._indexer.changed(normal(str(path)), document.clean_text)
+                self._indexer.changed(str(path), document.clean_text)
 
 
 def most_characters(facts: ModelFacts, reading_speed: float) -> int:
@@ -167,3 +166,8 @@ def most_characters(facts: ModelFacts, reading_speed: float) -> int:
         return 0
     tokens = max(_LEAST_TOKENS, reading_speed * _BUDGET_S)
     return int(_CHARACTERS_PER_TOKEN * min(tokens, facts.context / _SHARE))
+
+
+def _with_files(snapshot: Snapshot, context: DocumentContext) -> Snapshot:
+    files = tuple(ContextFile(one.path, one.text) for one in context.files)
+    return replace(snapshot, context_files=files, repository=context.repository)

@@ -129,9 +129,10 @@ class Session:
 
     def look_around(self) -> None:
         """Indexes the workspace, if the model that is there is shown other files and the user wants that."""
-        if self.engine.state.phase is Phase.WARM:
-            folders = self.folders.paths() if self.settings.other_files else []
-            self.other_files.start(folders, self.engine.state.facts, self._may_be_read)
+        if not self.settings.other_files:
+            self.other_files.stop()
+        elif self.engine.state.phase is Phase.WARM:
+            self.other_files.start(self.folders.paths(), self.engine.state.facts, self._may_be_read)
 
     def _show_more(self, snapshot: Snapshot) -> None:
         """The prompts of a document show other files than before: answers that were given without them do not count."""
@@ -181,6 +182,7 @@ class Session:
         self.statistics.save()
         self.statistics.file = statistics_file() if self.settings.statistics else None
         self.look_around()
+        self.other_files.choose_again()
         if self._policies() != policies:
             self.completer.forget_answers()
         self._add_warnings(warnings)

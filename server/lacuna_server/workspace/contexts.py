@@ -79,11 +79,16 @@ class DocumentContexts:
         wanted = DocumentContext(tuple(chosen), excerpts, passages, self._repository(place.path), line)
         return None if wanted.files == now.files else wanted
 
-    def adopt(self, document_id: str, context: DocumentContext) -> None:
-        self._adopted[document_id] = context
+    def adopt(self, document_id: str, context: DocumentContext | None) -> None:
+        """From now on the document's prompts show `context`; None leaves what they show, and makes it known."""
+        self._adopted[document_id] = context or self.of(document_id)
 
     def forget(self, document_id: str) -> None:
         self._adopted.pop(document_id, None)
+
+    def forget_all(self) -> None:
+        """What was chosen may no longer be shown: the user's rules have changed."""
+        self._adopted.clear()
 
     def _still_there(self, shown: Sequence[RelatedDefinition]) -> list[RelatedDefinition]:
         """Those definitions that the index still has, as it has them now."""

@@ -89,19 +89,16 @@ def test_typing_along_gives_what_the_model_would_have_written(fill: str, typed: 
 def test_the_rest_keeps_the_log_probabilities_of_its_tokens() -> None:
     scored = tuple(TokenLogprob(text, -number / 10) for number, text in enumerate(("fo", "o(", "1", ")")))
     reuse = SuggestionReuse()
-    reuse.remember(SHOWN, replace(FILL, token_logprobs=scored, end_logprob=-0.5))
+    reuse.remember(SHOWN, replace(FILL, token_logprobs=scored))
     rest = reuse.rest_of(replace(SHOWN, parts=("a\nx = foo", "\nb")))
     assert rest is not None
-    assert rest.reused
     assert [(token.text, token.logprob) for token in rest.token_logprobs] == [("(", -0.1), ("1", -0.2), (")", -0.3)]
-    assert rest.end_logprob == -0.5
 
 
-def test_an_answer_has_its_tokens_and_its_end_unasked() -> None:
+def test_an_answer_has_its_tokens_unasked() -> None:
     asked = replace(SHOWN, parts=("a\n", "\nb"))
     decoder = scripted_decoder("foo(1)")
     found = [answer(decoder, "m", asked, CancelToken(), 0.0).candidates[0].fills[0] for _ in range(2)]
-    assert [fill.reused for fill in found] == [False, True]
+    assert found[0].tokens > found[1].tokens == 0, "the second is the rest of the first"
     assert found[0].token_logprobs == found[1].token_logprobs
     assert "".join(token.text for token in found[0].token_logprobs) == found[0].text == "foo(1)"
-    assert found[0].end_logprob is not None

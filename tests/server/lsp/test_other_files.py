@@ -174,6 +174,55 @@ async def test_the_index_ends_when_the_user_turns_it_off(tmp_path: Path) -> None
     assert await asked(connection, engine, uri, 3) == ()
 
 
+async def test_a_file_that_is_excluded_later_is_shown_no_more(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER))
+    uri = opened(connection, tmp_path / "user.py")
+    assert await asked(connection, engine, uri, 3)
+    await connection.server.session.reconfigure({"other_files": True, "exclude": ["ledger.py"]})
+    typed(connection, uri, USER + "\n")
+    assert await asked(connection, engine, uri, 3) == ()
+
+
+async def test_the_index_ends_also_while_the_model_sleeps(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER))
+    uri = opened(connection, tmp_path / "user.py")
+    assert await asked(connection, engine, uri, 3)
+    engine.enter(EngineState(Phase.ASLEEP, facts=FACTS))
+    await connection.server.session.reconfigure({"other_files": False})
+    engine.enter(EngineState(Phase.WARM, facts=FACTS))
+    typed(connection, uri, USER + "\n")
+    assert await asked(connection, engine, uri, 3) == ()
+
+
+async def test_a_document_that_was_closed_is_not_read_in_the_next_pause(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, user=USER))
+    uri = opened(connection, tmp_path / "user.py")
+    assert await asked(connection, engine, uri, 3) == ()
+    connection.server.session.other_files._contexts.index.update(  # type: ignore[union-attr]
+        str(tmp_path / "ledger.py"), LEDGER
+    )
+    read = len(engine.read)
+    connection.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    await reconsidered(connection)
+    assert len(engine.read) == read
+
+
+async def test_where_nothing_is_found_a_key_does_not_look_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, engine = await session_in(written(tmp_path, user="x = 1\n"))
+    monkeypatch.setattr(other_files, "PAUSE_S", 60.0)
+    looked = list[str]()
+    contexts = connection.server.session.other_files._contexts
+    assert contexts is not None
+    monkeypatch.setattr(contexts, "wanted", lambda document_id, *_: looked.append(document_id))
+    uri = opened(connection, tmp_path / "user.py")
+    for text in ("x = 1\ny", "x = 1\nyz"):
+        typed(connection, uri, text)
+        assert await asked(connection, engine, uri, 1) == ()
+    assert looked == [uri]
+
+
 async def test_source_files_are_watched_by_a_capable_client() -> None:
     watching = {"didChangeWatchedFiles": {"dynamicRegistration": True}}
     params = {"initializationOptions": {"other_files": True}}

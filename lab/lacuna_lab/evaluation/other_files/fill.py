@@ -16,7 +16,7 @@ HEAD = 20
 _WORD = re.compile(r"\w")
 
 
-class Source(StrEnum):
+class ContextSource(StrEnum):
     """What of other files the model is shown."""
 
     SIMILAR = "similar"
@@ -32,7 +32,7 @@ class ShowOptions:
     With `lines`, it sees of its own file only the head, that many lines before the hole, and half as many behind it.
     """
 
-    source: Source
+    source: ContextSource
     budget: int
     lines: int | None = None
 
@@ -99,7 +99,7 @@ def context(hole: NamedHole, show: ShowOptions) -> tuple[Excerpt, ...]:
     """What the language server shows: it asks for the start of the cursor's line, so that typing changes nothing."""
     place = Place(hole.path, "", hole.prefix + hole.truth + hole.suffix, hole.prefix.rfind("\n") + 1)
     index, roots = hole.project.index, [hole.project.root]
-    if show.source is Source.SIMILAR:
+    if show.source is ContextSource.SIMILAR:
         return similar(place, index, show.budget, roots)
     return excerpts(related(place, index), show.budget, roots)
 
