@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lacuna_inference.api import Fill, Source, StopReason, TokenLogprob
+from lacuna_inference.api import Fill, StopReason, TokenLogprob
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.commands import gate
@@ -27,7 +27,7 @@ def answered(probability: float, right: bool, project: str = "p") -> GateAnswer:
     """An answer of one word, which its model finds this likely."""
     truth = "total\n" if right else "other\n"
     token = TokenLogprob("total", math.log(probability))
-    fill = Fill("total", StopReason.NEWLINE, 1, token.logprob, (token,), None, Source.MODEL)
+    fill = Fill("total", StopReason.NEWLINE, 1, token.logprob, (token,))
     return GateAnswer(Place(project, "a.py", "python", "x = ", "\n", truth), fill, "/models/Some-Model.gguf")
 
 

@@ -180,7 +180,7 @@ def test_without_probabilities_everything_is_shown() -> None:
 
 def test_the_rest_of_a_beginning_is_judged_once_it_is_written() -> None:
     written = at_cursor("def f(self):\n    return self.get(url)|\n\nx = 1\n")
-    rest = replace(UNSURE_END, text=".json()", token_logprobs=UNSURE_END.token_logprobs[3:], reused=True)
+    rest = replace(UNSURE_END, text=".json()", token_logprobs=UNSURE_END.token_logprobs[3:])
     text, verdict = judged(rest, rest.text, written, "bundled", 0.6)
     assert text == ""
     assert isinstance(verdict, Verdict)
