@@ -76,13 +76,17 @@ class Engine(Protocol):
         """
         ...
 
-    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+    def read_ahead(self, request: Request, cancel: CancelToken, beside: bool = False) -> Future[bool]:
         """Reads a document's prompt into its prefix cache while nobody asks, in short steps. There is no answer.
 
         With one part, the text is whole and nobody knows the cursor; with two, it is between them. Only the last few
         documents are read, until a request has read them or `cancel`, and only once the model is loaded. An engine
         whose time others pay for reads nothing.
+
+        A prompt that requests do not show yet is read `beside` theirs, which stays cached, if there is memory for it.
+        The future tells whether nothing is left that this engine would read, or it was given up.
         """
+        ...
 
     def watch(self, listener: Callable[[EngineState], None]) -> None:
         """Calls `listener` at once with the current state, and then with every new one, on any thread."""

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import IntEnum
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -17,8 +18,19 @@ from lacuna_inference.cache.prefix_cache import PrefixCache, common_prefix
 from lacuna_inference.errors import BadRequest, RequestCancelled
 from lacuna_inference.forward import IDLE_CHUNK, PREFILL_CHUNK, Forward, exporting
 
-_CacheKey: TypeAlias = tuple[str | int, bool]
-"""A document's id, or a number for requests without one; and whether the cache is for prefetching."""
+
+class Use(IntEnum):
+    """What a document's cache is for."""
+
+    ANSWERS = 0
+    PREFETCH = 1
+    """Prefetching, and narrow prompts."""
+    SUCCESSOR = 2
+    """The prompt that is shown next: it is read while answers come from the present one."""
+
+
+_CacheKey: TypeAlias = tuple[str | int, Use]
+"""A document's id, or a number for requests without one."""
 _MIN_SHARE = 4
 """A cache without a document serves a prompt if it holds at least 1/4 of the prompt."""
 IN_USE_S = 600.0
@@ -34,8 +46,7 @@ MIN_COPIED_TOKENS = 16
 class PrefixCachePool:
     """Prefix caches of the most recently used documents, as many as fit in `budget` bytes, at least one.
 
-    A document has one for its requests, and one for prefetching and narrow prompts. Requests without a document share
-    the rest. Busy caches are never evicted.
+    A document has one for each `Use`. Requests without a document share the rest. Busy caches are never evicted.
     """
 
     def __init__(self, forward: Forward, budget: int = 512 * 2**20, disk: DiskCaches | None = None) -> None:
@@ -60,10 +71,10 @@ class PrefixCachePool:
         return sum(cache.kv_cache.nbytes for cache in self._caches.values())
 
     def cache_for(
-        self, document_id: str | None, ids: Sequence[int], is_prefetch: bool = False, ahead: bool = False
+        self, document_id: str | None, ids: Sequence[int], use: Use = Use.ANSWERS, ahead: bool = False
     ) -> PrefixCache:
-        """The cache of a document for the prompt `ids`; the prefetched one if that holds more of the prompt, unless the
-        prompt is read `ahead` beside it.
+        """The cache of a document for the prompt `ids`. Answers get the one that holds most of the prompt, unless the
+        prompt is read `ahead`.
 
         Without a document it is an idle cache that holds the beginning of the prompt, or a new one. A new one begins
         with a copy of what another has in common with the prompt.
@@ -71,7 +82,9 @@ class PrefixCachePool:
         if document_id is None:
             key = self._best_match(ids)
         else:
-            key = (document_id, is_prefetch) if ahead else self._key_of(document_id, ids, is_prefetch)
+            if use is Use.ANSWERS and not ahead:
+                self._exchange(document_id, ids)
+            key = document_id, use
         if key not in self._caches:
             evicted = self._evicted()
             self._caches[key] = self._loaded(key, ids) or self._copied(ids) or evicted or self._new()
@@ -80,13 +93,13 @@ class PrefixCachePool:
 
     def of_documents(self) -> Iterator[tuple[str, PrefixCache]]:
         """The idle caches that answered requests of documents, the most recently used first."""
-        for (document_id, is_prefetch), cache in reversed(list(self._caches.items())):
-            if isinstance(document_id, str) and not is_prefetch and not cache.busy and cache.used_at:
+        for (document_id, use), cache in reversed(list(self._caches.items())):
+            if isinstance(document_id, str) and use is Use.ANSWERS and not cache.busy and cache.used_at:
                 yield document_id, cache
 
     def on_disk(self, document_id: str | None) -> Header | None:
         """What is saved of a document that has no cache in memory; None if nothing is."""
-        if self.disk is None or document_id is None or (document_id, False) in self._caches:
+        if self.disk is None or document_id is None or (document_id, Use.ANSWERS) in self._caches:
             return None
         return self.disk.find(document_id)
 
@@ -95,7 +108,7 @@ class PrefixCachePool:
         self,
         document_id: str | None,
         ids: Sequence[int],
-        is_prefetch: bool,
+        use: Use,
         counts: TokenCounts,
         idle: bool = False,
         ahead: bool = False,
@@ -105,9 +118,9 @@ class PrefixCachePool:
         While `idle`, its steps are short; `ahead` of the first request, its time of use stays as it is. If the request
         fails during a step, the cache's content is unreliable, so the cache is dropped.
         """
-        cache = self.cache_for(document_id, ids, is_prefetch, ahead)
+        cache = self.cache_for(document_id, ids, use, ahead)
         cache.busy, cache.counts, cache.chunk = True, counts, IDLE_CHUNK if idle else PREFILL_CHUNK
-        cache.used_at = cache.used_at if ahead else time.monotonic()
+        cache.used_at = cache.used_at if ahead and use is Use.ANSWERS else time.monotonic()
         try:
             yield cache
         except (RequestCancelled, BadRequest):  # raised between two steps
@@ -131,9 +144,9 @@ class PrefixCachePool:
         saved = self.on_disk(document_id)
         return held if saved is None else max(held, common_prefix(saved.tokens, ids))
 
-    def has_room_for_both(self) -> bool:
-        """Whether both caches of a document fit, if others are evicted."""
-        return 2 * max((cache.nbytes for cache in self._caches.values()), default=0) <= self._budget
+    def has_room_for(self, count: int) -> bool:
+        """Whether so many caches of a document fit, if others are evicted."""
+        return count * max((cache.nbytes for cache in self._caches.values()), default=0) <= self._budget
 
     def make_room_ahead(self, document_id: str) -> bool:
         """Whether a document has a cache, or can get one without evicting one in use, because it was only opened."""
@@ -142,8 +155,8 @@ class PrefixCachePool:
         unused_since = time.monotonic() - IN_USE_S
         idle = [(key, cache) for key, cache in self._caches.items() if not cache.busy]
         for key, cache in idle:
-            (owner, is_prefetch), unused = key, cache.used_at < unused_since
-            if unused or is_prefetch or isinstance(owner, int):
+            (owner, use), unused = key, cache.used_at < unused_since
+            if unused or use is not Use.ANSWERS or isinstance(owner, int):
                 del self._caches[key]
             if self.has_room():
                 return True
@@ -176,13 +189,12 @@ class PrefixCachePool:
         for key in [key for key, other in self._caches.items() if other is cache]:
             del self._caches[key]
 
-    def _key_of(self, document_id: str, ids: Sequence[int], is_prefetch: bool) -> _CacheKey:
-        main, prefetched = _keys(document_id)
-        if not is_prefetch and prefetched in self._caches:
-            held = self._caches[main].common_prefix(ids) if main in self._caches else -1
-            if self._caches[prefetched].common_prefix(ids) > held:
-                self._swap(main, prefetched)
-        return prefetched if is_prefetch else main
+    def _exchange(self, document_id: str, ids: Sequence[int]) -> None:
+        """Makes the cache that holds most of the prompt the one for answers."""
+        present = [key for key in _keys(document_id) if key in self._caches]
+        best = max(present, key=lambda key: self._caches[key].common_prefix(ids), default=None)
+        if best is not None and best != (document_id, Use.ANSWERS):
+            self._swap((document_id, Use.ANSWERS), best)
 
     def _best_match(self, ids: Sequence[int]) -> _CacheKey:
         """The key of the idle cache without a document that holds most of `ids`, or a new key."""
@@ -195,12 +207,12 @@ class PrefixCachePool:
         if key is not None and (held * _MIN_SHARE >= len(ids) or not self.has_room()):
             return key
         self._anonymous += 1
-        return (self._anonymous, False)
+        return (self._anonymous, Use.ANSWERS)
 
     def _loaded(self, key: _CacheKey, ids: Sequence[int]) -> PrefixCache | None:
         """A document's cache from the disk, if it holds enough of the prompt."""
-        document_id, is_prefetch = key
-        if self.disk is None or not isinstance(document_id, str) or is_prefetch:
+        document_id, use = key
+        if self.disk is None or not isinstance(document_id, str) or use is not Use.ANSWERS:
             return None
         header = self.disk.find(document_id)
         if header is None or common_prefix(header.tokens, ids) < MIN_SAVED_TOKENS:
@@ -237,6 +249,6 @@ class PrefixCachePool:
         return cache
 
 
-def _keys(document_id: str) -> tuple[_CacheKey, _CacheKey]:
-    """The keys of a document's caches."""
-    return (document_id, False), (document_id, True)
+def _keys(document_id: str) -> tuple[_CacheKey, ...]:
+    """The keys of a document's caches, that for answers first."""
+    return tuple((document_id, use) for use in Use)

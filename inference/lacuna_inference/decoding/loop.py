@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from lacuna_inference.api import MAX_RELATED_FILES, Fill, Request, Sampling, Source, Stop, StopReason, StreamEvent
-from lacuna_inference.cache.pool import PrefixCachePool
+from lacuna_inference.cache.pool import PrefixCachePool, Use
 from lacuna_inference.cache.prefix_cache import PrefixCache
 from lacuna_inference.decoding.anchors import Anchors
 from lacuna_inference.decoding.context_stop import ContextStop, context_stop
@@ -67,8 +67,8 @@ class Decoder:
         index = FileIndex(parts, prompt.healed_prefix, self.tokenizer)
         sampler = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
         stop, fills = self._stop(prompt, state), list[Fill]()
-        beside, idle = request.is_prefetch or prompt.narrow, state.in_background
-        with self.caches.lease(request.document_id, ids, beside, state.counts, idle) as cache:
+        use = Use.PREFETCH if request.is_prefetch or prompt.narrow else Use.ANSWERS
+        with self.caches.lease(request.document_id, ids, use, state.counts, state.in_background) as cache:
             lookup = PromptLookup(
                 lambda: self._examples(index.followed_by(cache.answer), request), self.max_draft_tokens
             )

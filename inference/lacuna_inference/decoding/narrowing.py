@@ -29,7 +29,7 @@ def narrowed(decoder: Decoder, request: Request, spec: PromptSpec, prompt: Promp
         return prompt
     room = max(MIN_TOKENS, affordable)
     unread = len(prompt.ids) - decoder.caches.held(document_id, prompt.ids)
-    if unread <= room or not decoder.caches.has_room_for_both():
+    if unread <= room or not decoder.caches.has_room_for(2):
         return prompt
     windows = decoder.anchors.narrow_windows
     spec = replace(spec, max_tokens=0, window=windows.get(document_id), files=())

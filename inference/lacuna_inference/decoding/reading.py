@@ -9,6 +9,7 @@ import logging
 from dataclasses import replace
 
 from lacuna_inference.api import CompletionResult, Request, RequestMetrics
+from lacuna_inference.cache.pool import Use
 from lacuna_inference.decoding.answer import prompt_for
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.decoding.request import RequestState
@@ -32,7 +33,9 @@ def reading_steps(decoder: Decoder, model: str, state: RequestState) -> Steps[Co
     prompt = _prompt(decoder, state.request)
     if prompt is not None and decoder.caches.make_room_ahead(document_id):
         try:
-            with decoder.caches.lease(document_id, prompt.ids, False, counts, idle=True, ahead=True) as cache:
+            beside = state.beside and decoder.caches.has_room_for(len(Use))
+            use = Use.SUCCESSOR if beside else Use.ANSWERS
+            with decoder.caches.lease(document_id, prompt.ids, use, counts, idle=True, ahead=True) as cache:
                 yield from cache.logits_after(prompt.ids, state.cancel)
             logger.debug("%d tokens of a document were read ahead.", counts.evaluated)
         finally:

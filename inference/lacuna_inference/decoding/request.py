@@ -24,6 +24,8 @@ class RequestState:
     """Nobody waits for it: it was queued by the engine itself."""
     reads_ahead: bool = False
     """Its prompt is only read."""
+    beside: bool = False
+    """The prompt is not the one that requests show now."""
     future: Future[CompletionResult] = field(default_factory=Future)
     queued_at: float = field(default_factory=time.perf_counter)
     turn: int = 0

@@ -80,10 +80,13 @@ class ModelEngine(ThreadedEngine):
         self.start()
         return state.future
 
-    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+    def read_ahead(self, request: Request, cancel: CancelToken, beside: bool = False) -> Future[bool]:
         with self._changed:
             if self._refusal() is None:
-                self._scheduler.enqueue_reading(request, cancel)
+                return self._scheduler.enqueue_reading(request, cancel, beside)
+        refused: Future[bool] = Future()
+        refused.set_result(False)
+        return refused
 
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:

@@ -34,6 +34,16 @@ class Pending:
     future: Future[CompletionResult] = field(default_factory=Future)
 
 
+@dataclass(slots=True)
+class PendingReading:
+    """What was to be read ahead; it ends at once unless the engine is held."""
+
+    request: Request
+    cancel: CancelToken
+    beside: bool = False
+    future: Future[bool] = field(default_factory=Future)
+
+
 class FakeEngine:
     """Answers with what `script` returns: a text, several candidates, or an error.
 
@@ -55,7 +65,7 @@ class FakeEngine:
         self._reason = reason
         self.pending: list[Pending] = []
         self.requests: list[Request] = []
-        self.read: deque[Pending] = deque(maxlen=64)
+        self.read: deque[PendingReading] = deque(maxlen=64)
         """What was to be read ahead, the last ones."""
         self.closed = False
 
@@ -83,8 +93,12 @@ class FakeEngine:
             self.release()
         return pending.future
 
-    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
-        self.read.append(Pending(request, cancel))
+    def read_ahead(self, request: Request, cancel: CancelToken, beside: bool = False) -> Future[bool]:
+        reading = PendingReading(request, cancel, beside)
+        self.read.append(reading)
+        if not self._held:
+            reading.future.set_result(True)
+        return reading.future
 
     def release(self) -> None:
         """Answers all pending requests."""

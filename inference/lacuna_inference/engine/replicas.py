@@ -60,10 +60,10 @@ class ReplicatedEngine:
         future.add_done_callback(lambda _: self._done(number))
         return future
 
-    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
+    def read_ahead(self, request: Request, cancel: CancelToken, beside: bool = False) -> Future[bool]:
         with self._changed:
             number = self._route(request)
-        self._engines[number].read_ahead(request, cancel)
+        return self._engines[number].read_ahead(request, cancel, beside)
 
     def watch(self, listener: Listener) -> None:
         with self._changed:

@@ -10,8 +10,9 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import InvalidStateError
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import count
 
 from lacuna_inference.api import CancelToken, CompletionResult, Request
@@ -36,6 +37,15 @@ def resolve(state: RequestState, outcome: CompletionResult | LacunaError) -> Non
             state.future.set_result(outcome)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """What is to be read ahead of a document; see `api.Engine.read_ahead` for the future."""
+
+    request: Request
+    beside: bool = False
+    future: Future[bool] = field(default_factory=Future)
+
+
 class Scheduler:
     """Thread-safe. One thread takes requests, possibly several before they are done; any thread adds them."""
 
@@ -44,7 +54,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._waiting: deque[RequestState] = deque()
         self._prefetch: deque[Request] = deque()
-        self._readings: dict[str, tuple[Request, CancelToken]] = {}
+        self._readings: dict[str, _Reading] = {}
         """What is read ahead, by document, the latest last. One that was interrupted stays until it is complete."""
         self._running: list[RequestState] = []
         self._turns = count(1)
@@ -82,12 +92,15 @@ class Scheduler:
             if not self._waiting:
                 self._prefetch.append(request)
 
-    def enqueue_reading(self, request: Request, cancel: CancelToken) -> None:
-        """Queues a document to be read while the engine is idle, instead of an older state of it."""
-        document_id = request.document_id
+    def enqueue_reading(self, request: Request, cancel: CancelToken, beside: bool = False) -> Future[bool]:
+        """Queues a document to be read while the engine is idle, instead of an older state of it.
+
+        The future tells whether it has been read, or was dropped.
+        """
+        document_id, reading = request.document_id, _Reading(request, beside)
         if document_id is None:
-            return
-        reading = request, cancel
+            _end(reading, was_read=False)
+            return reading.future
         with self._changed:
             self._drop_reading(document_id)
             self._readings[document_id] = reading
@@ -101,16 +114,19 @@ class Scheduler:
                     self._drop_reading(document_id)
 
         cancel.on_cancel(withdraw)
+        return reading.future
 
     def is_to_read(self, document_id: str) -> bool:
-        """Whether a document waits to be read, or to be read further."""
+        """Whether the prompt that a document's requests show waits to be read, or to be read further."""
         with self._changed:
-            return document_id in self._readings
+            reading = self._readings.get(document_id)
+            return reading is not None and not reading.beside
 
     def drop_reading(self, document_id: str) -> None:
-        """What was queued to be read of a document has been read by a request."""
+        """The prompt that a document's requests show has been read by a request."""
         with self._changed:
-            self._drop_reading(document_id)
+            if self.is_to_read(document_id):
+                self._drop_reading(document_id)
 
     def take(self, patience: float | None = None) -> RequestState | None:
         """The next request; `done` must follow. Waits for one; None after `close`, or after `patience` seconds.
@@ -140,7 +156,9 @@ class Scheduler:
             if state.cancel.cancelled:
                 return
             if state.reads_ahead:
-                self._readings.pop(state.request.document_id or "", None)
+                reading = self._readings.pop(state.request.document_id or "", None)
+                if reading is not None:
+                    _end(reading, was_read=True)
             else:
                 self._give_turn(state)
 
@@ -167,7 +185,8 @@ class Scheduler:
 
     def _fail_waiting(self, error: LacunaError) -> None:
         self._prefetch.clear()
-        self._readings.clear()
+        for document_id in list(self._readings):
+            self._drop_reading(document_id)
         while self._waiting:
             resolve(self._waiting.popleft(), error)
 
@@ -201,8 +220,10 @@ class Scheduler:
         if self._prefetch:
             return RequestState(self._prefetch.popleft(), CancelToken(), in_background=True)
         if self._readings:
-            request, _ = next(reversed(self._readings.values()))
-            return RequestState(request, CancelToken(), in_background=True, reads_ahead=True)
+            reading = next(reversed(self._readings.values()))
+            return RequestState(
+                reading.request, CancelToken(), in_background=True, reads_ahead=True, beside=reading.beside
+            )
         return None
 
     def _priority(self, state: RequestState) -> tuple[int, int]:
@@ -222,7 +243,8 @@ class Scheduler:
 
     def _drop_reading(self, document_id: str) -> None:
         """Forgets what is to be read of a document, and cancels it if it is being read."""
-        self._readings.pop(document_id, None)
+        if (reading := self._readings.pop(document_id, None)) is not None:
+            _end(reading, was_read=False)
         for running in self._running:
             if running.reads_ahead and running.request.document_id == document_id:
                 running.cancel.cancel()
@@ -235,6 +257,11 @@ class Scheduler:
         for running in self._running:
             if running.request.document_id == document_id:
                 running.cancel.cancel()
+
+
+def _end(reading: _Reading, was_read: bool) -> None:
+    with suppress(InvalidStateError):  # cancelled by the caller
+        reading.future.set_result(was_read)
 
 
 def _caller(state: RequestState) -> str | None:

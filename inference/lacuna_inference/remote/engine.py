@@ -92,8 +92,11 @@ class RemoteEngine(ThreadedEngine):
             self._loop.call_soon_threadsafe(self._begin, job)
         return job.future
 
-    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
-        """Nothing: the server's time is others'."""
+    def read_ahead(self, request: Request, cancel: CancelToken, beside: bool = False) -> Future[bool]:
+        """Reads nothing: the server's time is others'."""
+        nothing: Future[bool] = Future()
+        nothing.set_result(True)
+        return nothing
 
     def close(self, timeout: float = 2.0) -> bool:
         with self._changed:

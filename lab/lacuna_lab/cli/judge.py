@@ -10,6 +10,7 @@ import typer
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import configure_libraries
+from lacuna_lab.evaluation.other_files.source import ContextSource
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Given, Json, command
 
@@ -69,12 +70,13 @@ class OtherFilesOptions:
     excerpts: Annotated[
         int, typer.Option(min=1, help="With --other-files: most characters of the excerpts for a hole.")
     ] = BUDGET
-    definitions: Annotated[
-        bool,
+    show: Annotated[
+        ContextSource,
         typer.Option(
-            "--definitions", help="With --other-files: show what the code refers to, not passages that are like it."
+            help="With --other-files: what the language server shows, or only passages like the code, or only what "
+            "the code refers to."
         ),
-    ] = False
+    ] = ContextSource.SERVED
     lines: Annotated[
         int | None,
         typer.Option(min=1, help="With --other-files: show only the file's head and this many lines before a hole."),
@@ -103,7 +105,7 @@ def evaluate(
         return
     if elsewhere != OtherFilesOptions():
         raise BadRequest(
-            "--excerpts, --definitions, --lines and --answers belong to projects.", "Name them with --other-files."
+            "--excerpts, --show, --lines and --answers belong to projects.", "Name them with --other-files."
         )
     if benchmark.problems is None:
         _evaluate(holes, benchmark, settings_module.load(**given), also or [], json)
@@ -156,12 +158,11 @@ def _evaluate_other_files(
             "Omit the others.",
         )
     from lacuna_lab.commands import other_files
-    from lacuna_lab.evaluation.other_files.fill import ContextSource, ShowOptions
+    from lacuna_lab.evaluation.other_files.fill import ShowOptions
 
-    source = ContextSource.DEFINITIONS if elsewhere.definitions else ContextSource.SIMILAR
     plan = other_files.OtherFilesPlan(
         tuple(elsewhere.other_files or ()), holes.file_count, holes.per_file, holes.seed,
-        ShowOptions(source, elsewhere.excerpts, elsewhere.lines), elsewhere.answers,
+        ShowOptions(elsewhere.show, elsewhere.excerpts, elsewhere.lines), elsewhere.answers,
     )  # fmt: skip
     other_files.judge(settings, also, plan, json)
 

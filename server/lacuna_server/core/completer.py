@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from lacuna_inference.api import CancelToken, Engine, Request, RequestMetrics, Stop, StopReason
@@ -59,13 +60,26 @@ class Completer:
         self._newest[snapshot.document_id] = key
         return await self._shared(key, lambda: self._compute(key, snapshot, policy, invoked))
 
-    def read_ahead(self, snapshot: Snapshot, rules: Rules, policy: Policy, at_cursor: bool = False) -> None:
-        """Has the engine read a document while nobody asks: one that was opened, or around the cursor of `snapshot`."""
+    def read_ahead(self, snapshot: Snapshot, rules: Rules, policy: Policy) -> None:
+        """Has the engine read a document that was opened, while nobody asks."""
+        self._have_read(snapshot, (snapshot.text,), rules, policy, beside=False)
+
+    async def read_beside(self, snapshot: Snapshot, rules: Rules, policy: Policy) -> bool:
+        """Has the engine read a prompt around the cursor that is going to be shown, while nobody asks.
+
+        Returns whether nothing is left to read, or it was given up.
+        """
+        reading = self._have_read(snapshot, (snapshot.prefix, snapshot.suffix), rules, policy, beside=True)
+        return reading is None or await asyncio.wrap_future(reading)
+
+    def _have_read(
+        self, snapshot: Snapshot, texts: tuple[str, ...], rules: Rules, policy: Policy, beside: bool
+    ) -> Future[bool] | None:
+        """None if the document is not completed, or the user does not want the engine to look ahead."""
         anywhere = replace(rules, in_comments=True, in_strings=True)
         if not policy.look_ahead or refusal(snapshot, anywhere, invoked=False) is not None:
-            return
+            return None
         cancel = self._read_ahead[snapshot.document_id] = CancelToken()
-        texts = (snapshot.prefix, snapshot.suffix) if at_cursor else (snapshot.text,)
         request = Request(
             parts=tuple(map(with_lf, texts)),
             path=snapshot.path,
@@ -74,7 +88,7 @@ class Completer:
             context_files=context_files_with_lf(snapshot),
             repository=snapshot.repository or None,
         )
-        self._engine.read_ahead(request, cancel)
+        return self._engine.read_ahead(request, cancel, beside)
 
     def forget_answers(self) -> None:
         """Clears the cache: other settings give other answers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,12 @@ PAUSE_S = 1.0
 """Seconds without a request after which a document's prompts may begin to show something else."""
 _BUDGET_S = 2.0
 """Seconds that the model may take to read the excerpts."""
+_AT_ONCE_S = 0.3
+"""Seconds that the model may take to read the excerpts where the first request shows them."""
 _LEAST_TOKENS = 400
 """Fewer show too little; they are read in pauses, and prompts for the lines at the cursor are used until then."""
+_LEAST_MOVED = 3
+"""Lines after which passages are chosen again: those that were chosen for a line help less with each line below it."""
 _SHARE = 4
 """They take at most a quarter of the context."""
 _CHARACTERS_PER_TOKEN = 3.0
@@ -37,8 +41,17 @@ class OtherFiles:
     The index is read in a thread of its own, and excerpts are chosen in another.
     """
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(
+        self,
+        documents: Documents,
+        read: Callable[[Snapshot], Awaitable[bool]],
+        on_change: Callable[[], None],
+    ) -> None:
+        """`read` has the model read a prompt while requests show another; it returns whether it was read.
+
+        `on_change` is called when requests begin to show something else.
+        """
+        self._documents, self._read, self._on_change = documents, read, on_change
         self._roots: tuple[Path, ...] = ()
         self._facts = ModelFacts()
         self._reading_speed = 0.0
@@ -47,6 +60,8 @@ class OtherFiles:
         self._edited: set[str] = set()
         """Documents whose text the index does not have."""
         self._reconsidering: asyncio.Task[None] | None = None
+        self._replacing: dict[str, asyncio.Task[None]] = {}
+        """By document, what is read before it is shown."""
 
     def start(self, roots: Sequence[Path], facts: ModelFacts, may_be_read: Callable[[str], bool]) -> None:
         """Indexes the folders, unless they are indexed already or the model is shown no files.
@@ -72,6 +87,7 @@ class OtherFiles:
         """The user's rules have changed: what was chosen before is shown no more."""
         if self._contexts is not None:
             self._contexts.forget_all()
+        self._stop_replacing()
 
     def stop(self) -> None:
         """Forgets the index."""
@@ -79,6 +95,7 @@ class OtherFiles:
             self._indexer.close(timeout=0)
         if self._reconsidering is not None:
             self._reconsidering.cancel()
+        self._stop_replacing()
         self._roots, self._indexer, self._contexts = (), None, None
 
     def edited(self, uri: str) -> None:
@@ -106,15 +123,18 @@ class OtherFiles:
                 self._indexer.changed(str(path))
 
     async def shown_in(self, snapshot: Snapshot) -> Snapshot:
-        """`snapshot` with what its prompt shows of other files. The first time they are chosen at once."""
+        """`snapshot` with what its prompt shows of other files.
+
+        The first time it is chosen at once if it can be read at once, otherwise in the first pause.
+        """
         if (contexts := self._contexts) is None:
             return snapshot
-        if not contexts.is_known(snapshot.document_id):
+        if not contexts.is_known(snapshot.document_id) and self._reads_at_once():
             contexts.adopt(snapshot.document_id, await self._wanted(contexts, snapshot))
         return _with_files(snapshot, contexts.of(snapshot.document_id))
 
-    def reconsider(self, snapshot: Snapshot, reading_speed: float, read: Callable[[Snapshot], None]) -> None:
-        """Chooses again in the next pause. If something else is to be shown, `read` gets the snapshot with it.
+    def reconsider(self, snapshot: Snapshot, reading_speed: float) -> None:
+        """Chooses again in the next pause. What is to be shown then is read first.
 
         `reading_speed` is the engine's of late, in tokens per second: the best one counts, as others may be busy.
         """
@@ -123,21 +143,36 @@ class OtherFiles:
             return
         if self._reconsidering is not None:
             self._reconsidering.cancel()
-        self._reconsidering = asyncio.ensure_future(self._reconsider(self._contexts, snapshot, read))
+        self._reconsidering = asyncio.ensure_future(self._reconsider(self._contexts, snapshot))
 
     def shown(self, document_id: str) -> DocumentContext | None:
         """What a document's prompts show, with the reasons; None if nothing is chosen."""
         return None if self._contexts is None else self._contexts.of(document_id)
 
-    async def _reconsider(
-        self, contexts: DocumentContexts, snapshot: Snapshot, read: Callable[[Snapshot], None]
-    ) -> None:
+    async def _reconsider(self, contexts: DocumentContexts, snapshot: Snapshot) -> None:
         await asyncio.sleep(PAUSE_S)
+        document_id = snapshot.document_id
+        if document_id in self._replacing:
+            return
         context = await self._wanted(contexts, snapshot)
-        is_open = self._documents.get(snapshot.document_id) is not None
-        if context is not None and is_open and contexts is self._contexts:
+        if context is not None and self._may_adopt(contexts, document_id):
+            task = self._replacing[document_id] = asyncio.ensure_future(self._replace(contexts, snapshot, context))
+            task.add_done_callback(lambda _: self._replacing.pop(document_id))
+
+    async def _replace(self, contexts: DocumentContexts, snapshot: Snapshot, context: DocumentContext) -> None:
+        """Shows `context` once it was read: until then, keys are answered from what is shown now."""
+        was_read = await self._read(_with_files(snapshot, context))
+        if was_read and self._may_adopt(contexts, snapshot.document_id):
             contexts.adopt(snapshot.document_id, context)
-            read(_with_files(snapshot, context))
+            self._on_change()
+
+    def _stop_replacing(self) -> None:
+        for task in self._replacing.values():
+            task.cancel()
+
+    def _may_adopt(self, contexts: DocumentContexts, document_id: str) -> bool:
+        """Whether what was chosen in `contexts` for a document still counts."""
+        return contexts is self._contexts and self._documents.get(document_id) is not None
 
     async def _wanted(self, contexts: DocumentContexts, snapshot: Snapshot) -> DocumentContext | None:
         from lacuna_server.workspace import Place
@@ -149,7 +184,17 @@ class OtherFiles:
         before, _ = snapshot.lines_around()
         budget = most_characters(self._facts, self._reading_speed)
         place = Place(str(path or snapshot.uri_path), snapshot.language, before, len(before))
-        return await asyncio.to_thread(contexts.wanted, snapshot.document_id, place, budget)
+        moved = max(_LEAST_MOVED, self._reading_s(snapshot, budget))
+        return await asyncio.to_thread(contexts.wanted, snapshot.document_id, place, budget, moved)
+
+    def _reads_at_once(self) -> bool:
+        tokens = most_characters(self._facts, self._reading_speed) / _CHARACTERS_PER_TOKEN
+        return tokens <= self._reading_speed * _AT_ONCE_S
+
+    def _reading_s(self, snapshot: Snapshot, budget: int) -> int:
+        """Seconds that the model takes for a prompt with `budget` characters of other files."""
+        tokens = min(self._facts.context, (len(snapshot.text) + budget) / _CHARACTERS_PER_TOKEN)
+        return int(tokens / self._reading_speed) if self._reading_speed else 0
 
     def _index_others(self, asking: str) -> None:
         """Gives the index the texts of edited documents but for the one that asks, which is never shown to itself."""

@@ -51,7 +51,7 @@ class Session:
         self.lifecycle = Lifecycle()
         self.supervisor = EngineSupervisor(settings, make_engine, validate)
         self.statistics = Statistics(statistics_file() if settings.statistics else None)
-        self.other_files = OtherFiles(self.documents)
+        self.other_files = OtherFiles(self.documents, self._read_beside, self._forget_answers)
         self.feedback = Feedback(self.statistics, self.documents)
         self.latencies = Latencies()
         self.snoozed_until = 0.0
@@ -107,11 +107,12 @@ class Session:
     async def complete(self, snapshot: Snapshot, invoked: bool, rules: Rules | None = None) -> Suggestions:
         """What to show at the cursor; also stored as the `last` answer."""
         started = time.perf_counter()
-        rules, policy = rules or self.rules_at(snapshot.uri_path), _policy(self.settings_at(snapshot.uri_path))
+        of_file, policy = self._how_to_complete(snapshot)
+        rules = rules or of_file
         snapshot = await self.other_files.shown_in(snapshot)
         answer = self.last = await self.completer.complete(snapshot, rules, policy, invoked)
         self.last_document = snapshot.document_id
-        self.other_files.reconsider(snapshot, answer.metrics.reading_speed, self._show_more)
+        self.other_files.reconsider(snapshot, answer.metrics.reading_speed)
         if answer.texts:
             self.latencies.add(time.perf_counter() - started)
         return answer
@@ -125,7 +126,7 @@ class Session:
         """Has the engine read the documents that were opened last, if the model is there."""
         while self._opened and self.engine.state.phase is Phase.WARM:
             if (snapshot := self.snapshot(self._opened.popleft(), types.Position(0, 0))) is not None:
-                self._read(snapshot)
+                self.completer.read_ahead(snapshot, *self._how_to_complete(snapshot))
 
     def look_around(self) -> None:
         """Indexes the workspace, if the model that is there is shown other files and the user wants that."""
@@ -134,17 +135,18 @@ class Session:
         elif self.engine.state.phase is Phase.WARM:
             self.other_files.start(self.folders.paths(), self.engine.state.facts, self._may_be_read)
 
-    def _show_more(self, snapshot: Snapshot) -> None:
-        """The prompts of a document show other files than before: answers that were given without them do not count."""
+    async def _read_beside(self, snapshot: Snapshot) -> bool:
+        return await self.completer.read_beside(snapshot, *self._how_to_complete(snapshot))
+
+    def _forget_answers(self) -> None:
+        """Prompts show other files than before: answers that were given without them do not count."""
         self.completer.forget_answers()
-        self._read(snapshot, at_cursor=True)
 
     def _may_be_read(self, path: str) -> bool:
         return may_be_read(path, self.rules_at(path))
 
-    def _read(self, snapshot: Snapshot, at_cursor: bool = False) -> None:
-        policy = _policy(self.settings_at(snapshot.uri_path))
-        self.completer.read_ahead(snapshot, self.rules_at(snapshot.uri_path), policy, at_cursor)
+    def _how_to_complete(self, snapshot: Snapshot) -> tuple[Rules, Policy]:
+        return self.rules_at(snapshot.uri_path), _policy(self.settings_at(snapshot.uri_path))
 
     def initialize(self, params: Any) -> None:
         """Reads the client's capabilities, its folders and its initializationOptions from raw parameters."""

@@ -82,8 +82,11 @@ class RayEngine:
             refused.set_exception(EngineUnavailable("The engine was closed."))
             return refused
 
-    def read_ahead(self, request: Request, cancel: CancelToken) -> None:
-        """Nothing: the cluster's time is others'."""
+    def read_ahead(self, request: Request, cancel: CancelToken, beside: bool = False) -> Future[bool]:
+        """Reads nothing: the cluster's time is others'."""
+        nothing: Future[bool] = Future()
+        nothing.set_result(True)
+        return nothing
 
     def watch(self, listener: Listener) -> None:
         with self._changed:

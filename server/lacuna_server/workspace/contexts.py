@@ -20,8 +20,6 @@ _URGENT = frozenset({Why.ON_LINE, Why.RECEIVER, Why.IN_FUNCTION})
 """Reasons for which a prompt is read again."""
 _SHARE = 3 / 8
 """Of the budget, for definitions; passages made a small model's answers better than they did."""
-_MOVED = 12
-"""Lines from where passages were chosen after which others may be like the code before the cursor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +56,17 @@ class DocumentContexts:
         """Whether something was adopted for the document, even if it is empty."""
         return document_id in self._adopted
 
-    def wanted(self, document_id: str, place: Place, budget: int) -> DocumentContext | None:
+    def wanted(self, document_id: str, place: Place, budget: int, moved: int) -> DocumentContext | None:
         """A better context for `place`, of at most `budget` characters; None if the present one will do.
 
+        Passages are chosen again so many lines from where they were chosen last.
         It keeps the definitions that are shown now where there is room, so that going back and forth changes little.
         """
         now, line = self.of(document_id), place.text.count("\n", 0, place.offset)
         found, roots = related(place, self.index), self.index.roots
         shown = {_key(one) for one in now.definitions}
         needed = [one for one in fitting(found, int(budget * _SHARE), roots) if one.why in _URGENT or not shown]
-        has_moved = now.line is None or abs(line - now.line) >= _MOVED
+        has_moved = now.line is None or abs(line - now.line) >= moved
         if not has_moved and all(_key(one) in shown for one in needed):
             return None
         new = {_key(one) for one in found}

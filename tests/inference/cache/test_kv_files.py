@@ -20,7 +20,7 @@ from lacuna_inference import private_files
 from lacuna_inference.api import CancelToken
 from lacuna_inference.cache import kv_file
 from lacuna_inference.cache.disk import SUFFIX, DiskCaches
-from lacuna_inference.cache.pool import PrefixCachePool
+from lacuna_inference.cache.pool import PrefixCachePool, Use
 from lacuna_inference.forward import exporting
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.architectures.registry import ForwardSpec
@@ -97,7 +97,7 @@ def test_the_pool_reads_only_what_the_saved_cache_lacks(tmp_path: Path) -> None:
     for document, ids in (("b", IDS), ("a", [5, *IDS])):
         fresh = PrefixCachePool(FORWARD, disk=disk(tmp_path))
         assert fresh.cache_for(document, ids).tokens == ()
-    assert PrefixCachePool(FORWARD, disk=disk(tmp_path)).cache_for("a", IDS, is_prefetch=True).tokens == ()
+    assert PrefixCachePool(FORWARD, disk=disk(tmp_path)).cache_for("a", IDS, Use.PREFETCH).tokens == ()
     assert PrefixCachePool(FORWARD, disk=disk(tmp_path)).cache_for(None, IDS).tokens == ()
 
 

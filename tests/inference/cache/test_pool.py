@@ -10,7 +10,7 @@ from helpers import TINY, scripted_decoder, tiny_model
 
 from lacuna_inference.api import CancelToken
 from lacuna_inference.cache.counts import TokenCounts
-from lacuna_inference.cache.pool import MIN_COPIED_TOKENS, PrefixCachePool
+from lacuna_inference.cache.pool import MIN_COPIED_TOKENS, PrefixCachePool, Use
 from lacuna_inference.models.architectures import registry
 from lacuna_inference.models.architectures.registry import ForwardSpec
 from lacuna_inference.models.forward.network import KVTensor, OwnForward
@@ -19,7 +19,7 @@ from lacuna_inference.models.forward.network import KVTensor, OwnForward
 def passes(pool: PrefixCachePool, document: str) -> int:
     """Forward passes for the same prompt in `document`."""
     counts = TokenCounts()
-    with pool.lease(document, [1, 2, 3], False, counts) as leased:
+    with pool.lease(document, [1, 2, 3], Use.ANSWERS, counts) as leased:
         leased.compute_logits_after([1, 2, 3], CancelToken())
     return counts.passes
 
@@ -54,7 +54,7 @@ def of_a_network() -> PrefixCachePool:
 def evaluated(pool: PrefixCachePool, document: str | None, ids: list[int]) -> int:
     """How many tokens the model read to know what follows `ids`."""
     counts = TokenCounts()
-    with pool.lease(document, ids, False, counts) as leased:
+    with pool.lease(document, ids, Use.ANSWERS, counts) as leased:
         leased.compute_logits_after(ids, CancelToken())
     return counts.evaluated
 
@@ -93,7 +93,7 @@ def test_a_short_beginning_and_a_busy_cache_are_not_copied() -> None:
     short = BEGINNING[: MIN_COPIED_TOKENS - 1]
     evaluated(pool, "a", [*short, 1])
     assert evaluated(pool, "b", [*short, 2]) == len(short) + 1
-    with pool.lease("c", BEGINNING, False, TokenCounts()) as leased:
+    with pool.lease("c", BEGINNING, Use.ANSWERS, TokenCounts()) as leased:
         leased.compute_logits_after(BEGINNING, CancelToken())
         assert pool.cache_for("d", BEGINNING).tokens == ()
 

@@ -51,10 +51,12 @@ class Step:
 
 @dataclass(frozen=True)
 class ReadAhead:
-    """The document is read before it is asked for, with a cursor or without, perhaps not to its end."""
+    """The document is read before it is asked for, with a cursor or without, perhaps not to its end; or, beside what is
+    shown now, with another beginning."""
 
     cursor: bool
     looks_until_cancel: int
+    beside: bool
 
 
 STEPS = st.lists(
@@ -68,7 +70,7 @@ STEPS = st.lists(
         looks_until_cancel=st.none() | st.integers(0, 6),
         prefetch=st.booleans(),
         relayout_on_pause=st.booleans(),
-        reads_ahead=st.none() | st.builds(ReadAhead, st.booleans(), st.integers(1, 9)),
+        reads_ahead=st.none() | st.builds(ReadAhead, st.booleans(), st.integers(1, 9), st.booleans()),
         may_be_narrow=st.booleans(),
     ),
     min_size=1,
@@ -117,8 +119,13 @@ def ask(decoder: Decoder, request: Request) -> str:
 
 
 def read_ahead(decoder: Decoder, request: Request, how: ReadAhead) -> None:
-    parts = request.parts if how.cursor else ("".join(request.parts),)
-    state = RequestState(replace(request, parts=parts), CancelsItself(how.looks_until_cancel), reads_ahead=True)
+    before, after = request.parts
+    parts = (before, after) if how.cursor or how.beside else (before + after,)
+    if how.beside:
+        parts = ("b" + parts[0], *parts[1:])
+    state = RequestState(
+        replace(request, parts=parts), CancelsItself(how.looks_until_cancel), reads_ahead=True, beside=how.beside
+    )
     with suppress(RequestCancelled):
         run_steps(reading_steps(decoder, "tiny", state), decoder.caches.forward)
 

@@ -11,6 +11,7 @@ from helpers import save_tiny_model, until
 from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Stop
 from lacuna_inference.cache.counts import TokenCounts
 from lacuna_inference.cache.disk import SUFFIX
+from lacuna_inference.cache.pool import Use
 from lacuna_inference.engine import keeping
 from lacuna_inference.engine.assemble import load_model
 from lacuna_inference.engine.engine import ModelEngine
@@ -156,7 +157,7 @@ def test_a_document_is_saved_at_most_every_few_minutes(options: ModelOptions) ->
     assert keeper.wait_s() is None
 
     def read_into(document: str, ids: list[int]) -> None:
-        with model.decoder.caches.lease(document, ids, is_prefetch=False, counts=TokenCounts()) as cache:
+        with model.decoder.caches.lease(document, ids, Use.ANSWERS, TokenCounts()) as cache:
             cache.compute_logits_after(ids, CancelToken())
 
     def saved() -> int:

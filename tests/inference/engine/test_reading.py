@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
 import pytest
 from helpers import ScriptedForward, loaded, scripted_decoder, until
 
 from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Stop
 from lacuna_inference.cache import pool
+from lacuna_inference.cache.pool import Use
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.decoding.narrowing import MIN_TOKENS
 from lacuna_inference.decoding.speed import ReadingSpeed
@@ -48,15 +50,17 @@ class Reading:
     def ask(self, before: str, after: str, document_id: str = DOCUMENT) -> CompletionResult:
         return self.engine.submit(request(before, after, document_id=document_id)).result(10)
 
-    def read(self, *parts: str, document_id: str = DOCUMENT, cancel: CancelToken | None = None) -> None:
-        self.engine.read_ahead(request(*parts, document_id=document_id), cancel or CancelToken())
+    def read(
+        self, *parts: str, document_id: str = DOCUMENT, cancel: CancelToken | None = None, beside: bool = False
+    ) -> Future[bool]:
+        return self.engine.read_ahead(request(*parts, document_id=document_id), cancel or CancelToken(), beside)
 
     def wait(self) -> None:
         until(lambda: self.engine._scheduler.idle)
 
     def held(self, document_id: str = DOCUMENT) -> int:
         """Tokens that are read of a document."""
-        cache = self.decoder.caches._caches.get((document_id, False))
+        cache = self.decoder.caches._caches.get((document_id, Use.ANSWERS))
         return 0 if cache is None else len(cache.tokens)
 
     def block(self) -> tuple[threading.Event, threading.Event]:
@@ -91,6 +95,53 @@ def test_with_a_known_cursor_the_first_request_reads_nothing(reading: Reading) -
     reading.read(before, after)
     reading.wait()
     assert evaluated(reading.ask(before, after)) == 0
+
+
+NEXT = "# shown next\n"
+
+
+def test_what_is_shown_next_is_read_beside_what_is_shown_now(reading: Reading) -> None:
+    before, after = "".join(LINES[:20]), "".join(LINES[20:])
+    assert evaluated(reading.ask(before, after)) > len(TEXT)
+    assert reading.read(NEXT + before, after, beside=True).result(10)
+    assert evaluated(reading.ask(before, after)) == 0
+    assert evaluated(reading.ask(NEXT + before, after)) == 0
+    assert evaluated(reading.ask(before, after)) == 0, "it is still there"
+
+
+def test_a_request_interrupts_what_is_read_beside_and_does_not_end_it(reading: Reading) -> None:
+    before, after = "".join(LINES[:20]), "".join(LINES[20:])
+    reading.ask(before, after)
+    entered, release = reading.block()
+    future = reading.read(NEXT + before, after, beside=True)
+    assert entered.wait(10)
+    reading.hook = lambda _: None
+    release.set()
+    assert evaluated(reading.ask(before, after)) == 0
+    assert future.result(10)
+    assert evaluated(reading.ask(NEXT + before, after)) == 0
+
+
+def test_without_memory_for_another_cache_the_next_prompt_takes_the_place_of_the_present_one(reading: Reading) -> None:
+    before, after = "".join(LINES[:20]), "".join(LINES[20:])
+    reading.ask(before, after)
+    reading.decoder.caches._budget = 1
+    assert reading.read(NEXT + before, after, beside=True).result(10)
+    assert evaluated(reading.ask(NEXT + before, after)) == 0
+
+
+def test_what_is_given_up_is_told(reading: Reading) -> None:
+    reading.be_idle_after(60.0)
+    cancel = CancelToken()
+    cancelled = reading.read("a\n", "", cancel=cancel, beside=True)
+    cancel.cancel()
+    assert not cancelled.result(10)
+    replaced = reading.read("a\n", "")
+    newest = reading.read("b\n", "")
+    assert not replaced.result(10)
+    reading.engine.close()
+    assert not newest.result(10)
+    assert not reading.read("c\n", "").result(10)
 
 
 def test_with_an_unknown_cursor_the_first_request_reads_what_follows_the_cursor(reading: Reading) -> None:

@@ -14,8 +14,9 @@ from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.evaluation.other_files import cut, fill, projects, summary
 from lacuna_lab.evaluation.other_files.cut import NEARBY, NamedHole, Occurrence
-from lacuna_lab.evaluation.other_files.fill import Answer, ContextSource, Pair, Shown, ShowOptions
+from lacuna_lab.evaluation.other_files.fill import Answer, Pair, Shown, ShowOptions
 from lacuna_lab.evaluation.other_files.projects import Project
+from lacuna_lab.evaluation.other_files.source import ContextSource
 
 FAR = "# nothing\n" * (NEARBY + 5)
 FILES = {
@@ -30,7 +31,7 @@ FILES = {
     "tests/test_order.py": "from shop.prices import price_of\n\ndef test():\n    assert price_of(1, 2) == 2\n",
     "other/log.py": "class Log:\n    def getLogger(self):\n        return self\n",
 }
-SIMILAR = ShowOptions(ContextSource.SIMILAR, 1000)
+SIMILAR = ShowOptions(ContextSource.PASSAGES, 1000)
 
 
 @pytest.fixture

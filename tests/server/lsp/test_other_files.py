@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from connection import Connection
 
-from lacuna_inference.api import ContextFile, EngineState, ModelFacts, Phase
-from lacuna_inference.engine.fake import FakeEngine
+from lacuna_inference.api import CancelToken, ContextFile, EngineState, ModelFacts, Phase, Request
+from lacuna_inference.engine.fake import FakeEngine, PendingReading
 from lacuna_server.lsp import other_files
 from lacuna_server.lsp.other_files import most_characters
 
@@ -20,7 +22,7 @@ LEDGER = """class Ledger:
 """
 USER = "from ledger import Ledger\n\ndef pay(ledger: Ledger) -> None:\n    ledger.\n"
 ALARM = "def ring_bell(times: int) -> None:\n    print('ring')\n"
-FACTS = ModelFacts(shows_files=True, reading_speed=1000.0, context=2048)
+FACTS = ModelFacts(shows_files=True, reading_speed=5000.0, context=2048)
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +30,11 @@ def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(other_files, "PAUSE_S", 0.0)
 
 
-async def session_in(folder: Path, facts: ModelFacts = FACTS, **settings: Any) -> tuple[Connection, FakeEngine]:
+async def session_in(
+    folder: Path, facts: ModelFacts = FACTS, engine: FakeEngine | None = None, **settings: Any
+) -> tuple[Connection, FakeEngine]:
     """A connection whose workspace is `folder`, which has been indexed."""
-    engine = FakeEngine()
+    engine = engine or FakeEngine()
     engine.enter(EngineState(Phase.WARM, facts=facts))
     params = {
         "workspaceFolders": [{"uri": folder.as_uri(), "name": "w"}],
@@ -75,9 +79,10 @@ async def asked(connection: Connection, engine: FakeEngine, uri: str, line: int)
 
 
 async def reconsidered(connection: Connection) -> None:
-    task = connection.server.session.other_files._reconsidering
-    assert task is not None
-    await task
+    session = connection.server.session
+    assert session.other_files._reconsidering is not None
+    await session.other_files._reconsidering
+    await asyncio.gather(*session.other_files._replacing.values())
 
 
 async def asked_after_pause(connection: Connection, engine: FakeEngine, uri: str, line: int) -> tuple[ContextFile, ...]:
@@ -102,6 +107,18 @@ async def test_the_first_request_shows_what_the_code_uses_of_other_files(tmp_pat
     assert not [pending for pending in engine.read if pending.request.context_files], "nothing has changed"
 
 
+async def test_a_slow_model_is_shown_other_files_once_it_has_read_them_in_a_pause(tmp_path: Path) -> None:
+    facts = replace(FACTS, reading_speed=200.0)
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER), facts)
+    uri = opened(connection, tmp_path / "user.py")
+    assert await asked(connection, engine, uri, 3) == ()
+    await reconsidered(connection)
+    assert engine.read[-1].beside
+    files = await asked(connection, engine, uri, 3)
+    assert files == engine.read[-1].request.context_files
+    assert {file.path for file in files} == {"ledger.py"}
+
+
 async def test_it_changes_in_a_pause_and_is_read_ahead_then(tmp_path: Path) -> None:
     connection, engine = await session_in(written(tmp_path, ledger=LEDGER, alarm=ALARM, user=USER))
     uri = opened(connection, tmp_path / "user.py")
@@ -115,6 +132,60 @@ async def test_it_changes_in_a_pause_and_is_read_ahead_then(tmp_path: Path) -> N
     assert "".join(request.parts) == text
     assert {file.path for file in request.context_files} == {"alarm.py", "ledger.py"}
     assert await asked(connection, engine, uri, 5) == request.context_files
+
+
+class SlowReader(FakeEngine):
+    """Answers at once, and reads until `end_reading` is called."""
+
+    def read_ahead(self, request: Request, cancel: CancelToken, beside: bool = False) -> Future[bool]:
+        self.read.append(PendingReading(request, cancel, beside))
+        return self.read[-1].future
+
+    def end_reading(self, was_read: bool) -> None:
+        self.read[-1].future.set_result(was_read)
+
+
+async def replaced(connection: Connection, engine: SlowReader) -> None:
+    """Waits until something else is being read for the document that asked last."""
+    other = connection.server.session.other_files
+    assert other._reconsidering is not None
+    await other._reconsidering
+    async with asyncio.timeout(10):
+        while not (engine.read and engine.read[-1].beside):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("was_read", [True, False])
+async def test_keys_show_what_they_showed_until_something_else_was_read(tmp_path: Path, was_read: bool) -> None:
+    engine = SlowReader()
+    connection, _ = await session_in(written(tmp_path, ledger=LEDGER, alarm=ALARM, user=USER), engine=engine)
+    uri = opened(connection, tmp_path / "user.py")
+    first = await asked(connection, engine, uri, 3)
+    text = "from alarm import ring_bell\n" + USER.replace("    ledger", "    ring_bell(3)\n    ledger")
+    typed(connection, uri, text)
+    await asked(connection, engine, uri, 5)
+    await replaced(connection, engine)
+    readings = len(engine.read)
+    assert await asked(connection, engine, uri, 4) == first
+    await connection.server.session.other_files._reconsidering  # type: ignore[misc]
+    assert len(engine.read) == readings, "one is read at a time"
+    engine.end_reading(was_read)
+    await asyncio.gather(*connection.server.session.other_files._replacing.values())
+    assert await asked(connection, engine, uri, 5) == (engine.read[-1].request.context_files if was_read else first)
+
+
+async def test_what_was_read_is_not_shown_once_the_rules_have_changed(tmp_path: Path) -> None:
+    engine = SlowReader()
+    connection, _ = await session_in(written(tmp_path, ledger=LEDGER, alarm=ALARM, user=USER), engine=engine)
+    uri = opened(connection, tmp_path / "user.py")
+    await asked(connection, engine, uri, 3)
+    typed(connection, uri, "from alarm import ring_bell\n" + USER.replace("    ledger", "    ring_bell(3)\n    ledger"))
+    await asked(connection, engine, uri, 5)
+    await replaced(connection, engine)
+    await connection.server.session.reconfigure({"other_files": True, "exclude": ["alarm.py"]})
+    engine.end_reading(True)
+    typed(connection, uri, USER + "\n")
+    assert "alarm.py" not in {file.path for file in await asked(connection, engine, uri, 3)}
 
 
 async def test_an_edit_of_another_document_counts_before_it_is_saved(tmp_path: Path) -> None:

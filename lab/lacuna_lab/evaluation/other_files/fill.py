@@ -5,24 +5,15 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from lacuna_inference.api import ContextFile, Engine, Request, Stop, TokenizeOptions
 from lacuna_lab.evaluation.other_files.cut import NamedHole, Occurrence
-from lacuna_server.workspace import Excerpt, Place, excerpts, related, similar
+from lacuna_lab.evaluation.other_files.source import ContextSource
+from lacuna_server.workspace import DocumentContexts, Excerpt, Place, excerpts, related, similar
 
 HEAD = 20
 """Lines at the beginning of a file, where its imports are."""
 _WORD = re.compile(r"\w")
-
-
-class ContextSource(StrEnum):
-    """What of other files the model is shown."""
-
-    SIMILAR = "similar"
-    """Passages like the code before the cursor's line."""
-    DEFINITIONS = "definitions"
-    """What that code refers to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +90,14 @@ def context(hole: NamedHole, show: ShowOptions) -> tuple[Excerpt, ...]:
     """What the language server shows: it asks for the start of the cursor's line, so that typing changes nothing."""
     place = Place(hole.path, "", hole.prefix + hole.truth + hole.suffix, hole.prefix.rfind("\n") + 1)
     index, roots = hole.project.index, [hole.project.root]
-    if show.source is ContextSource.SIMILAR:
-        return similar(place, index, show.budget, roots)
-    return excerpts(related(place, index), show.budget, roots)
+    match show.source:
+        case ContextSource.SERVED:
+            found = DocumentContexts(index).wanted(hole.path, place, show.budget, moved=0)
+            return () if found is None else found.files
+        case ContextSource.PASSAGES:
+            return similar(place, index, show.budget, roots)
+        case ContextSource.DEFINITIONS:
+            return excerpts(related(place, index), show.budget, roots)
 
 
 def clipped(hole: NamedHole, lines: int) -> NamedHole:
