@@ -10,7 +10,7 @@ import typer
 
 from lacuna_inference.errors import BadRequest
 from lacuna_inference.models.loading.sources import configure_libraries
-from lacuna_lab.evaluation.other_files.source import ContextSource
+from lacuna_lab.evaluation.other_files import ContextSource
 from lacuna_server import settings as settings_module
 from lacuna_server.cli_options import Given, Json, command
 
@@ -76,7 +76,7 @@ class OtherFilesOptions:
             help="With --other-files: what the language server shows, or only passages like the code, or only what "
             "the code refers to."
         ),
-    ] = ContextSource.SERVED
+    ] = "served"
     lines: Annotated[
         int | None,
         typer.Option(min=1, help="With --other-files: show only the file's head and this many lines before a hole."),

@@ -6,17 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from lacuna_inference.api import Request
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_lab.evaluation.other_files import cut, fill, projects, summary
+from lacuna_lab.evaluation.other_files import ContextSource, cut, fill, projects, summary
 from lacuna_lab.evaluation.other_files.cut import NEARBY, NamedHole, Occurrence
 from lacuna_lab.evaluation.other_files.fill import Answer, Pair, Shown, ShowOptions
 from lacuna_lab.evaluation.other_files.projects import Project
-from lacuna_lab.evaluation.other_files.source import ContextSource
 
 FAR = "# nothing\n" * (NEARBY + 5)
 FILES = {
@@ -31,7 +31,7 @@ FILES = {
     "tests/test_order.py": "from shop.prices import price_of\n\ndef test():\n    assert price_of(1, 2) == 2\n",
     "other/log.py": "class Log:\n    def getLogger(self):\n        return self\n",
 }
-SIMILAR = ShowOptions(ContextSource.PASSAGES, 1000)
+SIMILAR = ShowOptions("passages", 1000)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_the_model_is_asked_without_and_with_other_files(project: Project) -> No
     assert pair.shown.characters <= SIMILAR.budget
 
 
-@pytest.mark.parametrize("source", list(ContextSource))
+@pytest.mark.parametrize("source", get_args(ContextSource))
 def test_excerpts_hold_the_definition_or_a_use(project: Project, source: ContextSource) -> None:
     (hole,) = (hole for hole in holes(project) if hole.name == "LIMIT_OF_ALL")
     assert any("price_of" in one.text for one in fill.context(hole, replace(SIMILAR, source=source)))

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, replace
 
 from lacuna_inference.api import ContextFile, Engine, Request, Stop, TokenizeOptions
+from lacuna_lab.evaluation.other_files import ContextSource
 from lacuna_lab.evaluation.other_files.cut import NamedHole, Occurrence
-from lacuna_lab.evaluation.other_files.source import ContextSource
 from lacuna_server.workspace import DocumentContexts, Excerpt, Place, excerpts, related, similar
 
 HEAD = 20
@@ -91,12 +91,12 @@ def context(hole: NamedHole, show: ShowOptions) -> tuple[Excerpt, ...]:
     place = Place(hole.path, "", hole.prefix + hole.truth + hole.suffix, hole.prefix.rfind("\n") + 1)
     index, roots = hole.project.index, [hole.project.root]
     match show.source:
-        case ContextSource.SERVED:
+        case "served":
             found = DocumentContexts(index).wanted(hole.path, place, show.budget, moved=0)
             return () if found is None else found.files
-        case ContextSource.PASSAGES:
+        case "passages":
             return similar(place, index, show.budget, roots)
-        case ContextSource.DEFINITIONS:
+        case "definitions":
             return excerpts(related(place, index), show.budget, roots)
 
 
