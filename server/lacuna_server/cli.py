@@ -191,10 +191,10 @@ def context(
     root: Annotated[
         Path | None, typer.Option(help="The workspace's folder; the Git repository of the file by default.")
     ] = None,
-    characters: Annotated[int, typer.Option(min=0, help="Maximum length of the excerpts.")] = 4000,
+    characters: Annotated[int, typer.Option(min=0, help="Maximum length of the excerpts.")] = 1600,
     json: Json = False,
 ) -> None:
-    """Show which definitions of other files the code before a cursor refers to. No model sees them yet."""
+    """Show what a model is shown of other files at a cursor: what the code refers to, and what is like it."""
     from lacuna_server.commands import context as context_command
 
     context_command.run(settings_module.load(), place, root, characters, json)

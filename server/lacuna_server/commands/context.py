@@ -1,4 +1,4 @@
-"""`lacuna context`: what of other files of the workspace the code at a cursor refers to, and why."""
+"""`lacuna context`: what a model is shown of other files of the workspace at a cursor, and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lacuna_server.commands.show import progress, stderr, stdout
 from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.paths import normal
 from lacuna_server.settings import Settings
-from lacuna_server.workspace import Indexer, Place, RelatedDefinition, WorkspaceIndex, excerpts, related
+from lacuna_server.workspace import DocumentContext, DocumentContexts, Indexer, Place, Why, WorkspaceIndex
 from lacuna_server.workspace.grammars import GRAMMARS, grammar_for
 from lacuna_server.workspace.index import shown_path
 
@@ -20,7 +20,7 @@ _PLACE = re.compile(r"(.+?):([0-9]{1,9})(?::([0-9]{1,9}))?")
 
 
 def run(settings: Settings, place: str, root: Path | None, characters: int, as_json: bool) -> None:
-    """Prints at most `characters` of what is defined elsewhere below `root`.
+    """Prints what the language server would show of other files below `root`: at most `characters`.
 
     Without a root, it is the folder of the Git repository, or else of the file. Raises BadRequest for a place that is
     not in a file of a known language.
@@ -30,8 +30,8 @@ def run(settings: Settings, place: str, root: Path | None, characters: int, as_j
     rules = Rules(exclude=settings.exclude)
     index = WorkspaceIndex((folder,), may_be_read=lambda path: may_be_read(path, rules))
     _fill(index)
-    found = related(cursor, index)
-    _print_json(found, index, characters) if as_json else _print(found, index, characters)
+    shown = DocumentContexts(index).wanted(cursor.path, cursor, characters, moved=0) or DocumentContext()
+    _print_json(shown, index) if as_json else _print(shown, index)
 
 
 def _cursor(place: str) -> Place:
@@ -61,21 +61,23 @@ def _fill(index: WorkspaceIndex) -> None:
         stderr.print("The workspace is too large for the index: some of its files were left out.")
 
 
-def _print(found: tuple[RelatedDefinition, ...], index: WorkspaceIndex, characters: int) -> None:
+def _print(shown: DocumentContext, index: WorkspaceIndex) -> None:
     """Prints the excerpts to stdout, and the reasons to stderr."""
     stats = index.stats()
     stderr.print(f"{stats.definitions} definitions in {stats.files} files of {index.roots[0]}")
-    for one in found:
+    for one in shown.definitions:
         definition = one.definition
         where = f"{shown_path(definition.path, index.roots)}:{definition.line}"
         stderr.print(f"{one.why.value}: {definition.kind} {definition.name} ({where})")
-    for excerpt in excerpts(found, characters, index.roots):
+    for passage in shown.passages:
+        stderr.print(f"{Why.SIMILAR.value}: {passage.path}")
+    for excerpt in shown.files:
         stdout.print(f"==> {excerpt.path} <==\n{excerpt.text}")
-    if not found:
-        stderr.print("nothing of other files is used before the cursor")
+    if not shown.files:
+        stderr.print("nothing of other files is used before the cursor or like the code there")
 
 
-def _print_json(found: tuple[RelatedDefinition, ...], index: WorkspaceIndex, characters: int) -> None:
+def _print_json(shown: DocumentContext, index: WorkspaceIndex) -> None:
     stats = index.stats()
     content = {
         "root": normal(str(index.roots[0])),
@@ -90,8 +92,9 @@ def _print_json(found: tuple[RelatedDefinition, ...], index: WorkspaceIndex, cha
                 "line": one.definition.line,
                 "why": one.why.value,
             }
-            for one in found
+            for one in shown.definitions
         ],
-        "excerpts": [{"path": one.path, "text": one.text} for one in excerpts(found, characters, index.roots)],
+        "excerpts": [{"path": one.path, "text": one.text} for one in shown.excerpts],
+        "passages": [{"path": one.path, "text": one.text} for one in shown.passages],
     }
     print(json.dumps(content, indent=2))  # noqa: T201

@@ -24,15 +24,20 @@ def workspace(tmp_path: Path) -> Path:
 def test_excerpts_go_to_stdout_and_reasons_to_stderr(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     context.run(Settings(), f"{workspace}/inner/main.py:3:12", None, 1000, as_json=False)
     shown = capsys.readouterr()
-    assert shown.out == "==> lib.py <==\ndef load(number: int) -> str: ...\n\n"
-    assert "used on this line: function load (lib.py:1)\n" in shown.err
+    definition, passage = (
+        "def load(number: int) -> str: ...\n",
+        "def load(number: int) -> str:\n    return str(number)\n",
+    )
+    assert shown.out == f"==> lib.py <==\n{definition}\n==> lib.py <==\n{passage}\n"
+    assert "used on this line: function load (lib.py:1)\nsimilar code: lib.py\n" in shown.err
 
 
 def test_json_and_another_root(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    context.run(Settings(), f"{workspace}/inner/main.py:2", None, 0, as_json=True)
+    context.run(Settings(), f"{workspace}/inner/main.py:2", None, 1000, as_json=True)
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["files"], shown["is_full"], shown["excerpts"]) == (2, False, [])
+    assert (shown["files"], shown["is_full"]) == (2, False)
     assert shown["related"] == [{"name": "load", "kind": "function", "path": "lib.py", "line": 1, "why": "imported"}]
+    assert [len(shown[kind]) for kind in ("excerpts", "passages")] == [1, 1]
     context.run(Settings(), f"{workspace}/inner/main.py:2", workspace / "inner", 100, as_json=True)
     assert json.loads(capsys.readouterr().out)["related"] == []
 

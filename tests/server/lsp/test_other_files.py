@@ -101,7 +101,9 @@ async def test_the_first_request_shows_what_the_code_uses_of_other_files(tmp_pat
     assert engine.requests[-1].repository == tmp_path.name
     explained = await connection.call("workspace/executeCommand", {"command": "lacuna.explain"})
     shown, similar = explained["result"]["other_files"]
-    assert (shown["name"], shown["line"], shown["why"]) == ("Ledger", 1, "used in this function")
+    assert (shown["name"], shown["path"], shown["line"], shown["why"]) == (
+        "Ledger", "ledger.py", 1, "used in this function",
+    )  # fmt: skip
     assert (similar["name"], similar["path"], similar["why"]) == ("", "ledger.py", "similar code")
     await reconsidered(connection)
     assert not [pending for pending in engine.read if pending.request.context_files], "nothing has changed"

@@ -155,7 +155,12 @@ def _shown_of_other_files(ls: LacunaServer) -> list[dict[str, Any]]:
     if context is None:
         return []
     from lacuna_server.workspace import Why
+    from lacuna_server.workspace.index import shown_path
 
+    roots = ls.session.folders.paths()
     definitions = [(one.definition, one.why.value) for one in context.definitions]
-    named = [{"name": found.name, "path": found.path, "line": found.line, "why": why} for found, why in definitions]
+    named = [
+        {"name": found.name, "path": shown_path(found.path, roots), "line": found.line, "why": why}
+        for found, why in definitions
+    ]
     return named + [{"name": "", "path": one.path, "line": 0, "why": Why.SIMILAR.value} for one in context.passages]
