@@ -190,6 +190,8 @@ class Request:
     the request has one hole. What takes more than a quarter of the prompt is left out, the first first."""
     repository: str | None = None
     """The name of the repository that the files are from."""
+    keeps_files: bool = False
+    """Show what the document's last prompt showed of other files, also before a restart, if that is known."""
     is_prefetch: bool = False
     """The answer is computed in advance; no caller waits for it."""
     raw: Raw = Raw.NO

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lacuna_inference.api import ContextFile
 from lacuna_inference.decoding.per_document import PerDocument
 from lacuna_inference.prompt.windows import Window
 
@@ -27,13 +28,22 @@ class Anchor:
     suffix: str
 
 
+@dataclass(frozen=True, slots=True)
+class FilesShown:
+    """What a prompt shows of other files, and the name of their repository."""
+
+    files: tuple[ContextFile, ...] = ()
+    repository: str | None = None
+
+
 class Anchors:
-    """The anchors of the most recently used documents, and the windows of their last prompts."""
+    """The anchors of the most recently used documents, and the windows and files of their last prompts."""
 
     def __init__(self) -> None:
         self._anchors: PerDocument[Anchor] = PerDocument()
         self.windows: PerDocument[Window] = PerDocument()
         self.narrow_windows: PerDocument[Window] = PerDocument()
+        self.files: PerDocument[FilesShown] = PerDocument()
 
     def of(self, document_id: str | None, prefix: str, suffix: str, start: int) -> Anchor:
         """The anchor for the cursor between `prefix` and `suffix`: the document's last one while it is valid, or one

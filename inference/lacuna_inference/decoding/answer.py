@@ -17,6 +17,7 @@ from lacuna_inference.api import (
     TokenLogprob,
 )
 from lacuna_inference.decoding import prompted
+from lacuna_inference.decoding.anchors import FilesShown
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.decoding.narrowing import narrowed
 from lacuna_inference.decoding.request import RequestState
@@ -139,6 +140,8 @@ def _fills(decoder: Decoder, sampling: Sampling, state: RequestState) -> Steps[t
         return (yield from decoder.fill(prompt, shown, sampling, state)), len(prompt.ids)
     if len(parts) <= 2 or fills_together(decoder.tokenizer.family):
         prompt = prompt_for(decoder, request)
+        if not request.is_prefetch:
+            decoder.anchors.files.put(request.document_id, files_shown(decoder, request))
         return (yield from decoder.fill(prompt, parts, sampling, state)), len(prompt.ids)
     written: list[Fill] = []
     before = parts[0]
@@ -162,14 +165,21 @@ def prompt_for(decoder: Decoder, request: Request) -> Prompt:
     return narrowed(decoder, request, spec, prompt) if request.may_be_narrow else prompt
 
 
+def files_shown(decoder: Decoder, request: Request) -> FilesShown:
+    """What the prompt of a request shows of other files."""
+    last = decoder.anchors.files.get(request.document_id) if request.keeps_files else None
+    return last or FilesShown(request.context_files, request.repository)
+
+
 def _spec(decoder: Decoder, request: Request) -> PromptSpec:
     """What the prompt is made of. Notes where the hole begins."""
-    files, repository = request.context_files, request.repository
-    spec = PromptSpec(
-        request.parts, request.path, request.stop.max_tokens, decoder.layout, files=files, repository=repository
-    )
     if len(request.parts) == 2 and (saved := decoder.caches.on_disk(request.document_id)) is not None:
         resume(decoder.anchors, request.document_id or "", saved.notes, *request.parts)
+    shown = files_shown(decoder, request)
+    spec = PromptSpec(
+        request.parts, request.path, request.stop.max_tokens, decoder.layout,
+        files=shown.files, repository=shown.repository,
+    )  # fmt: skip
     if len(request.parts) == 2 and decoder.layout is Layout.ANCHORED:
         if request.relayout_on_pause:
             _relayout(decoder, request)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from lacuna_inference.api import CompletionResult, Request, RequestMetrics
 from lacuna_inference.cache.pool import Use
-from lacuna_inference.decoding.answer import prompt_for
+from lacuna_inference.decoding.answer import files_shown, prompt_for
 from lacuna_inference.decoding.loop import Decoder
 from lacuna_inference.decoding.request import RequestState
 from lacuna_inference.decoding.resuming import resume
@@ -67,9 +67,9 @@ def _beginning(decoder: Decoder, request: Request, text: str) -> Prompt | None:
     if window is None or window.before + window.after >= len(text):
         return None
     windows.put(request.document_id, window)
-    parts, shown = (text[: len(text) - window.after], ""), Window(window.before, 0)
+    parts, others = (text[: len(text) - window.after], ""), files_shown(decoder, request)
     spec = PromptSpec(
         parts, request.path, request.stop.max_tokens, decoder.layout,
-        window=shown, files=request.context_files, repository=request.repository,
+        window=Window(window.before, 0), files=others.files, repository=others.repository,
     )  # fmt: skip
     return plan(spec, decoder.tokenizer, decoder.context)

@@ -1,6 +1,7 @@
-"""What besides its KV cache makes a document's next prompt the same as its last one: the window, and the anchor.
+"""What besides its KV cache makes a document's next prompt the same as its last one: the window, the anchor, and what
+it shows of other files.
 
-Both are saved with the cache, without any text: the anchor as the lengths and a hash of the texts around it.
+They are saved with the cache. The anchor is saved as the lengths and a hash of the texts around it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from lacuna_inference.decoding.anchors import Anchor, Anchors
+from lacuna_inference.api import ContextFile
+from lacuna_inference.decoding.anchors import Anchor, Anchors, FilesShown
 from lacuna_inference.prompt.windows import Window
+from lacuna_inference.text import without_surrogates
 
 Notes = Mapping[str, Any]
 
@@ -22,6 +25,9 @@ def notes_of(anchors: Anchors, document_id: str) -> Notes:
         notes["window"] = [window.before, window.after]
     if (anchor := anchors.last(document_id)) is not None:
         notes["anchor"] = [len(anchor.before), len(anchor.suffix), _hash(anchor)]
+    if (shown := anchors.files.get(document_id)) is not None and shown.files:
+        notes["files"] = [[file.path, file.text] for file in shown.files]
+        notes["repository"] = shown.repository
     return notes
 
 
@@ -39,6 +45,14 @@ def resume(anchors: Anchors, document_id: str, notes: Notes, prefix: str, suffix
             anchor = Anchor(prefix[:before], suffix[len(suffix) - after :])
             if _hash(anchor) == digest:
                 anchors.move(document_id, anchor.before, anchor.suffix)
+    match notes.get("files"), notes.get("repository"):
+        case [list(files), str() | None as repository] if all(map(_is_file, files)):
+            shown = tuple(ContextFile(*map(without_surrogates, file)) for file in files)
+            anchors.files.put(document_id, FilesShown(shown, repository))
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)
 
 
 def _hash(anchor: Anchor) -> str:

@@ -27,7 +27,7 @@ _REQUEST_NAMES = {
     "prompt_logprobs": "prompt_alternatives",
     "tokenize": "tokens",
 }
-_LOCAL = ("on_token", "may_be_narrow")
+_LOCAL = ("on_token", "may_be_narrow", "keeps_files")
 _OUTSIDE = "outside"
 """Marks a fill whose reason is `StopReason.OUTSIDE`. Clients of the first release, which do not know it, read that the
 model closed the hole."""

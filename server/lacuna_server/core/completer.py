@@ -87,6 +87,7 @@ class Completer:
             document_id=snapshot.document_id,
             context_files=context_files_with_lf(snapshot),
             repository=snapshot.repository or None,
+            keeps_files=snapshot.keeps_files,
         )
         return self._engine.read_ahead(request, cancel, beside)
 

@@ -116,6 +116,7 @@ def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | 
         related_files=tuple(map(_cached_with_lf, snapshot.related_files)),
         context_files=context_files_with_lf(snapshot),
         repository=snapshot.repository or None,
+        keeps_files=snapshot.keeps_files,
     )
 
 

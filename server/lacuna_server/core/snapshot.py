@@ -14,7 +14,8 @@ class Snapshot:
     `path` is for the prompt, None where not even the language is known. `uri_path` is for the user's rules: the path of
     the document's URI, whatever its scheme. `related_files` are the texts of other open documents of the same language,
     the last edited one last. `context_files` are excerpts of files that the model is shown, of the repository with the
-    name `repository`. Without `in_sync` the text may differ from the editor's, and nothing is suggested.
+    name `repository`; with `keeps_files` it is shown what it was shown last instead. Without `in_sync` the text may
+    differ from the editor's, and nothing is suggested.
     """
 
     text: str
@@ -27,6 +28,7 @@ class Snapshot:
     in_sync: bool = True
     context_files: tuple[ContextFile, ...] = ()
     repository: str = ""
+    keeps_files: bool = False
 
     @property
     def prefix(self) -> str:

@@ -131,6 +131,14 @@ class OtherFiles:
             return snapshot
         if not contexts.is_known(snapshot.document_id) and self._reads_at_once():
             contexts.adopt(snapshot.document_id, await self._wanted(contexts, snapshot))
+        return self.with_last(snapshot)
+
+    def with_last(self, snapshot: Snapshot) -> Snapshot:
+        """`snapshot` with what was chosen for its document, or with what the model was shown before a restart."""
+        if (contexts := self._contexts) is None:
+            return snapshot
+        if not contexts.is_known(snapshot.document_id):
+            return replace(snapshot, keeps_files=True)
         return _with_files(snapshot, contexts.of(snapshot.document_id))
 
     def reconsider(self, snapshot: Snapshot, reading_speed: float) -> None:
@@ -152,9 +160,12 @@ class OtherFiles:
     async def _reconsider(self, contexts: DocumentContexts, snapshot: Snapshot) -> None:
         await asyncio.sleep(PAUSE_S)
         document_id = snapshot.document_id
-        if document_id in self._replacing:
+        is_first = not contexts.is_known(document_id)
+        if document_id in self._replacing or (is_first and not self._is_indexed()):
             return
         context = await self._wanted(contexts, snapshot)
+        if context is None and is_first:
+            contexts.adopt(document_id, None)
         if context is not None and self._may_adopt(contexts, document_id):
             task = self._replacing[document_id] = asyncio.ensure_future(self._replace(contexts, snapshot, context))
             task.add_done_callback(lambda _: self._replacing.pop(document_id))
@@ -186,6 +197,9 @@ class OtherFiles:
         place = Place(str(path or snapshot.uri_path), snapshot.language, before, len(before))
         moved = max(_LEAST_MOVED, self._reading_s(snapshot, budget))
         return await asyncio.to_thread(contexts.wanted, snapshot.document_id, place, budget, moved)
+
+    def _is_indexed(self) -> bool:
+        return self._indexer is not None and self._indexer.wait(0)
 
     def _reads_at_once(self) -> bool:
         tokens = most_characters(self._facts, self._reading_speed) / _CHARACTERS_PER_TOKEN

@@ -126,6 +126,7 @@ class Session:
         """Has the engine read the documents that were opened last, if the model is there."""
         while self._opened and self.engine.state.phase is Phase.WARM:
             if (snapshot := self.snapshot(self._opened.popleft(), types.Position(0, 0))) is not None:
+                snapshot = self.other_files.with_last(snapshot)
                 self.completer.read_ahead(snapshot, *self._how_to_complete(snapshot))
 
     def look_around(self) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import CancelToken, Request, Sampling, Stop, StopReason
-from lacuna_inference.cache.pool import PrefixCachePool
+from lacuna_inference.cache.pool import PrefixCachePool, Use
 from lacuna_inference.cache.prefix_cache import PrefixCache
 from lacuna_inference.decoding.answer import answer
 from lacuna_inference.decoding.sampler import Sampler
@@ -142,13 +142,13 @@ def test_a_prefetched_cache_becomes_the_document_s_when_it_fits_better() -> None
     forward = ScriptedForward(9, lambda tokens: tokens[-1])
     pool = PrefixCachePool(forward)
     pool.cache_for("a", [1, 2]).compute_logits_after([1, 2], CancelToken())
-    pool.cache_for("a", [1, 5, 6], is_prefetch=True).compute_logits_after([1, 5, 6], CancelToken())
+    pool.cache_for("a", [1, 5, 6], Use.PREFETCH).compute_logits_after([1, 5, 6], CancelToken())
     assert forward.steps == 2
     pool.cache_for("a", [1, 2]).compute_logits_after([1, 2], CancelToken())  # typed away from what was prefetched
     assert forward.steps == 2
     pool.cache_for("a", [1, 5, 6]).compute_logits_after([1, 5, 6], CancelToken())  # accepted
     assert forward.steps == 2
-    pool.cache_for("a", [1, 2, 3], is_prefetch=True).compute_logits_after([1, 2, 3], CancelToken())
+    pool.cache_for("a", [1, 2, 3], Use.PREFETCH).compute_logits_after([1, 2, 3], CancelToken())
     assert forward.widths[-1] == 1  # continues from the document's other cache
     assert len(forward.kv_caches) == 2
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import save_tiny_model, until
 
-from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Stop
+from lacuna_inference.api import CancelToken, CompletionResult, ContextFile, ModelOptions, Request, Stop
 from lacuna_inference.cache.counts import TokenCounts
 from lacuna_inference.cache.disk import SUFFIX
 from lacuna_inference.cache.pool import Use
+from lacuna_inference.decoding.anchors import Anchors
+from lacuna_inference.decoding.resuming import resume
 from lacuna_inference.engine import keeping
 from lacuna_inference.engine.assemble import load_model
 from lacuna_inference.engine.engine import ModelEngine
@@ -104,6 +107,41 @@ def test_an_edit_elsewhere_costs_only_what_changed(options: ModelOptions) -> Non
     assert 0 < read(again) < 20
     (elsewhere,) = ask(options, request("y = 2\n" + LINES + "x", "\n"))
     assert read(elsewhere) > 60
+
+
+OTHER = (ContextFile("u.py", "USED = 1\n"),)
+
+
+def test_what_was_shown_of_other_files_is_shown_again_until_something_else_is_chosen(
+    options: ModelOptions, tmp_path: Path
+) -> None:
+    folder = save_tiny_model(tmp_path / "qwen", family="qwen2.5-coder")
+    options = replace(options, model=str(folder), context=512)
+    plain = request(LINES + "x", "\n" + LINES[:28])
+    asked = replace(plain, context_files=OTHER, repository="lib")
+    (first,) = ask(options, asked)
+    assert first.metrics.prompt_tokens > ask(replace(options, kv_cache_folder=None), plain)[0].metrics.prompt_tokens
+    again, chosen = ask(options, replace(plain, keeps_files=True), asked)
+    assert read(again) <= 2
+    assert read(chosen) == 0
+    assert again.candidates[0].text == first.candidates[0].text
+    (without,) = ask(options, plain)
+    assert read(without) > 60
+
+
+def test_a_new_document_keeps_no_files(options: ModelOptions) -> None:
+    plain = request(LINES + "x", "\n")
+    kept, not_kept = ask(options, replace(plain, keeps_files=True), plain)
+    assert read(kept) > 60
+    assert read(not_kept) == 0
+
+
+@pytest.mark.parametrize("files", ["x", [["a.py"]], [["a.py", 1]], [1], {"a": 1}, [["a\ud800.py", "x\ud800"]]])
+def test_notes_may_hold_anything(files: Any) -> None:
+    anchors = Anchors()
+    resume(anchors, DOCUMENT, {"files": files, "repository": "lib"}, "", "")
+    shown = anchors.files.get(DOCUMENT)
+    assert shown is None or shown.files == (ContextFile("a\ufffd.py", "x\ufffd"),)
 
 
 @pytest.mark.parametrize("changed", ["dtype", "context", "weights", "family"])

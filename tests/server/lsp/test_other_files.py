@@ -15,6 +15,7 @@ from lacuna_inference.api import CancelToken, ContextFile, EngineState, ModelFac
 from lacuna_inference.engine.fake import FakeEngine, PendingReading
 from lacuna_server.lsp import other_files
 from lacuna_server.lsp.other_files import most_characters
+from lacuna_server.workspace import Indexer
 
 LEDGER = """class Ledger:
     def add_entry(self, cents: int) -> None:
@@ -113,12 +114,39 @@ async def test_a_slow_model_is_shown_other_files_once_it_has_read_them_in_a_paus
     facts = replace(FACTS, reading_speed=200.0)
     connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER), facts)
     uri = opened(connection, tmp_path / "user.py")
+    assert engine.read[-1].request.keeps_files, "it is opened"
     assert await asked(connection, engine, uri, 3) == ()
+    assert engine.requests[-1].keeps_files, "what was shown before a restart"
     await reconsidered(connection)
     assert engine.read[-1].beside
     files = await asked(connection, engine, uri, 3)
+    assert not engine.requests[-1].keeps_files
     assert files == engine.read[-1].request.context_files
     assert {file.path for file in files} == {"ledger.py"}
+
+
+async def test_a_slow_model_keeps_nothing_once_nothing_was_found(tmp_path: Path) -> None:
+    connection, engine = await session_in(written(tmp_path, user="x = 1\n"), replace(FACTS, reading_speed=200.0))
+    uri = opened(connection, tmp_path / "user.py")
+    assert await asked(connection, engine, uri, 0) == ()
+    assert engine.requests[-1].keeps_files
+    await reconsidered(connection)
+    typed(connection, uri, "x = 1\ny")
+    assert await asked(connection, engine, uri, 1) == ()
+    assert not engine.requests[-1].keeps_files
+
+
+async def test_a_slow_model_keeps_what_it_was_shown_until_everything_is_indexed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = replace(FACTS, reading_speed=200.0)
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user=USER), facts)
+    monkeypatch.setattr(Indexer, "wait", lambda *_: False)
+    uri = opened(connection, tmp_path / "user.py")
+    await asked(connection, engine, uri, 3)
+    await reconsidered(connection)
+    assert await asked(connection, engine, uri, 3) == ()
+    assert engine.requests[-1].keeps_files
 
 
 async def test_it_changes_in_a_pause_and_is_read_ahead_then(tmp_path: Path) -> None:
