@@ -14,6 +14,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TypeAlias
 
 from lacuna_inference.api import CancelToken, CompletionResult, Request
 from lacuna_inference.decoding.request import RequestState
@@ -22,8 +23,10 @@ from lacuna_inference.errors import LacunaError, RequestCancelled
 QUIET_S = 0.25
 """Seconds without a request before prefetching starts: while the user types, its results would be discarded."""
 
+_ReadingKey: TypeAlias = tuple[str, bool]
+"""A document's id, and whether its prompt is read beside the one that its requests show."""
 MAX_READINGS = 2
-"""Documents that wait to be read ahead: when an editor opens many at once, the last ones are probably in view."""
+"""Prompts of either kind that wait to be read ahead: of many that an editor opens, the last are probably in view."""
 _REMEMBERED = 4096
 """Documents whose turn is remembered."""
 
@@ -54,8 +57,8 @@ class Scheduler:
         self._changed = threading.Condition()
         self._waiting: deque[RequestState] = deque()
         self._prefetch: deque[Request] = deque()
-        self._readings: dict[str, _Reading] = {}
-        """What is read ahead, by document, the latest last. One that was interrupted stays until it is complete."""
+        self._readings: dict[_ReadingKey, _Reading] = {}
+        """What is read ahead, the latest last. One that was interrupted stays until it is complete."""
         self._running: list[RequestState] = []
         self._turns = count(1)
         self._turn_of: OrderedDict[str | None, int] = OrderedDict()
@@ -101,17 +104,18 @@ class Scheduler:
         if document_id is None:
             _end(reading, was_read=False)
             return reading.future
+        key = document_id, beside
         with self._changed:
-            self._drop_reading(document_id)
-            self._readings[document_id] = reading
-            while len(self._readings) > MAX_READINGS:
-                self._drop_reading(next(iter(self._readings)))
+            self._drop_reading(key)
+            self._readings[key] = reading
+            for older in [other for other in self._readings if other[1] == beside][:-MAX_READINGS]:
+                self._drop_reading(older)
             self._changed.notify()
 
         def withdraw() -> None:
             with self._changed:
-                if self._readings.get(document_id) is reading:
-                    self._drop_reading(document_id)
+                if self._readings.get(key) is reading:
+                    self._drop_reading(key)
 
         cancel.on_cancel(withdraw)
         return reading.future
@@ -119,14 +123,12 @@ class Scheduler:
     def is_to_read(self, document_id: str) -> bool:
         """Whether the prompt that a document's requests show waits to be read, or to be read further."""
         with self._changed:
-            reading = self._readings.get(document_id)
-            return reading is not None and not reading.beside
+            return (document_id, False) in self._readings
 
     def drop_reading(self, document_id: str) -> None:
         """The prompt that a document's requests show has been read by a request."""
         with self._changed:
-            if self.is_to_read(document_id):
-                self._drop_reading(document_id)
+            self._drop_reading((document_id, False))
 
     def take(self, patience: float | None = None) -> RequestState | None:
         """The next request; `done` must follow. Waits for one; None after `close`, or after `patience` seconds.
@@ -156,7 +158,7 @@ class Scheduler:
             if state.cancel.cancelled:
                 return
             if state.reads_ahead:
-                reading = self._readings.pop(state.request.document_id or "", None)
+                reading = self._readings.pop((state.request.document_id or "", state.beside), None)
                 if reading is not None:
                     _end(reading, was_read=True)
             else:
@@ -185,8 +187,8 @@ class Scheduler:
 
     def _fail_waiting(self, error: LacunaError) -> None:
         self._prefetch.clear()
-        for document_id in list(self._readings):
-            self._drop_reading(document_id)
+        for key in list(self._readings):
+            self._drop_reading(key)
         while self._waiting:
             resolve(self._waiting.popleft(), error)
 
@@ -220,7 +222,7 @@ class Scheduler:
         if self._prefetch:
             return RequestState(self._prefetch.popleft(), CancelToken(), in_background=True)
         if self._readings:
-            reading = next(reversed(self._readings.values()))
+            reading = max(reversed(self._readings.values()), key=lambda reading: not reading.beside)
             return RequestState(
                 reading.request, CancelToken(), in_background=True, reads_ahead=True, beside=reading.beside
             )
@@ -241,12 +243,12 @@ class Scheduler:
         if len(self._turn_of) > _REMEMBERED:
             self._turn_of.popitem(last=False)
 
-    def _drop_reading(self, document_id: str) -> None:
+    def _drop_reading(self, key: _ReadingKey) -> None:
         """Forgets what is to be read of a document, and cancels it if it is being read."""
-        if (reading := self._readings.pop(document_id, None)) is not None:
+        if (reading := self._readings.pop(key, None)) is not None:
             _end(reading, was_read=False)
         for running in self._running:
-            if running.reads_ahead and running.request.document_id == document_id:
+            if running.reads_ahead and (running.request.document_id, running.beside) == key:
                 running.cancel.cancel()
 
     def _replace_older(self, document_id: str) -> None:

@@ -64,12 +64,12 @@ class Completer:
         """Has the engine read a document that was opened, while nobody asks."""
         self._have_read(snapshot, (snapshot.text,), rules, policy, beside=False)
 
-    async def read_beside(self, snapshot: Snapshot, rules: Rules, policy: Policy) -> bool:
-        """Has the engine read a prompt around the cursor that is going to be shown, while nobody asks.
+    async def read_next(self, snapshot: Snapshot, rules: Rules, policy: Policy, beside: bool) -> bool:
+        """Has the engine read a prompt around the cursor while nobody asks, perhaps `beside` the one that is shown.
 
         Returns whether nothing is left to read, or it was given up.
         """
-        reading = self._have_read(snapshot, (snapshot.prefix, snapshot.suffix), rules, policy, beside=True)
+        reading = self._have_read(snapshot, (snapshot.prefix, snapshot.suffix), rules, policy, beside)
         return reading is None or await asyncio.wrap_future(reading)
 
     def _have_read(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
-from lacuna_inference.api import ContextFile, ModelFacts
+from lacuna_inference.api import ContextFile, ModelFacts, RequestMetrics
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.lsp.documents import Documents
 from lacuna_server.lsp.reading import at, items, number, text
@@ -19,8 +19,8 @@ from lacuna_server.lsp.uris import local_path
 if TYPE_CHECKING:
     from lacuna_server.workspace import DocumentContext, DocumentContexts, Indexer
 
-PAUSE_S = 1.0
-"""Seconds without a request after which a document's prompts may begin to show something else."""
+PAUSE_S = 0.5
+"""Seconds without a request after which something else is chosen for a document's prompts."""
 _BUDGET_S = 2.0
 """Seconds that the model may take to read the excerpts."""
 _AT_ONCE_S = 0.3
@@ -44,10 +44,10 @@ class OtherFiles:
     def __init__(
         self,
         documents: Documents,
-        read: Callable[[Snapshot], Awaitable[bool]],
+        read: Callable[[Snapshot, bool], Awaitable[bool]],
         on_change: Callable[[], None],
     ) -> None:
-        """`read` has the model read a prompt while requests show another; it returns whether it was read.
+        """`read` has the model read a prompt, perhaps beside the one that is shown; it returns whether it was read.
 
         `on_change` is called when requests begin to show something else.
         """
@@ -141,23 +141,23 @@ class OtherFiles:
             return replace(snapshot, keeps_files=True)
         return _with_files(snapshot, contexts.of(snapshot.document_id))
 
-    def reconsider(self, snapshot: Snapshot, reading_speed: float) -> None:
-        """Chooses again in the next pause. What is to be shown then is read first.
+    def reconsider(self, snapshot: Snapshot, metrics: RequestMetrics) -> None:
+        """Chooses again in the next pause after an answer with these `metrics`. What is to be shown then is read first.
 
-        `reading_speed` is the engine's of late, in tokens per second: the best one counts, as others may be busy.
+        Of the reading speeds the best one counts, as other programs may be busy.
         """
-        self._reading_speed = max(self._reading_speed, reading_speed)
+        self._reading_speed = max(self._reading_speed, metrics.reading_speed)
         if self._contexts is None:
             return
         if self._reconsidering is not None:
             self._reconsidering.cancel()
-        self._reconsidering = asyncio.ensure_future(self._reconsider(self._contexts, snapshot))
+        self._reconsidering = asyncio.ensure_future(self._reconsider(self._contexts, snapshot, metrics.narrow))
 
     def shown(self, document_id: str) -> DocumentContext | None:
         """What a document's prompts show, with the reasons; None if nothing is chosen."""
         return None if self._contexts is None else self._contexts.of(document_id)
 
-    async def _reconsider(self, contexts: DocumentContexts, snapshot: Snapshot) -> None:
+    async def _reconsider(self, contexts: DocumentContexts, snapshot: Snapshot, is_narrow: bool) -> None:
         await asyncio.sleep(PAUSE_S)
         document_id = snapshot.document_id
         is_first = not contexts.is_known(document_id)
@@ -167,12 +167,21 @@ class OtherFiles:
         if context is None and is_first:
             contexts.adopt(document_id, None)
         if context is not None and self._may_adopt(contexts, document_id):
-            task = self._replacing[document_id] = asyncio.ensure_future(self._replace(contexts, snapshot, context))
+            task = self._replacing[document_id] = asyncio.ensure_future(
+                self._replace(contexts, snapshot, context, at_once=is_first and is_narrow)
+            )
             task.add_done_callback(lambda _: self._replacing.pop(document_id))
 
-    async def _replace(self, contexts: DocumentContexts, snapshot: Snapshot, context: DocumentContext) -> None:
-        """Shows `context` once it was read: until then, keys are answered from what is shown now."""
-        was_read = await self._read(_with_files(snapshot, context))
+    async def _replace(
+        self, contexts: DocumentContexts, snapshot: Snapshot, context: DocumentContext, at_once: bool
+    ) -> None:
+        """Shows `context` once it was read: until then, keys are answered from what is shown now.
+
+        What is shown `at_once` takes the place of a prompt that is still to be read from its beginning.
+        """
+        if at_once:
+            contexts.adopt(snapshot.document_id, context)
+        was_read = await self._read(_with_files(snapshot, context), not at_once)
         if was_read and self._may_adopt(contexts, snapshot.document_id):
             contexts.adopt(snapshot.document_id, context)
             self._on_change()

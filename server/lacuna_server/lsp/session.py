@@ -51,7 +51,7 @@ class Session:
         self.lifecycle = Lifecycle()
         self.supervisor = EngineSupervisor(settings, make_engine, validate)
         self.statistics = Statistics(statistics_file() if settings.statistics else None)
-        self.other_files = OtherFiles(self.documents, self._read_beside, self._forget_answers)
+        self.other_files = OtherFiles(self.documents, self._read_next, self._forget_answers)
         self.feedback = Feedback(self.statistics, self.documents)
         self.latencies = Latencies()
         self.snoozed_until = 0.0
@@ -112,7 +112,7 @@ class Session:
         snapshot = await self.other_files.shown_in(snapshot)
         answer = self.last = await self.completer.complete(snapshot, rules, policy, invoked)
         self.last_document = snapshot.document_id
-        self.other_files.reconsider(snapshot, answer.metrics.reading_speed)
+        self.other_files.reconsider(snapshot, answer.metrics)
         if answer.texts:
             self.latencies.add(time.perf_counter() - started)
         return answer
@@ -136,8 +136,8 @@ class Session:
         elif self.engine.state.phase is Phase.WARM:
             self.other_files.start(self.folders.paths(), self.engine.state.facts, self._may_be_read)
 
-    async def _read_beside(self, snapshot: Snapshot) -> bool:
-        return await self.completer.read_beside(snapshot, *self._how_to_complete(snapshot))
+    async def _read_next(self, snapshot: Snapshot, beside: bool) -> bool:
+        return await self.completer.read_next(snapshot, *self._how_to_complete(snapshot), beside)
 
     def _forget_answers(self) -> None:
         """Prompts show other files than before: answers that were given without them do not count."""

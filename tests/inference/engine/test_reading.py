@@ -122,6 +122,18 @@ def test_a_request_interrupts_what_is_read_beside_and_does_not_end_it(reading: R
     assert evaluated(reading.ask(NEXT + before, after)) == 0
 
 
+def test_what_is_shown_now_is_read_before_what_is_shown_next(reading: Reading) -> None:
+    reading.be_idle_after(60.0)
+    beside = reading.read(NEXT + TEXT, "", beside=True)
+    now = reading.read(TEXT, "")
+    order = list[str]()
+    beside.add_done_callback(lambda _: order.append("next"))
+    now.add_done_callback(lambda _: order.append("now"))
+    reading.be_idle_after(0.0)
+    assert beside.result(10)
+    assert order == ["now", "next"]
+
+
 def test_without_memory_for_another_cache_the_next_prompt_takes_the_place_of_the_present_one(reading: Reading) -> None:
     before, after = "".join(LINES[:20]), "".join(LINES[20:])
     reading.ask(before, after)

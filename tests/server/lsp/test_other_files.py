@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from connection import Connection
 
-from lacuna_inference.api import CancelToken, ContextFile, EngineState, ModelFacts, Phase, Request
+from lacuna_inference.api import CancelToken, CompletionResult, ContextFile, EngineState, ModelFacts, Phase, Request
 from lacuna_inference.engine.fake import FakeEngine, PendingReading
 from lacuna_server.lsp import other_files
 from lacuna_server.lsp.other_files import most_characters
@@ -202,6 +202,31 @@ async def test_keys_show_what_they_showed_until_something_else_was_read(tmp_path
     engine.end_reading(was_read)
     await asyncio.gather(*connection.server.session.other_files._replacing.values())
     assert await asked(connection, engine, uri, 5) == (engine.read[-1].request.context_files if was_read else first)
+
+
+async def test_a_prompt_that_is_not_read_yet_gives_way_to_one_with_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, facts = SlowReader(), replace(FACTS, reading_speed=200.0)
+    connection, _ = await session_in(written(tmp_path, ledger=LEDGER, user=USER), facts, engine)
+    uri = opened(connection, tmp_path / "user.py")
+    result = engine.submit(Request(("x",))).result()
+    narrow = replace(result, metrics=replace(result.metrics, narrow=True))
+    monkeypatch.setattr(engine, "submit", lambda request, _=None: answered(engine, request, narrow))
+    assert await asked(connection, engine, uri, 3) == ()
+    other = connection.server.session.other_files
+    assert other._reconsidering is not None
+    await other._reconsidering
+    await asyncio.sleep(0)
+    assert not engine.read[-1].beside
+    assert await asked(connection, engine, uri, 3) == engine.read[-1].request.context_files != ()
+
+
+def answered(engine: FakeEngine, request: Request, result: CompletionResult) -> Future[CompletionResult]:
+    engine.requests.append(request)
+    future: Future[CompletionResult] = Future()
+    future.set_result(result)
+    return future
 
 
 async def test_what_was_read_is_not_shown_once_the_rules_have_changed(tmp_path: Path) -> None:
