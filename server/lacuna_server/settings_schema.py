@@ -152,7 +152,7 @@ class SettingsSchema(BaseSettings):
     other_files: Annotated[
         bool,
         Field(description="show the model what your code uses from other files of the workspace"),
-    ] = False
+    ] = True
     deadline_ms: Annotated[
         int | None, Field(ge=1, description="show the text so far after this many milliseconds, up to a line's end")
     ] = None
