@@ -21,6 +21,8 @@ class Fill:
     """The text for one hole. `mean_logprob` is in nats per token, 0 for an empty fill.
 
     `token_logprobs` are its tokens, with alternatives if they were requested; none where a server does not tell them.
+    `suffix_logprob` is the log-probability in nats of the suffix's first tokens behind it, from left to right; None
+    where they were not read.
     """
 
     text: str
@@ -29,6 +31,7 @@ class Fill:
     mean_logprob: float
     token_logprobs: tuple[TokenLogprob, ...] = ()
     source: Source = Source.MODEL
+    suffix_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

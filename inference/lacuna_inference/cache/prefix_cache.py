@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lacuna_inference.api import CancelToken
@@ -98,6 +99,27 @@ class PrefixCache:
             last = held + len(chunk) == length
             yield from self._read(chunk, draft() if draft and last and self._takes_drafts else [])
         return self._logits[length]
+
+    def logits_along(self, ids: Sequence[int], following: Sequence[int], cancel: CancelToken) -> Steps[Tensor]:
+        """Logits [len(following), vocabulary] before each of `following`, which is read after `ids`.
+
+        Neither may be empty. Of what is `following`, nothing stays cached: it is only tried.
+        """
+        first = (yield from self.logits_after(ids, cancel))[None].clone()
+        self._rollback(len(ids))
+        if len(following) == 1:
+            return first
+        others = yield Step(following[:-1], self._kv_cache, len(following) - 1)
+        self._tokens += following[:-1]
+        self._rollback(len(ids))
+        self.counts.evaluated += len(following) - 1
+        self.counts.passes += 1
+        return torch.cat([first, others])
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether the KV cache has always rolled back exactly, so that trying tokens costs no others."""
+        return self._takes_drafts
 
     def common_prefix(self, ids: Sequence[int]) -> int:
         """How many of the first tokens of `ids` are cached."""

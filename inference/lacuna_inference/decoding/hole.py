@@ -95,14 +95,32 @@ class Hole:
             self.reason = StopReason.DEADLINE
 
     @property
+    def text(self) -> str:
+        """The text so far, or up to where it was cut, without `healed_prefix`."""
+        return self._text
+
+    def start_of(self, index: int) -> int:
+        """Where the text of token `index` begins, in code points; 0 within `healed_prefix`. There may be one more token
+        than there are `tokens`: the one that closed the hole."""
+        number = index - (len(self.tokens) - self.new_tokens)
+        return self._ends[number - 1] if number > 0 else 0
+
+    def end_at(self, length: int) -> None:
+        """Ends the hole, which has ended, earlier: after `length` code points."""
+        if length < len(self._text):
+            self._text, self.reason = self._text[:length], StopReason.OUTSIDE
+
+    @property
     def new_tokens(self) -> int:
         """Number of tokens that added text after `healed_prefix`."""
         return len(self._logprobs)
 
-    def prompt_ids(self) -> list[int]:
-        """The ids of the text up to where it was cut, including `healed_prefix`."""
-        text = self.healed_prefix + self.fill().text
-        return self.tokens if self._tokenizer.decode(self.tokens) == text else self._tokenizer.encode(text)
+    def prompt_ids(self, length: int | None = None) -> list[int]:
+        """The ids of the text up to where it was cut, or of its first `length` code points, after `healed_prefix`."""
+        shown = self.fill().text[:length]
+        text = self.healed_prefix + shown
+        ids = [token for number, token in enumerate(self.tokens, 1) if self.start_of(number) <= len(shown)]
+        return ids if self._tokenizer.decode(ids) == text else self._tokenizer.encode(text)
 
     def certain_tokens(self, reported: int = 0) -> tuple[TokenLogprob, ...]:
         """The tokens after the first `reported` whose text can no longer be cut; all once the hole has ended."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from torch import Tensor
 
-from lacuna_inference.api import MAX_RELATED_FILES, Fill, Request, Sampling, Source, Stop, StopReason, StreamEvent
+from lacuna_inference.api import MAX_RELATED_FILES, Fill, Request, Sampling, Source, Stop
 from lacuna_inference.cache.pool import PrefixCachePool, Use
-from lacuna_inference.cache.prefix_cache import PrefixCache
 from lacuna_inference.decoding.anchors import Anchors
 from lacuna_inference.decoding.context_stop import ContextStop, context_stop
 from lacuna_inference.decoding.hole import Hole
 from lacuna_inference.decoding.request import RequestState
-from lacuna_inference.decoding.sampler import Sampler
+from lacuna_inference.decoding.sampler import MIN_TEMPERATURE, Sampler
 from lacuna_inference.decoding.speed import ReadingSpeed
+from lacuna_inference.decoding.suffix_choice import SuffixChoice, first_tokens
 from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
-from lacuna_inference.errors import RequestCancelled
+from lacuna_inference.decoding.surroundings import Surroundings
+from lacuna_inference.decoding.writer import Begin, Choose, HoleWriter
 from lacuna_inference.forward import Steps
 from lacuna_inference.in_file.index import FileIndex
 from lacuna_inference.in_file.mixer import DistributionMixer
@@ -26,9 +28,6 @@ from lacuna_inference.prompt import context_budget
 from lacuna_inference.prompt.families import Layout
 from lacuna_inference.prompt.planner import Prompt
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
-
-Choice = Callable[[Tensor], tuple[int, float]]
-"""Logits [vocabulary] -> the id of the next token and its log-probability in nats."""
 
 _ATTEMPTS = 3
 """How often an answer is begun that turns out to repeat what the text around a blank line has already."""
@@ -72,38 +71,73 @@ class Decoder:
             lookup = PromptLookup(
                 lambda: self._examples(index.followed_by(cache.answer), request), self.max_draft_tokens
             )
-            writer = _HoleWriter(self, cache, lookup, sampler, state)
+            writer = HoleWriter(self.tokenizer, self.context, self.max_draft_tokens, cache, lookup, sampler, state)
             for number in range(prompt.holes):
                 if number:
                     ids += prompt.between[number - 1]
-                healed_prefix, excluded = "" if number else prompt.healed_prefix, list[tuple[int, int]]()
-                while True:
-                    context = self._context_stop(parts, fills, state.request)
-                    hole = Hole(healed_prefix, stop, self.tokenizer, context, excluded)
-                    mixer = self._mixer(hole, index, parts, number)
-                    yield from writer.write(hole, ids, _choice(hole, sampler, mixer))
-                    repeated = hole.repeated()
-                    if repeated is None or len(excluded) + 1 >= _ATTEMPTS:
-                        break
-                    excluded.append(repeated)
+                healed_prefix = "" if number else prompt.healed_prefix
+                mixer = self._mixer(healed_prefix, index, parts, number)
+                around = partial(self._context_stop, parts, tuple(fills), request)
+                begin = self._beginning(healed_prefix, stop, sampler, mixer, around)
+                suffix = self._counted_suffix(prompt, parts, sampling, request) if cache.rolls_back else []
+                if suffix:
+                    surroundings = Surroundings(parts[0], parts[1], request.path)
+                    choice = SuffixChoice(writer, ids, surroundings, suffix, self._reads_suffix, begin)
+                    hole, suffix_logprob = yield from choice.write()
+                    writer.report(hole)
+                else:
+                    hole, suffix_logprob = (yield from _written(writer, ids, begin)), None
                 if self.max_draft_tokens:
                     cache.answer = index.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))
                 ids += hole.prompt_ids()
-                fill = hole.fill()
+                fill = replace(hole.fill(), suffix_logprob=suffix_logprob)
                 is_candidate = mixer is not None and mixer.suggests(fill.text)
                 fills.append(replace(fill, source=Source.CANDIDATE) if is_candidate else fill)
                 state.hole += 1
         return tuple(fills)
 
-    def choice(self, hole: Hole, sampler: Sampler, index: FileIndex, parts: Sequence[str], number: int) -> Choice:
+    def choice(self, hole: Hole, sampler: Sampler, index: FileIndex, parts: Sequence[str], number: int) -> Choose:
         """How the tokens of hole `number` are chosen from logits."""
-        return _choice(hole, sampler, self._mixer(hole, index, parts, number))
+        return _choice(hole, sampler, self._mixer(hole.healed_prefix, index, parts, number))
 
-    def _mixer(self, hole: Hole, index: FileIndex, parts: Sequence[str], number: int) -> DistributionMixer | None:
+    @property
+    def _reads_suffix(self) -> bool:
+        """Whether the suffix is read behind an answer because the prompt does not show it."""
+        return self.tokenizer.family.infill is None
+
+    def _counted_suffix(self, prompt: Prompt, parts: Sequence[str], sampling: Sampling, request: Request) -> list[int]:
+        """The first tokens of the text after the hole, if they count; otherwise none.
+
+        They count in the choice of one greedy answer within a line: for models that the prompt does not show them, and
+        where the line goes on, for those that seldom close a hole.
+        """
+        chooses = request.stop.single_line and request.stop.outside and sampling.temperature < MIN_TEMPERATURE
+        if not chooses or len(parts) != 2 or request.candidates > 1 or request.top_logprobs is not None:
+            return []
+        goes_on = bool(parts[1].partition("\n")[0].strip())
+        if not parts[1].strip() or not (self._reads_suffix or (goes_on and not self.closes_holes)):
+            return []
+        suffix = first_tokens(parts[1], self.tokenizer.encode_bare)
+        fits = len(prompt.ids) + request.stop.max_tokens + len(suffix) <= self.context
+        return suffix if fits else []
+
+    def _beginning(
+        self, healed_prefix: str, stop: Stop, sampler: Sampler, mixer: DistributionMixer | None,
+        around: Callable[[], ContextStop | None],
+    ) -> Begin:  # fmt: skip
+        """What makes empty holes for the same text."""
+
+        def begin(excluded: Collection[tuple[int, int]] = ()) -> tuple[Hole, Choose]:
+            hole = Hole(healed_prefix, stop, self.tokenizer, around(), excluded)
+            return hole, _choice(hole, sampler, mixer)
+
+        return begin
+
+    def _mixer(self, healed: str, index: FileIndex, parts: Sequence[str], number: int) -> DistributionMixer | None:
         """What the file says about hole `number`; None for a model that reads it only."""
         if not self.tokenizer.family.mixes_file_ngrams:
             return None
-        return DistributionMixer(index, parts, number, hole.healed_prefix, self.tokenizer)
+        return DistributionMixer(index, parts, number, healed, self.tokenizer)
 
     def _stop(self, prompt: Prompt, state: RequestState) -> Stop:
         """When to stop, with no more tokens than the context has room for after the prompt."""
@@ -130,7 +164,19 @@ class Decoder:
         )
 
 
-def _choice(hole: Hole, sampler: Sampler, mixer: DistributionMixer | None) -> Choice:
+def _written(writer: HoleWriter, ids: Sequence[int], begin: Begin) -> Steps[Hole]:
+    """An answer after the prompt `ids`. One that only repeats the text around a blank line is begun otherwise."""
+    excluded = list[tuple[int, int]]()
+    while True:
+        hole, choose = begin(excluded)
+        yield from writer.write(hole, ids, choose)
+        repeated = hole.repeated()
+        if repeated is None or len(excluded) + 1 >= _ATTEMPTS:
+            return hole
+        excluded.append(repeated)
+
+
+def _choice(hole: Hole, sampler: Sampler, mixer: DistributionMixer | None) -> Choose:
     if mixer is None:
         return lambda logits: sampler.choose(logits, hole.allowed())
 
@@ -139,78 +185,3 @@ def _choice(hole: Hole, sampler: Sampler, mixer: DistributionMixer | None) -> Ch
         return sampler.choose(logits, allowed, lambda p: mixer.mix(p, hole.tokens, allowed))
 
     return choose
-
-
-@dataclass(frozen=True, slots=True)
-class _HoleWriter:
-    """Fills the holes of one prompt."""
-
-    decoder: Decoder
-    cache: PrefixCache
-    lookup: PromptLookup
-    sampler: Sampler
-    state: RequestState
-
-    def write(self, hole: Hole, ids: Sequence[int], choose: Choice) -> Steps[None]:
-        """Fills `hole` after the prompt `ids`."""
-        if len(ids) > self.decoder.context:  # the fills of earlier holes took its room
-            hole.reason = hole.reason or StopReason.CONTEXT_FULL
-            return
-        state, reported = self.state, 0
-        logits = yield from self._logits_after_prompt(hole, ids)
-        while hole.reason is None:
-            if state.cancel.cancelled:
-                raise RequestCancelled
-            hole.take(*choose(logits), self._top_logprobs())
-            if hole.new_tokens or hole.reason:
-                state.on_first_token()
-            if hole.reason is None and len(ids) + len(hole.tokens) >= self.decoder.context:
-                hole.reason = StopReason.CONTEXT_FULL
-            if hole.reason is None:
-                self._check_deadline(hole)
-            reported = self._report(hole, reported)
-            if hole.reason is None:
-                logits = yield from self._logits_after(hole, ids)
-
-    def _check_deadline(self, hole: Hole) -> None:
-        """Ends `hole` at a line's end after the deadline, and anywhere after twice that time."""
-        deadline, elapsed = self.state.request.deadline_s, self.state.elapsed_s
-        if deadline is not None and elapsed >= deadline:
-            streamed = self.state.request.on_token is not None
-            hole.stop_at_line_end(even_inside=elapsed >= 2 * deadline, whole=streamed)
-
-    def _top_logprobs(self) -> tuple[tuple[str, float], ...]:
-        count, tokenizer = self.state.request.top_logprobs, self.decoder.tokenizer
-        return tuple((tokenizer.decode([i]), p) for i, p in self.sampler.top_logprobs(count)) if count else ()
-
-    def _report(self, hole: Hole, reported: int) -> int:
-        """Streams the tokens that became certain after the first `reported`; how many are reported now."""
-        on_token = self.state.request.on_token
-        if on_token is None:
-            return reported
-        certain = hole.certain_tokens(reported)
-        for token in certain:
-            on_token(StreamEvent(self.state.candidate, self.state.hole, token))
-        return reported + len(certain)
-
-    def _logits_after_prompt(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
-        """Logits after the prompt; counts what of it was reused."""
-        counts = self.state.counts
-        before = counts.copy()
-        logits = yield from self._logits_after(hole, ids)
-        read = counts.since(before)
-        counts.reused += len(ids) - (read.evaluated - read.drafted)
-        return logits
-
-    def _logits_after(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
-        """Logits after the prompt and what `hole` holds."""
-        held = [*ids, *hole.tokens]
-        room_left = self.decoder.context - len(held)
-        return (yield from self.cache.logits_after(held, self.state.cancel, lambda: self._draft(hole, room_left)))
-
-    def _draft(self, hole: Hole, room_left: int) -> list[int]:
-        """What may follow `hole`, up to `room_left` tokens. Beside other requests every drafted token costs more."""
-        limit = min(room_left, self.decoder.max_draft_tokens // self.state.concurrency())
-        draft = self.lookup.draft(hole.tokens)[: max(0, limit)] if limit > 0 else []
-        allowed = hole.allowed()
-        return draft if allowed is None or not draft or draft[0] in allowed else []

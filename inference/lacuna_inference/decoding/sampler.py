@@ -76,6 +76,21 @@ class Sampler:
         indices = np.argsort(-logprobs, kind="stable")[:count]
         return [(int(n if self._ids is None else self._ids[n]), float(logprobs[n])) for n in indices]
 
+    def likeliest(self, count: int) -> list[tuple[int, float]]:
+        """As `top_logprobs`, in no order; sorting a whole vocabulary would take longer."""
+        count = min(count, len(self._scores))
+        with np.errstate(divide="ignore"):
+            logprobs = np.log(_softmax(self._scores))
+        indices = np.argpartition(-logprobs, count - 1)[:count]
+        return [(int(n if self._ids is None else self._ids[n]), float(logprobs[n])) for n in indices]
+
+    def logprob(self, token: int) -> float:
+        """The log-probability in nats of `token` at the last choice; minus infinity where only some were allowed."""
+        if self._ids is not None or token >= len(self._scores):
+            return -np.inf
+        highest = self._scores.max()
+        return float(self._scores[token] - highest - np.log(np.exp(self._scores - highest).sum()))
+
     def _adjust(self, scores: VocabRow) -> None:
         """Adds the logit biases and subtracts the penalties."""
         for token, bias in self._sampling.logit_bias:
