@@ -7,8 +7,10 @@ arXiv 2204.05999), and a chat-tuned one, which hardly ever closes a hole, ends i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -20,14 +22,14 @@ from lacuna_inference.decoding.trace import Ending, Trace, endings, own_ending
 from lacuna_inference.decoding.writer import Begin, HoleWriter
 from lacuna_inference.forward import Steps
 
-SUFFIX_TOKENS = 14
+SUFFIX_TOKENS = 12
 """Tokens of the suffix that are read behind an answer; further ones hardly depend on it."""
 _SUFFIX_CODE_POINTS = 160
-MAX_WRITTEN = 7
+MAX_WRITTEN = 5
 """Answers that are written at most; most are the same as another up to a few tokens."""
 MAX_READ = 5
 """Answers behind which the suffix is read at most."""
-BEHIND = 4.0
+BEHIND = 3.0
 """How much less likely than the likeliest an answer may be by itself, in nats, that the suffix may prefer."""
 _CUT_SHORT = frozenset({StopReason.DEADLINE, StopReason.CONTEXT_FULL, StopReason.STOP_STRING})
 
@@ -67,18 +69,21 @@ class SuffixChoice:
     def _answers(self) -> Steps[list[Ending]]:
         """Answers with different texts, the likeliest token by token first.
 
-        Another is only begun while that alone is likelier than what has been found; less so if the suffix is read.
+        Each is only written while it alone is likelier than one that has been found with its end, or not much less
+        likely if the suffix is read: it cannot become likelier.
         """
         found, begun = list[Ending](), [Trace(self.suffix[0])]
         margin = BEHIND if self.reads else 0.0
-        for number in range(MAX_WRITTEN):
-            trace = max(begun, key=Trace.joint, default=None)
-            best = max((ending.logprob for ending in found if ending.text.strip()), default=-float("inf"))
-            if trace is None or (number and (trace.joint() < best - margin or self._is_late())):
+        for _ in range(MAX_WRITTEN):
+            if not begun:
+                break
+            trace = max(begun, key=Trace.joint)
+            best = max((ending.logprob for ending in found if ending.text.strip()), default=-math.inf) - margin
+            if found and (trace.joint() < best or self._is_late()):
                 break
             begun.remove(trace)
             hole, choose = self.begin()
-            yield from self.writer.write(hole, self.ids, choose, trace)
+            yield from self.writer.write(hole, self.ids, choose, trace, partial(self._is_beaten, hole, trace, best))
             if hole.reason not in _CUT_SHORT or not found:
                 found += [end for end in self._endings(hole, trace) if all(end.text != other.text for other in found)]
             if hole.reason in _CUT_SHORT:
@@ -90,6 +95,13 @@ class SuffixChoice:
         if hole.reason in _CUT_SHORT or not self.around.rest.strip():
             return iter([own_ending(hole, trace)])
         return endings(hole, trace, self._may_end)
+
+    def _is_beaten(self, hole: Hole, trace: Trace, best: float) -> bool:
+        """Whether what is in `hole` is less likely than `best`, or than itself with an earlier end."""
+        if not self.around.rest.strip():
+            return trace.joint() < best
+        found = (ending.logprob for ending in endings(hole, trace, self._may_end))
+        return trace.joint() < max(best, max(found) - (BEHIND if self.reads else 0.0))
 
     def _likeliest(self, found: Sequence[Ending]) -> list[Ending]:
         """Those of `found` that may be the best, the likeliest first."""

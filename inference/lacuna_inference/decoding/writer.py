@@ -36,8 +36,15 @@ class HoleWriter:
     sampler: Sampler
     state: RequestState
 
-    def write(self, hole: Hole, ids: Sequence[int], choose: Choose, trace: Trace | None = None) -> Steps[None]:
-        """Fills `hole` after the prompt `ids`.
+    def write(
+        self,
+        hole: Hole,
+        ids: Sequence[int],
+        choose: Choose,
+        trace: Trace | None = None,
+        until: Callable[[], bool] = lambda: False,
+    ) -> Steps[None]:
+        """Fills `hole` after the prompt `ids`, `until` nothing more is wanted, which is asked after each token.
 
         With a `trace`, the hole begins with the tokens that are there, each choice is noted, and nothing is streamed.
         """
@@ -56,6 +63,8 @@ class HoleWriter:
                 trace.note(self.sampler, token, logprob)
             hole.take(token, logprob, self._top_logprobs())
             self._check_limits(hole, ids)
+            if hole.reason is None and until():
+                hole.reason = StopReason.OUTSIDE
             reported = self.report(hole, reported) if trace is None else 0
             logits = None if hole.reason else (yield from self._logits_after(hole, ids))
 
