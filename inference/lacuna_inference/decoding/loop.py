@@ -85,7 +85,7 @@ class Decoder:
                     choice = SuffixChoice(writer, ids, surroundings, suffix, self._reads_suffix, begin)
                     hole, suffix_logprob = yield from choice.write()
                     writer.report(hole)
-                else:
+                if not suffix or hole.repeated():
                     hole, suffix_logprob = (yield from _written(writer, ids, begin)), None
                 if self.max_draft_tokens:
                     cache.answer = index.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))

@@ -55,10 +55,10 @@ class SuffixChoice:
         Raises RequestCancelled between two tokens.
         """
         found = yield from self._answers()
-        first, likely = found[0], self._likeliest(found)
-        if not likely:
-            return first.hole, None
-        if not self.reads or len(likely) == 1:
+        first, likely = found[0].hole, self._likeliest(found)
+        if not likely or first.reason in _CUT_SHORT:
+            return first, None
+        if not self.reads or len(likely) == 1 or self._is_late():
             return _ended(likely[0]), None
         scored = list[tuple[float, Ending]]()
         for ending in likely:
@@ -79,7 +79,7 @@ class SuffixChoice:
                 break
             trace = max(begun, key=Trace.joint)
             best = max((ending.logprob for ending in found if ending.text.strip()), default=-math.inf) - margin
-            if found and (trace.joint() < best or self._is_late()):
+            if found and (trace.joint() <= best or self._is_late()):
                 break
             begun.remove(trace)
             hole, choose = self.begin()
@@ -99,9 +99,9 @@ class SuffixChoice:
     def _is_beaten(self, hole: Hole, trace: Trace, best: float) -> bool:
         """Whether what is in `hole` is less likely than `best`, or than itself with an earlier end."""
         if not self.around.rest.strip():
-            return trace.joint() < best
+            return trace.joint() <= best
         found = (ending.logprob for ending in endings(hole, trace, self._may_end))
-        return trace.joint() < max(best, max(found) - (BEHIND if self.reads else 0.0))
+        return trace.joint() <= max(best, max(found) - (BEHIND if self.reads else 0.0))
 
     def _likeliest(self, found: Sequence[Ending]) -> list[Ending]:
         """Those of `found` that may be the best, the likeliest first."""
