@@ -79,14 +79,11 @@ class Decoder:
                 mixer = self._mixer(healed_prefix, index, parts, number)
                 around = partial(self._context_stop, parts, tuple(fills), request)
                 begin = self._beginning(healed_prefix, stop, sampler, mixer, around)
-                suffix = self._counted_suffix(prompt, parts, sampling, request) if cache.rolls_back else []
-                if suffix:
+                choice: SuffixChoice | None = None
+                if cache.rolls_back and (suffix := self._counted_suffix(prompt, parts, sampling, request)):
                     surroundings = Surroundings(parts[0], parts[1], request.path)
                     choice = SuffixChoice(writer, ids, surroundings, suffix, self._reads_suffix, begin)
-                    hole, suffix_logprob = yield from choice.write()
-                    writer.report(hole)
-                if not suffix or hole.repeated():
-                    hole, suffix_logprob = (yield from _written(writer, ids, begin)), None
+                hole, suffix_logprob = yield from _answered(writer, ids, begin, choice)
                 if self.max_draft_tokens:
                     cache.answer = index.context(hole.tokens, MAX_MATCH_TOKENS + len(hole.tokens))
                 ids += hole.prompt_ids()
@@ -162,6 +159,18 @@ class Decoder:
         return index.preceded_by(
             [self.tokenizer.encode_file(text) for text in request.related_files[-MAX_RELATED_FILES:]]
         )
+
+
+def _answered(
+    writer: HoleWriter, ids: Sequence[int], begin: Begin, choice: SuffixChoice | None
+) -> Steps[tuple[Hole, float | None]]:
+    """An answer after the prompt `ids`, by `choice` if there is one; and the suffix's log-probability if it counted."""
+    if choice is not None:
+        hole, suffix_logprob = yield from choice.write()
+        if not hole.repeated():
+            writer.report(hole)
+            return hole, suffix_logprob
+    return (yield from _written(writer, ids, begin)), None
 
 
 def _written(writer: HoleWriter, ids: Sequence[int], begin: Begin) -> Steps[Hole]:

@@ -51,11 +51,14 @@ class HoleWriter:
         if len(ids) > self.context:  # the fills of earlier holes took its room
             hole.reason = hole.reason or StopReason.CONTEXT_FULL
             return
-        for choice in trace.choices if trace else ():
+        begun = trace.choices if trace else []
+        for choice in begun:
             hole.take(choice.token, choice.logprob)
-        reported, first = 0, self._logits_after if trace and trace.choices else self._logits_after_prompt
-        logits = None if hole.reason else (yield from first(hole, ids))
-        while hole.reason is None and logits is not None:
+        if begun and hole.reason is not None:
+            return
+        reported = 0
+        logits = yield from self._logits_after(hole, ids) if begun else self._logits_after_prompt(hole, ids)
+        while hole.reason is None:
             if self.state.cancel.cancelled:
                 raise RequestCancelled
             token, logprob = choose(logits)
@@ -66,7 +69,8 @@ class HoleWriter:
             if hole.reason is None and until():
                 hole.reason = StopReason.OUTSIDE
             reported = self.report(hole, reported) if trace is None else 0
-            logits = None if hole.reason else (yield from self._logits_after(hole, ids))
+            if hole.reason is None:
+                logits = yield from self._logits_after(hole, ids)
 
     def report(self, hole: Hole, reported: int = 0) -> int:
         """Streams the tokens that became certain after the first `reported`; how many are reported now."""
