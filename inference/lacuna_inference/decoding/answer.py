@@ -60,7 +60,7 @@ def answer_steps(decoder: Decoder, model: str, state: RequestState) -> Steps[Com
     finally:
         decoder.caches.counts.add(state.counts)
     if reused is None:
-        decoder.reuse.remember(request, candidates[0].fills[0])
+        decoder.reuse.remember(request, candidates[0].fills[0], state.prompt_is_narrow)
     if request.distinct:
         candidates.sort(key=rank, reverse=True)
     metrics = replace(_metrics(decoder, state), prompt_tokens=prompt_tokens, generated_tokens=generated)

@@ -20,6 +20,8 @@ _ENDED = frozenset({StopReason.END_OF_HOLE, StopReason.OUTSIDE, StopReason.NEWLI
 class _Suggestion:
     request: Request
     fill: Fill
+    is_narrow: bool
+    """Whether it is for a prompt with the lines at the cursor alone."""
 
 
 class SuggestionReuse:
@@ -29,7 +31,10 @@ class SuggestionReuse:
         self._suggestions: PerDocument[_Suggestion] = PerDocument()
 
     def rest_of(self, request: Request) -> Fill | None:
-        """The rest of the last suggestion if `request` continues it, otherwise None."""
+        """The rest of the last suggestion if `request` continues it, otherwise None.
+
+        Without more text, one for a narrow prompt is none: more may have been read since.
+        """
         last = self._suggestions.get(request.document_id)
         if last is None or not _is_reusable(request) or len(request.parts) != len(last.request.parts):
             return None
@@ -41,13 +46,20 @@ class SuggestionReuse:
             return None
         if typed == last.fill.text and typed:
             return None  # all of it was typed; the model may have more to suggest
+        if last.is_narrow and not typed:
+            return None
         tokens = _rest_of_tokens(last.fill.token_logprobs, len(typed))
         return replace(last.fill, text=last.fill.text[len(typed) :], tokens=0, token_logprobs=tokens)
 
-    def remember(self, request: Request, fill: Fill) -> None:
+    def is_narrow(self, document_id: str) -> bool:
+        """Whether the last suggestion was for a narrow prompt."""
+        last = self._suggestions.get(document_id)
+        return last is not None and last.is_narrow
+
+    def remember(self, request: Request, fill: Fill, is_narrow: bool = False) -> None:
         """Stores the answer to `request` if it can be reused."""
         if _is_reusable(request) and fill.reason in _ENDED:
-            self._suggestions.put(request.document_id, _Suggestion(request, fill))
+            self._suggestions.put(request.document_id, _Suggestion(request, fill, is_narrow))
 
 
 def _rest_of_tokens(tokens: Sequence[TokenLogprob], typed: int) -> tuple[TokenLogprob, ...]:

@@ -18,6 +18,16 @@ SHOWN = Request(("a\nx = ", "\nb"), document_id="document")
 FILL = Fill("foo(1)", StopReason.END_OF_HOLE, 3, -0.1)
 
 
+def test_a_suggestion_for_the_lines_at_the_cursor_counts_only_while_it_is_typed() -> None:
+    """Asked again for the same text, the model may have read the rest of it meanwhile."""
+    reuse = SuggestionReuse()
+    reuse.remember(SHOWN, FILL, is_narrow=True)
+    assert reuse.rest_of(SHOWN) is None
+    along = reuse.rest_of(replace(SHOWN, parts=("a\nx = fo", "\nb")))
+    assert along is not None
+    assert along.text == "o(1)"
+
+
 def along(prefix: str, shown: Request = SHOWN, fill: Fill = FILL, **changed: object) -> str | None:
     reuse = SuggestionReuse()
     reuse.remember(shown, fill)
