@@ -91,8 +91,11 @@ class AccelerationRow:
 
 
 def typing_load(session: TypingTrace, keys: int, max_tokens: int, id_prefix: str = "") -> TypingLoad:
-    """The first `keys` keystrokes of `session`. `id_prefix` distinguishes documents of the same name."""
-    stop = Stop(max_tokens, single_line=True)
+    """The first `keys` keystrokes of `session`. `id_prefix` distinguishes documents of the same name.
+
+    The text after the cursor is in the prompt only: `generate()` cannot let it end or choose an answer.
+    """
+    stop = Stop(max_tokens, single_line=True, outside=False)
     document = id_prefix + session.name
     requests = [
         Request((key.text[: key.cursor], key.text[key.cursor :]), session.name, stop, document_id=document)
