@@ -12,8 +12,8 @@ from lacuna_server.commands.show import progress, stderr, stdout
 from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.paths import normal
 from lacuna_server.settings import Settings
+from lacuna_server.syntax.grammars import GRAMMARS, grammar_for
 from lacuna_server.workspace import DocumentContext, DocumentContexts, Indexer, Place, Why, WorkspaceIndex
-from lacuna_server.workspace.grammars import GRAMMARS, grammar_for
 from lacuna_server.workspace.index import shown_path
 
 _PLACE = re.compile(r"(.+?):([0-9]{1,9})(?::([0-9]{1,9}))?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lacuna_server.workspace.grammars import GRAMMARS, Grammar, parsed
+from lacuna_server.syntax.grammars import GRAMMARS, Grammar, parsed
 
 if TYPE_CHECKING:
     from tree_sitter import Language, Query, Tree

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from lacuna_server.syntax.grammars import Grammar, parsed
 from lacuna_server.workspace import signatures
-from lacuna_server.workspace.grammars import Grammar, parsed, query
+from lacuna_server.workspace.queries import query
 from lacuna_server.workspace.signatures import Span
 
 if TYPE_CHECKING:

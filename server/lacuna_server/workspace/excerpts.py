@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from lacuna_server.syntax.grammars import Grammar, grammar_for
 from lacuna_server.workspace.definitions import Definition, Kind
-from lacuna_server.workspace.grammars import Grammar, grammar_for
 from lacuna_server.workspace.index import shown_path
 from lacuna_server.workspace.references import RelatedDefinition
 

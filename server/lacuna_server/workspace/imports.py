@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lacuna_server.workspace.grammars import Grammar, Module, query
+from lacuna_server.syntax.grammars import Grammar, Module
+from lacuna_server.workspace.queries import query
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree

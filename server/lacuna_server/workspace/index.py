@@ -14,8 +14,8 @@ from pathlib import Path
 from sys import intern
 
 from lacuna_server.core.paths import normal
+from lacuna_server.syntax.grammars import grammar_for
 from lacuna_server.workspace.definitions import Definition, Kind, definitions
-from lacuna_server.workspace.grammars import grammar_for
 from lacuna_server.workspace.ignored import Ignored, default_rule, is_source, relative, source_text
 from lacuna_server.workspace.passages import Passage, Passages
 

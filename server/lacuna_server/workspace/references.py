@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lacuna_server.core.paths import normal
+from lacuna_server.syntax.grammars import Grammar, Reach, grammar_for
 from lacuna_server.workspace.definitions import Definition, Kind
-from lacuna_server.workspace.grammars import Grammar, Reach, grammar_for
 from lacuna_server.workspace.imports import Import, Target, target
 from lacuna_server.workspace.index import WorkspaceIndex
 from lacuna_server.workspace.scene import Nearness, Scene, Use, scene

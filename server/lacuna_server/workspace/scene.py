@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from lacuna_server.syntax.grammars import Grammar
 from lacuna_server.workspace.completed import completed
 from lacuna_server.workspace.definitions import found_in
-from lacuna_server.workspace.grammars import Grammar, query
 from lacuna_server.workspace.imports import Import, imports
+from lacuna_server.workspace.queries import query
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lacuna_server.workspace.grammars import Grammar
+from lacuna_server.syntax.grammars import Grammar
 
 _MOST_MEMBER = 160
 _MOST_CONSTANT = 200

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lacuna_server.core.paths import normal
+from lacuna_server.syntax.grammars import Grammar, grammar_for, parsed
 from lacuna_server.workspace.excerpts import Excerpt
-from lacuna_server.workspace.grammars import Grammar, grammar_for, parsed
 from lacuna_server.workspace.imports import imports
 from lacuna_server.workspace.index import WorkspaceIndex, shown_path
 from lacuna_server.workspace.passages import names

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_workspace_languages import CASES, CURSOR, Case
 
+from lacuna_server.syntax.grammars import grammar_for
 from lacuna_server.workspace import (
     Definition,
     Kind,
@@ -21,7 +22,6 @@ from lacuna_server.workspace import (
     related,
 )
 from lacuna_server.workspace.definitions import MOST_CHARACTERS, definitions
-from lacuna_server.workspace.grammars import grammar_for
 from lacuna_server.workspace.imports import target
 
 ROOT = Path("/work").resolve()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lacuna_server.syntax.grammars import GRAMMARS, grammar_for, loaded
 from lacuna_server.workspace import Place, Why, WorkspaceIndex, related
 from lacuna_server.workspace.definitions import definitions
-from lacuna_server.workspace.grammars import GRAMMARS, grammar_for, loaded
 
 CURSOR = "‸"
 

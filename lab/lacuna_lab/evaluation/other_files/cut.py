@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from lacuna_lab.evaluation.other_files.names import RECEIVER, Name, names
 from lacuna_lab.evaluation.other_files.projects import Project, text_of
+from lacuna_server.syntax.grammars import Grammar, grammar_for
 from lacuna_server.workspace import WorkspaceIndex
-from lacuna_server.workspace.grammars import Grammar, grammar_for
 
 NEARBY = 30
 """Lines. A name within so many lines of the hole could be copied."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lacuna_server.workspace.grammars import Grammar, Reach, parsed
+from lacuna_server.syntax.grammars import Grammar, Reach, parsed
 from lacuna_server.workspace.imports import Import, imports, target
 
 if TYPE_CHECKING:

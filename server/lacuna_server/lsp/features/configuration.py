@@ -104,6 +104,6 @@ def _watched_names(ls: LacunaServer) -> list[str]:
     """Patterns of file names: settings, and what the index of the workspace reads."""
     if not ls.session.settings.other_files:
         return [FILE.name]
-    from lacuna_server.workspace.grammars import SUFFIXES
+    from lacuna_server.syntax.grammars import SUFFIXES
 
     return [FILE.name, *(f"*{suffix}" for suffix in SUFFIXES)]

@@ -1,13 +1,7 @@
-"""The languages whose definitions can be found: one table, and their tree-sitter grammars, loaded when first needed.
+"""The languages whose syntax is known: one table, and their tree-sitter grammars, loaded when first needed.
 
-To add a language, add a row here, a file in queries/ and rows in tests/server/workspace/. A grammar that is not
-installed, or does not fit the installed tree-sitter, disables its language only. The queries name their nodes so:
-
-* definitions: `@function`, `@class`, `@constant`, `@field` and `@scope` (members of a type without its definition) with
-  their `@name`, and if they have one a `@body`; `@parent` names the type outside of which a method is defined;
-* imports: the `@module` and the `@name` in it, or `@all` of its names, and a local `@alias`;
-* references: a `@name`, a `@member` of an `@object`, what is `@typed` with its `@type`, the `@base` of a type, and what
-  is `@ignored`.
+To add a language, add a row here, a file in workspace/queries/ and rows in tests/server/workspace/. A grammar that is
+not installed, or does not fit the installed tree-sitter, disables its language only.
 """
 
 from __future__ import annotations
@@ -17,11 +11,10 @@ import logging
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Query, Tree
+    from tree_sitter import Language, Tree
 
 _log = logging.getLogger(__name__)
 _CHUNK = 8192
@@ -132,19 +125,8 @@ def loaded(grammar: Grammar) -> Language | None:
 
         return Language(getattr(importlib.import_module(grammar.module), grammar.factory)())
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        _log.warning("%s has no tree-sitter grammar here, so its files are not indexed: %s", grammar.name, error)
+        _log.warning("%s has no tree-sitter grammar here, so its files are not understood: %s", grammar.name, error)
         return None
-
-
-@lru_cache(4 * len(GRAMMARS))
-def query(grammar: Grammar, section: str) -> Query | None:
-    """The query of a section of the language's files: `definitions`, `imports` or `references`. None as in `loaded`."""
-    language = loaded(grammar)
-    if language is None:
-        return None
-    from tree_sitter import Query
-
-    return Query(language, "".join(_section(name, section) for name in grammar.queries or (grammar.name,)))
 
 
 def parsed(source: bytes, grammar: Grammar) -> Tree | None:
@@ -160,9 +142,3 @@ def parsed(source: bytes, grammar: Grammar) -> Tree | None:
     if len(source) <= _CHUNK:
         return Parser(language).parse(source)
     return Parser(language).parse(lambda offset, _: source[offset : offset + _CHUNK])
-
-
-def _section(name: str, section: str) -> str:
-    """What follows the line `; section` in a query file, to the next such line."""
-    text = (resources.files("lacuna_server.workspace") / "queries" / f"{name}.scm").read_text(encoding="utf-8")
-    return text.partition(f"; {section}\n")[2].partition("\n; ")[0] + "\n"
