@@ -13,6 +13,7 @@ class Withheld(StrEnum):
     EMPTY = "empty", "The model had nothing to add."
     REPEATS = "repeats", "The answer only repeated the text after the cursor."
     LOOP = "loop", "The model repeated itself until it was stopped."
+    NONSENSE = "nonsense", "The answer would have added a syntax error to the file."
     INSIDE_WORD = "inside-word", "The cursor is inside a word."
     UNSURE = "unsure", "The answer is too likely to be wrong (setting `eagerness`)."
     LOADING = "loading", "The model is not loaded yet."

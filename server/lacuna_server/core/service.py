@@ -23,6 +23,7 @@ from lacuna_inference.api import (
 from lacuna_inference.errors import LacunaError, RequestCancelled
 from lacuna_server.core.evidence import LIMITS
 from lacuna_server.core.gate import Verdict, judged
+from lacuna_server.core.nonsense import readable
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
 from lacuna_server.core.trigger import stop_for
@@ -53,9 +54,9 @@ class Suggestions:
     """Suggestions, best first, or why there are none, and what they cost. `detail` is a sentence for the user.
 
     Of the first suggestion, `stop` is why the model ended it, `cut` whether a part of it was removed because of the
-    text around it, and `confidence` the mean probability of its tokens. `verdict` is what the gate decided, None where
-    it did not. `cached` means that the answer was not computed for this request; `delay_s` is how long the request was
-    delayed.
+    text around it or its syntax, and `confidence` the mean probability of its tokens. `verdict` is what the gate
+    decided, None where it did not. `cached` means that the answer was not computed for this request; `delay_s` is how
+    long the request was delayed.
     """
 
     texts: tuple[str, ...] = ()
@@ -155,7 +156,11 @@ def gated(answer: Suggestions, result: CompletionResult, snapshot: Snapshot, eag
 def outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
     """What of a fill is worth showing, or why nothing is."""
     text = once(fill.text) if fill.reason in LIMITS else fill.text
-    return text if isinstance(text, Withheld) else trim(text, snapshot)
+    text = text if isinstance(text, Withheld) else trim(text, snapshot)
+    if isinstance(text, Withheld):
+        return text
+    stopped = fill.reason in LIMITS and fill.reason is not StopReason.MAX_LINES
+    return readable(text, snapshot, stopped and with_lf(fill.text).rstrip() == text)
 
 
 def with_lf(text: str) -> str:

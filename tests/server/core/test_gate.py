@@ -46,7 +46,7 @@ def fill_of(*tokens: tuple[str, float], reason: StopReason = StopReason.NEWLINE)
 
 
 UNSURE_END = fill_of(("self", 0.99), (".get", 0.99), ("(url)", 0.98), (".json", 0.2), ("()", 0.9))
-HOPELESS = fill_of(("some", 0.02), ("thing", 0.05), (" else", 0.01))
+HOPELESS = fill_of(("some", 0.02), ("thing", 0.05), (".else_", 0.01))
 
 
 def shown(fill: Fill, eagerness: float, snapshot: Snapshot = HERE) -> str:

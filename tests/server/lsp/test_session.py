@@ -168,7 +168,7 @@ async def test_each_folder_has_a_separate_file_for_its_documents(tmp_path: Path)
     connection = workspace(first, second)
     expected = {f"{first}/x.py": None, f"{first}/x_pb2.py": "excluded", f"{second}/x.py": "off", "untitled:1": None}
     for uri, reason in expected.items():
-        item = {"uri": uri, "languageId": "python", "version": 1, "text": "y = 1\n"}
+        item = {"uri": uri, "languageId": "python", "version": 1, "text": "\ny = 1\n"}
         connection.notify("textDocument/didOpen", {"textDocument": item})
         assert bool(await connection.ask(uri)) == (reason is None)
         assert await connection.reason() == reason
@@ -255,6 +255,6 @@ async def test_a_document_with_an_odd_uri_silences_no_other() -> None:
     connection = Connection(FakeEngine("x = 1"))
     for uri in ("scratch://[Scratch]/b.py", "http://[::1", "//[", "", ":", "file://[x]/a.py", "\ud800://x"):
         for name in (uri, "file:///w/a.py"):
-            item = {"uri": name, "languageId": "python", "version": 1, "text": "y = 1\n"}
+            item = {"uri": name, "languageId": "python", "version": 1, "text": "\ny = 1\n"}
             connection.notify("textDocument/didOpen", {"textDocument": item})
             assert await connection.ask(name) == ["x = 1"]
