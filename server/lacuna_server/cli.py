@@ -205,7 +205,7 @@ def stats(
     days: Annotated[int, typer.Option(min=1, help="Number of days to show, counting only days with data.")] = 14,
     json: Json = False,
 ) -> None:
-    """Show how many suggestions were shown, accepted and kept. Counted on this machine only."""
+    """Show how many suggestions were shown and accepted, and what was learned. Counted on this machine only."""
     from lacuna_server.commands import stats as stats_command
 
     stats_command.run(days, json)

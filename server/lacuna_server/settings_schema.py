@@ -195,7 +195,10 @@ class SettingsSchema(BaseSettings):
     ] = 1024
     in_comments: Annotated[bool, Field(description="also suggest in comments and documentation")] = True
     in_strings: Annotated[bool, Field(description="also suggest in strings")] = True
-    statistics: Annotated[bool, Field(description="count suggestions, on this machine only: see `lacuna stats`")] = True
+    statistics: Annotated[
+        bool,
+        Field(description="count suggestions and learn what becomes of them, on this machine only: see `lacuna stats`"),
+    ] = True
     completion_channel: Annotated[
         Channel, Field(description="`auto`, `inline`, `popup` or `both`: where an editor shows suggestions")
     ] = "auto"

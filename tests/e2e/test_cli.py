@@ -300,5 +300,16 @@ def test_stats_without_and_with_counts(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "lacuna").mkdir()
     day = {"shown": 8, "accepted": 4, "retained": 3, "characters": 120}
     (tmp_path / "lacuna/statistics.json").write_text(json.dumps({"2026-01-02": day}))
-    assert json.loads(lacuna("stats", "--json").stdout) == {"2026-01-02": day}
+    assert json.loads(lacuna("stats", "--json").stdout) == {"days": {"2026-01-02": day}, "learned": []}
     assert b"4 (50 %)" in lacuna("stats").stdout
+
+
+def test_stats_show_what_was_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "lacuna").mkdir()
+    (tmp_path / "lacuna/experience.json").write_text('{"coder.gguf": {"14": [80, 20], "20": [40, 36]}}')
+    half, most = json.loads(lacuna("stats", "--json").stdout)["learned"]
+    assert (half["model"], half["low"], half["answers"], half["right"]) == ("coder.gguf", 0.4, 80, 20)
+    assert half["now"] < 0.4
+    assert (most["low"], most["answers"]) == (0.8, 40)
+    assert b"90 %" in lacuna("stats").stdout

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -25,6 +25,8 @@ EAGERNESS = 0.6
 """What the setting of this name is by default: docs/decisions/045 has what was measured."""
 _SUREST = 0.95
 """The chance that is enough however small the eagerness is."""
+Corrected = Callable[[str, float], float]
+"""From a model and the chance that was fitted for it to the chance for this user."""
 Coefficients = Mapping[str, float]
 """By the names of the evidence, and `bias`."""
 
@@ -41,30 +43,43 @@ class Chance:
 class Verdict:
     """What the gate decided about a suggestion.
 
-    `chance` is that of what is shown, or else of the shortest beginning; `least` is what is asked for. `part` is how
-    much is shown, None for nothing; `whole` is whether that is all.
+    `chance` is that of what is shown, or else of the shortest beginning, both `judged`; `fitted` is that chance before
+    it was corrected by what was learned from the user. `least` is what is asked for. `part` is how much is shown, None
+    for nothing; `whole` is whether that is all.
     """
 
+    judged: str
     chance: float
+    fitted: float
     least: float
     part: Part | None
     whole: bool
 
 
-def judged(fill: Fill, text: str, snapshot: Snapshot, model: str, eagerness: float) -> tuple[str, Verdict | None]:
+def as_fitted(_model: str, chance: float) -> float:
+    """The chance, if nothing was learned."""
+    return chance
+
+
+def judged(
+    fill: Fill, text: str, snapshot: Snapshot, model: str, eagerness: float, corrected: Corrected = as_fitted
+) -> tuple[str, Verdict | None]:
     """The beginning of the suggestion `text` that is shown, empty for none, and why.
 
-    All of it, without a verdict, where its chances are not known.
+    All of it, without a verdict, where its chances are not known. `corrected` knows what was learned from the user; a
+    larger chance must not become smaller than another.
     """
     found = chances(fill, text, snapshot, model)
     if not found:
         return text, None
     least = threshold(eagerness)
-    shown = longest(found, least)
-    if shown is None:
-        return "", Verdict(found[0].right, least, None, whole=False)
-    whole = shown is found[-1]
-    return text if whole else text[: shown.cut.end], Verdict(shown.right, least, shown.cut.part, whole)
+    shown = next((one for one in reversed(found) if corrected(model, one.right) >= least), None)
+    one, whole = shown or found[0], shown is found[-1]
+    beginning = text if whole else text[: one.cut.end]
+    verdict = Verdict(
+        beginning, corrected(model, one.right), one.right, least, shown.cut.part if shown else None, whole
+    )
+    return beginning if shown else "", verdict
 
 
 def threshold(eagerness: float) -> float:
@@ -84,11 +99,6 @@ def chances(fill: Fill, text: str, snapshot: Snapshot, model: str) -> tuple[Chan
     fitted = coefficients_for(model)
     alone = (chance(fitted, row) for row in evidence(fill, text, found, snapshot))
     return tuple(Chance(cut, right) for cut, right in zip(found, accumulate(alone, min), strict=True))
-
-
-def longest(found: Sequence[Chance], least: float) -> Chance | None:
-    """The longest beginning with at least this chance."""
-    return next((one for one in reversed(found) if one.right >= least), None)
 
 
 def chance(fitted: Coefficients, row: Sequence[float]) -> float:

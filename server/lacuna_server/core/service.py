@@ -22,7 +22,7 @@ from lacuna_inference.api import (
 )
 from lacuna_inference.errors import LacunaError, RequestCancelled
 from lacuna_server.core.evidence import LIMITS
-from lacuna_server.core.gate import Verdict, judged
+from lacuna_server.core.gate import Corrected, Verdict, as_fitted, judged
 from lacuna_server.core.nonsense import readable
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
@@ -34,9 +34,10 @@ from lacuna_server.core.trimming import once, trim
 class Policy:
     """The settings for generating suggestions. Lengths are in tokens and lines.
 
-    `deadline_s` limits automatic suggestions. `look_ahead` lets the engine compute and
-    read in pauses what comes next; then an automatic suggestion need not wait until the whole text is read. An
-    automatic suggestion that is less likely to be right than `eagerness` asks for is not shown; 1 shows everything.
+    `deadline_s` limits automatic suggestions. `look_ahead` lets the engine compute and read in pauses what comes next;
+    then an automatic suggestion need not wait until the whole text is read. An automatic suggestion that is less likely
+    to be right than `eagerness` asks for is not shown; 1 shows everything. `corrected` knows what was learned from the
+    user about such chances.
     """
 
     max_tokens: int = 64
@@ -47,6 +48,7 @@ class Policy:
     deadline_s: float | None = None
     look_ahead: bool = False
     eagerness: float = 1.0
+    corrected: Corrected = as_fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ async def complete(engine: Engine, snapshot: Snapshot, policy: Policy, invoked: 
     except LacunaError as error:
         return Suggestions(withheld=Withheld.UNAVAILABLE, detail=str(error))
     answer = answer_from(result, snapshot)
-    return answer if invoked else gated(answer, result, snapshot, policy.eagerness)
+    return answer if invoked else gated(answer, result, snapshot, policy)
 
 
 def request_for(snapshot: Snapshot, policy: Policy, invoked: bool) -> Request | None:
@@ -139,11 +141,12 @@ def answer_from(result: CompletionResult, snapshot: Snapshot) -> Suggestions:
     )
 
 
-def gated(answer: Suggestions, result: CompletionResult, snapshot: Snapshot, eagerness: float) -> Suggestions:
+def gated(answer: Suggestions, result: CompletionResult, snapshot: Snapshot, policy: Policy) -> Suggestions:
     """`answer` with as much of its only suggestion as is likely enough to be right."""
     if not answer.texts:
         return answer
-    text, verdict = judged(result.candidates[0].fills[0], answer.texts[0], snapshot, result.model, eagerness)
+    fill = result.candidates[0].fills[0]
+    text, verdict = judged(fill, answer.texts[0], snapshot, result.model, policy.eagerness, policy.corrected)
     if verdict is None or text:
         return replace(answer, texts=(text,), verdict=verdict)
     detail = (

@@ -16,6 +16,7 @@ from lacuna_server.core.admission import Rules, may_be_read
 from lacuna_server.core.completer import Completer
 from lacuna_server.core.service import Policy, Suggestions
 from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.experience import Experience, experience_file
 from lacuna_server.lsp import capabilities
 from lacuna_server.lsp.capabilities import Client
 from lacuna_server.lsp.documents import Documents
@@ -24,6 +25,7 @@ from lacuna_server.lsp.feedback import Feedback
 from lacuna_server.lsp.folders import Folders
 from lacuna_server.lsp.lifecycle import Lifecycle
 from lacuna_server.lsp.other_files import OtherFiles
+from lacuna_server.lsp.outcomes import OutcomesSeen
 from lacuna_server.lsp.reading import at, number
 from lacuna_server.settings import Settings
 from lacuna_server.statistics import Latencies, Statistics, statistics_file
@@ -53,6 +55,8 @@ class Session:
         self.statistics = Statistics(statistics_file() if settings.statistics else None)
         self.other_files = OtherFiles(self.documents, self._read_next, self._forget_answers)
         self.feedback = Feedback(self.statistics, self.documents)
+        self.experience = Experience(experience_file() if settings.statistics else None)
+        self.outcomes = OutcomesSeen(self.experience, self.documents)
         self.latencies = Latencies()
         self.snoozed_until = 0.0
         """On the monotonic clock, in seconds."""
@@ -113,6 +117,7 @@ class Session:
         answer = self.last = await self.completer.complete(snapshot, rules, policy, invoked)
         self.last_document = snapshot.document_id
         self.other_files.reconsider(snapshot, answer.metrics)
+        self.outcomes.await_outcome(snapshot, answer)
         if answer.texts:
             self.latencies.add(time.perf_counter() - started)
         return answer
@@ -147,7 +152,7 @@ class Session:
         return may_be_read(path, self.rules_at(path))
 
     def _how_to_complete(self, snapshot: Snapshot) -> tuple[Rules, Policy]:
-        return self.rules_at(snapshot.uri_path), _policy(self.settings_at(snapshot.uri_path))
+        return self.rules_at(snapshot.uri_path), self._policy(self.settings_at(snapshot.uri_path))
 
     def initialize(self, params: Any) -> None:
         """Reads the client's capabilities, its folders and its initializationOptions from raw parameters."""
@@ -184,6 +189,8 @@ class Session:
                 self.refusals.append(str(error))
         self.statistics.save()
         self.statistics.file = statistics_file() if self.settings.statistics else None
+        self.experience.save()
+        self.experience.file = experience_file() if self.settings.statistics else None
         self.look_around()
         self.other_files.choose_again()
         if self._policies() != policies:
@@ -243,7 +250,20 @@ class Session:
         return first, of_folders, list(dict.fromkeys(warnings))
 
     def _policies(self) -> list[Policy]:
-        return [_policy(settings) for settings in (self.settings, *self._of_folders.values())]
+        return [self._policy(settings) for settings in (self.settings, *self._of_folders.values())]
+
+    def _policy(self, s: Settings) -> Policy:
+        return Policy(
+            max_tokens=s.max_tokens,
+            max_lines=s.max_lines,
+            candidates=s.candidates,
+            temperature=s.temperature,
+            top_p=s.top_p,
+            deadline_s=None if s.deadline_ms is None else s.deadline_ms / 1000,
+            look_ahead=s.look_ahead,
+            eagerness=s.eagerness,
+            corrected=self.experience.corrected,
+        )
 
     def _keep_engine_of(self, before: Settings) -> None:
         self.settings = before.with_model_of(self.settings, before)
@@ -257,6 +277,7 @@ class Session:
     def end(self) -> None:
         """Must be called before the process ends. Gives the engine a moment to save what it keeps on the disk."""
         self.statistics.save()
+        self.outcomes.see_all()
         if self.settings.kv_cache_disk_mb and self.settings.engine is None and self.engine.state.phase is Phase.WARM:
             self.engine.close(_ENGINE_END_S)
 
@@ -265,16 +286,3 @@ def _section(sent: Any) -> Mapping[str, Any] | None:
     """The settings that an editor sent, bare or under `lacuna`; None if there are none."""
     values = sent.get("lacuna", sent) if isinstance(sent, Mapping) else None
     return values if isinstance(values, Mapping) else None
-
-
-def _policy(s: Settings) -> Policy:
-    return Policy(
-        max_tokens=s.max_tokens,
-        max_lines=s.max_lines,
-        candidates=s.candidates,
-        temperature=s.temperature,
-        top_p=s.top_p,
-        deadline_s=None if s.deadline_ms is None else s.deadline_ms / 1000,
-        look_ahead=s.look_ahead,
-        eagerness=s.eagerness,
-    )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from lacuna_inference.errors import LacunaError
+from lacuna_server.core.gate import Verdict
 from lacuna_server.lsp.features import loading
 from lacuna_server.lsp.features.status import notify, status
 from lacuna_server.lsp.language_server import LacunaServer
@@ -141,12 +142,18 @@ def _explanation(ls: LacunaServer) -> dict[str, Any] | None:
         "cut": answer.cut,
         "cached": answer.cached,
         "confidence": answer.confidence,
-        "verdict": asdict(answer.verdict) if answer.verdict else None,
+        "verdict": _without_code(answer.verdict) if answer.verdict else None,
         "delay_s": answer.delay_s,
         "model": answer.model,
         "counters": asdict(answer.metrics),
         "other_files": _shown_of_other_files(ls),
     }
+
+
+def _without_code(verdict: Verdict) -> dict[str, Any]:
+    fields = asdict(verdict)
+    del fields["judged"]
+    return fields
 
 
 def _shown_of_other_files(ls: LacunaServer) -> list[dict[str, Any]]:
