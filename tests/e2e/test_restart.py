@@ -15,11 +15,11 @@ from raw_client import RawClient
 URI = "file:///w/shapes.py"
 SHAPES = "".join(f"class Shape{n}:\n    def __init__(self, width):\n        self.width = width\n\n" for n in range(12))
 LINE = SHAPES.count("\n")
-TEXT = f"{SHAPES}class Square(Shape1):\n    def area(self):\n        return self.\n\n{SHAPES}"
+TEXT = f"{SHAPES}class Square(Shape1):\n    def __init__(self, width):\n        self.\n\n{SHAPES}"
 OPEN = {"textDocument": {"uri": URI, "languageId": "python", "version": 1, "text": TEXT}}
 INLINE = {
     "textDocument": {"uri": URI},
-    "position": {"line": LINE + 2, "character": 20},
+    "position": {"line": LINE + 2, "character": 13},
     "context": {"triggerKind": 1},  # who asks for it gets the whole window, however slow the machine is
 }
 CAPABILITIES = {"textDocument": {"inlineCompletion": {}}}
