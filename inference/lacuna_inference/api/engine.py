@@ -28,7 +28,8 @@ class ModelFacts:
     """Properties of a loaded model. Sizes in tokens and bytes; unknown ones are 0 or "".
 
     `begin` and `end` are the spellings of the tokens that begin and end a text. `languages` are the editor language ids
-    that the model completes; empty for all. With `shows_files`, prompts show the model a request's context files.
+    that the model completes; empty for all. With `shows_files`, prompts show the model a request's context files; with
+    `mixes_files`, what they say is mixed into its answers, which costs next to nothing.
     `reading_speed` is in prompt tokens per second, as measured when the model was loaded.
     """
 
@@ -43,6 +44,7 @@ class ModelFacts:
     end: str = ""
     languages: tuple[str, ...] = ()
     shows_files: bool = False
+    mixes_files: bool = False
     reading_speed: float = 0.0
 
 

@@ -186,8 +186,9 @@ class Request:
     related_files: tuple[str, ...] = ()
     """Texts that drafts may come from, the most relevant last. They make an answer faster, and never change it."""
     context_files: tuple[ContextFile, ...] = ()
-    """What the model is shown of other files, the most relevant last, if its family was trained with other files and
-    the request has one hole. What takes more than a quarter of the prompt is left out, the first first."""
+    """What is known of other files, the most relevant last, for a request with at most one hole. A model is shown them
+    in the form that it was trained with, or else as ordinary text; what takes more than a quarter of the prompt is left
+    out, the first first. Into the bundled model's answers they are mixed instead, as the rest of the file is."""
     repository: str | None = None
     """The name of the repository that the files are from."""
     keeps_files: bool = False

@@ -140,8 +140,10 @@ def _fills(decoder: Decoder, sampling: Sampling, state: RequestState) -> Steps[t
         return (yield from decoder.fill(prompt, shown, sampling, state)), len(prompt.ids)
     if len(parts) <= 2 or fills_together(decoder.tokenizer.family):
         prompt = prompt_for(decoder, request)
+        known = files_shown(decoder, request)
+        state.files = known.files
         if not request.is_prefetch:
-            decoder.anchors.files.put(request.document_id, files_shown(decoder, request))
+            decoder.anchors.files.put(request.document_id, known)
         return (yield from decoder.fill(prompt, parts, sampling, state)), len(prompt.ids)
     written: list[Fill] = []
     before = parts[0]

@@ -63,7 +63,8 @@ class Decoder:
         request, ids = state.request, list(prompt.ids)
         state.prompt_is_whole = state.prompt_is_whole and prompt.whole
         state.prompt_is_narrow = prompt.narrow
-        index = FileIndex(parts, prompt.healed_prefix, self.tokenizer)
+        known = self._known(parts, state)
+        index = FileIndex(known, prompt.healed_prefix, self.tokenizer)
         sampler = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
         stop, fills = self._stop(prompt, state), list[Fill]()
         use = Use.PREFETCH if request.is_prefetch or prompt.narrow else Use.ANSWERS
@@ -76,7 +77,7 @@ class Decoder:
                 if number:
                     ids += prompt.between[number - 1]
                 healed_prefix = "" if number else prompt.healed_prefix
-                mixer = self._mixer(healed_prefix, index, parts, number)
+                mixer = self._mixer(healed_prefix, index, known, number)
                 around = partial(self._context_stop, parts, tuple(fills), request)
                 begin = self._beginning(healed_prefix, stop, sampler, mixer, around)
                 choice: SuffixChoice | None = None
@@ -96,6 +97,13 @@ class Decoder:
     def choice(self, hole: Hole, sampler: Sampler, index: FileIndex, parts: Sequence[str], number: int) -> Choose:
         """How the tokens of hole `number` are chosen from logits."""
         return _choice(hole, sampler, self._mixer(hole.healed_prefix, index, parts, number))
+
+    def _known(self, parts: Sequence[str], state: RequestState) -> Sequence[str]:
+        """The texts around the holes as the mixer reads them: the first begins with the other files."""
+        if not self.tokenizer.family.mixes_file_ngrams:
+            return parts
+        before = "".join(f"{file.text}\n\n" for file in state.files)
+        return (before + parts[0], *parts[1:])
 
     @property
     def _reads_suffix(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from lacuna_inference.api import CancelToken, CompletionResult, Request
+from lacuna_inference.api import CancelToken, CompletionResult, ContextFile, Request
 from lacuna_inference.cache.counts import TokenCounts
 
 
@@ -43,6 +43,8 @@ class RequestState:
     prompt_is_whole: bool = True
     """Whether the prompts showed all of the text."""
     prompt_is_narrow: bool = False
+    files: tuple[ContextFile, ...] = ()
+    """What is known of other files."""
     token_limit: int | None = None
     """Tokens that the context had room for in a hole, where more were requested."""
 

@@ -24,7 +24,8 @@ def of(folder: ModelFolder, tokenizer: PromptTokenizer, context: int, dtype: str
         begin="".join(tokenizer.token_texts(tokenizer.begin)),
         end="".join(tokenizer.token_texts(sorted(tokenizer.ends)[:1])),
         languages=folder.languages,
-        shows_files=context_files.can_show(tokenizer),
+        shows_files=context_files.shows_files(tokenizer.family),
+        mixes_files=tokenizer.family.mixes_file_ngrams,
     )
 
 

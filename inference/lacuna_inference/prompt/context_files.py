@@ -1,4 +1,4 @@
-"""Other files in a prompt, in the form in which the model's family was trained with them.
+"""Other files in a prompt, in the form in which the model's family was trained with them, or else as ordinary text.
 
 They come before the text with the hole, so that typing leaves their part of the prompt as it is.
 """
@@ -16,6 +16,8 @@ from lacuna_inference.prompt.windows import MAX_CODE_POINTS_PER_TOKEN
 
 SHARE = 4
 """Other files take at most a quarter of the room."""
+PLAIN = RepositoryForm(path="", file_end="\n\n", files_in_prefix=True)
+"""For models that were not trained with other files: ordinary text, like a part of the same file."""
 UNNAMED_REPOSITORY, UNNAMED_FILE = "project", "untitled"
 """What a prompt says where the request gives no name."""
 
@@ -38,12 +40,14 @@ def shown(
 ) -> ShownFiles:
     """As many of `files` as fit a quarter of `room` tokens, the last ones, and the path of the file with the hole.
 
-    If the last one alone does not fit, its beginning is shown. Nothing is shown for a family that was not trained with
-    other files, or a tokenizer that lacks the sentinels.
+    If the last one alone does not fit, its beginning is shown. Without the form of its family or the sentinels for it,
+    a model is shown ordinary text.
     """
-    form = tokenizer.family.repository
-    if not files or form is None or not can_show(tokenizer):
+    if not files or not shows_files(tokenizer.family):
         return ShownFiles()
+    form = _form(tokenizer)
+    if form is PLAIN:
+        return ShownFiles([], _fitting(files, form, tokenizer, room // SHARE))
     name = _name(form, repository or UNNAMED_REPOSITORY, tokenizer)
     start, path_ids = _start_of_hole(form, path or UNNAMED_FILE, tokenizer)
     others = _fitting(files, form, tokenizer, room // SHARE - len(name) - len(start) - len(path_ids))
@@ -57,17 +61,17 @@ def shown(
 
 
 def shows_files(family: Family) -> bool:
-    """Whether models of this family are shown other files."""
-    return family.repository is not None and family.infill is not None
+    """Whether models of this family are shown other files; otherwise these are mixed into the answers."""
+    return not family.mixes_file_ngrams
 
 
-def can_show(tokenizer: PromptTokenizer) -> bool:
-    """Whether the family shows files, and the model has the sentinels for them."""
+def _form(tokenizer: PromptTokenizer) -> RepositoryForm:
+    """The family's form if the tokenizer has the sentinels for it."""
     form = tokenizer.family.repository
-    if form is None or not shows_files(tokenizer.family):
-        return False
+    if form is None or tokenizer.family.infill is None:
+        return PLAIN
     wanted = {form.file_sentinel, form.name_sentinel, form.end_sentinel} - {None}
-    return wanted <= tokenizer.specials.keys()
+    return form if wanted <= tokenizer.specials.keys() else PLAIN
 
 
 def _name(form: RepositoryForm, repository: str, tokenizer: PromptTokenizer) -> list[int]:

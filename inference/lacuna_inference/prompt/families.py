@@ -81,7 +81,7 @@ class Family:
     header_sentinel: str | None = None
     """Sentinel before the header, if there is one and the tokenizer has it."""
     repository: RepositoryForm | None = None
-    """How other files are shown; None if the model was not trained so, or its makers do not say."""
+    """How other files are shown; None, for ordinary text, if the model was not trained so, or its makers do not say."""
     doubt: str = ""
     """Why the layout may be wrong for every model of this family, as the end of a sentence with `but`."""
     mask: Callable[[int], str] | None = None

@@ -102,9 +102,10 @@ def _left_to_right(spec: PromptSpec, tokenizer: PromptTokenizer, room: int) -> P
         path = UNNAMED
     prefix, healed_prefix = _healed(prefix, tokenizer, tokenizer.family.blanks_left_to_right)
     header, room = _header(path, tokenizer, room - len(tokenizer.begin) - 1 - len(tokenizer.encode(healed_prefix)))
-    start, shown = last_tokens(prefix, room, tokenizer.encode)
+    others = context_files.shown(spec.files, spec.repository, spec.path, tokenizer, room)
+    start, shown = last_tokens(prefix, room - others.length, tokenizer.encode)
     return Prompt(
-        (*tokenizer.begin, *header, *shown) or (tokenizer.begin_of_nothing,),
+        (*tokenizer.begin, *header, *others.in_prefix, *shown) or (tokenizer.begin_of_nothing,),
         healed_prefix=healed_prefix,
         whole=start == 0,
     )

@@ -227,6 +227,7 @@ def _facts(status: Json) -> ModelFacts:
     return ModelFacts(
         languages=tuple(map(str, languages)) if isinstance(languages, list) else (),
         shows_files=status.get("shows_files") is True,
+        mixes_files=status.get("mixes_files") is True,
         reading_speed=float(speed) if isinstance(speed, (int, float)) else 0.0,
     )
 

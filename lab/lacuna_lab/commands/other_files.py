@@ -11,7 +11,6 @@ from rich.markdown import Markdown
 
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.errors import BadRequest
-from lacuna_inference.prompt import context_files, families
 from lacuna_lab.commands.evaluate import validated_models
 from lacuna_lab.evaluation.other_files import cut, fill, projects, summary
 from lacuna_lab.evaluation.other_files.cut import NamedHole
@@ -59,9 +58,6 @@ def _pairs(settings: Settings, model: str, holes: Sequence[NamedHole], plan: Oth
     engine = ModelEngine(settings.model_copy(update={"model": model}).model_options())
     try:
         wait_until_warm(engine)
-        facts = engine.state.facts
-        if facts is not None and not context_files.shows_files(families.by_name(facts.family)):
-            stderr.print(f"{model}: its family, {facts.family}, is not shown other files, so nothing can differ.")
         found = []
         with progress(model) as bar:
             for number, hole in enumerate(holes, 1):

@@ -92,8 +92,7 @@ class Generation(Body):
 
 
 class Extra(Body):
-    """A chunk of another file. The model is shown it, if it was trained with other files, and answers that repeat it
-    come faster."""
+    """A chunk of another file. The model is shown it, and answers that repeat it come faster."""
 
     text: fields.Text = ""
     filename: fields.Path = ""

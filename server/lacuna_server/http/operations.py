@@ -28,6 +28,7 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
             "progress": state.progress,
             "languages": list(state.facts.languages),
             "shows_files": state.facts.shows_files,
+            "mixes_files": state.facts.mixes_files,
             "reading_speed": round(state.facts.reading_speed),
         }
         return JSONResponse(status, 200 if gateway.ready else 503)

@@ -25,6 +25,8 @@ _BUDGET_S = 2.0
 """Seconds that the model may take to read the excerpts."""
 _AT_ONCE_S = 0.3
 """Seconds that the model may take to read the excerpts where the first request shows them."""
+_MIXED_CHARACTERS = 6000
+"""For a model that need not read them: more would not make the bundled model's answers better."""
 _LEAST_TOKENS = 400
 """Fewer show too little; they are read in pauses, and prompts for the lines at the cursor are used until then."""
 _LEAST_MOVED = 3
@@ -71,7 +73,7 @@ class OtherFiles:
         if facts != self._facts:
             self._facts, self._reading_speed = facts, facts.reading_speed
         wanted = tuple(root for root in roots if root not in (Path.home(), Path(root.anchor)))
-        wanted = wanted if facts.shows_files else ()
+        wanted = wanted if facts.shows_files or facts.mixes_files else ()
         if wanted == self._roots:
             return
         self.stop()
@@ -181,7 +183,7 @@ class OtherFiles:
         """
         if at_once:
             contexts.adopt(snapshot.document_id, context)
-        was_read = await self._read(_with_files(snapshot, context), not at_once)
+        was_read = self._facts.mixes_files or await self._read(_with_files(snapshot, context), not at_once)
         if was_read and self._may_adopt(contexts, snapshot.document_id):
             contexts.adopt(snapshot.document_id, context)
             self._on_change()
@@ -211,6 +213,8 @@ class OtherFiles:
         return self._indexer is not None and self._indexer.wait(0)
 
     def _reads_at_once(self) -> bool:
+        if self._facts.mixes_files:
+            return True
         tokens = most_characters(self._facts, self._reading_speed) / _CHARACTERS_PER_TOKEN
         return tokens <= self._reading_speed * _AT_ONCE_S
 
@@ -229,7 +233,9 @@ class OtherFiles:
 
 
 def most_characters(facts: ModelFacts, reading_speed: float) -> int:
-    """How many characters of other files a prompt may show: about as many as the model reads in `_BUDGET_S`."""
+    """How many characters of other files a request has: about as many as the model reads in `_BUDGET_S`."""
+    if facts.mixes_files:
+        return _MIXED_CHARACTERS
     if not facts.shows_files:
         return 0
     tokens = max(_LEAST_TOKENS, reading_speed * _BUDGET_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from helpers import family_text
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from lacuna_inference.api import ContextFile
 from lacuna_inference.prompt import context_files
 from lacuna_inference.prompt.context_files import ShownFiles, shows_files
-from lacuna_inference.prompt.families import FAMILIES, by_name
+from lacuna_inference.prompt.families import FAMILIES
 from lacuna_inference.prompt.planner import PromptSpec, plan
 
 QWEN = family_text("qwen2.5-coder")
@@ -45,15 +46,23 @@ def test_without_files_the_prompt_is_as_it_was() -> None:
     assert plan(spec, QWEN, 1024) == plan(PromptSpec(("a\n", "b"), None, 16), QWEN, 1024)
 
 
-def test_a_tokenizer_without_the_sentinels_and_other_families_show_nothing() -> None:
-    for text in (family_text("codeqwen"), family_text("starcoder"), family_text("incoder")):
-        with_files = PromptSpec(("a\n", "b"), "main.py", 16, files=files("x = 1\n"))
-        assert plan(with_files, text, 1024).ids == plan(PromptSpec(("a\n", "b"), "main.py", 16), text, 1024).ids
+@pytest.mark.parametrize("family", ["codeqwen", "starcoder", "incoder", "codegen"])
+@pytest.mark.parametrize("parts", [("a\n", "b"), ("a\n",)])
+def test_without_a_form_or_its_sentinels_files_are_text_before_the_prefix(family: str, parts: tuple[str, ...]) -> None:
+    tokenizer = family_text(family)
+    with_files = plan(PromptSpec(parts, "main.py", 16, files=files("x = 1\n", "y\n")), tokenizer, 1024)
+    without = plan(PromptSpec(parts, "main.py", 16), tokenizer, 1024)
+    specials = set(tokenizer.specials.values())
+    with_text, text = (
+        tokenizer.decode([token for token in prompt.ids if token not in specials]) for prompt in (with_files, without)
+    )
+    assert with_text == text.replace("a\n", "x = 1\n\n\ny\n\n\na\n")
 
 
-def test_families_say_whether_they_show_files() -> None:
-    assert {family.name for family in FAMILIES if shows_files(family)} >= {"qwen2.5-coder", "starcoder2", "codestral"}
-    assert not shows_files(by_name("starcoder"))
+def test_a_model_that_mixes_them_in_is_shown_none() -> None:
+    assert [family.name for family in FAMILIES if not shows_files(family)] == ["lacuna"]
+    found = context_files.shown(files("x = 1\n"), None, "main.py", family_text("lacuna"), ROOM)
+    assert found == ShownFiles()
 
 
 def test_a_name_cannot_end_its_line() -> None:

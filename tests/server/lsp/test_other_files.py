@@ -125,6 +125,21 @@ async def test_a_slow_model_is_shown_other_files_once_it_has_read_them_in_a_paus
     assert {file.path for file in files} == {"ledger.py"}
 
 
+async def test_a_model_that_mixes_them_in_reads_nothing(tmp_path: Path) -> None:
+    facts = ModelFacts(mixes_files=True, reading_speed=100.0, context=512)
+    connection, engine = await session_in(written(tmp_path, ledger=LEDGER, user="import ledger\n\n\n\n\n\n"), facts)
+    uri = opened(connection, tmp_path / "user.py")
+    await indexed(connection)
+    before = len(engine.read)
+    await asked(connection, engine, uri, 0)
+    typed(connection, uri, USER)
+    await asked(connection, engine, uri, 3)
+    await reconsidered(connection)
+    files = await asked(connection, engine, uri, 3)
+    assert any("def add_entry(self, cents: int) -> None" in file.text for file in files)
+    assert len(engine.read) == before
+
+
 async def test_a_slow_model_keeps_nothing_once_nothing_was_found(tmp_path: Path) -> None:
     connection, engine = await session_in(written(tmp_path, user="x = 1\n"), replace(FACTS, reading_speed=200.0))
     uri = opened(connection, tmp_path / "user.py")
@@ -369,3 +384,4 @@ def test_the_budget_follows_from_the_reading_speed_and_the_context() -> None:
     assert most_characters(facts, 220.0) == 1320
     assert most_characters(facts, 5000.0) == 1536
     assert most_characters(ModelFacts(context=2048), 5000.0) == 0
+    assert most_characters(ModelFacts(context=512, mixes_files=True), 50.0) == 6000
