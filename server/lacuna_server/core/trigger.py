@@ -5,6 +5,8 @@ from __future__ import annotations
 from lacuna_inference.api import Stop
 from lacuna_inference.text import indentation
 from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.syntax.blocks import opens_block
+from lacuna_server.syntax.grammars import grammar_for
 
 _CLOSERS = frozenset(")]}'\"`:;, \t")
 
@@ -18,7 +20,7 @@ def stop_for(snapshot: Snapshot, max_tokens: int, max_lines: int) -> Stop | None
     before, after = snapshot.line_before, snapshot.line_after
     if _inside_word(before, after):
         return None
-    if any(character not in _CLOSERS for character in after) or (before.strip() and not _opens_block(before, after)):
+    if any(character not in _CLOSERS for character in after) or (before.strip() and not _opens_block(snapshot)):
         return Stop(max_tokens, single_line=True)
     indent = indentation(before)
     below = indent + 1 if before.strip() else indent
@@ -29,8 +31,9 @@ def _inside_word(before: str, after: str) -> bool:
     return bool(before and after) and _is_word(before[-1]) and _is_word(after[0])
 
 
-def _opens_block(before: str, after: str) -> bool:
-    return not after.strip() and before.rstrip().endswith((":", "{"))
+def _opens_block(snapshot: Snapshot) -> bool:
+    grammar = grammar_for(snapshot.uri_path or snapshot.path or "", snapshot.language)
+    return not snapshot.line_after.strip() and opens_block(snapshot.line_before, grammar)
 
 
 def _is_word(character: str) -> bool:
