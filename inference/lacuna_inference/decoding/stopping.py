@@ -39,7 +39,7 @@ class TextStop:
     def _line_stops(self, text: str, seen: int) -> Iterator[Cut | None]:
         if self._stop.single_line:
             newline = text.find("\n", seen)
-            yield None if newline < 0 else (newline, StopReason.NEWLINE)
+            yield None if newline < 0 else (_line_end(text, newline), StopReason.NEWLINE)
         else:
             yield self._dedent(text, seen, self._stop.dedent_below)
             yield self._too_many_lines(text, seen, self._stop.max_lines)
@@ -68,7 +68,7 @@ class TextStop:
         while newline >= 0:
             self._lines += 1
             if self._lines == limit:
-                return newline, StopReason.MAX_LINES
+                return _line_end(text, newline), StopReason.MAX_LINES
             newline = text.find("\n", newline + 1)
         return None
 
@@ -83,6 +83,8 @@ def certain_length(text: str, stop: Stop) -> int:
     if stop.truncate_before is not None:
         return 0
     end = len(text.rstrip()) if stop.dedent_below or stop.max_lines else len(text)
+    if stop.single_line:
+        end -= text.endswith("\r")  # half a line end
     for string in stop.strings:
         overlap = next((n for n in range(min(len(string) - 1, len(text)), 0, -1) if text.endswith(string[:n])), 0)
         end = min(end, len(text) - overlap)
@@ -103,6 +105,11 @@ def truncate_before(text: str, patterns: Sequence[str]) -> str:
     deadline = time.monotonic() + PATTERNS_S
     starts = [start for pattern in patterns if (start := _first_match(pattern, text, deadline)) is not None]
     return text[: min(starts)] if starts else text
+
+
+def _line_end(text: str, newline: int) -> int:
+    """Where the line that ends with this line feed ends: a carriage return before it belongs to the line end."""
+    return newline - (text[newline - 1 : newline] == "\r")
 
 
 def _first_match(pattern: str, text: str, deadline: float) -> int | None:

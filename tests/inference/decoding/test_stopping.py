@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacuna_inference.api import Stop, StopReason
-from lacuna_inference.decoding.stopping import TextStop, text_stop, truncate_before
+from lacuna_inference.decoding.stopping import TextStop, certain_length, text_stop, truncate_before
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,9 @@ from lacuna_inference.decoding.stopping import TextStop, text_stop, truncate_bef
     [
         ("x + y\nz", Stop(single_line=True), "x + y", StopReason.NEWLINE),
         ("\nz", Stop(single_line=True), "", StopReason.NEWLINE),
+        ("x + y\r\nz", Stop(single_line=True), "x + y", StopReason.NEWLINE),
+        ("\r\nz", Stop(single_line=True), "", StopReason.NEWLINE),
+        ("a\r\nb\r\nc", Stop(max_lines=2), "a\r\nb", StopReason.MAX_LINES),
         ("a = 1\n    b = 2\nc", Stop(dedent_below=4), "a = 1\n    b = 2", StopReason.DEDENT),
         ("a = 1\n\n\n  c", Stop(dedent_below=4), "a = 1", StopReason.DEDENT),
         ("a\n\tb\nc", Stop(dedent_below=4), "a\n\tb", StopReason.DEDENT),
@@ -69,7 +72,10 @@ STOPS = st.builds(
 )
 
 
-@given(st.lists(st.text("ab \t\n", max_size=6), max_size=12), STOPS)
+PIECES = st.lists(st.text("ab \t\r\n", max_size=6), max_size=12)
+
+
+@given(PIECES, STOPS)
 def test_a_streamed_text_ends_where_the_whole_text_does(chunks: list[str], stop: Stop) -> None:
     in_chunks, text = TextStop(stop), ""
     for chunk in chunks:
@@ -78,3 +84,16 @@ def test_a_streamed_text_ends_where_the_whole_text_does(chunks: list[str], stop:
         assert found == text_stop(text, stop)
         if found is not None:
             return
+
+
+@given(PIECES, STOPS)
+def test_no_rule_cuts_what_was_already_told(chunks: list[str], stop: Stop) -> None:
+    whole = "".join(chunks)
+    cut = text_stop(whole, stop)
+    end = cut[0] if cut else len(whole)
+    text = ""
+    for chunk in chunks:
+        if text_stop(text + chunk, stop) is not None:
+            break
+        text += chunk
+        assert certain_length(text, stop) <= end
