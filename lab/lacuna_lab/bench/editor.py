@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -62,11 +63,18 @@ async def connect(
 
 
 def open_document(client: LanguageClient, name: str, text: str, language_id: str = "python") -> str:
-    """Opens a document and returns its URI."""
-    uri = _URI.format(quote(name))
+    """Opens a document and returns its URI: that of `name` if it is an absolute path, or else one without a file."""
+    uri = Path(name).as_uri() if Path(name).is_absolute() else _URI.format(quote(name))
     document = types.TextDocumentItem(uri, language_id, 0, text)
     client.text_document_did_open(types.DidOpenTextDocumentParams(document))
     return uri
+
+
+def change_folder(client: LanguageClient, old: Path | None, new: Path | None) -> None:
+    """Opens another folder in the place of the open one; None stands for none."""
+    removed, added = ([types.WorkspaceFolder(folder.as_uri(), folder.name)] if folder else [] for folder in (old, new))
+    event = types.WorkspaceFoldersChangeEvent(added, removed)
+    client.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
 
 
 class Document:

@@ -33,6 +33,14 @@ class TaskOptions:
         list[str] | None,
         typer.Option(help="Only files in this language, by its editor id; repeatable. By default all but Markdown."),
     ] = None
+    other_files: Annotated[
+        bool,
+        typer.Option(
+            "--other-files",
+            help="Open the folders of --files, or the repositories as they were before each change, with the file."
+            " Needs --in-time.",
+        ),
+    ] = False
     seed: Annotated[int, typer.Option(help="Random seed for files, blocks and changes.")] = 0
 
 
@@ -79,7 +87,7 @@ def replay(
 
     plan = replay_command.ReplayPlan(
         typed.files or (), typed.file_count, typed.per_file,
-        typed.history or (), typed.changes, typed.language or (), typed.seed,
+        typed.history or (), typed.changes, typed.language or (), typed.other_files, typed.seed,
     )  # fmt: skip
     replay_command.replay(
         settings_module.load(**given),

@@ -7,9 +7,10 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rich.markdown import Markdown
@@ -44,6 +45,8 @@ class ReplayPlan:
     changes: int = 20
     languages: Sequence[str] = ()
     """If there are none: all that are known, but for prose."""
+    other_files: bool = False
+    """Whether the other files of the named folders, or of the repositories at that time, are seen."""
     seed: int = 0
 
 
@@ -72,11 +75,13 @@ def replay(settings: Settings, plan: ReplayPlan, contest: Contest, output: Outpu
         chart.check(output.chart)
     if output.displays is not None and not output.displays.parent.is_dir():
         raise BadRequest(f"There is no folder {output.displays.parent}.", "Create it, or name another.")
+    if plan.other_files and not contest.in_time:
+        raise BadRequest("Other files are read in pauses, and a patient typist makes none.", "Add --in-time.")
     variants = {"Lacuna": {}, **{text: _changed(settings, text) for text in contest.also}}
     rival = _rival_file(settings) if contest.rival else None
-    chosen = tasks_of(plan)
-    stderr.print(f"{len(chosen)} tasks, {sum(len(task.target) for task in chosen)} characters")
-    with of_its_own() as around:
+    with of_its_own() as around, TemporaryDirectory() as trees:
+        chosen = tasks_of(plan, Path(trees))
+        stderr.print(f"{len(chosen)} tasks, {sum(len(task.target) for task in chosen)} characters")
         entries = [_lacuna(name, {**around, **_variables(settings), **v}, contest) for name, v in variants.items()]
         if rival is not None:
             entries.append(_llama_vim(rival, settings, contest))
@@ -85,13 +90,18 @@ def replay(settings: Settings, plan: ReplayPlan, contest: Contest, output: Outpu
     _print(sessions, plan, contest, output)
 
 
-def tasks_of(plan: ReplayPlan) -> list[ReplayTask]:
-    """The tasks of the plan, in random order. Raises BadRequest when there is none."""
+def tasks_of(plan: ReplayPlan, trees: Path) -> list[ReplayTask]:
+    """The tasks of the plan, in random order; the folder `trees` is for the repositories' other files.
+
+    Raises BadRequest when there is none.
+    """
     found: list[ReplayTask] = []
+    kept = trees if plan.other_files else None
     for path in plan.repositories:
-        found += history.from_history(path, plan.changes, plan.seed, plan.languages)
+        found += history.from_history(path, plan.changes, plan.seed, plan.languages, kept)
     if plan.files or not plan.repositories:
-        found += tasks.from_files(_sources(plan), plan.per_file, plan.seed)
+        typed = tasks.from_files(_sources(plan), plan.per_file, plan.seed)
+        found += [_in_its_folder(task, plan.files) for task in typed] if plan.other_files else typed
     if not found:
         raise BadRequest(
             f"No file has {tasks.MIN_LINES} lines of code in such a language.",
@@ -99,6 +109,13 @@ def tasks_of(plan: ReplayPlan) -> list[ReplayTask]:
         )
     random.Random(plan.seed).shuffle(found)
     return found
+
+
+def _in_its_folder(task: ReplayTask, folders: Sequence[Path]) -> ReplayTask:
+    """The task with the named folder that its file is in, if there is one."""
+    file = Path(task.path).resolve()
+    root = next((folder.resolve() for folder in folders if file.is_relative_to(folder.resolve())), None)
+    return task if root is None or root == file else replace(task, root=root, path=str(file.relative_to(root)))
 
 
 def _sources(plan: ReplayPlan) -> list[files.SourceFile]:

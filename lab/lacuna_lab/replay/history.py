@@ -7,7 +7,9 @@ import random
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,11 +38,14 @@ class _Hunk(NamedTuple):
     new: range
 
 
-def from_history(repository: Path, count: int, seed: int, languages: Collection[str] = ()) -> list[ReplayTask]:
+def from_history(
+    repository: Path, count: int, seed: int, languages: Collection[str] = (), trees: Path | None = None
+) -> list[ReplayTask]:
     """Up to `count` changes that were committed, each in the file as it was when the change had to be typed.
 
-    Earlier changes of the same commit to the file are in it, and what the change removed is not. Raises BadRequest
-    without git, a repository, or a change to type.
+    Earlier changes of the same commit to the file are in it, and what the change removed is not. In the folder `trees`,
+    all files are written as they were before each commit; without it they are not seen. Raises BadRequest without git,
+    a repository, or a change to type.
     """
     if shutil.which("git") is None:
         raise BadRequest("The history cannot be read: there is no git.", "Install it, or name files with --files.")
@@ -50,9 +55,13 @@ def from_history(repository: Path, count: int, seed: int, languages: Collection[
     tasks: list[ReplayTask] = []
     for commit in commits:
         found = list(_changes(repository, commit, languages))
-        tasks += rng.sample(found, min(PER_COMMIT, len(found)))
+        found = rng.sample(found, min(PER_COMMIT, len(found), count - len(tasks)))
+        if trees is not None and found:
+            root = _tree(repository, f"{commit}^", trees / commit)
+            found = [replace(task, root=root) for task in found]
+        tasks += found
         if len(tasks) >= count:
-            return tasks[:count]
+            return tasks
     if not tasks:
         raise BadRequest(
             f"The history of {repository} has no change that adds a few lines of code.", "Name another with --history."
@@ -123,6 +132,16 @@ def _changes(repository: Path, commit: str, languages: Collection[str]) -> Itera
         if old and new and not is_generated(path, new):
             diff = _git(repository, "diff", "-U0", *_DIFF, f"{commit}^", commit, "--", path)
             yield from hunk_tasks(source, old, new, hunks_of(diff))
+
+
+def _tree(repository: Path, version: str, folder: Path) -> Path:
+    """Writes the files of a version below a folder, and returns it."""
+    packed = folder.with_suffix(".tar")
+    _git(repository, "archive", f"--output={packed}", version)
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder, filter="data")
+    packed.unlink()
+    return folder
 
 
 def _text(repository: Path, version: str, path: str) -> str:

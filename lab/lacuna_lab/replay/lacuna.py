@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from lacuna_lab.bench.editor import Client, Document, connect, process_of
+from lacuna_lab.bench.editor import Client, Document, change_folder, connect, process_of
 from lacuna_lab.replay.session import Answer
 from lacuna_lab.replay.tasks import ReplayTask
 
@@ -24,11 +25,15 @@ class Lacuna:
         self._process = process_of(client)
         self._patient = patient
         self._opened = 0
+        self._folder: Path | None = None
         self._document: Document
 
     async def open(self, task: ReplayTask) -> None:
         self._opened += 1  # a document of its own: the server must not know the task's file from the task before
-        name = f"{self._opened}/{task.name}"
+        name = f"{self._opened}/{task.name}" if task.root is None else str(task.root / task.path)
+        if task.root != self._folder:
+            change_folder(self._client, self._folder, task.root)
+            self._folder = task.root
         self._document = Document(self._client, name, task.language_id, task.before, task.after)
 
     def insert(self, text: str) -> None:

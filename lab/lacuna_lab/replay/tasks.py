@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lacuna_inference.text import BLANKS, indentation
 from lacuna_lab.evaluation.files import SourceFile
@@ -27,7 +28,10 @@ _GENERATED_NAME = re.compile(r"\.min\.\w+$|_pb2\w*\.pyi?$|(^|/)(package-lock\.js
 
 @dataclass(frozen=True, slots=True)
 class ReplayTask:
-    """`target` is to be typed between `before` and `after`; `path` tells the file from others of the same name."""
+    """`target` is to be typed between `before` and `after`; `path` tells the file from others of the same name.
+
+    `root` is a folder with the project's other files, below which `path` is; None where they are not to be seen.
+    """
 
     group: str
     name: str
@@ -36,6 +40,7 @@ class ReplayTask:
     before: str
     after: str
     target: str
+    root: Path | None = None
 
 
 def from_files(sources: Sequence[SourceFile], per_file: int, seed: int) -> list[ReplayTask]:

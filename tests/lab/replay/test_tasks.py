@@ -115,6 +115,16 @@ def test_what_was_committed_is_typed_again(repository: Path) -> None:
     assert len(from_history(repository, 1, 0)) == 1
 
 
+def test_the_files_as_they_were_before_a_commit_are_written_on_request(repository: Path, tmp_path: Path) -> None:
+    trees = tmp_path / "trees"
+    trees.mkdir()
+    for task in from_history(repository, 10, 0, trees=trees):
+        assert task.root is not None
+        assert (task.root / task.path).read_text() == "\n".join(OLD) + "\n"
+        assert (task.root / "notes.unknown").read_text() == "one\n"
+    assert all(task.root is None for task in from_history(repository, 10, 0))
+
+
 def test_words_that_stay_in_a_line_are_not_typed_again() -> None:
     source = SourceFile("g", "x.py", "", "x.py")
     (task,) = history.hunk_tasks(source, "a(b_old_name, c)\n", "a(b_new_longer, c)\n", hunks_of("@@ -1 +1 @@"))
