@@ -20,6 +20,7 @@ from lacuna_server.commands.source import SourceText
 from lacuna_server.core import service
 from lacuna_server.core.admission import Rules, is_secret, refusal
 from lacuna_server.core.reasons import Withheld
+from lacuna_server.core.snapshot import with_lf
 from lacuna_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _fill_one(engine: ModelEngine, settings: Settings, source: SourceText) -> Ou
 def _fill_all(engine: ModelEngine, settings: Settings, source: SourceText) -> Outcome:
     sampled = settings.candidates > 1
     request = Request(
-        parts=tuple(service.with_lf(part) for part in source.parts),
+        parts=tuple(with_lf(part) for part in source.parts),
         path=source.path,
         stop=Stop(settings.max_tokens, max_lines=settings.max_lines),
         sampling=Sampling(settings.temperature, settings.top_p, seed=0) if sampled else Sampling(),
@@ -121,7 +122,7 @@ def _print(source: SourceText, outcome: Outcome) -> None:
 def _write(source: SourceText, fills: tuple[str, ...]) -> None:
     """Writes colored, shortened text to a terminal, else raw bytes: rich would change tabs and control characters."""
     if stdout.is_terminal:
-        stdout.print(_colored([service.with_lf(part) for part in source.parts], fills), end="")
+        stdout.print(_colored([with_lf(part) for part in source.parts], fills), end="")
         return
     sys.stdout.buffer.write(source.filled_bytes(fills))
     sys.stdout.buffer.flush()

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any
 
 from lacuna_server.core.languages import is_among, names_of
-from lacuna_server.core.lexing import lexer_for
+from lacuna_server.core.lexing import kind_at_cursor
 from lacuna_server.core.paths import normal
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.syntax.places import Kind
 
 _DATA = ("cfg", "conf", "env", "ini", "json", "properties", "toml", "txt", "xml", "yaml", "yml")
 SECRETS = {
@@ -99,7 +99,7 @@ def refusal(snapshot: Snapshot, rules: Rules, invoked: bool) -> Withheld | None:
         return Withheld.TOO_LARGE
     if invoked or (rules.in_comments and rules.in_strings):
         return None
-    return _token_refusal(snapshot, rules)
+    return _place_refusal(snapshot, rules)
 
 
 def language_refusal(language: str, path: str, rules: Rules) -> Withheld | None:
@@ -150,25 +150,9 @@ def _matches(path: str, patterns: tuple[str, ...]) -> bool:
     return False
 
 
-def _token_refusal(snapshot: Snapshot, rules: Rules) -> Withheld | None:
-    """COMMENT or STRING if the cursor is in one and the rules exclude it."""
-    from pygments.token import Token
-
-    kind = _token_at(snapshot)
-    if kind in Token.Comment and not rules.in_comments:
+def _place_refusal(snapshot: Snapshot, rules: Rules) -> Withheld | None:
+    """COMMENT or STRING if the cursor is in one and the rules exclude it. Docstrings count as comments."""
+    kind = kind_at_cursor(snapshot)
+    if kind in (Kind.COMMENT, Kind.DOCSTRING) and not rules.in_comments:
         return Withheld.COMMENT
-    is_docstring = kind in Token.Literal.String.Doc
-    if kind in Token.Literal.String and not (rules.in_comments if is_docstring else rules.in_strings):
-        return Withheld.COMMENT if is_docstring else Withheld.STRING
-    return None
-
-
-def _token_at(snapshot: Snapshot) -> Any:
-    """The Pygments type of the token that a letter typed at the cursor would belong to."""
-    from pygments.token import Token
-
-    lexer = lexer_for(snapshot.language, snapshot.uri_path)
-    for start, kind, value in lexer.get_tokens_unprocessed(f"{snapshot.prefix}x{snapshot.suffix}"):
-        if start + len(value) > snapshot.offset:
-            return kind
-    return Token
+    return Withheld.STRING if kind is Kind.STRING and not rules.in_strings else None

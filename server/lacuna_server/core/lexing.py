@@ -1,4 +1,7 @@
-"""Which characters around the cursor are code, string or comment, by Pygments' lexers."""
+"""Which characters around the cursor are code, string or comment.
+
+Pygments' lexers tell, since what is suggested need not parse. What the cursor is in, a syntax tree tells.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lacuna_inference.text import indentation
-from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.core.snapshot import Snapshot, with_lf
+from lacuna_server.syntax.grammars import grammar_for
+from lacuna_server.syntax.places import Kind, kind_at
 
 if TYPE_CHECKING:
     from pygments.lexer import Lexer
@@ -43,6 +48,13 @@ class Surroundings:
         return _kinds(self._lexer, self.before + text)
 
 
+def kind_at_cursor(snapshot: Snapshot) -> Kind:
+    """What a letter that is typed at the cursor would belong to. Reads the whole file."""
+    grammar = grammar_for(snapshot.uri_path or snapshot.path or "", snapshot.language)
+    kind = None if grammar is None else kind_at(with_lf(snapshot.prefix), with_lf(snapshot.suffix), grammar)
+    return kind or _kind_of_token(snapshot)
+
+
 @lru_cache(64)
 def lexer_for(language: str, path: str) -> Lexer:
     """The Pygments lexer for a language identifier, else for a file name, else for plain text."""
@@ -58,6 +70,18 @@ def lexer_for(language: str, path: str) -> Lexer:
             continue
         return lexer
     return lexer_for("", "") if language or path else TextLexer(**options)
+
+
+def _kind_of_token(snapshot: Snapshot) -> Kind:
+    from pygments.token import Comment, String
+
+    lexer = lexer_for(snapshot.language, snapshot.uri_path)
+    for start, kind, value in lexer.get_tokens_unprocessed(f"{snapshot.prefix}x{snapshot.suffix}"):
+        if start + len(value) > snapshot.offset:
+            if kind in String:
+                return Kind.DOCSTRING if kind in String.Doc else Kind.STRING
+            return Kind.COMMENT if kind in Comment else Kind.CODE
+    return Kind.CODE
 
 
 def _is_plain(lexer: Lexer) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from lacuna_inference.text import BLANKS, indentation
 from lacuna_server.core.cuts import Part, cuts
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.core.snapshot import Snapshot, with_lf
 from lacuna_server.syntax.grammars import grammar_for
 from lacuna_server.syntax.judge import Judge, judge_at
 from lacuna_server.syntax.opened import unopened
@@ -27,7 +27,7 @@ def readable(text: str, snapshot: Snapshot, stopped: bool = False) -> str | With
     grammar = grammar_for(snapshot.uri_path or snapshot.path or "", snapshot.language)
     if grammar is None:
         return text
-    judge = judge_at(_lf(snapshot.prefix), _lf(snapshot.suffix), grammar, snapshot.document_id)
+    judge = judge_at(with_lf(snapshot.prefix), with_lf(snapshot.suffix), grammar, snapshot.document_id)
     if judge is None:
         return text
     text = _mended(text, snapshot, judge)
@@ -66,7 +66,7 @@ def _mended(text: str, snapshot: Snapshot, judge: Judge) -> str:
 
 def _is_doubled(typed: int, column: int, snapshot: Snapshot, judge: Judge) -> bool:
     """Whether no line may be indented to `column`, and one may to where the cursor is."""
-    above = _lf(snapshot.lines_around()[0]).split("\n")[-_MOST_LINES_ABOVE:]
+    above = with_lf(snapshot.lines_around()[0]).split("\n")[-_MOST_LINES_ABOVE:]
     lines = [line for line in above if line.strip()]
     if not lines:
         return False
@@ -80,7 +80,3 @@ def _is_doubled(typed: int, column: int, snapshot: Snapshot, judge: Judge) -> bo
     if not judge.grammar.indents and not last.endswith((";", "}")):
         return False
     return column not in levels and typed in levels
-
-
-def _lf(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")

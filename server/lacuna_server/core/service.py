@@ -25,7 +25,7 @@ from lacuna_server.core.evidence import LIMITS
 from lacuna_server.core.gate import Corrected, Verdict, as_fitted, judged
 from lacuna_server.core.nonsense import readable
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.core.snapshot import Snapshot, with_lf
 from lacuna_server.core.trigger import stop_for
 from lacuna_server.core.trimming import once, trim
 
@@ -164,11 +164,6 @@ def outcome(fill: Fill, snapshot: Snapshot) -> str | Withheld:
         return text
     stopped = fill.reason in LIMITS and fill.reason is not StopReason.MAX_LINES
     return readable(text, snapshot, stopped and with_lf(fill.text).rstrip() == text)
-
-
-def with_lf(text: str) -> str:
-    """`text` with LF line ends, which models are trained on. Clients convert them back."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def context_files_with_lf(snapshot: Snapshot) -> tuple[ContextFile, ...]:

@@ -60,3 +60,8 @@ class Snapshot:
     def _line_end(self) -> int:
         ends = [end for end in (self.text.find("\n", self.offset), self.text.find("\r", self.offset)) if end >= 0]
         return min(ends, default=len(self.text))
+
+
+def with_lf(text: str) -> str:
+    """`text` with LF line ends, which models are trained on. Clients convert them back."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from lacuna_server.core.gate import Verdict
-from lacuna_server.core.service import Suggestions, with_lf
-from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.core.service import Suggestions
+from lacuna_server.core.snapshot import Snapshot, with_lf
 from lacuna_server.experience import Experience
 from lacuna_server.lsp.documents import Documents
 

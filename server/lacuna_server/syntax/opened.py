@@ -78,6 +78,11 @@ def unopened(text: str, grammar: Grammar) -> list[int]:
     return found
 
 
+def literal_at_end(text: str, grammar: Grammar) -> str:
+    """The string or comment that the letter at the end of `text` belongs to; empty for code. It must begin in code."""
+    return next((match.group() for match in _tokens(grammar).finditer(text) if match.end() == len(text)), "")
+
+
 def _close(found: list[Opened], token: str) -> None:
     """Removes from `found` the innermost one that `token` closes, and all within."""
     for index in reversed(range(len(found))):
