@@ -72,6 +72,8 @@ class Session:
         """Settings chosen by a command; they are kept when the client sends others."""
         self._opened: deque[str] = deque(maxlen=2)
         """The last documents that were opened; the engine reads them once its model is there."""
+        self.told_of_language = False
+        """Whether the user was told that the model does not complete every language."""
         self.last: Suggestions | None = None
         """The latest answer, for `lacuna.explain`."""
         self.last_document = ""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from connection import Connection
 
+from lacuna_inference.api import EngineState, ModelFacts, Phase
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.lsp import transport
 
@@ -176,3 +177,22 @@ async def test_invalid_fields_of_initialize_are_named(params: dict[str, Any], na
     error = initialized(**params)["error"]
     assert error["code"] == INVALID_PARAMS
     assert named in error["message"]
+
+
+async def test_a_language_that_the_model_does_not_complete_is_told_once() -> None:
+    engine = FakeEngine()
+    engine.enter(EngineState(Phase.WARM, facts=ModelFacts(languages=("python",))))
+    connection, told = Connection(engine), []
+    for name, language in (("a.py", "python"), ("a.go", "go"), ("b.go", "go"), ("a.rs", "rust")):
+        uri = f"file:///w/{name}"
+        item = {"uri": uri, "languageId": language, "version": 1, "text": "\n"}
+        connection.notify("textDocument/didOpen", {"textDocument": item})
+        position = {"line": 0, "character": 0}
+        params = {"textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 2}}
+        connection.send({"jsonrpc": "2.0", "id": name, "method": "textDocument/inlineCompletion", "params": params})
+        while not any(message.get("id") == name for message in connection.sent):
+            await asyncio.sleep(0)
+        told += [(name, m["params"]["message"]) for m in connection.sent if m.get("method") == "window/showMessage"]
+        connection.sent.clear()
+    assert [name for name, _ in told] == ["a.go"]
+    assert "Python only" in told[0][1]

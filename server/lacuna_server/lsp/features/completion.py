@@ -7,6 +7,7 @@ from dataclasses import replace
 from lsprotocol import types
 
 from lacuna_server.lsp import to_lsp
+from lacuna_server.lsp.features import status
 from lacuna_server.lsp.features.boundary import guarded
 from lacuna_server.lsp.language_server import LacunaServer
 
@@ -33,5 +34,6 @@ def register(server: LacunaServer) -> None:
         rules = session.rules_at(snapshot.uri_path)
         rules = replace(rules, automatic=True) if invoked else rules
         answer = await session.complete(snapshot, False, rules)
+        status.report_language(ls, answer)
         ids = session.feedback.register(answer, uri)
         return to_lsp.popup_items(answer, ids, snapshot, word, session.client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lsprotocol import types
 
 from lacuna_server.lsp import to_lsp
+from lacuna_server.lsp.features import status
 from lacuna_server.lsp.features.boundary import guarded
 from lacuna_server.lsp.language_server import LacunaServer
 
@@ -20,6 +21,7 @@ def register(server: LacunaServer) -> None:
             return types.InlineCompletionList([])
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         answer = await session.complete(snapshot, invoked)
+        status.report_language(ls, answer)
         selected = params.context.selected_completion_info
         if selected is not None:
             answer = to_lsp.matching_selected(answer, selected, snapshot)

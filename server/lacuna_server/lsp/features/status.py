@@ -9,6 +9,7 @@ from typing import Any
 from lsprotocol import types
 
 from lacuna_server.core.reasons import Withheld
+from lacuna_server.core.service import Suggestions
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.lsp.uris import uri_path
 
@@ -27,6 +28,14 @@ def status(ls: LacunaServer) -> dict[str, Any]:
         "snoozed_s": round(max(0.0, session.snoozed_until - time.monotonic()), 1),
         "out_of_step": session.documents.out_of_sync(),
     }
+
+
+def report_language(ls: LacunaServer, answer: Suggestions) -> None:
+    """Tells the user, once in a session, that the model does not complete the document's language."""
+    if answer.withheld is Withheld.MODEL_LANGUAGE and not ls.session.told_of_language:
+        ls.session.told_of_language = True
+        text = f"Lacuna: {Withheld.MODEL_LANGUAGE.sentence} Larger models know more languages (setting `model`)."
+        ls.window_show_message(types.ShowMessageParams(types.MessageType.Info, text))
 
 
 def notify(ls: LacunaServer) -> None:
