@@ -45,8 +45,10 @@ def keeping(settings: Settings) -> ModelOptions:
 def examine(settings: Settings) -> None:
     """Raises a LacunaError for a model that would not load: its files or devices are missing, or it does not fit.
 
-    Reads the model's small files and imports torch.
+    The quick model counts, too. Reads the models' small files and imports torch.
     """
+    if (quick := settings.of_quick_model()) is not None:
+        examine(quick)
     if settings.engine is not None:
         return
     from lacuna_inference.models import loader

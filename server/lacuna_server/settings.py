@@ -26,12 +26,14 @@ PROTECTED = frozenset({"trust_remote_code", "log_file", "log_level", "engine", "
 """Settings that a file or an editor must not set: either may come with somebody else's folder, which must not run code,
 write files or send code elsewhere."""
 ENGINE_SETTINGS = frozenset({
-    "model", "revision", "family", "device", "dtype", "devices", "spread", "device_map", "max_memory",
+    "model", "quick_model", "revision", "family", "device", "dtype", "devices", "spread", "device_map", "max_memory",
     "trust_remote_code", "context", "quantization", "forward", "acceleration", "prompt_layout", "draft_tokens",
     "batch", "idle_unload_s", "kv_cache_disk_mb", "packed_weights_disk_mb", "engine", "engine_kind",
     "engine_token_file", "engine_ca_file",
 })  # fmt: skip
 """Settings of the engine. A server has one engine, whichever folder a document is in."""
+_OF_THE_MODEL = ENGINE_SETTINGS - {"kv_cache_disk_mb", "packed_weights_disk_mb", "idle_unload_s", "device"}
+"""Settings of the engine that suit one model and not another."""
 _EXTENSION_SETTINGS = frozenset({"path"})
 """Settings of the VS Code extension, which its client also sends."""
 
@@ -86,6 +88,13 @@ class Settings(SettingsSchema):
         settings._pinned, settings._without_file = self._pinned, self._without_file
         return settings
 
+    def of_quick_model(self) -> Self | None:
+        """The settings of the quick model's engine, in this process on one device; None without such a model."""
+        if not self.quick_model or (self.quick_model == self.model and self.engine is None):
+            return None
+        defaults = {name: type(self).model_fields[name].get_default() for name in _OF_THE_MODEL}
+        return self._with({**self.model_dump(), **defaults, "model": self.quick_model})
+
     def is_pinned(self, name: str) -> bool:
         """Whether `name` was given on the command line, so that nothing overrides it."""
         return name in self._pinned
@@ -95,7 +104,8 @@ class Settings(SettingsSchema):
         if name not in type(self).model_fields:
             return unknown(name)
         runs_code = self.trust_remote_code and name in ("model", "revision")
-        if name in PROTECTED or runs_code or (name == "model" and is_on_a_share(str(value))):
+        on_a_share = name in ("model", "quick_model") and is_on_a_share(str(value))
+        if name in PROTECTED or runs_code or on_a_share:
             return f"The setting {name!r} can be set here only on the command line or in the environment."
         return None
 

@@ -45,6 +45,13 @@ class SettingsSchema(BaseSettings):
             " `lacuna models list` shows it",
         ),
     ] = BUNDLED
+    quick_model: Annotated[
+        str,
+        Field(
+            description="a small model that answers where it is sure while `model` is loading or still at work, for"
+            " example `bundled`; empty for none"
+        ),
+    ] = ""
     revision: Annotated[str | None, Field(description="branch or commit of a hub model (InCoder-6B: `float16`)")] = None
     family: Annotated[str, Field(description="prompt family, if it is not recognized: see the table of families")] = (
         "auto"
@@ -218,7 +225,7 @@ class SettingsSchema(BaseSettings):
             raise ValueError(f"there is no prompt family called {name!r}; known: {', '.join(known)}")
         return name
 
-    @field_validator("model")
+    @field_validator("model", "quick_model")
     @classmethod
     def _no_nul(cls, model: str) -> str:
         if "\0" in model:

@@ -69,8 +69,9 @@ def test_with_trusted_model_code_a_folder_cannot_change_the_model(model: str) ->
     assert Settings().changed({"model": model})[0].model == model
 
 
-def test_a_folder_s_settings_cannot_name_a_network_share_as_model() -> None:
-    assert Settings().changed({"model": "\\\\host\\share"})[0].model == "bundled"
+@pytest.mark.parametrize("name", ["model", "quick_model"])
+def test_a_folder_s_settings_cannot_name_a_network_share_as_model(name: str) -> None:
+    assert Settings().changed({name: "\\\\host\\share"})[0] == Settings()
 
 
 def test_a_mapping_that_is_not_json(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,3 +106,21 @@ def test_another_server_kind_creates_another_engine() -> None:
     assert session.configure({"engine_kind": "tgi"})
     assert not session.configure({"engine_kind": "tgi"})
     assert created == ["lacuna", "tgi"]
+
+
+def test_the_quick_model_has_settings_of_its_own() -> None:
+    mine = Settings(model="m.gguf", quick_model="bundled", family="qwen2.5-coder", context=512, trust_remote_code=True)
+    quick = mine.of_quick_model()
+    assert quick is not None
+    assert (quick.model, quick.family, quick.context, quick.trust_remote_code) == ("bundled", "auto", 2048, False)
+    assert quick.of_quick_model() is None
+    assert quick.eagerness == mine.eagerness
+
+
+@pytest.mark.parametrize(
+    ("quick", "engine", "has"),
+    [("", None, False), ("bundled", None, False), ("bundled", "http://127.0.0.1:1", True), ("m.gguf", None, True)],
+)
+def test_a_model_is_not_its_own_quick_model(quick: str, engine: str | None, has: bool) -> None:
+    settings = Settings(model="bundled", quick_model=quick, engine=engine)
+    assert (settings.of_quick_model() is not None) is has

@@ -12,9 +12,10 @@ from lacuna_inference.api import CancelToken, Engine, Request, RequestMetrics, S
 from lacuna_server.core.admission import Rules, refusal
 from lacuna_server.core.answer_cache import AnswerCache
 from lacuna_server.core.pace import Pace
+from lacuna_server.core.quick import QuickModel
 from lacuna_server.core.reasons import Withheld
-from lacuna_server.core.service import Policy, Suggestions, complete, context_files_with_lf, with_lf
-from lacuna_server.core.snapshot import Snapshot
+from lacuna_server.core.service import Policy, Suggestions, complete, context_files_with_lf
+from lacuna_server.core.snapshot import Snapshot, with_lf
 
 _TRANSIENT = frozenset({Withheld.LOADING, Withheld.UNAVAILABLE, Withheld.CANCELLED, Withheld.LOOP})
 """Reasons that may not apply to the next request. Such answers are not cached."""
@@ -30,14 +31,17 @@ class _Pending:
 
 
 class Completer:
-    """Answers the requests of one client with one engine. On the event loop only.
+    """Answers the requests of one client with one engine, perhaps helped by a quick model. On the event loop only.
 
     A request that continues a running one does not wait for it: the engine keeps what the other has read and written,
     and continues from there.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, engine: Engine, clock: Callable[[], float] = time.monotonic, quick: QuickModel | None = None
+    ) -> None:
         self._engine = engine
+        self._quick = quick
         self._clock = clock
         self._cache = AnswerCache()
         self._pace = Pace()
@@ -54,11 +58,11 @@ class Completer:
         if refused is not None:
             return Suggestions(withheld=refused)
         self._pace.on_key(self._clock())
-        if not invoked and (cached := self._cache.find(snapshot)) is not None:
+        if not invoked and (cached := self._known(snapshot)) is not None:
             return replace(cached, metrics=RequestMetrics(), cached=True, delay_s=0.0)
         key = snapshot.document_id, snapshot.text, snapshot.offset, invoked
         self._newest[snapshot.document_id] = key
-        return await self._shared(key, lambda: self._compute(key, snapshot, policy, invoked))
+        return await self._shared(key, lambda: self._compute(key, snapshot, rules, policy, invoked))
 
     def read_ahead(self, snapshot: Snapshot, rules: Rules, policy: Policy) -> None:
         """Has the engine read a document that was opened, while nobody asks."""
@@ -94,6 +98,8 @@ class Completer:
     def forget_answers(self) -> None:
         """Clears the cache: other settings give other answers."""
         self._cache.clear()
+        if self._quick is not None:
+            self._quick.forget_answers()
 
     def forget(self, document_id: str) -> None:
         """Forgets the state of the document `document_id`; it is not read ahead any more."""
@@ -101,6 +107,13 @@ class Completer:
             reading.cancel()
         self._pace.forget(document_id)
         self._newest.pop(document_id, None)
+        if self._quick is not None:
+            self._quick.forget(document_id)
+
+    def _known(self, snapshot: Snapshot) -> Suggestions | None:
+        """What was answered here before."""
+        shown = None if self._quick is None else self._quick.shown(snapshot)
+        return shown or self._cache.find(snapshot)
 
     async def _shared(self, key: RequestKey, compute: Callable[[], Awaitable[Suggestions]]) -> Suggestions:
         """The answer of the same request if it is running, else of a new one. Cancelled when no caller is left."""
@@ -124,20 +137,28 @@ class Completer:
         if self._running.get(key) is pending:
             del self._running[key]
 
-    async def _compute(self, key: RequestKey, snapshot: Snapshot, policy: Policy, invoked: bool) -> Suggestions:
+    async def _compute(
+        self, key: RequestKey, snapshot: Snapshot, rules: Rules, policy: Policy, invoked: bool
+    ) -> Suggestions:
         delay = 0.0 if invoked else self._pace.delay(snapshot)
         if delay:
             await asyncio.sleep(delay)
             if self._newest.get(snapshot.document_id) != key:
                 return Suggestions(withheld=Withheld.CANCELLED)
         self._pace.on_request(snapshot)
+        answer = self._of_model(snapshot, policy, invoked)
+        if self._quick is not None and not invoked:
+            answer = self._quick.sooner(answer, snapshot, rules, policy)
+        return replace(await answer, delay_s=delay)
+
+    async def _of_model(self, snapshot: Snapshot, policy: Policy, invoked: bool) -> Suggestions:
         started = self._clock()
         answer = await complete(self._engine, snapshot, policy, invoked)
         if answer.metrics.total_s:
             self._pace.on_answer(self._clock() - started)
         if answer.withheld not in _TRANSIENT and not _improves(answer):
             self._cache.put(snapshot, answer)
-        return replace(answer, delay_s=delay)
+        return answer
 
 
 def _improves(answer: Suggestions) -> bool:

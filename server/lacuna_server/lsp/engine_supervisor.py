@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 from lacuna_inference.api import Engine, EngineState, Phase
 from lacuna_inference.errors import LacunaError
 from lacuna_server.core.completer import Completer
+from lacuna_server.core.quick import QuickModel
 from lacuna_server.settings import ENGINE_SETTINGS, Settings
 
 MakeEngine = Callable[[Settings], Engine]
@@ -48,8 +49,9 @@ class EngineSupervisor:
         self._make_engine = make_engine
         self.validate = validate
         self._settings = settings
-        self.engine = make_engine(settings)
-        self.completer = Completer(self.engine)
+        self.engine, self.quick = self._engines(settings)
+        """The engine, and that of the quick model if the settings name one."""
+        self.completer = self._completer()
         self.retired: list[Engine] = []
         """Engines that were replaced; their memory must be freed before the next one loads."""
         self.restarts = 0
@@ -72,12 +74,13 @@ class EngineSupervisor:
 
         Raises BadRequest, and keeps the old one, for settings that have no valid engine.
         """
-        engine = self._make_engine(settings)
+        engines = self._engines(settings)
         self._settings = settings
-        self.engine.close(timeout=0)
-        self.retired.append(self.engine)
-        self.engine = engine
-        self.completer = Completer(engine)
+        for old in filter(None, (self.engine, self.quick)):
+            old.close(timeout=0)
+            self.retired.append(old)
+        self.engine, self.quick = engines
+        self.completer = self._completer()
 
     async def obstacle(self, current: Settings, new: Settings) -> str | None:
         """Why the engine of the `new` settings would not load, if a running engine would be replaced by it."""
@@ -105,8 +108,28 @@ class EngineSupervisor:
 
         engine.watch(forward_state)
         engine.start()
+        self._start_quick(loop, reporter)
         if await reporter.loading(engine, states) is Phase.WARM:
             await self._watch(engine, states, reporter)
+
+    def _start_quick(self, loop: asyncio.AbstractEventLoop, reporter: Reporter) -> None:
+        """Starts the quick model. Nothing waits for it, and if it fails, nothing but its answers is missing."""
+
+        def tell(state: EngineState) -> None:
+            if state.phase is Phase.FAILED:
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(reporter.warn, f"Lacuna: the quick model cannot help: {state.message}")
+
+        if self.quick is not None:
+            self.quick.watch(tell)
+            self.quick.start()
+
+    def _engines(self, settings: Settings) -> tuple[Engine, Engine | None]:
+        quick = settings.of_quick_model()
+        return self._make_engine(settings), None if quick is None else self._make_engine(quick)
+
+    def _completer(self) -> Completer:
+        return Completer(self.engine, quick=None if self.quick is None else QuickModel(self.quick))
 
     async def _watch(self, engine: Engine, states: States, reporter: Reporter) -> None:
         """Waits until a warm engine fails, and restarts it, at most `MAX_RESTARTS` times in a session."""

@@ -22,15 +22,19 @@ FAILED = EngineState(Phase.FAILED, message="It is broken.")
 class Observed:
     """A server with fake engines, and the messages shown to its client."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, quick_model: str = "") -> None:
         self.engines: list[FakeEngine] = []
+        self.models: list[str] = []
         self.shown: list[str] = []
         self.logged: list[str] = []
-        self.server: LacunaServer = app.build(Settings(statistics=False), make_engine=self._make)
+        self.server: LacunaServer = app.build(
+            Settings(statistics=False, model="larger", quick_model=quick_model), make_engine=self._make
+        )
         monkeypatch.setattr(self.server, "log_to_client", lambda _, text: self.logged.append(text))
         monkeypatch.setattr(self.server, "window_show_message", lambda params: self.shown.append(params.message))
 
-    def _make(self, _: Settings) -> FakeEngine:
+    def _make(self, settings: Settings) -> FakeEngine:
+        self.models.append(settings.model)
         self.engines.append(FakeEngine("x", phase=Phase.UNLOADED))
         return self.engines[-1]
 
@@ -105,5 +109,37 @@ def test_an_engine_replaced_while_it_loads_is_forgotten(monkeypatch: pytest.Monk
         await observed.until(lambda: bool(observed.logged))
         assert [engine.closed for engine in observed.engines] == [True, True, False]
         assert len(observed.logged) == 1
+
+    asyncio.run(scenario())
+
+
+def test_the_quick_model_runs_beside_the_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        observed = Observed(monkeypatch, quick_model="small")
+        loading.start(observed.server)
+        await observed.until(lambda: all(engine.state.phase is Phase.WARM for engine in observed.engines))
+        assert observed.models == ["larger", "small"]
+        session = observed.server.session
+        session.supervisor.renew(session.settings.model_copy(update={"quick_model": ""}))
+        loading.start(observed.server)
+        await observed.until(lambda: observed.engines[-1].state.phase is Phase.WARM)
+        assert observed.models[2:] == ["larger"]
+        assert [engine.closed for engine in observed.engines] == [True, True, False]
+
+    asyncio.run(scenario())
+
+
+def test_without_its_quick_model_a_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        observed = Observed(monkeypatch, quick_model="small")
+        loading.start(observed.server)
+        await observed.until(lambda: bool(observed.logged))
+        quick = observed.engines[observed.models.index("small")]
+        quick.enter(FAILED)
+        await observed.until(lambda: bool(observed.shown))
+        await turns()
+        assert observed.shown == ["Lacuna: the quick model cannot help: It is broken."]
+        assert len(observed.engines) == 2
+        assert observed.server.session.engine.state.phase is Phase.WARM
 
     asyncio.run(scenario())

@@ -36,6 +36,7 @@ IMPOSSIBLE: list[dict[str, Any]] = [
     {"forward": "own", "max_memory": {"0": "10GiB"}},
     {"model": ""},
     {"model": "a\0b"},
+    {"quick_model": "a\0b"},
     {"idle_unload_s": 1e300},
 ]
 
