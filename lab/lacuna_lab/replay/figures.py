@@ -25,8 +25,9 @@ class ReplayRow:
     `characters` were to be written: the keys without suggestions, Enter writing the indentation, too. `kept` is the
     share of them that was accepted, and `kept_by` its parts. `saved` is the share of keys that acceptance spares.
     `displays` and `wrong` count new ones; `precision` is the share of them that was right. `silent` is the share of
-    keys before which nothing was visible, `answered` that before which an answer came. `against_first` is how much more
-    is kept than by the first contestant, task by task.
+    keys before which nothing was visible, `answered` that before which an answer came. `read` is the mean number of
+    tokens of prompts that were read for an answer, None if it is not known. `against_first` is how much more is kept
+    than by the first contestant, task by task.
     """
 
     contestant: str
@@ -45,6 +46,7 @@ class ReplayRow:
     answered: Interval
     p50_s: float
     p95_s: float
+    read: float | None
     against_first: Interval
     reasons: dict[str, int]
     """Why nothing was shown, where the contestant tells: numbers of keys."""
@@ -79,6 +81,7 @@ def _row(name: str, language: str, sessions: Sequence[Session], first: Sequence[
     times = sorted(of.key.answer.taken_s for of in keys if of.key.answer is not None)
     characters = sum(of.key.characters for of in keys)
     parts = {kind: sum(of.key.characters for of in keys if of.key.accepted is kind) for kind in Kind}
+    read = [of.key.answer.read for of in keys if of.key.answer is not None and of.key.answer.read is not None]
     silent = [of.key.answer for of in keys if not of.key.shown]
     return ReplayRow(
         contestant=name,
@@ -97,6 +100,7 @@ def _row(name: str, language: str, sessions: Sequence[Session], first: Sequence[
         answered=bootstrap([(of.file, float(of.key.answer is not None)) for of in keys]),
         p50_s=_quantile(times, 0.5),
         p95_s=_quantile(times, 0.95),
+        read=sum(read) / len(read) if read else None,
         against_first=bootstrap(list(_gains(sessions, first))),
         reasons=dict(Counter(answer.withheld for answer in silent if answer and answer.withheld).most_common()),
     )

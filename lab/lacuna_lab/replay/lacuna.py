@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from lacuna_lab.bench.editor import Client, Document, change_folder, connect, process_of
 from lacuna_lab.replay.session import Answer
@@ -44,14 +45,13 @@ class Lacuna:
         started = time.perf_counter()
         text = await self._document.ask()
         taken_s = time.perf_counter() - started
-        if not self._patient:
-            return Answer(text, taken_s)
         told = await self._document.explain()
-        while told.get("counters", {}).get("narrow") and time.perf_counter() - started < _ASK_AGAIN_FOR_S:
+        while self._patient and _counter(told, "narrow") and time.perf_counter() - started < _ASK_AGAIN_FOR_S:
             await asyncio.sleep(_ASK_AGAIN_S)
             text = await self._document.ask()
             told = await self._document.explain()
-        return Answer(text, taken_s, told.get("withheld") or "")
+        read = _counter(told, "prompt_tokens") - _counter(told, "reused_tokens")
+        return Answer(text, taken_s, told.get("withheld") or "", read)
 
     def leave(self) -> None:
         self._document.close()
@@ -61,6 +61,10 @@ class Lacuna:
 
     def resume(self) -> None:
         self._process.resume()
+
+
+def _counter(told: Mapping[str, Any], name: str) -> int:
+    return int(told.get("counters", {}).get(name, 0))
 
 
 @asynccontextmanager

@@ -47,6 +47,8 @@ class LlamaVim:
         self._job: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._indent = 0
+        self._tokens_read = 0
+        """Tokens of prompts that were read since the last answer."""
         self._shown: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def open(self, task: ReplayTask) -> None:
@@ -68,7 +70,8 @@ class LlamaVim:
         self._request(None)
         self._settle()
         text = await asyncio.shield(self._shown)
-        return Answer(text, time.perf_counter() - started)
+        read, self._tokens_read = self._tokens_read, 0
+        return Answer(text, time.perf_counter() - started, read=read)
 
     def leave(self) -> None:
         if self._timer is not None:
@@ -149,7 +152,10 @@ class LlamaVim:
     async def _post(self, wanted: rules.Context, limit_ms: int) -> str:
         with _failures():
             response = await self._client.post("/infill", json=wanted.body(timed=True, limit_ms=limit_ms))
-            return _check(response, response.json())
+            found = response.json()
+            text = _check(response, found)
+            self._tokens_read += int(found.get("timings", {}).get("prompt_n", 0))
+            return text
 
 
 @contextmanager

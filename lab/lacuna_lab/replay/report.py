@@ -15,7 +15,7 @@ from lacuna_lab.replay.session import Session
 COLUMNS = (
     "language", "by", "characters", "kept", "as words / lines / blocks", "keys saved", "displays per 100 keys",
     "wrong per 100 keys", "displays right", "silent keys", "answered before the next key", "p50", "p95",
-    "kept, against the first",
+    "tokens read a key", "kept, against the first",
 )  # fmt: skip
 _CONTEXT = 60
 """Characters before the cursor that are written with a display."""
@@ -57,6 +57,7 @@ def _cells(row: ReplayRow, is_first: bool) -> Iterator[str]:
     yield from (percent(row.saved), _count(row.displays), _count(row.wrong))
     yield from map(percent, (row.precision, row.silent, row.answered))
     yield from (f"{1000 * row.p50_s:.0f} ms", f"{1000 * row.p95_s:.0f} ms")
+    yield "" if row.read is None else f"{row.read:.1f}"
     yield "" if is_first else _signed(row.against_first)
 
 

@@ -23,11 +23,15 @@ LOOK_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a contestant shows at the cursor, empty for nothing, the seconds it took, and why there is nothing."""
+    """What a contestant shows at the cursor, empty for nothing, the seconds it took, and why there is nothing.
+
+    `read` is how many tokens of prompts its model read since the last answer, None if it does not tell.
+    """
 
     text: str
     taken_s: float
     withheld: str = ""
+    read: int | None = None
 
 
 class Contestant(Protocol):

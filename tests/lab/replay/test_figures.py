@@ -13,9 +13,9 @@ from lacuna_lab.replay.session import Answer, Keystroke, Session
 from lacuna_lab.replay.tasks import ReplayTask
 from lacuna_lab.replay.typist import Key, Kind
 
-TYPED = Keystroke(Key("a"), "", False, False, Answer("", 0.1, "empty"))
+TYPED = Keystroke(Key("a"), "", False, False, Answer("", 0.1, "empty", 3))
 LATE = Keystroke(Key("a"), "", False, False, None)
-WRONG = Keystroke(Key("a"), "b", True, False, Answer("b", 0.3))
+WRONG = Keystroke(Key("a"), "b", True, False, Answer("b", 0.3, read=1))
 ACCEPTED = Keystroke(Key("abc\n    d", Kind.BLOCK), "abc\n    d", True, True, Answer("abc\n    d", 0.2))
 
 
@@ -34,6 +34,7 @@ def test_shares_are_of_characters_and_counts_of_keys() -> None:
     assert row.precision.mean == pytest.approx(1 / 3)
     assert (row.silent.mean, row.answered.mean) == (0.4, 0.8)
     assert (row.p50_s, row.p95_s) == (0.2, 0.3)
+    assert row.read == pytest.approx(5 / 3)
     assert row.reasons == {"empty": 1}
     assert row.against_first.mean == 0
 
