@@ -78,6 +78,13 @@ class LlamaVim:
             self._timer.cancel()
             self._timer = None
 
+    async def end(self) -> None:
+        """Gives up what is under way."""
+        self.leave()
+        if self._job is not None:
+            self._job.cancel()
+            await asyncio.wait([self._job])
+
     def pause(self) -> None:
         self._child.pause()
 
@@ -186,6 +193,10 @@ async def llama_vim(file: Path, context: int, gpu: bool, patient: bool) -> Async
         # a connection for each request, as llama.vim does: the server closes one that it keeps whenever it likes
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, limits=limits, trust_env=False) as client:
-            yield LlamaVim(child, client, patient)
+            contestant = LlamaVim(child, client, patient)
+            try:
+                yield contestant
+            finally:
+                await contestant.end()
     finally:
         child.close()

@@ -212,3 +212,20 @@ def test_failures_say_what_to_do() -> None:
         asked(lambda _: httpx.Response(200, text="?"), "", patient=False)
     with pytest.raises(LacunaError, match="no answer"):
         asked(lambda _: httpx.Response(200, text="data: ?"), "", patient=True)
+
+
+def test_what_is_under_way_at_the_end_is_given_up() -> None:
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def run() -> bool:
+        async with httpx.AsyncClient(base_url="http://x", transport=httpx.MockTransport(never)) as client:
+            contestant = LlamaVim(None, client, patient=False)  # type: ignore[arg-type]
+            await contestant.open(TASK)
+            asked = asyncio.ensure_future(contestant.ask())
+            await asyncio.sleep(0)
+            await contestant.end()
+            return asked.cancel()
+
+    assert asyncio.run(asyncio.wait_for(run(), 10))
