@@ -39,11 +39,11 @@ export function explain(answer: Explanation | null, t: Translate): string {
     verdict(answer, t),
     ...(answer.detail ? ["", answer.detail] : []),
     "",
+    ...otherFiles(answer.other_files ?? [], t),
     `| | |`,
     `| --- | --- |`,
     ...rows.map(([name, value]) => `| ${name} | ${value.replaceAll("|", "\\|")} |`),
     "",
-    ...otherFiles(answer.other_files ?? [], t),
   ].join("\n");
 }
 
