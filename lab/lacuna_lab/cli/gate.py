@@ -40,6 +40,9 @@ def collect(
     given: Annotated[dict[str, Any], Given("model", "family", "device", "dtype", "context", "max_tokens")],
     where: PlaceOptions,
     out: Annotated[Path, typer.Option(help="File that the answers are appended to, each as soon as it is there.")],
+    excerpts: Annotated[
+        int, typer.Option(min=0, help="Most characters that the model is shown of a project's other files.")
+    ] = 0,
 ) -> None:
     """Ask a model where somebody would have typed, and keep the answers with what was written there."""
     configure_libraries()
@@ -50,7 +53,7 @@ def collect(
         tuple(where.files or ()), where.file_count, where.blocks, where.per_block, tuple(where.language or ()),
         where.seed,
     )  # fmt: skip
-    gate.collect(settings_module.load(**given), plan, out)
+    gate.collect(settings_module.load(**given), plan, out, excerpts)
 
 
 @gate_app.command("fit")

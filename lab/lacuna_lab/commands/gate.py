@@ -14,6 +14,7 @@ from lacuna_inference.errors import BadRequest
 from lacuna_lab.gate import answers, places, report
 from lacuna_lab.gate import fit as fitting
 from lacuna_lab.gate.judged import JudgedAnswer, judged, shown_at
+from lacuna_lab.gate.other_files import OtherFiles
 from lacuna_lab.gate.places import PlacePlan
 from lacuna_server.commands.show import progress, stderr, stdout, wait_until_warm
 from lacuna_server.core.gate import DEFAULT, coefficients_for
@@ -21,14 +22,20 @@ from lacuna_server.core.service import Policy
 from lacuna_server.settings import Settings
 
 
-def collect(settings: Settings, plan: PlacePlan, out: Path) -> None:
-    """Appends the answers of the settings' model to `out`. What is there stays, also if this is interrupted."""
+def collect(settings: Settings, plan: PlacePlan, out: Path, excerpts: int = 0) -> None:
+    """Appends the answers of the settings' model to `out`. What is there stays, also if this is interrupted.
+
+    The model is shown at most `excerpts` characters of each project's other files. Raises BadRequest without projects.
+    """
+    if excerpts and not plan.paths:
+        raise BadRequest("Other files are shown of named projects only.", "Name their folders with --files.")
+    other_files = OtherFiles(plan.paths, excerpts).at if excerpts else lambda _: ()
     engine, policy = ModelEngine(settings.model_options()), Policy(settings.max_tokens, settings.max_lines)
     count = 0
     try:
         wait_until_warm(engine)
         with progress("answers") as bar, out.open("a", encoding="utf-8") as file:
-            for count, answer in enumerate(answers.answers(engine, places.places(plan), policy), 1):
+            for count, answer in enumerate(answers.answers(engine, places.places(plan), policy, other_files), 1):
                 answers.write(file, answer)
                 bar.update(bar.task_ids[0], total=None, description=f"{count} answers, {answer.place.project}")
     except OSError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from lacuna_inference.api import Engine, Fill, Request
+from lacuna_inference.api import ContextFile, Engine, Fill, Request
 from lacuna_inference.errors import BadRequest
 from lacuna_lab.gate.places import Place
 from lacuna_server.core.service import Policy, request_for
@@ -26,6 +26,8 @@ class GateAnswer:
     model: str
 
 
+Shown = Callable[[Place], tuple[ContextFile, ...]]
+"""What a prompt shows of other files."""
 _REMEDY = "`lacuna gate collect` writes them."
 _ANSWER: TypeAdapter[GateAnswer] = TypeAdapter(GateAnswer)
 
@@ -36,10 +38,13 @@ def snapshot_of(place: Place) -> Snapshot:
     return Snapshot(text, len(place.before), place.name, place.name, (), place.language, place.name)
 
 
-def answers(engine: Engine, places: Iterable[Place], policy: Policy) -> Iterator[GateAnswer]:
+def answers(
+    engine: Engine, places: Iterable[Place], policy: Policy, other_files: Shown = lambda _: ()
+) -> Iterator[GateAnswer]:
     """The answers of a warm engine to automatic requests, each computed anew, where anything is asked at all."""
     for place in places:
-        request = request_for(snapshot_of(place), policy, invoked=False)
+        snapshot = replace(snapshot_of(place), context_files=other_files(place), repository=place.project)
+        request = request_for(snapshot, policy, invoked=False)
         if request is not None:
             result = engine.submit(_anew(request)).result()
             yield GateAnswer(place, result.candidates[0].fills[0], result.model)

@@ -30,7 +30,7 @@ _CLOSERS = re.compile(r"[)\]}]+[:;,]?$")
 @dataclass(frozen=True, slots=True)
 class Place:
     """A cursor between `before` and `after`, where `truth` was written. `project` tells what is fitted and judged
-    apart."""
+    apart; `path` is where the file is, empty if nothing beside it counts."""
 
     project: str
     name: str
@@ -38,6 +38,7 @@ class Place:
     before: str
     after: str
     truth: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _place(task: ReplayTask, project: str, offset: int, missing: bool, rng: rand
         rest, after = line, closers + end + following + task.after
     else:
         after = task.after
-    return Place(project, task.name, task.language_id, before, after, rest)
+    return Place(project, task.name, task.language_id, before, after, rest, task.path)
 
 
 def _closers(line: str) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ from lacuna_lab.commands import gate
 from lacuna_lab.gate import answers, fit, report
 from lacuna_lab.gate.answers import GateAnswer
 from lacuna_lab.gate.judged import judged, shown_at
-from lacuna_lab.gate.places import Place
+from lacuna_lab.gate.other_files import OtherFiles
+from lacuna_lab.gate.places import Place, PlacePlan
 from lacuna_server.core.evidence import NAMES
 from lacuna_server.core.gate import coefficients_for
 from lacuna_server.core.service import Policy
+from lacuna_server.settings import Settings
 
 
 def answered(probability: float, right: bool, project: str = "p") -> GateAnswer:
@@ -98,6 +101,24 @@ def test_the_model_is_asked_as_the_server_asks() -> None:
     assert found == GateAnswer(place, Fill("total", StopReason.END_OF_HOLE, 5, -0.1), "fake")
     (request,) = engine.requests
     assert (request.stop.single_line, request.stop.max_tokens, request.sampling.temperature) == (True, 9, 0)
+
+
+def test_the_model_is_shown_other_files_as_the_server_shows_them(tmp_path: Path) -> None:
+    (tmp_path / "ledger.py").write_text("class Ledger:\n    def total(self):\n        return 1\n")
+    own = tmp_path / "report.py"
+    before = "from ledger import Ledger\n\n\ndef report(ledger: Ledger):\n    return ledger."
+    place = Place("p", "report.py", "python", before, "\n", "total()\n", str(own))
+    shown = OtherFiles([tmp_path], 1000).at
+    assert {file.path for file in shown(place)} == {"ledger.py"}
+    assert shown(replace(place, path="")) == ()
+    engine = FakeEngine("total()")
+    list(answers.answers(engine, [place], Policy(), shown))
+    assert "class Ledger" in engine.requests[0].context_files[0].text
+
+
+def test_without_a_project_there_are_no_other_files(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="--files"):
+        gate.collect(Settings(), PlacePlan(), tmp_path / "answers.jsonl", excerpts=100)
 
 
 def test_coefficients_are_written_as_the_server_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
