@@ -36,11 +36,19 @@ def cached_logits(row_bytes: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Tokens to append to a KV cache; logits are needed after each of the last `n_logits` of them."""
+    """Tokens to append to a KV cache; logits are needed after each of the last `n_logits` of them.
+
+    A step without tokens needs no pass: it lets others run.
+    """
 
     ids: Sequence[int]
     kv_cache: Any
     n_logits: int = 1
+
+
+PAUSE = Step((), None, 0)
+"""Is answered by `NO_LOGITS`."""
+NO_LOGITS = torch.zeros(0, 0)
 
 
 Steps: TypeAlias = Generator[Step, Tensor, _Result]
@@ -114,7 +122,8 @@ def run_steps(steps: Steps[_Result], forward: Forward) -> _Result:
     try:
         step = next(steps)
         while True:
-            step = steps.send(forward.step(step.ids, step.kv_cache, step.n_logits))
+            logits = forward.step(step.ids, step.kv_cache, step.n_logits) if step.ids else NO_LOGITS
+            step = steps.send(logits)
     except StopIteration as end:
         result: _Result = end.value
         return result

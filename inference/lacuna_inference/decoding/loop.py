@@ -20,7 +20,7 @@ from lacuna_inference.decoding.suffix_choice import SuffixChoice, first_tokens
 from lacuna_inference.decoding.suggestion_reuse import SuggestionReuse
 from lacuna_inference.decoding.surroundings import Surroundings
 from lacuna_inference.decoding.writer import Begin, Choose, HoleWriter
-from lacuna_inference.forward import Steps
+from lacuna_inference.forward import PAUSE, Steps
 from lacuna_inference.in_file.index import FileIndex
 from lacuna_inference.in_file.mixer import DistributionMixer
 from lacuna_inference.in_file.prompt_lookup import MAX_MATCH_TOKENS, PromptLookup
@@ -65,6 +65,9 @@ class Decoder:
         state.prompt_is_narrow = prompt.narrow
         known = self._known(parts, state)
         index = FileIndex(known, prompt.healed_prefix, self.tokenizer)
+        if self.max_draft_tokens or self.tokenizer.family.mixes_file_ngrams:
+            for _ in index.in_parts():
+                yield PAUSE
         sampler = Sampler(sampling, self.tokenizer.banned, self.tokenizer.size)
         stop, fills = self._stop(prompt, state), list[Fill]()
         use = Use.PREFETCH if request.is_prefetch or prompt.narrow else Use.ANSWERS

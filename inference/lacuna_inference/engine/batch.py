@@ -28,13 +28,12 @@ from lacuna_inference.errors import (
     RequestCancelled,
     out_of_memory,
 )
-from lacuna_inference.forward import Forward, Step, Steps
+from lacuna_inference.forward import NO_LOGITS, PAUSE, Forward, Step, Steps
 
 logger = logging.getLogger(__name__)
 
 Outcome: TypeAlias = "CompletionResult | LacunaError"
 Finished: TypeAlias = "list[tuple[RequestState, Outcome]]"
-_NOT_STARTED = Step((), None)
 _TEST = "def f():\n"
 """The text of the health check."""
 
@@ -43,7 +42,7 @@ _TEST = "def f():\n"
 class _Running:
     state: RequestState
     steps: Steps[CompletionResult]
-    step: Step = _NOT_STARTED
+    step: Step = PAUSE
 
 
 class Batch:
@@ -85,7 +84,7 @@ class Batch:
         batch = list(self._running)
         started = time.perf_counter()
         of_steps = self._step_batch([running.step for running in batch])
-        if len(batch) == 1 and not isinstance(of_steps[0], Exception):
+        if len(batch) == 1 and batch[0].step.ids and not isinstance(of_steps[0], Exception):
             self._decoder.speed.record(len(batch[0].step.ids), time.perf_counter() - started)
         for running, logits in zip(batch, of_steps, strict=True):
             if self.failure:
@@ -117,7 +116,12 @@ class Batch:
             self._end(running, RequestCancelled() if isinstance(outcome, Step) else outcome)
 
     def _step_batch(self, steps: Sequence[Step]) -> list[Tensor | Exception]:
-        """The logits of each step, or its error. A failed batch is retried one by one: one step may be the cause."""
+        """The logits of each step, or its error; those without tokens cost nothing."""
+        logits = iter(self._passed([step for step in steps if step.ids]))
+        return [next(logits) if step.ids else NO_LOGITS for step in steps]
+
+    def _passed(self, steps: Sequence[Step]) -> list[Tensor | Exception]:
+        """What a pass gives for each step. A failed batch is retried one by one: one step may be the cause."""
         forward = self._decoder.caches.forward
         if len(steps) > 1:
             try:

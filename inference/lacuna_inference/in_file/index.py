@@ -30,6 +30,11 @@ class FileIndex:
         """`parts` are the texts around the hole; `healed_prefix` ends the first and will be generated again."""
         self._parts, self._healed_prefix, self._tokenizer = parts, healed_prefix, tokenizer
 
+    def in_parts(self) -> Iterator[None]:
+        """Tokenizes a long text a part at a time, so that others can run between them; yields after each."""
+        yield from self._tokenizer.lines_in_parts(self._around_line[0])
+        yield from self._tokenizer.lines_in_parts(self._after)
+
     @cached_property
     def before(self) -> Ids:
         """The tokens before the hole."""
@@ -38,14 +43,24 @@ class FileIndex:
     @cached_property
     def after(self) -> Ids:
         """The tokens after the hole."""
-        return self._tokenizer.encode_lines("".join(self._parts[1:])[:MAX_CODE_POINTS_AFTER])
+        return self._tokenizer.encode_lines(self._after)
 
     @cached_property
     def _above_and_line(self) -> tuple[Ids, Ids]:
+        above, line = self._around_line
+        return self._tokenizer.encode_lines(above), self._tokenizer.encode_lines(line)
+
+    @cached_property
+    def _around_line(self) -> tuple[str, str]:
+        """The text above the cursor's line, and that of the line before the hole."""
         first = self._parts[0]
         before = first[: len(first) - len(self._healed_prefix)][-MAX_CODE_POINTS_BEFORE:]
         line_start = before.rfind("\n") + 1
-        return self._tokenizer.encode_lines(before[:line_start]), self._tokenizer.encode_lines(before[line_start:])
+        return before[:line_start], before[line_start:]
+
+    @cached_property
+    def _after(self) -> str:
+        return "".join(self._parts[1:])[:MAX_CODE_POINTS_AFTER]
 
     @cached_property
     def _tokens(self) -> Ids:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +21,8 @@ MAX_LINE_CODE_POINTS = 1000
 """Code points of a line; only the end of a longer line is tokenized."""
 MAX_CACHE_BYTES = 2_000_000
 """UTF-8 bytes of all cached chunks: about eight files of the size that one request reads."""
+PART_BYTES = 20_000
+"""UTF-8 bytes of a part of a text: about 10 ms."""
 _BOUNDARY_HASH, _MAX_LINES = np.uint64(2**60), 64
 """A line with a smaller hash, one in 16, ends a chunk. A chunk without such a line ends after `_MAX_LINES`."""
 _LINE_AND_ENDS = re.compile(r"[^\n]*\n+|[^\n]+")
@@ -47,6 +49,18 @@ class LineEncoder:
             self._cache.move_to_end(chunk)
         self._evict()
         return np.concatenate(ids) if ids else np.zeros(0, np.int64)
+
+    def in_parts(self, text: str) -> Iterator[None]:
+        """Tokenizes what is new in `text` a part at a time; yields after each. Then `encode` has little to do."""
+        part, size = list[bytes](), 0
+        for chunk in dict.fromkeys(_chunks(text)):
+            if chunk not in self._cache:
+                part.append(chunk)
+                size += len(chunk)
+            if size >= PART_BYTES:
+                self._add(part)
+                part, size = [], 0
+                yield
 
     def _add(self, chunks: Sequence[bytes]) -> None:
         lines = [_LINE_AND_ENDS.findall(chunk.decode()) for chunk in chunks]

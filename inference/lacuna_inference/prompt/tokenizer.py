@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from lacuna_inference.errors import ModelUnusable
 from lacuna_inference.prompt.detokenizer import REPLACEMENT, Detokenizer
 from lacuna_inference.prompt.families import Family, TrailingBlanks
 from lacuna_inference.prompt.incremental import IncrementalEncoder
-from lacuna_inference.prompt.lines import LineEncoder
+from lacuna_inference.prompt.lines import PART_BYTES, LineEncoder
 from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
 from lacuna_inference.text import BLANKS
 
@@ -58,7 +59,10 @@ class PromptTokenizer:
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
-        self._encode_lines = lru_cache(_CACHED_TEXTS)(LineEncoder(self._encode_all).encode)
+        self._lines = LineEncoder(self._encode_all)
+        self._encode_lines = lru_cache(_CACHED_TEXTS)(self._lines.encode)
+        self._read_in_parts: deque[int] = deque(maxlen=_CACHED_TEXTS)
+        """Hashes of texts."""
         self._anchor = self._ordinary_token()
         self._anchor_text = self._plain_decode([self._anchor])
 
@@ -170,6 +174,12 @@ class PromptTokenizer:
         Only the end of a very long line counts.
         """
         return self._encode_lines(text)
+
+    def lines_in_parts(self, text: str) -> Iterator[None]:
+        """Does most of the work of `encode_lines` for a long text that is new, and yields between its parts."""
+        if len(text) > PART_BYTES and (known := hash(text)) not in self._read_in_parts:
+            self._read_in_parts.append(known)
+            yield from self._lines.in_parts(text)
 
     def encode_file(self, text: str) -> NDArray[np.int64]:
         """As `encode_lines`, for a text that seldom changes. Only the end of a very long text counts."""

@@ -6,7 +6,7 @@ import random
 import threading
 
 import pytest
-from helpers import loaded, scripted_decoder
+from helpers import CountingTokenizer, loaded, scripted_decoder
 
 from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Sampling, Stop, StreamEvent
 from lacuna_inference.decoding.loop import Decoder
@@ -15,6 +15,8 @@ from lacuna_inference.engine.batch import Batch
 from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.engine.scheduler import Scheduler
 from lacuna_inference.errors import LacunaError, NotEnoughMemory, RequestCancelled
+from lacuna_inference.prompt.lines import PART_BYTES
+from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 
 def finished(batch: Batch, jobs: list[RequestState]) -> dict[RequestState, CompletionResult | LacunaError]:
@@ -223,3 +225,23 @@ def test_candidates_that_may_be_equal_keep_their_order() -> None:
     (completions,) = over.values()
     assert isinstance(completions, CompletionResult)
     assert [candidate.text for candidate in completions.candidates] == ["abc"] * 3
+
+
+def test_others_go_on_while_a_large_file_is_tokenized() -> None:
+    decoder = scripted_decoder("x" * 60, max_draft_tokens=1)
+    counting = CountingTokenizer(decoder.tokenizer._tokenizer)
+    object.__setattr__(decoder, "tokenizer", PromptTokenizer(counting.as_tokenizer(), decoder.tokenizer.family))
+    batch = Batch(decoder, "m", 8)
+    batch.start(job("a\n"))
+    large = job("".join(f"value_{n} = {n}\n" for n in range(5000)))
+    costs, before = list[int](), counting.characters
+    batch.start(large)
+    while batch:
+        costs.append(counting.characters - before)
+        before = counting.characters
+        batch.advance()
+    assert sum(costs) > len(large.request.parts[0])
+    assert max(costs) < 2 * PART_BYTES
+    assert passes(decoder)[0] == 2
+    alone = decoder.caches.forward.steps - sum(passes(decoder))  # type: ignore[attr-defined]
+    assert alone >= len([cost for cost in costs if cost > PART_BYTES])

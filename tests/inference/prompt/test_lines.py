@@ -15,7 +15,7 @@ from lacuna_inference.decoding.answer import answer
 from lacuna_inference.in_file.index import MAX_CODE_POINTS_BEFORE, FileIndex
 from lacuna_inference.prompt import lines
 from lacuna_inference.prompt.families import by_name
-from lacuna_inference.prompt.lines import MAX_LINE_CODE_POINTS, LineEncoder
+from lacuna_inference.prompt.lines import MAX_LINE_CODE_POINTS, PART_BYTES, LineEncoder
 from lacuna_inference.prompt.tokenizer import PromptTokenizer
 
 LINE = st.one_of(st.text("ab 漢<|mask:0|>", max_size=12), st.integers(990, 1010).map(lambda n: "漢x" * (n // 2)))
@@ -79,6 +79,21 @@ def test_the_first_key_in_a_large_file_is_one_call_and_forgets_no_prompt() -> No
     assert counting.calls - before == 1
     text.encode(prompt)
     assert counting.calls - before == 1
+
+
+def test_a_large_file_can_be_tokenized_in_parts() -> None:
+    counting, text = counted()
+    file = "".join(f"value_{n} = {n}\n" for n in range(5000))
+    costs, before = list[int](), 0
+    for _ in text.lines_in_parts(file):
+        costs.append(counting.characters - before)
+        before = counting.characters
+    assert len(costs) > 2
+    assert max(costs) < 2 * PART_BYTES
+    assert text.encode_lines(file).tolist() == family_text("lacuna").encode_lines(file).tolist()
+    assert counting.characters - before < 2 * PART_BYTES
+    assert list(text.lines_in_parts(file)) == []
+    assert list(text.lines_in_parts("short\n")) == []
 
 
 def test_a_file_is_not_tokenized_unless_it_is_used() -> None:
