@@ -107,22 +107,30 @@ class EngineSupervisor:
                 loop.call_soon_threadsafe(states.put_nowait, state)
 
         engine.watch(forward_state)
-        engine.start()
-        self._start_quick(loop, reporter)
+        self._start(engine, self.quick, reporter)
         if await reporter.loading(engine, states) is Phase.WARM:
             await self._watch(engine, states, reporter)
 
-    def _start_quick(self, loop: asyncio.AbstractEventLoop, reporter: Reporter) -> None:
-        """Starts the quick model. Nothing waits for it, and if it fails, nothing but its answers is missing."""
+    def _start(self, engine: Engine, quick: Engine | None, reporter: Reporter) -> None:
+        """Starts the engine, after the quick model has loaded or failed: two that load at once are both slow."""
+        if quick is None:
+            engine.start()
+            return
+        loop = asyncio.get_running_loop()
+
+        def loaded(state: EngineState) -> None:
+            if engine is self.engine:
+                engine.start()
+            if state.phase is Phase.FAILED:
+                reporter.warn(f"Lacuna: the quick model cannot help: {state.message}")
 
         def tell(state: EngineState) -> None:
-            if state.phase is Phase.FAILED:
+            if state.phase in (Phase.WARM, Phase.FAILED):
                 with suppress(RuntimeError):  # the loop has ended
-                    loop.call_soon_threadsafe(reporter.warn, f"Lacuna: the quick model cannot help: {state.message}")
+                    loop.call_soon_threadsafe(loaded, state)
 
-        if self.quick is not None:
-            self.quick.watch(tell)
-            self.quick.start()
+        quick.watch(tell)
+        quick.start()
 
     def _engines(self, settings: Settings) -> tuple[Engine, Engine | None]:
         quick = settings.of_quick_model()
