@@ -21,7 +21,7 @@ from lacuna_server.core.snapshot import Snapshot
 
 DEFAULT = "default"
 """The coefficients for models that were not measured."""
-EAGERNESS = 0.6
+EAGERNESS = 0.5
 """What the setting of this name is by default: docs/decisions/045 has what was measured."""
 _SUREST = 0.95
 """The chance that is enough however small the eagerness is."""
