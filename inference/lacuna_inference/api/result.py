@@ -50,8 +50,9 @@ class Candidate:
 class RequestMetrics:
     """The cost of an answer. Times are in seconds, everything else in tokens or forward passes.
 
-    `evaluated_tokens` are all tokens that the model read. They include the `drafted_tokens`, of which `accepted_tokens`
-    were correct.
+    `reused_tokens` are the tokens of the prompt that were cached, less those that were read again for further fills and
+    candidates. `evaluated_tokens` are all tokens that the model read. They include the `drafted_tokens`, of which
+    `accepted_tokens` were correct.
     """
 
     prompt_tokens: int = 0

@@ -10,10 +10,10 @@ class TokenCounts:
     """What has been done so far, in tokens and forward passes.
 
     `evaluated` counts all tokens that the model read, including the `drafted` ones, of which `accepted` were right.
-    `reused` counts prompt tokens that were cached.
+    `prompt_read` counts the prompt tokens that were not cached, of all fills and candidates.
     """
 
-    reused: int = 0
+    prompt_read: int = 0
     evaluated: int = 0
     passes: int = 0
     drafted: int = 0

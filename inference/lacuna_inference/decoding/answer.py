@@ -63,7 +63,10 @@ def answer_steps(decoder: Decoder, model: str, state: RequestState) -> Steps[Com
         decoder.reuse.remember(request, candidates[0].fills[0], state.prompt_is_narrow)
     if request.distinct:
         candidates.sort(key=rank, reverse=True)
-    metrics = replace(_metrics(decoder, state), prompt_tokens=prompt_tokens, generated_tokens=generated)
+    cached = max(0, prompt_tokens - state.counts.prompt_read)
+    metrics = replace(
+        _metrics(decoder, state), prompt_tokens=prompt_tokens, reused_tokens=cached, generated_tokens=generated
+    )
     return CompletionResult(tuple(candidates), metrics, model, prompt)
 
 
@@ -114,7 +117,6 @@ def _metrics(decoder: Decoder, state: RequestState) -> RequestMetrics:
     """The cost of the request so far."""
     counts = state.counts
     return RequestMetrics(
-        reused_tokens=counts.reused,
         evaluated_tokens=counts.evaluated,
         drafted_tokens=counts.drafted,
         accepted_tokens=counts.accepted,

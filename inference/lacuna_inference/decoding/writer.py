@@ -103,12 +103,12 @@ class HoleWriter:
         return tuple((tokenizer.decode([i]), p) for i, p in self.sampler.top_logprobs(count)) if count else ()
 
     def _logits_after_prompt(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:
-        """Logits after the prompt; counts what of it was reused."""
+        """Logits after the prompt; counts what of it was read."""
         counts = self.state.counts
         before = counts.copy()
         logits = yield from self._logits_after(hole, ids)
         read = counts.since(before)
-        counts.reused += len(ids) - (read.evaluated - read.drafted)
+        counts.prompt_read += read.evaluated - read.drafted
         return logits
 
     def _logits_after(self, hole: Hole, ids: Sequence[int]) -> Steps[Tensor]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 
 import pytest
 from helpers import ScriptedForward, loaded, scripted_decoder, until
 
-from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Stop
+from lacuna_inference.api import CancelToken, CompletionResult, ModelOptions, Request, Sampling, Stop
 from lacuna_inference.cache import pool
 from lacuna_inference.cache.pool import Use
 from lacuna_inference.decoding.loop import Decoder
@@ -95,6 +96,14 @@ def test_with_a_known_cursor_the_first_request_reads_nothing(reading: Reading) -
     reading.read(before, after)
     reading.wait()
     assert evaluated(reading.ask(before, after)) == 0
+
+
+def test_further_candidates_reuse_the_prompt_once(reading: Reading) -> None:
+    before, after = "".join(LINES[:20]), "".join(LINES[20:])
+    reading.read(before, after)
+    reading.wait()
+    several = replace(request(before, after), candidates=3, distinct=False, sampling=Sampling(0.5, seed=1))
+    assert evaluated(reading.engine.submit(several).result(10)) == 0
 
 
 NEXT = "# shown next\n"
