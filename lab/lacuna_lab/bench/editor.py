@@ -115,7 +115,10 @@ class Document:
 
     async def explain(self) -> dict[str, Any]:
         """What the server tells of its last answer; nothing before the first."""
-        told = await self._client.workspace_execute_command_async(types.ExecuteCommandParams("lacuna.explain"))
+        command = types.ExecuteCommandParams("lacuna.explain")
+        asked = asyncio.ensure_future(self._client.workspace_execute_command_async(command))
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be there to see it
+        told = await asyncio.shield(asked)  # pygls logs a traceback for an answer that nobody awaits any more
         return dict(told) if told else {}
 
     def close(self) -> None:

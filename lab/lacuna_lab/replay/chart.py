@@ -26,7 +26,8 @@ def draw(rows: Sequence[ReplayRow], target: Path) -> None:
     kept.set_ylabel("kept, % of characters (95 % interval over files)")
     _bars(wrong, rows, [row.wrong for row in rows], 1.0)
     wrong.set_ylabel("wrong displays per 100 keys")
-    wrong.legend()
+    bars, names = kept.get_legend_handles_labels()
+    figure.legend(bars, names, loc="outside upper center", ncols=len(names))
     save(figure, target)
 
 
