@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,12 +156,12 @@ def choose_family(folder: ModelFolder, tokenizer: Tokenizer, name: str | None) -
     """
     if name and name != "auto":
         return by_name(name), None
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    family = recognize_family(folder, vocabulary)
+    family = recognize_family(folder, _Tokens(tokenizer))
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True) if family.infill is None else {}
     return family, recognition.doubt(family, vocabulary, _traits(folder))
 
 
-def recognize_family(folder: ModelFolder, vocabulary: Collection[str]) -> Family:
+def recognize_family(folder: ModelFolder, vocabulary: Container[str]) -> Family:
     """The family of a model with these tokens, left-to-right if none is recognized."""
     return recognize(vocabulary, _traits(folder)) or by_name("plain")
 
@@ -178,6 +178,16 @@ def _traits(folder: ModelFolder) -> Traits:
         paths += [str(folder.gguf.metadata.get(key, "")) for key in ("general.name", "general.basename")]
     names = [path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] for path in paths]
     return Traits(str(folder.config.get("model_type", "")), " ".join(names).lower())
+
+
+class _Tokens:
+    """The tokens of a tokenizer, which are not listed to find a few of them: there may be hundreds of thousands."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def __contains__(self, token: object) -> bool:
+        return isinstance(token, str) and self._tokenizer.token_to_id(token) is not None
 
 
 def _hub_name(path: Path) -> str:

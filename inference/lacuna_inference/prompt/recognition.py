@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 
 from lacuna_inference.prompt.families import FAMILIES, Family
@@ -29,7 +29,7 @@ class Traits:
     name: str
 
 
-def recognize(vocabulary: Collection[str], traits: Traits) -> Family | None:
+def recognize(vocabulary: Container[str], traits: Traits) -> Family | None:
     """The family of a model with these tokens, or None.
 
     Families that can infill come first. Then a match by name wins over one by type, that over one by tokens alone, and

@@ -16,7 +16,7 @@ from lacuna_inference.prompt.detokenizer import REPLACEMENT, Detokenizer
 from lacuna_inference.prompt.families import Family, TrailingBlanks
 from lacuna_inference.prompt.incremental import IncrementalEncoder
 from lacuna_inference.prompt.lines import PART_BYTES, LineEncoder
-from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
+from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of_each, sentencepiece_bytes_of
 from lacuna_inference.text import BLANKS
 
 MAX_HEALED_TOKENS = 8
@@ -54,8 +54,7 @@ class PromptTokenizer:
         self._all_ids = tokenizer.get_vocab(with_added_tokens=True)
         self.size = 1 + max(self._all_ids.values(), default=-1)
         """All ids are below it. There may be fewer tokens: some vocabularies have gaps."""
-        gaps = set(range(self.size)).difference(self._all_ids.values())  # a model has rows for them; they have no text
-        self.banned = frozenset((special | masks | set(self._ids.values()) | gaps) - self.ends)
+        self.banned = frozenset((special | masks | set(self._ids.values()) | self._gaps()) - self.ends)
         names = sorted({*family.sentinels, *family.ends} | self._mask_names(), key=len, reverse=True)
         self._sentinel_text = re.compile("|".join(map(re.escape, names))) if names else None
         self._incremental = IncrementalEncoder(tokenizer, self._exact_bytes)
@@ -131,8 +130,9 @@ class PromptTokenizer:
         other = self.banned | self.ends
         ordinary = {name: token for name, token in self._all_ids.items() if token not in other}
         if self._byte_level:
+            known = dict(zip(ordinary.values(), bytes_of_each(list(ordinary)), strict=True))
             added = self._tokenizer.get_added_tokens_decoder()  # named by their text: DeepSeek's `ü` is not byte 0xFC
-            known = {t: name.encode() if t in added else bytes_of(name) for name, t in ordinary.items()}
+            known |= {token: name.content.encode() for token, name in added.items() if token in known}
         else:
             known = {token: sentencepiece_bytes_of(name) for name, token in ordinary.items()}
         self._all_ids = {}  # not needed any more
@@ -242,6 +242,12 @@ class PromptTokenizer:
             return ()
         whole, text = self._tokenizer.encode("a", add_special_tokens=True).ids, self._raw("a")
         return tuple(whole[: next((n for n, i in enumerate(whole) if i == text[0]), 0)]) if text else ()
+
+    def _gaps(self) -> set[int]:
+        """The ids without a token: a model has rows for them, but they have no text."""
+        used = np.zeros(self.size, bool)
+        used[list(self._all_ids.values())] = True
+        return set(np.flatnonzero(~used).tolist())
 
     def _mask_names(self) -> set[str]:
         mask = self.family.mask

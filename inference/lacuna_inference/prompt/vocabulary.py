@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +48,17 @@ class Vocabulary:
 
 def bytes_of(token: str) -> bytes:
     """The bytes of a byte-level token, one character per byte; characters outside that alphabet as UTF-8."""
-    try:
-        return token.translate(_AS_LATIN_1).encode("latin-1")
-    except UnicodeEncodeError:  # a character outside
-        pass
     return b"".join(_BYTES[character] if character in _BYTES else character.encode() for character in token)
+
+
+def bytes_of_each(tokens: Sequence[str]) -> list[bytes]:
+    """As `bytes_of` for each of many tokens."""
+    points = np.frombuffer("".join(tokens).encode("utf-32-le"), np.uint32)
+    values = _BYTE_BY_POINT[np.minimum(points, len(_BYTE_BY_POINT) - 1)]
+    if (values == _OUTSIDE).any():
+        return [bytes_of(token) for token in tokens]
+    joined, ends = values.astype(np.uint8).tobytes(), accumulate(map(len, tokens), initial=0)
+    return [joined[start:end] for start, end in pairwise(ends)]
 
 
 def sentencepiece_bytes_of(token: str) -> bytes:
@@ -71,9 +78,7 @@ def _alphabet() -> dict[str, bytes]:
 
 
 _BYTES = _alphabet()
-_OUTSIDE = "\uffff"
-"""In no Latin-1 text."""
-_AS_LATIN_1 = str.maketrans(
-    {chr(number): _OUTSIDE for number in range(0x80, 0x100)} | {name: chr(byte[0]) for name, byte in _BYTES.items()}
-)
-"""The alphabet as characters of Latin-1, which are bytes; what is outside, and not ASCII, as a character of neither."""
+_OUTSIDE = 256
+_BYTE_BY_POINT = np.full(ord(max(_BYTES)) + 2, _OUTSIDE, np.uint16)
+"""The byte of each character by its code point; the last entry stands for all greater code points."""
+_BYTE_BY_POINT[[ord(character) for character in _BYTES]] = [byte[0] for byte in _BYTES.values()]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, sentencepiece_bytes_of
+from lacuna_inference.prompt.vocabulary import Vocabulary, bytes_of, bytes_of_each, sentencepiece_bytes_of
 
 
 @given(st.text(max_size=20))
@@ -20,6 +20,16 @@ def test_byte_level_names_have_the_bytes_of_the_text(text: str) -> None:
 def test_every_name_has_bytes(name: str) -> None:
     """Characters outside the alphabet, alone or beside others, stand for themselves."""
     assert bytes_of(name) == b"".join(bytes_of(character) for character in name)
+
+
+@given(st.lists(st.text(st.characters(blacklist_categories=("Cs",)), max_size=8)))
+def test_many_names_have_the_bytes_of_each(names: list[str]) -> None:
+    assert bytes_of_each(names) == [bytes_of(name) for name in names]
+
+
+@given(st.lists(st.text(pre_tokenizers.ByteLevel.alphabet(), max_size=8)))
+def test_many_names_of_the_alphabet_have_the_bytes_of_each(names: list[str]) -> None:
+    assert bytes_of_each(names) == [bytes_of(name) for name in names]
 
 
 @pytest.mark.parametrize("outside", ["\x7f", "\x80", "\xa0", "\xad", "\u0144", "語", " ", "\n"])
