@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from lacuna_inference.engine.fake import FakeEngine
+from lacuna_inference.api import Engine
 from lacuna_server.lsp import app
 from lacuna_server.lsp.language_server import LacunaServer
 from lacuna_server.settings import load_leniently
@@ -16,7 +16,7 @@ class Connection:
     """A server without a process: messages in, messages out."""
 
     def __init__(
-        self, engine: FakeEngine, encoding: str = "utf-16", params: dict[str, Any] | None = None, **capabilities: Any
+        self, engine: Engine, encoding: str = "utf-16", params: dict[str, Any] | None = None, **capabilities: Any
     ) -> None:
         """`capabilities` and `params` go into the initialize request, beside inline completion and `encoding`."""
         self.sent: list[dict[str, Any]] = []
@@ -37,11 +37,16 @@ class Connection:
         self.send({"jsonrpc": "2.0", "method": method, "params": params})
 
     async def call(self, method: str, params: object) -> dict[str, Any]:
+        return (await self.answered(method, params))[-1]
+
+    async def answered(self, method: str, params: object) -> list[dict[str, Any]]:
+        """Everything that was sent up to the answer, which is the last."""
         self.send({"jsonrpc": "2.0", "id": "asked", "method": method, "params": params})
-        while not (found := [message for message in self.sent if message.get("id") == "asked"]):
+        while not (found := [n for n, message in enumerate(self.sent) if message.get("id") == "asked"]):
             await asyncio.sleep(0)
+        messages = self.sent[: found[0] + 1]
         self.sent.clear()
-        return found[0]
+        return messages
 
     async def ask(self, uri: str, **extra: Any) -> list[str]:
         params = {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 0}, **extra}
@@ -59,4 +64,8 @@ class Connection:
         return found[0]["params"]["message"]  # type: ignore[no-any-return]
 
     def logged(self) -> list[str]:
-        return [m["params"]["message"] for m in self.sent if m.get("method") == "window/logMessage"]
+        return texts_of(self.sent, "window/logMessage")
+
+
+def texts_of(messages: list[dict[str, Any]], method: str) -> list[str]:
+    return [message["params"]["message"] for message in messages if message.get("method") == method]

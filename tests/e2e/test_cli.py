@@ -52,6 +52,13 @@ def test_the_example_is_printed_with_the_suggestion_inserted() -> None:
     assert b"\x1b" not in done.stdout + done.stderr
 
 
+def test_an_answer_has_as_many_tokens_as_there_is_room_for_and_that_is_said() -> None:
+    done = lacuna("complete", "-", "--max-tokens", "500", stdin=b"import os\n" * 100 + b"<FILL>\n")
+    assert done.returncode == 0, done
+    assert b"has room for an answer of " in done.stderr
+    assert b"has room" not in lacuna("complete", EXAMPLE).stderr
+
+
 def test_text_outside_the_hole_is_printed_byte_for_byte() -> None:
     source = "def f():\n\treturn <FILL>\n\x0c\n# 漢字📦\n"
     printed = lacuna("complete", "-", stdin=source.encode()).stdout.decode()

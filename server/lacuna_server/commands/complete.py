@@ -19,6 +19,7 @@ from lacuna_server.commands.show import stderr, stdout, wait_until_warm
 from lacuna_server.commands.source import SourceText
 from lacuna_server.core import service
 from lacuna_server.core.admission import Rules, is_secret, refusal
+from lacuna_server.core.notes import limited
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.snapshot import with_lf
 from lacuna_server.settings import Settings
@@ -117,6 +118,8 @@ def _print(source: SourceText, outcome: Outcome) -> None:
     stderr.print(
         f"{outcome.model}: {counters.generated_tokens} tokens in {1000 * counters.total_s:.0f} ms, {speed:.0f} tokens/s"
     )
+    if text := limited(counters):
+        stderr.print(text)
 
 
 def _write(source: SourceText, fills: tuple[str, ...]) -> None:

@@ -11,15 +11,13 @@ from pydantic import Field, model_validator
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from lacuna_inference.api import CompletionResult, Request, RequestMetrics, Sampling, Stop, StreamEvent
+from lacuna_inference.api import CompletionResult, Request, Sampling, Stop, StreamEvent
 from lacuna_server.core.languages import path_for
+from lacuna_server.core.notes import note
 from lacuna_server.http import fields, streams
 from lacuna_server.http.fields import Body
 from lacuna_server.http.gateway import Gateway
 from lacuna_server.http.shared import caller_of, parts_of, responses, session_key, strings_of
-
-TRUNCATED = "The text is longer than the model's context, so the model saw only the part nearest to the hole."
-LIMITED = "The model's context has room for an answer of {} tokens, fewer than requested."
 
 
 class NativeRequest(Body):
@@ -148,13 +146,7 @@ def answer_of(result: CompletionResult, request: Request) -> dict[str, Any]:
             "total_s": metrics.total_s,
         },
     }
-    return {**answer, "note": note} if (note := _note(metrics)) else answer
-
-
-def _note(metrics: RequestMetrics) -> str:
-    """What did not fit into the model's context, for the caller; empty if all did."""
-    limited = "" if metrics.limit is None else LIMITED.format(metrics.limit)
-    return " ".join(filter(None, (limited, "" if metrics.whole else TRUNCATED)))
+    return {**answer, "note": text} if (text := note(metrics)) else answer
 
 
 def _filled_in(parts: tuple[str, ...], fills: list[str]) -> str:

@@ -74,6 +74,8 @@ class Session:
         """The last documents that were opened; the engine reads them once its model is there."""
         self.told_of_language = False
         """Whether the user was told that the model does not complete every language."""
+        self.told_of_limit = False
+        """Whether the user was told that answers of `max_tokens` do not fit into the model's context."""
         self.last: Suggestions | None = None
         """The latest answer, for `lacuna.explain`."""
         self.last_document = ""

@@ -33,11 +33,18 @@ def asked_at(url: str, kind: str) -> list[str]:
 
     def handle(request: httpx.Request) -> httpx.Response:
         urls.append(str(request.url))
-        answer = {"data": [{"id": "m"}], "models": [{"name": "m"}], "choices": [], "response": "", "content": ""}
+        answer = {
+            "data": [{"id": "m"}],
+            "models": [{"name": "m"}],
+            "choices": [],
+            "response": "",
+            "content": "",
+            "generated_text": "",
+        }
         return httpx.Response(200, json=answer)
 
     engine = RemoteEngine(RemoteOptions(url, kind, model="m"), httpx.MockTransport(handle))
-    engine.submit(Request(("a", "b"))).result(10)
+    engine.submit(Request(("a", "b"))).exception(10)  # one kind wants more than this answer
     engine.close()
     return urls
 
@@ -63,6 +70,11 @@ def asked_at(url: str, kind: str) -> list[str]:
         ("http://h/api/generate", "ollama", ["http://h/api/tags", "http://h/api/generate"]),
         ("http://h/api", "ollama", ["http://h/api/tags", "http://h/api/generate"]),
         ("http://h/v1", "ollama", ["http://h/api/tags", "http://h/api/generate"]),
+        ("http://h/v1", "tgi", ["http://h/health", "http://h/generate"]),
+        ("http://h//generate", "tgi", ["http://h/health", "http://h/generate"]),
+        ("http://h//v1", "tabby", ["http://h/v1/health", "http://h/v1/completions"]),
+        ("http://h/v1", "lacuna", ["http://h/health/ready", "http://h/lacuna/answer"]),
+        ("http://h//", "lacuna", ["http://h/health/ready", "http://h/lacuna/answer"]),
     ],
 )
 def test_addresses_copied_from_elsewhere(url: str, kind: str, asked: list[str]) -> None:

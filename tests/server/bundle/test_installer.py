@@ -21,6 +21,7 @@ from small_gguf import write_gguf
 from lacuna_inference.errors import BadRequest, LacunaError
 from lacuna_inference.models.loading import sources
 from lacuna_server.bundle import create, installer
+from lacuna_server.bundle import wheel as wheels
 from lacuna_server.bundle.create import BundleContents
 from lacuna_server.bundle.installer import MANIFEST, TOP, BundleError
 
@@ -212,6 +213,28 @@ def test_invalid_options_create_nothing(tmp_path: Path) -> None:
     with pytest.raises(LacunaError, match="missing-model"):
         create.create(BundleContents(good.output, good.platform, good.python, model="missing-model"), SILENT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outside_a_checkout_a_bundle_has_the_wheel_that_it_runs_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index, where the name may belong to somebody else, is never asked for it."""
+    asked: list[tuple[str, ...]] = []
+
+    def of_installation(folder: Path) -> Path:
+        own = folder / "lacuna_lsp-9-py3-none-any.whl"
+        own.write_bytes(b"the wheel that this runs from")
+        return own
+
+    monkeypatch.setattr(create, "_checkout", lambda: None)
+    monkeypatch.setattr(wheels, "of_installation", of_installation)
+    monkeypatch.setattr(create, "_pip", lambda *arguments: asked.append(arguments))
+    contents = BundleContents(tmp_path / "lacuna.tar", installer.here(), installer.python_here())
+    assert create._add_wheels(contents, tmp_path / "wheels") == "9"
+    (downloaded,) = asked
+    assert downloaded[0] == "download"
+    assert downloaded[-2:] == ("torch", str(tmp_path / "wheels/lacuna_lsp-9-py3-none-any.whl"))
+    assert not any(name.startswith("lacuna") for name in downloaded)
 
 
 def test_a_failed_pip_leaves_nothing(tmp_path: Path) -> None:

@@ -195,6 +195,12 @@ def test_openai_s_biases_and_penalties(endless: httpx.Client) -> None:
     assert written(logit_bias={str(letter): 50}) == "bbbb"
     assert written(logit_bias={str(letter): 5}) == "aaaa"
     assert written(frequency_penalty=9, logit_bias={str(letter): 9.5}) == "abab"
+    assert written(presence_penalty=9, logit_bias={str(letter): 5}) == "abaa"
+    for path, limit in (("/completion", "n_predict"), ("/api/generate", "options")):
+        more = {"presence_penalty": 10.0}
+        body = {limit: {"num_predict": 3, **more}, "stream": False} if limit == "options" else {limit: 3, **more}
+        answer = post(endless, path, prompt="a", **body)
+        assert "aa" not in answer.get("content", answer.get("response"))
     assert "token id" in refused(endless, "/v1/completions", prompt="a", logit_bias={"999999": 1})
     answer = post(endless, "/completion", prompt="a", n_predict=4, logit_bias=[[letter, 50]])
     assert answer["content"] == "bbbb"

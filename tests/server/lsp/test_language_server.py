@@ -9,9 +9,11 @@ import logging
 from typing import Any
 
 import pytest
-from connection import Connection
+from connection import Connection, texts_of
+from helpers import loaded, scripted_decoder
 
-from lacuna_inference.api import EngineState, ModelFacts, Phase
+from lacuna_inference.api import EngineState, ModelFacts, ModelOptions, Phase
+from lacuna_inference.engine.engine import ModelEngine
 from lacuna_inference.engine.fake import FakeEngine
 from lacuna_server.lsp import transport
 
@@ -179,6 +181,25 @@ async def test_invalid_fields_of_initialize_are_named(params: dict[str, Any], na
     assert named in error["message"]
 
 
+async def test_more_tokens_than_there_is_room_for_are_limited_and_told_once() -> None:
+    engine = ModelEngine(ModelOptions("scripted"), lambda _: loaded(scripted_decoder("x = 1")))
+    connection = Connection(engine, params={"initializationOptions": {"max_tokens": 500}})
+    item = {"uri": URI, "languageId": "python", "version": 1, "text": "\n" + "y = 2\n" * 400}
+    connection.notify("textDocument/didOpen", {"textDocument": item})
+    connection.notify("initialized", {})
+    while engine.state.phase is not Phase.WARM:
+        await asyncio.sleep(0)
+    told = []
+    for line in (0, 401):
+        position = {"line": line, "character": 0}
+        params = {"textDocument": {"uri": URI}, "position": position, "context": {"triggerKind": 1}}
+        messages = await connection.answered("textDocument/inlineCompletion", params)
+        assert messages[-1]["result"]["items"][0]["insertText"] == "x = 1"
+        told += [text for text in texts_of(messages, "window/logMessage") if "room for an answer of" in text]
+    engine.close()
+    assert len(told) == 1
+
+
 async def test_a_language_that_the_model_does_not_complete_is_told_once() -> None:
     engine = FakeEngine()
     engine.enter(EngineState(Phase.WARM, facts=ModelFacts(languages=("python",))))
@@ -189,10 +210,7 @@ async def test_a_language_that_the_model_does_not_complete_is_told_once() -> Non
         connection.notify("textDocument/didOpen", {"textDocument": item})
         position = {"line": 0, "character": 0}
         params = {"textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 2}}
-        connection.send({"jsonrpc": "2.0", "id": name, "method": "textDocument/inlineCompletion", "params": params})
-        while not any(message.get("id") == name for message in connection.sent):
-            await asyncio.sleep(0)
-        told += [(name, m["params"]["message"]) for m in connection.sent if m.get("method") == "window/showMessage"]
-        connection.sent.clear()
+        messages = await connection.answered("textDocument/inlineCompletion", params)
+        told += [(name, text) for text in texts_of(messages, "window/showMessage")]
     assert [name for name, _ in told] == ["a.go"]
     assert "Python only" in told[0][1]

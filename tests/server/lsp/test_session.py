@@ -69,6 +69,18 @@ def test_impossible_settings_leave_the_engine_and_the_settings_unchanged(values:
     assert session.warnings == [warning]
 
 
+@pytest.mark.parametrize("values", IMPOSSIBLE)
+async def test_impossible_initialization_options_are_told_and_others_count(values: dict[str, Any]) -> None:
+    connection = Connection(FakeEngine("x = 1"), params={"initializationOptions": {**values, "max_lines": 3}})
+    assert "result" in connection.sent[-1]
+    (warning,) = connection.server.session.warnings
+    assert warning.endswith(".")
+    item = {"uri": "file:///w/a.py", "languageId": "python", "version": 1, "text": "\n"}
+    connection.notify("textDocument/didOpen", {"textDocument": item})
+    assert await connection.ask("file:///w/a.py") == ["x = 1"]
+    assert connection.server.session.settings.max_lines == 3
+
+
 @pytest.mark.parametrize("values", [v for v in IMPOSSIBLE if v != {"idle_unload_s": 1e300}])
 def test_an_impossible_command_line_or_file_is_a_one_line_error(values: dict[str, Any]) -> None:
     with pytest.raises(BadRequest) as caught:

@@ -35,5 +35,6 @@ def register(server: LacunaServer) -> None:
         rules = replace(rules, automatic=True) if invoked else rules
         answer = await session.complete(snapshot, False, rules)
         status.report_language(ls, answer)
+        status.report_limit(ls, answer)
         ids = session.feedback.register(answer, uri)
         return to_lsp.popup_items(answer, ids, snapshot, word, session.client)

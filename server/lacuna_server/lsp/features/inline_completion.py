@@ -22,6 +22,7 @@ def register(server: LacunaServer) -> None:
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         answer = await session.complete(snapshot, invoked)
         status.report_language(ls, answer)
+        status.report_limit(ls, answer)
         selected = params.context.selected_completion_info
         if selected is not None:
             answer = to_lsp.matching_selected(answer, selected, snapshot)

@@ -8,6 +8,7 @@ from typing import Any
 
 from lsprotocol import types
 
+from lacuna_server.core.notes import limited
 from lacuna_server.core.reasons import Withheld
 from lacuna_server.core.service import Suggestions
 from lacuna_server.lsp.language_server import LacunaServer
@@ -36,6 +37,13 @@ def report_language(ls: LacunaServer, answer: Suggestions) -> None:
         ls.session.told_of_language = True
         text = f"Lacuna: {Withheld.MODEL_LANGUAGE.sentence} Larger models know more languages (setting `model`)."
         ls.window_show_message(types.ShowMessageParams(types.MessageType.Info, text))
+
+
+def report_limit(ls: LacunaServer, answer: Suggestions) -> None:
+    """Logs to the client, once in a session, that the model has no room for `max_tokens`."""
+    if (text := limited(answer.metrics)) and not ls.session.told_of_limit:
+        ls.session.told_of_limit = True
+        ls.log_to_client(types.MessageType.Warning, f"{text} Set `max_tokens` to that, or less.")
 
 
 def notify(ls: LacunaServer) -> None:
