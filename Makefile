@@ -53,7 +53,7 @@ vsix: $(READY) extension  ## package it, with the server's wheel inside; URL=htt
 	$(BIN)/python -m hatchling build -t wheel -d vscode-extension/wheels > /dev/null
 	cd vscode-extension && $(ADDRESSES) npx vsce package --no-dependencies --allow-missing-repository \
 		--no-rewrite-relative-links --out .
-	$(BIN)/python vscode-extension/check_vsix.py
+	$(BIN)/python vscode-extension/check_vsix.py $(if $(ADDRESSES),$(URL))
 
 test-vscode: editors test-extension vsix  ## drive it in a real VS Code
 	$(BIN)/python -m pytest tests/editors/test_vscode.py tests/editors/test_extension.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -56,7 +57,7 @@ class Latencies:
         ordered = sorted(self._seconds)
         if not ordered:
             return Latency(0, None, None)
-        p50, p95 = (round(1000 * ordered[int(quantile * (len(ordered) - 1))], 1) for quantile in (0.5, 0.95))
+        p50, p95 = (round(1000 * ordered[math.ceil(quantile * len(ordered)) - 1], 1) for quantile in (0.5, 0.95))
         return Latency(len(ordered), p50, p95)
 
 

@@ -23,6 +23,14 @@ def run_lacuna(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[st
     return done
 
 
+def test_typing_with_a_quantized_model_leaves_out_what_cannot_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LACUNA_QUANTIZATION", "int8")
+    done = run_lacuna("bench", "typing", "--files", "1", "--keys", "2", "--runs", "1", "--max-tokens", "4")
+    assert "transformers is left out" in done.stderr
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| lacuna")]
+    assert rows == ["lacuna", "lacuna, without drafts", "lacuna, without prefetch", "lacuna, canonical prompts"]
+
+
 def test_a_config_alone_is_enough(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(random_models.config_of("CodeGen-350M")))
     for name in (tmp_path, tmp_path / "config.json"):

@@ -112,6 +112,23 @@ def test_pages_in_both_languages_link_to_each_other(english: str, chinese: str) 
         assert [(here.parent / target).resolve() for target in targets] == [there]
 
 
+@pytest.mark.parametrize(
+    ("name", "update", "privacy"),
+    [("README.md", "Update and remove", "Privacy"), ("README.zh-CN.md", "更新与卸载", "隐私")],
+)
+def test_the_readmes_say_how_to_update_and_remove_and_what_uses_the_network(
+    name: str, update: str, privacy: str
+) -> None:
+    sections = re.split(r"^## ", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    by_title = {section.partition("\n")[0]: section for section in sections}
+    for part in ("pip install --upgrade", "pip uninstall lacuna-lsp", "~/.cache/lacuna", "~/.local/state/lacuna"):
+        assert part in by_title[update]
+    for part in ("lacuna models fetch", "lacuna bundle create", "SECURITY.md"):
+        assert part in by_title[privacy]
+    for page in ("docs/cli.md", "docs/troubleshooting.md", "SECURITY.md"):
+        assert f"]({page})" in by_title[sections[-1].partition("\n")[0]]
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_readmes_are_short(name: str) -> None:
     assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= LONGEST_README_IN_LINES

@@ -18,6 +18,7 @@ from lacuna_inference.api import Request, Stop
 from lacuna_inference.prompt.families import Family
 from lacuna_inference.remote.prompt import as_text
 from lacuna_lab.bench.typing_trace import Key, TypingTrace
+from lacuna_lab.quantiles import quantile
 
 MAX_TOKENS = 16
 _TIMEOUT_S = 120.0
@@ -50,8 +51,7 @@ class Load:
         return self.in_time / self.sent if self.sent else 0.0
 
     def percentile(self, share: float) -> float:
-        latencies = sorted(self.latencies)
-        return latencies[min(len(latencies) - 1, int(share * len(latencies)))] if latencies else float("nan")
+        return quantile(self.latencies, share)
 
 
 def lacuna(url: str) -> Target:

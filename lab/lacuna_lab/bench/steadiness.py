@@ -22,6 +22,7 @@ from lacuna_inference.errors import RequestCancelled
 from lacuna_inference.forward import Forward, KVCache, Step
 from lacuna_lab.bench import editor
 from lacuna_lab.bench.typing_trace import TypingTrace
+from lacuna_lab.quantiles import quantile
 
 _LONG = Stop(max_tokens=200)
 _ANSWERS, _CANCELS = 100, 20
@@ -49,7 +50,7 @@ def measure(
     options: ModelOptions, environment: dict[str, str], sessions: Sequence[TypingTrace], requests: int
 ) -> SteadinessFigures:
     """Measures edits, cancels and memory growth, one after the other."""
-    edits = sorted(asyncio.run(editor.edit_delays(sessions[0], environment, min(_ANSWERS, requests))))
+    edits = list(asyncio.run(editor.edit_delays(sessions[0], environment, min(_ANSWERS, requests))))
     loaded = assemble.load_model(options, lambda *_: None)
     assert loaded.forward is not None
     forward = _RecordingForward(loaded.forward)
@@ -63,8 +64,8 @@ def measure(
         engine.close()
     return SteadinessFigures(
         edits=len(edits),
-        edit_p50_s=edits[len(edits) // 2],
-        edit_p99_s=edits[int(0.99 * (len(edits) - 1))],
+        edit_p50_s=quantile(edits, 0.5),
+        edit_p99_s=quantile(edits, 0.99),
         cancels=len(cancels),
         cancelled_s=max(seconds for seconds, _ in cancels),
         passes_after_cancel=max(passes for _, passes in cancels),

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from lacuna_lab.bench import scripted
+from lacuna_lab.quantiles import quantile
 
 _URIS = ("file:///stress/one.py", "file:///stress/two.py", "file:///stress/three.py")
 _INSERTED = ("a", "b", " ", "(", "\n", "\r\n", "é", "漢", "📦")
@@ -76,7 +77,7 @@ def measure(seconds: float, rate: float, environment: Mapping[str, str], seed: i
         client.wait_for_answers()
         growth = client.resident() - resident
         equal = all(client.call(scripted.TEXT, {"uri": uri})["result"] == text for uri, text in texts.items())
-        own = sorted(client.own)
+        own = client.own
         return StressFigures(
             seconds=seconds,
             keys=number,
@@ -86,8 +87,8 @@ def measure(seconds: float, rate: float, environment: Mapping[str, str], seed: i
             unanswered=len(client.sent.keys() - client.answers.keys()),
             answered_twice=sum(count > 1 for count in client.answers.values()),
             unknown=len(client.answers.keys() - client.sent.keys()),
-            own_p50_s=own[len(own) // 2],
-            own_p99_s=own[int(0.99 * (len(own) - 1))],
+            own_p50_s=quantile(own, 0.5),
+            own_p99_s=quantile(own, 0.99),
             growth=growth,
             texts_equal=equal,
         )

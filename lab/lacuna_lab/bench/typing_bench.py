@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lacuna_lab.quantiles import quantile
+
 
 @dataclass(frozen=True, slots=True)
 class TypedAnswer:
@@ -81,12 +83,12 @@ def table(rows: Sequence[TypingRow]) -> Iterator[str]:
 
 def _row(name: str, runs: Sequence[Run], reference: Sequence[TypedAnswer]) -> TypingRow:
     answers = [answer for run in runs for answer in run.answers]
-    latencies = sorted(answer.taken_s for answer in answers)
+    latencies = [answer.taken_s for answer in answers]
     return TypingRow(
         name=name,
         keys=len(answers),
         p50_s=statistics.median(latencies),
-        p95_s=latencies[int(0.95 * (len(latencies) - 1))],
+        p95_s=quantile(latencies, 0.95),
         slower=statistics.median(a.taken_s / b.taken_s for a, b in zip(answers, reference, strict=True)),
         in_time=_share(answer.taken_s <= answer.gap_s for answer in answers),
         read=_read(answers),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lacuna_lab.evaluation.metrics import Interval, bootstrap
+from lacuna_lab.quantiles import quantile
 from lacuna_lab.replay.session import Keystroke, Session
 from lacuna_lab.replay.typist import Kind
 
@@ -78,7 +79,7 @@ def _part(sessions: Sequence[Session], language: str) -> list[Session]:
 def _row(name: str, language: str, sessions: Sequence[Session], first: Sequence[Session]) -> ReplayRow:
     keys = [_Of(_file(one), key) for one in sessions for key in one.keys]
     displays = [of for of in keys if of.key.is_new]
-    times = sorted(of.key.answer.taken_s for of in keys if of.key.answer is not None)
+    times = [of.key.answer.taken_s for of in keys if of.key.answer is not None]
     characters = sum(of.key.characters for of in keys)
     parts = {kind: sum(of.key.characters for of in keys if of.key.accepted is kind) for kind in Kind}
     read = [of.key.answer.read for of in keys if of.key.answer is not None and of.key.answer.read is not None]
@@ -98,8 +99,8 @@ def _row(name: str, language: str, sessions: Sequence[Session], first: Sequence[
         precision=bootstrap([(of.file, float(of.key.right)) for of in displays]) if displays else Interval(0, 0, 0),
         silent=bootstrap([(of.file, float(not of.key.shown)) for of in keys]),
         answered=bootstrap([(of.file, float(of.key.answer is not None)) for of in keys]),
-        p50_s=_quantile(times, 0.5),
-        p95_s=_quantile(times, 0.95),
+        p50_s=quantile(times, 0.5),
+        p95_s=quantile(times, 0.95),
         read=sum(read) / len(read) if read else None,
         against_first=bootstrap(list(_gains(sessions, first))),
         reasons=dict(Counter(answer.withheld for answer in silent if answer and answer.withheld).most_common()),
@@ -133,7 +134,3 @@ def _characters(session: Session) -> int:
 
 def _file(session: Session) -> str:
     return f"{session.task.group}/{session.task.path or session.task.name}"
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    return values[int(share * (len(values) - 1))] if values else float("nan")

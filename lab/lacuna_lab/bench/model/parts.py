@@ -10,6 +10,7 @@ from lacuna_lab.bench.model.figures import Better, Figure, Unit
 from lacuna_lab.bench.model.kept_answers import with_kept_answers
 from lacuna_lab.bench.model.questions import Reply, TypedKey
 from lacuna_lab.evaluation.problems import Problem
+from lacuna_lab.quantiles import quantile
 
 LACUNA, PEER = "Lacuna", "llama.cpp"
 """Names of the contestants. The replies of a part are kept by name; the peer's may be missing."""
@@ -99,8 +100,7 @@ def is_line(text: str, truth: str) -> bool:
 
 def percentile(replies: Sequence[Reply], share: float) -> float:
     """The seconds within which this share was answered."""
-    times = sorted(reply.taken_s for reply in replies)
-    return times[int(share * (len(times) - 1))]
+    return quantile([reply.taken_s for reply in replies], share)
 
 
 def decoded_per_s(replies: Sequence[Reply]) -> float:
