@@ -101,7 +101,7 @@ wheel: $(READY)
 setup: $(READY)
 
 # torch goes first and pinned: without the pin its dependants pull a build of several gigabytes.
-$(READY): pyproject.toml constraints.txt inference/lacuna_inference/models/native.c
+$(READY): pyproject.toml constraints.txt $(wildcard inference/lacuna_inference/models/native*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch

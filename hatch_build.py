@@ -16,25 +16,30 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_SOURCE = Path("inference/lacuna_inference/models/native.c")
-_TARGET = _SOURCE.with_name("native-linux-x86_64.so")
+_FOLDER = Path("inference/lacuna_inference/models")
+_SOURCES = (_FOLDER / "native_avx512.c", _FOLDER / "native_avx2.c")
+_HEADER = _FOLDER / "native.h"
+_TARGET = _FOLDER / "native-linux-x86_64.so"
 _OPTIONS = ["-O3", "-ffp-contract=off", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-s"]
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        source, target = Path(self.root) / _SOURCE, Path(self.root) / _TARGET
-        if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
+        root = Path(self.root)
+        sources, target = [root / source for source in _SOURCES], root / _TARGET
+        changed = max(file.stat().st_mtime for file in (*sources, root / _HEADER))
+        if target.exists() and target.stat().st_mtime >= changed:
             return
         problems = []
         for compiler in _compilers():
             try:
-                subprocess.run([*compiler, *_OPTIONS, "-o", target, source], check=True, capture_output=True, text=True)
+                command = [*compiler, *_OPTIONS, "-o", target, *sources]
+                subprocess.run(command, check=True, capture_output=True, text=True)
                 return
             except (OSError, subprocess.CalledProcessError) as error:
                 problems.append((getattr(error, "stderr", None) or str(error)).strip())
         self.app.display_warning(
-            f"{_SOURCE.name} was not compiled; without it, 8-bit models are slower on processors with AVX-512 VNNI: "
+            "Lacuna's machine code was not compiled; without it, 8-bit models are slower on processors with AVX2: "
             + ("; ".join(problems) or "neither the package ziglang nor a C compiler for Linux on x86-64 is here.")
         )
 

@@ -1,7 +1,7 @@
-"""Machine code of our own for what eight-bit models spend their time on, compiled from `native.c` in packaging.
+"""Machine code of our own for what eight-bit models spend their time on, compiled from C in packaging.
 
-It needs Linux, a processor with AVX-512 VNNI, and the OpenMP threads of torch, which it shares. Elsewhere oneDNN and
-torch do the same work (see `forward/quantized.py`), up to rounding.
+It needs Linux, a processor with AVX-512 VNNI (`native_avx512.c`) or AVX2 (`native_avx2.c`), and the OpenMP threads of
+torch, which it shares. Elsewhere oneDNN and torch do the same work (see `forward/quantized.py`), up to rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lacuna_inference.models.packed_weights import Region
 
 LIBRARY = Path(__file__).with_name("native-linux-x86_64.so")
 VERSION = 2
-"""`lacuna_version` of `native.c`: the structures, how weights are packed, and how products are rounded."""
+"""`lacuna_version` in `native_avx512.c`: the structures, how weights are packed, and how products are rounded."""
 MAX_INPUTS = 2**16
 """The sum of more products of two bytes could overflow."""
 LANES = 16
@@ -38,15 +38,15 @@ _MIN_SHARED_ROWS = 8
 
 
 class Native:
-    """The compiled functions, and the OpenMP library whose threads run them."""
+    """The compiled functions whose names begin with `prefix`, and the OpenMP library whose threads run them."""
 
-    def __init__(self, compiled: ctypes.CDLL, openmp: ctypes.CDLL) -> None:
+    def __init__(self, compiled: ctypes.CDLL, openmp: ctypes.CDLL, prefix: str) -> None:
         """Raises AttributeError if a function is missing."""
         self._split, self._multiply, self._attend = (
-            _address_of(compiled[name]) for name in ("lacuna_split", "lacuna_multiply", "lacuna_attend")
+            _address_of(compiled[prefix + name]) for name in ("split", "multiply", "attend")
         )
-        self._pack, self._norm = compiled.lacuna_pack, compiled.lacuna_norm
-        self._dequantize = compiled.lacuna_dequantize
+        self._pack, self._norm = compiled[prefix + "pack"], compiled[prefix + "norm"]
+        self._dequantize = compiled[prefix + "dequantize"]
         self._dequantize.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         self._pack.restype = self._norm.restype = None
         self._thread_number, self._threads = (
@@ -157,7 +157,7 @@ def _parts(memory: Tensor, outputs: int, inputs: int) -> tuple[Tensor, Tensor, T
 
 
 class _Shared(ctypes.Structure):
-    """`struct product` of `native.c`."""
+    """`struct product` of `native.h`."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("x", "weight", "sums", "scales", "bias", "out", "split", "row_scales")),
@@ -167,7 +167,7 @@ class _Shared(ctypes.Structure):
 
 
 class _Rows(ctypes.Structure):
-    """`struct rows` of `native.c`."""
+    """`struct rows` of `native.h`."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("rows", "packed", "sums", "scales")),
@@ -176,7 +176,7 @@ class _Rows(ctypes.Structure):
 
 
 class _Norm(ctypes.Structure):
-    """`struct norm` of `native.c`."""
+    """`struct norm` of `native.h`."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("x", "weight", "out")),
@@ -186,7 +186,7 @@ class _Norm(ctypes.Structure):
 
 
 class _Attention(ctypes.Structure):
-    """`struct attention` of `native.c`."""
+    """`struct attention` of `native.h`."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("queries", "keys", "values", "out", "scores")),
@@ -202,19 +202,28 @@ class _Attention(ctypes.Structure):
 @cache
 def load() -> Native | None:
     """The compiled functions; None where they cannot be used."""
-    if not (sys.platform == "linux" and LIBRARY.exists() and torch.cpu._is_vnni_supported()):
+    prefix = _prefix()
+    if not (sys.platform == "linux" and LIBRARY.exists() and prefix):
         return None
     try:
         openmp = _loaded_openmp()
-        return None if openmp is None else _checked(LIBRARY, openmp)
+        return None if openmp is None else _checked(LIBRARY, openmp, prefix)
     except (OSError, AttributeError, ValueError):  # without execution, a library that is not GCC's, an old file
         return None
 
 
-def _checked(path: Path, openmp: ctypes.CDLL) -> Native | None:
+def _prefix() -> str:
+    """What the names of this processor's functions begin with; empty if there are none for it."""
+    if torch.cpu._is_vnni_supported():
+        return "lacuna_"
+    return "lacuna_avx2_" if torch.cpu._is_avx2_supported() else ""
+
+
+def _checked(path: Path, openmp: ctypes.CDLL, prefix: str) -> Native | None:
     """The functions in the file at `path`; None if it was compiled from another version. Raises ValueError."""
     compiled = ctypes.CDLL(str(path))
-    return Native(compiled, openmp) if ctypes.c_int32.in_dll(compiled, "lacuna_version").value == VERSION else None
+    is_ours = ctypes.c_int32.in_dll(compiled, "lacuna_version").value == VERSION
+    return Native(compiled, openmp, prefix) if is_ours else None
 
 
 def _loaded_openmp() -> ctypes.CDLL | None:

@@ -18,7 +18,7 @@ from lacuna_inference.models.forward import quantized
 from lacuna_inference.models.matrix import Product
 
 ours = native.load()
-needs_native = pytest.mark.skipif(ours is None, reason="this processor has no AVX-512 VNNI")
+needs_native = pytest.mark.skipif(ours is None, reason="this processor has no AVX2")
 
 
 def native_product(weight: Tensor, bias: Tensor | None = None) -> Product:
@@ -63,6 +63,17 @@ def wild(rows: int, inputs: int) -> Tensor:
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="made for Linux on x86-64")
 def test_it_was_compiled_when_lacuna_was_installed() -> None:
     assert native.LIBRARY.exists()
+
+
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor has no AVX-512 VNNI")
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 60])
+def test_code_for_older_processors_gives_the_same(rows: int) -> None:
+    openmp = native._loaded_openmp()
+    assert openmp is not None
+    older = native._checked(native.LIBRARY, openmp, "lacuna_avx2_")
+    assert older is not None
+    weight, bias, x = torch.randn(150, 130), torch.randn(150), wild(rows, 130)
+    assert torch.equal(older.product(weight, bias)(x), native_product(weight, bias)(x))
 
 
 @needs_native

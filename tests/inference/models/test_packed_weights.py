@@ -21,7 +21,7 @@ from lacuna_inference.models.gguf.rows import Rows
 from lacuna_inference.models.packed_weights import SUFFIX, PackedWeights
 
 KEY = "0" * 40
-needs_native = pytest.mark.skipif(native.load() is None, reason="this processor has no AVX-512 VNNI")
+needs_native = pytest.mark.skipif(native.load() is None, reason="this processor has no AVX2")
 
 
 @pytest.fixture(scope="module")

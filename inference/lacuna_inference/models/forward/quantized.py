@@ -2,7 +2,7 @@
 
 8-bit weights have a scale for each output. Activations cannot simply be rounded to 8 bits: a few are hundreds of times
 larger than the rest (Dettmers et al., 2022, arXiv 2208.07339), and on Qwen2.5-Coder-0.5B the divergence from fp32 was
-ten times that of the weights alone. Our own machine code takes the largest ones apart (`native.c`), at 1.2 times that
+ten times that of the weights alone. Our own machine code takes the largest ones apart (`native.h`), at 1.2 times that
 divergence. oneDNN multiplies two rows for each, the second holding the rounding error of the first, in one pass over
 the weights; their sum is as exact as 16-bit activations. Integer products are exact, so that a row's result does not
 depend on the rows beside it.

@@ -1,44 +1,15 @@
-/* Products of 8-bit weights and activations, norms, attention, and reading the types of GGUF files, for x86-64 processors
-   with AVX-512 VNNI. See native.py.
+/* The machine code for processors with AVX-512 VNNI. */
 
-   A row of activations becomes bytes, in steps that suit most of them. Those that are larger, up to an eighth of all
-   groups of four inputs, get a second byte, which counts larger steps (see `split_row`).
+#include "native.h"
 
-   Weights are packed in blocks of 64 outputs: in each block the inputs by fours, in each four 4 bytes of every output;
-   inputs are padded to a multiple of 4, and outputs to whole blocks, with zeros.
-
-   Needs no library. To be compiled without contraction, so that a compiler does not change how results are rounded. */
-
-#include <immintrin.h>
-#include <stdint.h>
-
-enum { BLOCK = 64, LANES = 16, VECTORS = BLOCK / LANES, TILE = 6, PART = 4 * TILE, ZERO_SHIFT = 7 };
-enum { OUTLIER_SHARE = 8, BUCKETS = 72, BUCKET_SHIFT = 20 }; /* eight buckets for each halving, down to a 256th and less */
-static const float LARGEST = 127.0f, MOST_STEPS = 253.0f, TINY = 1e-12f, ZERO = 1 << ZERO_SHIFT;
+enum { LANES = 16, VECTORS = BLOCK / LANES, TILE = 6, ZERO_SHIFT = 7 };
+static const float ZERO = 1 << ZERO_SHIFT;
 
 /* VERSION in native.py. Both must be raised when a structure, the packing or the rounding of products changes. */
 __attribute__((visibility("default"))) const int32_t lacuna_version = 2;
 
-struct product {
-    const float *x;        /* [rows, inputs] */
-    const int8_t *weight;  /* packed */
-    const int32_t *sums;   /* of the weights of each output */
-    const float *scales;   /* [outputs] */
-    const float *bias;     /* [outputs], or null */
-    float *out;            /* [rows, outputs] */
-    uint8_t *split;        /* [rows, `row_bytes`] */
-    float *row_scales;     /* [rows, 2]: the steps of the bytes, and how many of them a step of the outliers is */
-    int64_t rows, inputs, outputs;
-    int (*thread_number)(void);
-    int (*threads)(void);
-};
-
 #define VNNI __attribute__((target("f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #define INLINE static inline __attribute__((always_inline)) VNNI
-
-INLINE int64_t padded(int64_t inputs) { return (inputs + 3) / 4 * 4; }
-
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 INLINE __mmask16 lanes(int64_t left) { return left >= LANES ? 0xffff : (__mmask16)((1u << left) - 1); }
 
@@ -62,27 +33,6 @@ INLINE float largest_of(const float *x, int64_t inputs) {
     return undefined ? __builtin_nanf("") : largest < TINY ? TINY : largest;
 }
 
-/* Four inputs of a row, as unsigned bytes. */
-struct four {
-    uint32_t number, bytes;
-};
-
-/* After the bytes of a row: the outliers below zero, and those above, of at most `most_outliers` fours each. */
-struct outliers {
-    int32_t below, above;
-    struct four fours[];
-};
-
-INLINE int64_t most_outliers(int64_t inputs) { return padded(inputs) / 4 / OUTLIER_SHARE; }
-
-INLINE int64_t row_bytes(int64_t inputs) {
-    return padded(inputs) + (int64_t)sizeof(struct outliers) + 2 * most_outliers(inputs) * (int64_t)sizeof(struct four);
-}
-
-INLINE uint32_t bits_of(float x) { return _mm_cvtsi128_si32(_mm_castps_si128(_mm_set_ss(x))); }
-
-INLINE float float_of(uint32_t bits) { return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)bits))); }
-
 INLINE __m128i bytes_of(__m512i values) { return _mm512_cvtepi32_epi8(values); }
 
 /* Writes the largest absolute value of each four of x. */
@@ -95,29 +45,6 @@ INLINE void largest_of_fours(const float *x, int64_t inputs, uint32_t *fours) {
         __m128i firsts = _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, _mm512_castps_si512(values)));
         _mm_mask_storeu_epi32(fours, left >= 4 ? 0xf : (__mmask8)((1u << left) - 1), firsts);
     }
-}
-
-/* What at most `most_outliers` of the `count` fours exceed: an upper bound of a bucket, but not more than the largest. */
-INLINE float limit_of(const uint32_t *fours, int64_t count, float largest) {
-    uint16_t in_bucket[BUCKETS + 1] = {0};
-    int64_t top = bits_of(largest) >> BUCKET_SHIFT, exceeding = 0, bucket = 0;
-    for (int64_t four = 0; four < count; four++)
-        in_bucket[smaller(top - (fours[four] >> BUCKET_SHIFT), BUCKETS)]++;
-    while (bucket < BUCKETS && (exceeding += in_bucket[bucket]) <= count / OUTLIER_SHARE)
-        bucket++;
-    float bound = float_of((uint32_t)(top - bucket + 1) << BUCKET_SHIFT), least = largest / MOST_STEPS;
-    bound = bound < largest ? bound : largest;
-    return bound > least ? bound : least;
-}
-
-/* Appends the fours of 16 inputs that are not all zeros. */
-INLINE int32_t append(struct four *fours, int32_t count, int64_t number, __m128i bytes) {
-    for (int64_t n = 0; n < LANES / 4; n++, bytes = _mm_srli_si128(bytes, 4)) {
-        uint32_t four = (uint32_t)_mm_cvtsi128_si32(bytes);
-        if (four)
-            fours[count++] = (struct four){(uint32_t)(number + n), four};
-    }
-    return count;
 }
 
 /* Splits a row into bytes and outliers. A value of more steps than a byte has becomes a byte of steps that are
@@ -147,9 +74,9 @@ INLINE void split_row(const float *x, int64_t inputs, uint8_t *bytes, float *sca
             __m512i whole = _mm512_cvtps_epi32(coarse), zero = _mm512_setzero_si512();
             __mmask16 negative = _mm512_cmplt_epi32_mask(whole, zero);
             outliers->below = append(
-                below, outliers->below, k / 4, bytes_of(_mm512_maskz_sub_epi32(negative, zero, whole)));
+                below, outliers->below, k / 4, bytes_of(_mm512_maskz_sub_epi32(negative, zero, whole)), LANES);
             outliers->above = append(
-                above, outliers->above, k / 4, bytes_of(_mm512_maskz_mov_epi32((__mmask16)~negative, whole)));
+                above, outliers->above, k / 4, bytes_of(_mm512_maskz_mov_epi32((__mmask16)~negative, whole)), LANES);
         }
         store_bytes(bytes + k, mask, rounded(values));
     }
@@ -233,15 +160,13 @@ INLINE void multiply_tile(const struct product *p, int64_t block, int64_t row, c
     }
 }
 
-/* The body of a parallel region: multiplies this thread's share of the blocks by the split rows. A block is read from
-   memory once for all rows; only for many rows and threads is it shared. */
+/* The body of a parallel region: multiplies this thread's share of the blocks by the split rows. */
 VNNI void lacuna_multiply(void *shared) {
     const struct product *p = shared;
-    int64_t number = p->thread_number(), threads = p->threads(), blocks = (p->outputs + BLOCK - 1) / BLOCK;
-    int64_t parts = smaller((p->rows + PART - 1) / PART, threads), in_part = (p->rows + parts - 1) / parts;
-    in_part = (in_part + TILE - 1) / TILE * TILE;
-    for (int64_t unit = blocks * parts * number / threads; unit < blocks * parts * (number + 1) / threads; unit++) {
-        int64_t block = unit / parts, row = unit % parts * in_part, end = smaller(p->rows, row + in_part);
+    int64_t number = p->thread_number(), threads = p->threads();
+    struct shares all = shares_of(p, TILE, threads);
+    for (int64_t unit = all.units * number / threads; unit < all.units * (number + 1) / threads; unit++) {
+        int64_t block = unit / all.parts, row = unit % all.parts * all.in_part, end = smaller(p->rows, row + all.in_part);
         for (; row + TILE <= end; row += TILE)
             multiply_tile(p, block, row, TILE);
         switch (end - row) {
@@ -254,15 +179,7 @@ VNNI void lacuna_multiply(void *shared) {
     }
 }
 
-struct rows {
-    const float *rows; /* [count, inputs] */
-    int8_t *packed;    /* whole blocks of zeros */
-    int32_t *sums;     /* [count] */
-    float *scales;     /* [count] */
-    int64_t count, inputs;
-};
-
-/* Rounds fp32 weights to 8 bits and packs them; the first row is the first of a block. */
+/* Rounds fp32 weights to 8 bits and packs them. */
 VNNI void lacuna_pack(void *arguments) {
     const struct rows *p = arguments;
     int64_t length = padded(p->inputs);
@@ -285,13 +202,6 @@ VNNI void lacuna_pack(void *arguments) {
     }
 }
 
-struct norm {
-    const float *x, *weight; /* [rows, width], [width] */
-    float *out;              /* [rows, width] */
-    int64_t rows, width;
-    float epsilon;
-};
-
 /* Root-mean-square norm. */
 VNNI void lacuna_norm(const struct norm *p) {
     for (int64_t row = 0; row < p->rows; row++) {
@@ -311,17 +221,6 @@ VNNI void lacuna_norm(const struct norm *p) {
         }
     }
 }
-
-struct attention {
-    const float *queries;       /* [rows, heads, head_dim], rows `query_stride` apart */
-    const float *keys, *values; /* [kv heads, positions, head_dim], heads `kv_stride` apart */
-    float *out;                 /* [rows, heads, head_dim] */
-    float *scores;              /* [threads, start + rows] */
-    int64_t rows, start, heads, kv_heads, head_dim, query_stride, kv_stride;
-    float scale;
-    int (*thread_number)(void);
-    int (*threads)(void);
-};
 
 /* exp(x) for x <= 0. */
 INLINE __m512 exponential(__m512 x) {
@@ -378,9 +277,6 @@ VNNI void lacuna_attend(void *shared) {
     for (int64_t unit = units * number / threads; unit < units * (number + 1) / threads; unit++)
         attend(p, unit / p->heads, unit % p->heads, scores);
 }
-
-/* The types of weights in GGUF files, as ggml numbers them (ggml.h; the layouts of blocks: ggml-common.h). */
-enum { Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q8_0 = 8, Q4_K = 12, Q6_K = 14 };
 
 INLINE __m512 half(const uint8_t *at) {
     return _mm512_set1_ps(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(at[0] | at[1] << 8))));
